@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nsroute_abi.h - what the BPF programs and the program that loads them agree on: the keys and
+ * values of every map, the limits, the names of the drop reasons.
+ *
+ * It is the only header that both sides include. Types have fixed width, padding is explicit, and
+ * the size of every structure is asserted, because the maps outlive the binary that made them: a
+ * change of anything here is a change of NSR_LAYOUT_VERSION.
+ *
+ * Addresses and ports are in network byte order and say so in their type (__be32, __be16). Times are
+ * seconds of the kernel's monotonic clock unless the name says otherwise.
+ */
+#ifndef NSROUTE_ABI_H
+#define NSROUTE_ABI_H
+
+#include <linux/types.h>
+
+/* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
+#define NSR_LAYOUT_VERSION 1
+
+/* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
+
+#define NSR_PORTS_MAX	   16384  /* veths of namespaces in one host namespace (ports of networks) */
+#define NSR_ADDRESSES_MAX  65536  /* addresses of those ports, per family */
+#define NSR_SOURCES_MAX	   65536  /* source prefixes beyond the first address of a port */
+#define NSR_UPLINKS_MAX	   16	  /* interfaces that networks masquerade to */
+#define NSR_INSIDE_MAX	   1024	  /* masqueraded prefixes, per family */
+#define NSR_INNER_MAX	   16384  /* interfaces that belong to fabrics (bridges) */
+#define NSR_POOLS_MAX	   (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
+#define NSR_POOL_PORTS	   65536  /* external ports (ICMP: identifiers) of one pool */
+#define NSR_SESSIONS_MAX   262144 /* concurrent sessions of one host namespace */
+#define NSR_PORT_COOLDOWN_S 120	  /* a freed external port is not used again for this long (RFC 6888 8) */
+
+/* ---- Drop reasons: X(NAME, "name as printed", "what it means").
+ * Verdicts below zero are the negative of these, so that the reason is the verdict.
+ */
+#define NSR_DROP_REASONS(X)                                                                        \
+	X(MALFORMED, "malformed", "headers truncated or inconsistent")                             \
+	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                          \
+	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface")     \
+	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface")    \
+	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")          \
+	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")        \
+	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                   \
+	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                   \
+	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")         \
+	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                   \
+	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")       \
+	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                          \
+	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")           \
+	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")      \
+	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")
+
+enum nsr_drop_reason {
+	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */
+#define X(name, text, meaning) NSR_DROP_##name,
+	NSR_DROP_REASONS(X)
+#undef X
+		NSR_DROP_REASONS_END
+};
+
+#define NSR_DROP_SLOTS 32 /* reasons a counter array has room for */
+_Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew their counters");
+
+/* ---- Forwarding. */
+
+/* nsr_port.flags and nsr_endpoint.flags */
+#define NSR_PORT_FAST	      1 /* forwarded by us; without it policy and counters only */
+#define NSR_PORT_SPOOF_CHECK  2 /* source MAC and addresses are checked */
+#define NSR_PORT_MORE_SOURCES 4 /* "sources" has prefixes for this port */
+
+/* Map "ports": HASH by ifindex (__u32) of the host's end of a namespace's veth. */
+struct nsr_port {
+	__u32 index;	       /* slot in "port_counters" and "port_drops" */
+	__u32 gateway_ifindex; /* the bridge, which is where the kernel would route; 0: no gateway */
+	__u16 network;	       /* number of the network, unique in the host namespace */
+	__u16 flags;
+	__u16 uplink;	 /* 1 + index of the uplink that the network is masqueraded to; 0: none */
+	__u8 mac[6];	 /* of the namespace's end */
+	__u8 gateway_mac[6]; /* frames to it are routed */
+	__u16 reserved;
+	__be32 address4;   /* first IPv4 address of the namespace's end, or 0 */
+	__u8 address6[16]; /* first IPv6 address, or :: */
+};
+_Static_assert(sizeof(struct nsr_port) == 48, "layout");
+
+/* Maps "fdb" (HASH by nsr_fdb_key), "hosts4" (HASH by __be32), "hosts6" (HASH by 16 bytes):
+ * where a frame or packet for an interface of a namespace goes.
+ */
+struct nsr_endpoint {
+	__u32 ifindex; /* host end of the veth: bpf_redirect_peer()'s argument */
+	__u32 port;    /* nsr_port.index of it */
+	__u32 mtu;     /* of the veth, both ends */
+	__u16 network;
+	__u16 flags;
+	__u8 mac[6];
+	__u8 gateway_mac[6]; /* source MAC of what is routed to it */
+};
+_Static_assert(sizeof(struct nsr_endpoint) == 28, "layout");
+
+struct nsr_fdb_key {
+	__u8 mac[6];
+	__u16 network;
+};
+_Static_assert(sizeof(struct nsr_fdb_key) == 8, "layout");
+
+/* Map "sources": LPM_TRIE of the prefixes a port may send from, besides its first addresses.
+ * IPv4 is written as ::ffff:a.b.c.d, so prefix_len is 32 (port) + 0..128.
+ */
+struct nsr_source_key {
+	__u32 prefix_len;
+	__u32 port; /* nsr_port.index, big endian so that it is matched whole */
+	__u8 address[16];
+};
+_Static_assert(sizeof(struct nsr_source_key) == 24, "layout");
+
+/* Map "inner_links": HASH by ifindex of interfaces that belong to a fabric; the value is unused. */
+
+/* ---- Counters. Every packet that a hook sees is in exactly one of fast, slow and drops. */
+
+/* Map "port_counters": PERCPU_ARRAY by nsr_port.index. Bytes include the Ethernet header, a GSO
+ * packet counts once: as in the statistics of the veth.
+ */
+struct nsr_port_counters {
+	__u64 tx_packets; /* sent by the namespace = fast + slow + drops */
+	__u64 tx_bytes;
+	__u64 rx_packets; /* delivered to the namespace, by whichever path */
+	__u64 rx_bytes;
+	__u64 fast_packets; /* of those sent: forwarded by us */
+	__u64 slow_packets; /* of those sent: left to the kernel */
+};
+_Static_assert(sizeof(struct nsr_port_counters) == 48, "layout");
+
+/* Maps "port_drops", "uplink_drops": ARRAY by port or uplink index. Added to atomically: drops are
+ * rare, and 16,384 ports times 32 reasons times the CPUs would be a lot of memory.
+ */
+struct nsr_drops {
+	__u64 packets[NSR_DROP_SLOTS];
+};
+_Static_assert(sizeof(struct nsr_drops) == 256, "layout");
+
+/* Map "uplink_counters": PERCPU_ARRAY by nsr_uplink.index. */
+struct nsr_uplink_counters {
+	__u64 tx_packets; /* seen on the way out = tx_translated + tx_passed + drops on that way */
+	__u64 tx_bytes;
+	__u64 rx_packets; /* seen on the way in = rx_translated + rx_passed + drops on that way */
+	__u64 rx_bytes;
+	__u64 tx_translated;
+	__u64 rx_translated;
+	__u64 tx_passed;
+	__u64 rx_passed;
+	__u64 rx_fast; /* of rx_translated: delivered to the namespace by us */
+	__u64 tx_dropped; /* drops by direction; the reasons are in "uplink_drops" */
+	__u64 rx_dropped;
+};
+_Static_assert(sizeof(struct nsr_uplink_counters) == 88, "layout");
+
+/* ---- NAT: see docs/nat.md. */
+
+enum nsr_nat_protocol { NSR_NAT_TCP, NSR_NAT_UDP, NSR_NAT_ICMP, NSR_NAT_PROTOCOLS };
+
+/* Timeouts: X(NAME, "name as in the topology file", default in seconds). RFC 5382 REQ-5, RFC 4787
+ * REQ-5, RFC 5508 REQ-2, RFC 7857 2.2.
+ */
+#define NSR_NAT_TIMEOUTS(X)                                                                        \
+	X(TCP_SYN, "tcp_syn", 240)                                                                 \
+	X(TCP_ESTABLISHED, "tcp_established", 432000)                                              \
+	X(TCP_FIN, "tcp_fin", 240)                                                                 \
+	X(TCP_RST, "tcp_rst", 240)                                                                 \
+	X(UDP_UNREPLIED, "udp_unreplied", 120)                                                     \
+	X(UDP_REPLIED, "udp_replied", 300)                                                         \
+	X(UDP_DNS, "udp_dns", 30)                                                                  \
+	X(ICMP, "icmp", 60)
+
+enum nsr_nat_timeout {
+#define X(name, text, seconds) NSR_TIMEOUT_##name,
+	NSR_NAT_TIMEOUTS(X)
+#undef X
+		NSR_TIMEOUTS
+};
+
+/* Map "settings": ARRAY of one. */
+struct nsr_settings {
+	__u32 layout_version;
+	__u32 clock_offset_s; /* added to the clock; tests only */
+	__u32 timeout_s[NSR_TIMEOUTS];
+};
+_Static_assert(sizeof(struct nsr_settings) == 8 + 4 * NSR_TIMEOUTS, "layout");
+
+/* Map "uplinks": HASH by ifindex. */
+struct nsr_uplink {
+	__u32 index;	   /* slot in "uplink_counters", "uplink_drops", "nat_counters" */
+	__be32 address4;   /* external address; 0: nothing can be translated, so inside is dropped */
+	__u16 port_min;	   /* external ports, host byte order, inclusive */
+	__u16 port_max;
+	__u32 ifindex;	   /* the key again, to compare a route's interface with */
+};
+_Static_assert(sizeof(struct nsr_uplink) == 16, "layout");
+
+/* Map "inside4", "inside6": LPM_TRIE of masqueraded prefixes. */
+struct nsr_inside4_key {
+	__u32 prefix_len;
+	__be32 address;
+};
+struct nsr_inside6_key {
+	__u32 prefix_len;
+	__u8 address[16];
+};
+struct nsr_inside {
+	__u32 uplink; /* index of the only uplink it may leave by */
+};
+
+/* Map "uplink_by_index": ARRAY by uplink index of ifindex (__u32; 0: unused). */
+
+/* A mapping is named by one number: its pool and its external port. So the translation can be
+ * computed from the name, and no reader can ever see half of one.
+ */
+#define NSR_MAPPING(pool, port) ((__u32)(pool) << 16 | (__u16)(port))
+#define NSR_MAPPING_POOL(m)	((m) >> 16)
+#define NSR_MAPPING_PORT(m)	((__u16)(m))
+#define NSR_POOL(uplink, protocol) ((uplink) * NSR_NAT_PROTOCOLS + (protocol))
+
+/* The inside half of a mapping; key of HASH "mapping_by_inside". */
+struct nsr_inside_endpoint {
+	__be32 address;
+	__be16 port; /* ICMP: identifier */
+	__u8 protocol; /* enum nsr_nat_protocol */
+	__u8 uplink;   /* index */
+};
+_Static_assert(sizeof(struct nsr_inside_endpoint) == 8, "layout");
+
+/* Map "pools": ARRAY_OF_MAPS by pool; each inner map is an ARRAY of NSR_POOL_PORTS by port. An
+ * inner map exists only for pools that are in use.
+ */
+struct nsr_mapping {
+	struct nsr_inside_endpoint inside;
+	__u32 references; /* sessions; whoever takes it to 0 ends the mapping, nothing revives it */
+	__u32 generation; /* odd numbers of uses apart; sessions remember it */
+	__u32 released_s; /* when it ended: the port cools down; 0: it is not cooling down */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_mapping) == 24, "layout");
+
+struct nsr_mapping_ref {
+	__u32 mapping;
+	__u32 generation;
+};
+
+/* Key of HASH "session_by_flow", which serves both directions. */
+struct nsr_flow {
+	struct nsr_inside_endpoint inside;
+	__be32 remote_address;
+	__be16 remote_port; /* ICMP: 0 */
+	__u16 reserved;
+};
+_Static_assert(sizeof(struct nsr_flow) == 16, "layout");
+
+/* nsr_session.state: status in the low two bits, generation above. */
+#define NSR_SESSION_FREE   0
+#define NSR_SESSION_CLAIMED 1
+#define NSR_SESSION_ACTIVE 2
+#define NSR_SESSION_DYING  3
+#define NSR_SESSION_STATUS 3u /* mask */
+#define NSR_SESSION_GENERATION 4u /* added on every reuse */
+
+/* nsr_session.seen */
+#define NSR_SEEN_OUT	 1 /* a packet went out */
+#define NSR_SEEN_IN	 2 /* a packet came in */
+#define NSR_SEEN_OUT_SYN 4
+#define NSR_SEEN_IN_SYN	 8
+#define NSR_SEEN_OUT_ACK 16 /* an ACK without SYN: the handshake's third segment */
+#define NSR_SEEN_OUT_FIN 32
+#define NSR_SEEN_IN_FIN	 64
+#define NSR_SEEN_RST	 128
+
+/* Map "sessions": ARRAY by session number. */
+struct nsr_session {
+	struct nsr_flow flow;
+	__u32 state;
+	__u32 mapping;
+	__u32 refreshed_s; /* last packet that counts for the timeout */
+	__u32 seen;
+};
+_Static_assert(sizeof(struct nsr_session) == 32, "layout");
+
+struct nsr_session_ref {
+	__u32 session;
+	__u32 state; /* the session's state when it was entered */
+};
+
+/* A set of numbers that are handed out: one bit each, a summary bit for 64 full words, and one for
+ * 64 full summaries, in consecutive words of the ARRAY that holds it.
+ */
+#define NSR_POOL_WORDS	   (NSR_POOL_PORTS / 64)
+#define NSR_POOL_BITS_WORDS (NSR_POOL_WORDS + NSR_POOL_WORDS / 64 + 1)
+#define NSR_SESSION_WORDS  (NSR_SESSIONS_MAX / 64)
+#define NSR_SESSION_BITS_WORDS (NSR_SESSION_WORDS + NSR_SESSION_WORDS / 64 + 1)
+
+/* Map "pool_bits": ARRAY by pool. */
+struct nsr_pool_bits {
+	__u64 words[NSR_POOL_BITS_WORDS];
+};
+/* Map "session_bits": ARRAY of one. */
+struct nsr_session_bits {
+	__u64 words[NSR_SESSION_BITS_WORDS];
+};
+
+/* Map "nat_counters": ARRAY by uplink index, added to atomically (once or twice a flow). */
+struct nsr_nat_counters {
+	__u64 sessions_created[NSR_NAT_PROTOCOLS];
+	__u64 sessions_expired[NSR_NAT_PROTOCOLS];
+	__u64 mappings_created[NSR_NAT_PROTOCOLS];
+	__u64 mappings_ended[NSR_NAT_PROTOCOLS];
+	__u64 ports_used[NSR_NAT_PROTOCOLS]; /* claimed and cooling down */
+};
+_Static_assert(sizeof(struct nsr_nat_counters) == 120, "layout");
+
+#endif

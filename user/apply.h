@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * apply - runs the operations of a plan, and undoes them in reverse when one fails.
+ */
+#ifndef NSROUTE_APPLY_H
+#define NSROUTE_APPLY_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "plan.h"
+
+struct apply_options {
+	int host_fd;	      /* the host namespace */
+	uint64_t host_cookie;
+	const char *fabric;
+	const char *file; /* topology file, for the record and for messages */
+	const volatile sig_atomic_t *interrupted; /* set by a signal: undo, -EINTR */
+	void (*progress)(size_t done, size_t total, void *context); /* may be NULL */
+	void *progress_context;
+};
+
+/* Writes each object to the record before it creates it. On failure the operations that were done
+ * are undone; err->exit is EXIT_PARTLY when that failed too, and err->message names what is left. */
+int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err);
+/* Runs a removal plan: goes on after failures, reports the first, forgets the record when all is gone. */
+int apply_remove(const struct plan *plan, const struct apply_options *options, struct error *err);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * datapath - the BPF programs and maps of one host network namespace.
+ *
+ * They are pinned under /sys/fs/bpf/nsroute/COOKIE/ (bpffs is machine-wide, a datapath is not), so
+ * nothing has to keep running. The only file that includes the BPF skeleton. Numbers of ports,
+ * networks and uplinks are given out here; whoever fills the tables names ports and uplinks by the
+ * ifindex of their link.
+ */
+#ifndef NSROUTE_DATAPATH_H
+#define NSROUTE_DATAPATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "error.h"
+#include "kernel_state.h"
+
+struct datapath;
+
+/* The programs that sit at clsact hooks (qdisc.h attaches them). */
+enum datapath_program { DATAPATH_PORT_IN, DATAPATH_PORT_OUT, DATAPATH_UPLINK_IN, DATAPATH_UPLINK_OUT,
+			DATAPATH_PROGRAMS };
+
+/* Names of the programs as the kernel keeps them (at most 15 bytes), to tell ours from others'. */
+extern const char *const datapath_program_name[DATAPATH_PROGRAMS];
+
+/* Whether a datapath is pinned for the host namespace with this cookie. */
+bool datapath_exists(uint64_t cookie);
+/* Loads and pins it when it is not there yet, else opens what is pinned. -ENOTSUP with a clear
+ * message when bpffs is missing or the pinned one has another layout. */
+int datapath_open(struct datapath **ret, uint64_t cookie, bool create, struct error *err);
+void datapath_close(struct datapath *datapath);
+/* Removes the pins; the kernel frees programs and maps when the last hook is gone. */
+int datapath_unpin(uint64_t cookie, struct error *err);
+
+int datapath_program_fd(const struct datapath *datapath, enum datapath_program program);
+
+/* port->index is ignored: the port that ifindex has already keeps its number, a new one gets the
+ * lowest free one, with its counters at zero. ret_index may be NULL. -ENOSPC past NSR_PORTS_MAX. */
+int datapath_port_set(struct datapath *datapath, uint32_t ifindex, const struct nsr_port *port,
+		      uint32_t *ret_index, struct error *err);
+/* Deleting what is not there is success, here and below. Removes the port's sources too. */
+int datapath_port_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
+int datapath_source_set(struct datapath *datapath, uint32_t port_ifindex,
+			const struct ip_address *prefix, struct error *err);
+int datapath_source_delete(struct datapath *datapath, uint32_t port_ifindex,
+			   const struct ip_address *prefix, struct error *err);
+
+/* endpoint->ifindex names the port and must have been set; endpoint->port is filled in. */
+int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
+		      const struct nsr_endpoint *endpoint, struct error *err);
+int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err);
+int datapath_fdb_set(struct datapath *datapath, const struct nsr_fdb_key *key,
+		     const struct nsr_endpoint *endpoint, struct error *err);
+int datapath_fdb_delete(struct datapath *datapath, const struct nsr_fdb_key *key,
+			struct error *err);
+
+int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex, struct error *err);
+int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
+
+/* uplink->index and ->ifindex are ignored, as for ports. A change of address or port range ends the
+ * sessions of the uplink. -ENOSPC past NSR_UPLINKS_MAX. */
+int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
+			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err);
+int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
+/* The prefix is masqueraded, and leaves by this uplink only. Deleting ends its sessions. */
+int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
+			uint32_t uplink_ifindex, struct error *err);
+int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
+			   struct error *err);
+
+/* Reads every table and counter. */
+int datapath_snapshot(struct datapath *datapath, struct arena *arena,
+		      struct state_datapath *ret, struct error *err);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * kernel_state - what the kernel has, as plain data: links, addresses, routes, neighbours, sysctls
+ * and the datapath's tables, of the host namespace and of the namespaces that a fabric names.
+ *
+ * snapshot_take() fills it, plan compares with it, output prints it. It holds no descriptors.
+ */
+#ifndef NSROUTE_KERNEL_STATE_H
+#define NSROUTE_KERNEL_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ip.h"
+#include "nsroute_abi.h"
+
+struct state_link {
+	uint32_t ifindex;
+	char name[16];
+	char alias[256]; /* "" when none */
+	char kind[16];	 /* "veth", "bridge", "" for hardware and lo */
+	uint8_t mac[6];
+	uint32_t mtu;
+	uint32_t flags;	       /* IFF_* */
+	uint8_t operstate;     /* IF_OPER_* */
+	bool carrier;
+	uint32_t master;       /* ifindex of the bridge, 0: none */
+	uint32_t peer_ifindex; /* veth: ifindex of the other end, in its own namespace */
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
+	/* host namespace only: */
+	bool clsact;		/* has a clsact qdisc */
+	bool other_qdisc;	/* has a root qdisc other than noqueue, or an "ingress" one */
+	bool hook_in, hook_out; /* our program sits at clsact ingress / egress */
+	bool foreign_hooks;	/* somebody else's filter sits there too */
+};
+
+struct state_address {
+	uint32_t ifindex;
+	struct ip_address address;
+	uint32_t flags; /* IFA_F_* */
+};
+
+struct state_route { /* main table only */
+	struct ip_address to;  /* prefix_len 0: default */
+	struct ip_address via; /* family 0: on the link */
+	uint32_t ifindex;
+	uint8_t protocol; /* RTPROT_* */
+	uint8_t type;	  /* RTN_* */
+	uint32_t metric;
+};
+
+struct state_neighbour { /* ARP and ND entries, and FDB entries (ip.family 0) */
+	uint32_t ifindex;
+	struct ip_address ip;
+	uint8_t mac[6];
+	uint16_t state; /* NUD_* */
+	uint8_t flags;	/* NTF_* */
+};
+
+struct state_sysctl {
+	const char *key;   /* "net/ipv4/conf/eth0/forwarding", relative to /proc/sys */
+	const char *value; /* without the newline; NULL: there is no such sysctl */
+};
+
+/* One network namespace. */
+struct state_namespace {
+	const char *name; /* NULL: the host namespace */
+	bool exists;	  /* /run/netns/NAME is a network namespace */
+	bool stale;	  /* /run/netns/NAME is there but is no namespace (left by a killed process) */
+	uint64_t cookie;  /* SO_NETNS_COOKIE */
+	const char *alias; /* of lo: "nsroute:FABRIC" when it is ours; "" when none */
+	struct state_link *links;
+	size_t links_count;
+	struct state_address *addresses;
+	size_t addresses_count;
+	struct state_route *routes;
+	size_t routes_count;
+	struct state_neighbour *neighbours;
+	size_t neighbours_count;
+	struct state_sysctl *sysctls; /* those asked for */
+	size_t sysctls_count;
+};
+
+/* Tables of the datapath, as its maps hold them (nsroute_abi.h). */
+struct state_port {
+	uint32_t ifindex;
+	struct nsr_port port;
+	struct nsr_port_counters counters;
+	struct nsr_drops drops;
+};
+
+struct state_endpoint {
+	struct ip_address ip; /* family 0: an FDB entry */
+	struct nsr_fdb_key key;
+	struct nsr_endpoint endpoint;
+};
+
+struct state_uplink {
+	struct nsr_uplink uplink;
+	struct nsr_uplink_counters counters;
+	struct nsr_drops drops;
+	struct nsr_nat_counters nat;
+};
+
+struct state_inside {
+	struct ip_address prefix;
+	uint32_t uplink; /* index */
+};
+
+struct state_source {
+	uint32_t port;
+	struct ip_address prefix;
+};
+
+struct state_datapath {
+	bool loaded; /* pinned for this host namespace */
+	struct state_port *ports;
+	size_t ports_count;
+	struct state_endpoint *endpoints;
+	size_t endpoints_count;
+	struct state_uplink *uplinks;
+	size_t uplinks_count;
+	struct state_inside *inside;
+	size_t inside_count;
+	struct state_source *sources;
+	size_t sources_count;
+	uint32_t *inner_links; /* ifindexes */
+	size_t inner_links_count;
+};
+
+struct kernel_state {
+	struct state_namespace host;
+	struct state_namespace *namespaces;
+	size_t namespaces_count;
+	struct state_datapath datapath;
+};
+
+#endif

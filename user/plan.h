@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * plan - desired and observed state in, operations out. Pure: no system calls, no descriptors.
+ *
+ * Operations name links, not ifindexes (apply resolves them when they exist), and namespaces by
+ * their name, NULL for the host's. Each kind has an inverse, so a plan that fails in the middle is
+ * undone by the inverses in reverse order. Their order is part of the contract: nothing forwards
+ * before the policy that judges it is attached.
+ */
+#ifndef NSROUTE_PLAN_H
+#define NSROUTE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "error.h"
+#include "ip.h"
+#include "kernel_state.h"
+#include "nsroute_abi.h"
+#include "record.h"
+#include "topology.h"
+
+enum operation_kind {
+	OPERATION_NETNS_ADD,
+	OPERATION_NETNS_DELETE,
+	OPERATION_BRIDGE_ADD,
+	OPERATION_VETH_ADD,
+	OPERATION_LINK_DELETE,
+	OPERATION_LINK_SET, /* what of up, mtu, mac, master is asked for */
+	OPERATION_ADDRESS_ADD,
+	OPERATION_ADDRESS_DELETE,
+	OPERATION_ROUTE_ADD,
+	OPERATION_ROUTE_DELETE,
+	OPERATION_NEIGHBOUR_ADD,
+	OPERATION_NEIGHBOUR_DELETE,
+	OPERATION_FDB_ADD,
+	OPERATION_FDB_DELETE,
+	OPERATION_SYSCTL_SET,
+	OPERATION_DATAPATH_LOAD,
+	OPERATION_DATAPATH_UNLOAD,
+	OPERATION_INNER_LINK_ADD,
+	OPERATION_INNER_LINK_DELETE,
+	OPERATION_PORT_ADD, /* table entries, then both programs */
+	OPERATION_PORT_DELETE,
+	OPERATION_HOST_ADD, /* entry of the datapath's hosts and fdb tables */
+	OPERATION_HOST_DELETE,
+	OPERATION_UPLINK_ADD, /* table entry, then both programs */
+	OPERATION_UPLINK_DELETE,
+	OPERATION_INSIDE_ADD, /* masqueraded prefix */
+	OPERATION_INSIDE_DELETE,
+	OPERATION_KINDS
+};
+
+struct operation {
+	enum operation_kind kind;
+	struct position at;    /* of the object in the topology file; line 0: none */
+	const char *namespace; /* where; NULL: host */
+	const char *link;      /* name of the link it is about, in that namespace */
+	/* The rest depends on the kind. */
+	const char *peer_namespace; /* VETH_ADD */
+	const char *peer;	    /* VETH_ADD: name of the other end */
+	uint8_t mac[6], peer_mac[6];
+	bool has_mac;
+	uint32_t mtu;	    /* 0: leave */
+	const char *master; /* LINK_SET */
+	bool up;	    /* LINK_SET, BRIDGE_ADD */
+	struct ip_address address; /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_* */
+	struct ip_address via;	   /* ROUTE_* */
+	const char *key, *value, *old_value; /* SYSCTL_SET */
+	uint16_t network;		     /* number of the network in the datapath */
+	const char *network_link;	     /* PORT_ADD: the bridge, when it has a gateway */
+	uint8_t gateway_mac[6];		     /* PORT_ADD, HOST_ADD */
+	uint16_t port_flags;		     /* PORT_ADD, HOST_ADD: NSR_PORT_* */
+	const struct ip_address *sources;    /* PORT_ADD: everything the port may send from */
+	size_t sources_count;
+	const char *uplink;	     /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
+	uint16_t port_min, port_max; /* UPLINK_ADD */
+	const char *why;	     /* SYSCTL_SET and other surprising ones: shown by plan */
+};
+
+struct plan {
+	struct operation *operations;
+	size_t count;
+};
+
+/* Everything snapshot_take() must read before plan_build(). */
+void plan_needs(const struct topology *topology, const struct record *record, struct arena *arena,
+		const char *const **ret_namespaces, size_t *ret_namespaces_count,
+		const char *const **ret_host_sysctls, size_t *ret_host_sysctls_count);
+
+/* What has to be done. record is NULL when the fabric is new. Refuses (-EEXIST, with the position in
+ * the file) names that exist and are not ours, and an uplink that does not exist or has no address. */
+int plan_build(const struct topology *topology, const struct kernel_state *state,
+	       const struct record *record, struct arena *arena, struct plan **ret, struct error *err);
+
+/* What removes a fabric by its record; what is not there any more is left out, what is there but is
+ * not ours is left alone and named through log_warning(). */
+int plan_removal(const struct record *record, const struct kernel_state *state,
+		 struct arena *arena, struct plan **ret, struct error *err);
+
+/* The operation that takes it back; false when there is none to take (LINK_SET on our own link). */
+bool plan_inverse(const struct operation *operation, struct operation *ret);
+
+/* One line, without newline: "+ namespace red", "+ address 192.168.15.11/24 on eth0 in red". */
+char *plan_describe(const struct operation *operation, struct arena *arena);
+/* Short word for JSON: "netns_add". */
+const char *plan_kind_name(enum operation_kind kind);
+
+#endif

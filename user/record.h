@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * record - what is ours, written before it is created.
+ *
+ * One file a fabric, /run/nsroute/COOKIE/FABRIC.record (root, 0700/0600), JSON lines: the first
+ * describes the fabric (format version, name, file), each further one an object that is about to be
+ * created (or a sysctl that is about to be changed, with the value it had), or one that is gone
+ * again. A process that is killed leaves at most a last line that is incomplete, which is ignored.
+ * COOKIE is the host namespace's SO_NETNS_COOKIE. /run/nsroute/lock is held while one changes things.
+ */
+#ifndef NSROUTE_RECORD_H
+#define NSROUTE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "error.h"
+
+enum record_kind {
+	RECORD_NETNS,	/* name */
+	RECORD_LINK,	/* name, in the host namespace: bridges, host ends, host ends of "links" */
+	RECORD_SYSCTL,	/* name = key, value = what it was */
+	RECORD_CLSACT,	/* name = uplink that had none */
+	RECORD_UPLINK,	/* name = interface that our programs are attached to */
+	RECORD_NETWORK, /* name, of a bridge network; value = its number in the datapath */
+	RECORD_INSIDE,	/* name = masqueraded prefix; value = uplink */
+	RECORD_KINDS
+};
+
+struct record_entry {
+	enum record_kind kind;
+	const char *name;
+	const char *value; /* "" when the kind has none */
+};
+
+struct record {
+	const char *fabric;
+	const char *file; /* absolute path of the topology file at the last apply */
+	struct record_entry *entries; /* in the order of creation; those that are gone left out */
+	size_t count;
+};
+
+/* Takes the lock; waits up to wait_s seconds, then -EBUSY naming the holder's process id. Returns
+ * a descriptor to close. */
+int record_lock(unsigned int wait_s, int *ret_fd, struct error *err);
+
+/* -ENOENT when the fabric has none. */
+int record_read(uint64_t cookie, const char *fabric, struct arena *arena, struct record **ret,
+		struct error *err);
+/* Names of all fabrics recorded for this host namespace, sorted. */
+int record_list(uint64_t cookie, struct arena *arena, const char ***ret_names, size_t *ret_count,
+		struct error *err);
+
+/* Appending: opens (creates) the fabric's record. */
+int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_fd,
+		struct error *err);
+int record_add(int fd, const struct record_entry *entry, struct error *err);
+int record_gone(int fd, const struct record_entry *entry, struct error *err);
+int record_remove(uint64_t cookie, const char *fabric, struct error *err);
+
+bool record_has(const struct record *record, enum record_kind kind, const char *name);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * snapshot - reads the kernel's state into plain data.
+ */
+#ifndef NSROUTE_SNAPSHOT_H
+#define NSROUTE_SNAPSHOT_H
+
+#include "arena.h"
+#include "error.h"
+#include "kernel_state.h"
+
+/* What to read: the host namespace (host_fd, a descriptor of it) always, and the namespaces named. */
+struct snapshot_request {
+	int host_fd;
+	const char *const *namespaces;
+	size_t namespaces_count;
+	const char *const *host_sysctls; /* keys, see state_sysctl */
+	size_t host_sysctls_count;
+};
+
+/* A namespace that does not exist is in the result with exists = false. */
+int snapshot_take(const struct snapshot_request *request, struct arena *arena,
+		  struct kernel_state **ret_state, struct error *err);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * topology - the model of one topology file, version 1, and the checks that need the whole of it.
+ *
+ * topology_read() fills it with what the file says; topology_check() resolves references, refuses
+ * what cannot be, and completes what the file leaves to us (gateways, automatic addresses, MAC
+ * addresses, names of host ends), always with the same result for the same file. After it, plan
+ * needs no defaults. All memory is the arena's; strings and arrays are never NULL when their count
+ * is not 0.
+ */
+#ifndef NSROUTE_TOPOLOGY_H
+#define NSROUTE_TOPOLOGY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "error.h"
+#include "ip.h"
+
+/* Limits of one file; past each a clear error. */
+#define TOPOLOGY_NAME_MAX	15   /* IFNAMSIZ - 1: bytes of an interface's or network's name */
+#define TOPOLOGY_FABRIC_MAX	32   /* bytes of a fabric's name */
+#define TOPOLOGY_NAMESPACE_MAX	64   /* bytes of a namespace's name */
+#define TOPOLOGY_BRIDGE_PORTS	1023 /* net/bridge/br_private.h: BR_MAX_PORTS is 1 << 10, port 0 unused */
+#define TOPOLOGY_MTU_MIN	1280 /* RFC 8200 5: what IPv6 needs */
+#define TOPOLOGY_MTU_MAX	65535
+
+enum network_type { NETWORK_BRIDGE };
+enum datapath_mode { DATAPATH_AUTO, DATAPATH_KERNEL };
+
+struct masquerade {
+	bool enabled;
+	struct position at;
+	const char *uplink; /* interface of the host namespace; "auto": that of the default route */
+	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
+};
+
+struct network {
+	const char *name; /* also the bridge's name in the host namespace */
+	struct position at;
+	enum network_type type;
+	struct ip_address *subnets; /* host bits clear */
+	size_t subnets_count;
+	bool gateway_auto, gateway_none; /* how "gateway" was written; auto when absent */
+	struct ip_address *gateways;	 /* checked: with the prefix of their subnet; none: count 0 */
+	size_t gateways_count;
+	struct masquerade masquerade;
+	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */
+};
+
+struct interface {
+	const char *name; /* in the namespace */
+	struct position at;
+	const char *network_name;
+	const struct network *network;	/* resolved */
+	struct ip_address *addresses;	/* with prefix; completed: one a subnet when the file has none */
+	size_t addresses_count;
+	bool has_mac;
+	uint8_t mac[6];	       /* completed */
+	bool spoof_check;      /* true unless "off" */
+	const char *host_name; /* of the host's end; completed; at most 15 bytes, unique */
+	uint8_t host_mac[6];   /* completed */
+};
+
+struct topology_route {
+	struct position at;
+	struct ip_address to; /* host bits clear; "default" is 0.0.0.0/0 or ::/0 by the family of via */
+	struct ip_address via;
+};
+
+struct topology_namespace {
+	const char *name;
+	struct position at;
+	struct interface *interfaces;
+	size_t interfaces_count;
+	struct topology_route *routes;
+	size_t routes_count;
+};
+
+struct link_end {
+	const struct topology_namespace *namespace; /* NULL: the host namespace */
+	const char *namespace_name;		    /* as written; "host" for the host */
+	const char *name;
+	bool has_address;
+	struct ip_address address;
+	uint8_t mac[6]; /* completed */
+};
+
+struct topology_link { /* a veth pair with nothing between */
+	struct position at;
+	struct link_end ends[2];
+};
+
+struct topology {
+	const char *file; /* as given on the command line, for messages */
+	const char *name;
+	struct position at;
+	uint32_t mtu; /* of every link of the fabric; 1500 by default */
+	enum datapath_mode datapath;
+	struct network *networks;
+	size_t networks_count;
+	struct topology_namespace *namespaces;
+	size_t namespaces_count;
+	struct topology_link *links;
+	size_t links_count;
+};
+
+/* All errors of one file, in the order of their positions. */
+struct error_list {
+	struct arena *arena;
+	struct error *errors;
+	size_t count;
+};
+
+/* Appends an invalid-file error at a position. */
+void error_list_add(struct error_list *list, const char *file, struct position at,
+		    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Resolves, checks and completes; adds every error it finds. 0, or -EINVAL when it found one. */
+int topology_check(struct topology *topology, struct arena *arena, struct error_list *errors);
+
+/* The default gateway of a namespace (first gateway, per family, of its first interface that has
+ * one, unless its routes say "default"): false when it has none. */
+bool topology_default_gateway(const struct topology_namespace *namespace, uint8_t family,
+			      struct ip_address *ret_gateway, const struct interface **ret_interface);
+
+#endif
