@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sysctl - files below /proc/sys, of a network namespace.
+ *
+ * Keys have slashes ("net/ipv4/conf/eth0.1/forwarding"), because names of interfaces have dots.
+ */
+#ifndef NSROUTE_SYSCTL_H
+#define NSROUTE_SYSCTL_H
+
+#include "arena.h"
+#include "error.h"
+
+/* In the namespace of netns_fd, or the calling thread's when it is -1. *ret_value is without the
+ * newline, in the arena; NULL, and success, when there is no such key. */
+int sysctl_read(int netns_fd, const char *key, struct arena *arena, const char **ret_value,
+		struct error *err);
+/* -ENOENT when there is no such key. */
+int sysctl_write(int netns_fd, const char *key, const char *value, struct error *err);
+
+#endif
