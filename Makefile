@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# How it works: everything lands in $(O) (build/). bpf/nsroute.bpf.c becomes an object, the object a
+# skeleton header, which user/datapath.c includes; all of user/ but main.c becomes libnsroute.a, which
+# the program and the tests link. Sources and tests are found by wildcard. `check`, `demo` and the
+# rings first run tools/deps (which does nothing when nothing is missing) and then build in a second
+# make, so that what pkg-config says is read after the libraries are there.
+#
+# Variables: CC (gcc or clang), CLANG (for BPF), O (output folder), WERROR= (warnings do not stop),
+# SANITIZE=1 (address and undefined behaviour), V=1 (show commands), PREFIX, DESTDIR, KERNEL_RUNNER.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang
+O ?= build$(if $(SANITIZE),/asan)$(if $(FUZZER),/fuzz)
+PREFIX ?= /usr/local
+WERROR ?= -Werror
+KERNEL_RUNNER ?= tools/kernel-run
+FUZZ_SECONDS ?= 60
+Q := $(if $(V),,@)
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+PACKAGES := libbpf libmnl yaml-0.1 jansson
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+comma := ,
+SANITIZERS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
+SANITIZERS += $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined)
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	$(WERROR) $(SANITIZERS) $(if $(strip $(SANITIZERS)),-fno-omit-frame-pointer)
+override CPPFLAGS += -D_GNU_SOURCE -DNSROUTE_VERSION='"$(VERSION)"' -Iinclude -Iuser -isystem $(O) \
+	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lelf -lz
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra $(WERROR) -Iinclude \
+	$(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH))
+
+USER := $(wildcard user/*.c)
+LIBRARY_OBJECTS := $(patsubst %.c,$(O)/%.o,$(filter-out user/main.c,$(USER)))
+LIBRARY := $(O)/libnsroute.a
+SKELETON := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/nsroute.bpf.c))
+
+# A ring's programs are tests/RING/test_*.c; its other .c files are helpers that each of them links.
+programs = $(patsubst %.c,$(O)/%,$(wildcard tests/$(1)/$(2)_*.c))
+helpers = $(patsubst %.c,$(O)/%.o,$(filter-out tests/$(1)/$(2)_%.c,$(wildcard tests/$(1)/*.c)))
+UNIT_TESTS := $(call programs,unit,test)
+BPF_TESTS := $(call programs,bpf,test)
+NET_TESTS := $(call programs,net,test)
+FUZZERS := $(call programs,fuzz,fuzz)
+TESTS := $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
+BATS := $(wildcard tests/net/*.bats)
+
+# A second make, on all CPUs unless the caller chose the number of jobs.
+BUILD := $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) O=$(O)
+RUN_TESTS := NSROUTE=$(abspath $(O)/nsroute) NSROUTE_BPF=$(abspath $(O)/nsroute.bpf.o) tools/run-tests
+
+.PHONY: all tests demo check check-unit check-bpf check-net check-kernels check-long bench asan fuzz \
+	fuzzers format lint deps deps-long install clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(O)/nsroute ## build nsroute into build/ (the default)
+
+tests: all $(TESTS)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' Makefile
+
+# ---- What users type
+
+demo: ## an example fabric: built, used, measured, removed (needs root)
+	@tools/deps
+	@tools/preflight
+	@$(BUILD) all
+	@NSROUTE=$(abspath $(O)/nsroute) tools/demo
+
+check: ## all tests; the last line is "N passed, N failed, N skipped"
+	@tools/deps
+	@$(BUILD) tests
+	@$(RUN_TESTS) $(TESTS) $(BATS)
+
+check-unit: ## tests that need no privilege
+	@tools/deps
+	@$(BUILD) $(UNIT_TESTS)
+	@$(RUN_TESTS) $(UNIT_TESTS)
+
+check-bpf: ## BPF programs on built packets (root)
+	@tools/deps
+	@$(BUILD) all $(BPF_TESTS)
+	@$(RUN_TESTS) $(BPF_TESTS)
+
+check-net: ## fabrics in scratch namespaces (root)
+	@tools/deps
+	@$(BUILD) all $(NET_TESTS)
+	@$(RUN_TESTS) $(NET_TESTS) $(BATS)
+
+check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running one (root, deps-long)
+	@$(BUILD) tests
+	@O=$(O) KERNEL_RUNNER=$(KERNEL_RUNNER) tools/check-kernels \
+		$(BPF_TESTS) $(wildcard tests/net/*traffic*.bats)
+
+check-long: ## check, and all that takes long: asan, fuzz, check-kernels
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory check-kernels
+
+asan: ## all tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory SANITIZE=1 O=build/asan check
+
+fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
+	@$(MAKE) --no-print-directory -j$(shell nproc) FUZZER=1 CC=$(CLANG) O=build/fuzz fuzzers
+	@tools/run-fuzzers $(FUZZ_SECONDS) $(patsubst $(O)/%,build/fuzz/%,$(FUZZERS))
+
+fuzzers: $(FUZZERS)
+
+bench: all ## speed beside a direct veth pair and the kernel's own path (root)
+	@NSROUTE=$(abspath $(O)/nsroute) tools/nsperf
+
+format: ## clang-format every C file
+	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+
+lint: $(SKELETON) compile_commands.json ## style, layers, clang-tidy, shellcheck, spelling, SPDX tags
+	@tools/lint
+
+deps: ## install what building and testing need
+	@tools/deps
+
+deps-long: ## install what only lint, fuzz and check-kernels need
+	@tools/deps --long
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(O)/nsroute $(DESTDIR)$(PREFIX)/bin/nsroute
+	install -d $(DESTDIR)$(PREFIX)/share/doc/nsroute/examples
+	install -m 644 README.md docs/*.md LICENSES/* $(DESTDIR)$(PREFIX)/share/doc/nsroute
+	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/nsroute/examples
+
+clean: ## remove what was built
+	rm -rf build compile_commands.json
+
+# ---- How things are built
+
+$(O)/nsroute: $(O)/user/main.o $(LIBRARY)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(LIBRARY): $(LIBRARY_OBJECTS)
+	@echo "  AR      $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/user/%.o: user/%.c Makefile
+	@echo "  CC      $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/tests/%.o: tests/%.c Makefile | $(SKELETON)
+	@echo "  CC      $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(UNIT_TESTS): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(call helpers,unit,test) $(LIBRARY)
+$(BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LIBRARY)
+$(NET_TESTS): $(O)/tests/net/%: $(O)/tests/net/%.o $(call helpers,net,test) $(LIBRARY)
+$(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(LIBRARY)
+
+$(TESTS):
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -lcmocka -o $@
+
+$(FUZZERS):
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(O)/%.bpf.o: bpf/%.bpf.c Makefile
+	@echo "  BPF     $@"
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/%.skel.h: $(O)/%.bpf.o
+	@echo "  SKEL    $@"
+	$(Q)bpftool gen skeleton $< name $* >$@
+
+$(O)/user/datapath.o: | $(SKELETON)
+
+compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
+	@for f in $(USER) $(wildcard tests/*/*.c); do printf '%s{"directory": "$(CURDIR)", "file": "%s", \
+		"command": "%s"}' "$${comma-[}" $$f '$(CC) $(subst ",\",$(subst \,\\,$(CPPFLAGS))) \
+		-Ibpf -Itests $(CFLAGS) -c '$$f; comma=','; done >$@; echo ']' >>$@
+
+-include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tests/*/*.d)
