@@ -129,11 +129,17 @@ struct state_datapath {
 	size_t inner_links_count;
 };
 
+struct record;
+
 struct kernel_state {
 	struct state_namespace host;
 	struct state_namespace *namespaces;
 	size_t namespaces_count;
 	struct state_datapath datapath;
+	/* Not the kernel's, but as shared as it is: records of the other fabrics of this host
+	 * namespace, which may need the same uplink or sysctl. */
+	struct record **others;
+	size_t others_count;
 };
 
 #endif

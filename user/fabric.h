@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fabric - one call that reads all that plan, show and stats have to know of a fabric.
+ */
+#ifndef NSROUTE_FABRIC_H
+#define NSROUTE_FABRIC_H
+
+#include "arena.h"
+#include "error.h"
+#include "kernel_state.h"
+#include "record.h"
+#include "topology.h"
+
+/* Reads the kernel's state for the fabric that the topology describes, the record remembers, or
+ * both; either may be NULL. host_fd is a descriptor of the host namespace. The result has the
+ * namespaces that either names, the sysctls that a plan may change, the datapath when there is one,
+ * and the records of the other fabrics of this host namespace. Memory is the arena's. */
+int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
+		   struct arena *arena, struct kernel_state **ret_state, struct error *err);
+
+#endif
