@@ -18,14 +18,20 @@
 #include "arena.h"
 #include "error.h"
 #include "ip.h"
+#include "names.h"
 
 /* Limits of one file; past each a clear error. */
-#define TOPOLOGY_NAME_MAX	15   /* IFNAMSIZ - 1: bytes of an interface's or network's name */
-#define TOPOLOGY_FABRIC_MAX	32   /* bytes of a fabric's name */
-#define TOPOLOGY_NAMESPACE_MAX	64   /* bytes of a namespace's name */
+#define TOPOLOGY_NAME_MAX	NAME_INTERFACE_MAX /* of an interface's or network's name */
+#define TOPOLOGY_FABRIC_MAX	NAME_FABRIC_MAX
+#define TOPOLOGY_NAMESPACE_MAX	NAME_NAMESPACE_MAX
 #define TOPOLOGY_BRIDGE_PORTS	1023 /* net/bridge/br_private.h: BR_MAX_PORTS is 1 << 10, port 0 unused */
 #define TOPOLOGY_MTU_MIN	1280 /* RFC 8200 5: what IPv6 needs */
 #define TOPOLOGY_MTU_MAX	65535
+
+#define TOPOLOGY_ERRORS_MAX	500  /* reported; the rest is only counted */
+
+/* Positions and the "incomplete" marks serve the checks only. What is incomplete had an error when
+ * it was read: checks that would only follow from that are left out. */
 
 enum network_type { NETWORK_BRIDGE };
 enum datapath_mode { DATAPATH_AUTO, DATAPATH_KERNEL };
@@ -41,10 +47,13 @@ struct network {
 	const char *name; /* also the bridge's name in the host namespace */
 	struct position at;
 	enum network_type type;
+	bool incomplete;
 	struct ip_address *subnets; /* host bits clear */
+	struct position *subnets_at;
 	size_t subnets_count;
 	bool gateway_auto, gateway_none; /* how "gateway" was written; auto when absent */
 	struct ip_address *gateways;	 /* checked: with the prefix of their subnet; none: count 0 */
+	struct position *gateways_at;	 /* of those written in the file */
 	size_t gateways_count;
 	struct masquerade masquerade;
 	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */
@@ -54,10 +63,13 @@ struct interface {
 	const char *name; /* in the namespace */
 	struct position at;
 	const char *network_name;
+	struct position network_at;
 	const struct network *network;	/* resolved */
 	struct ip_address *addresses;	/* with prefix; completed: one a subnet when the file has none */
+	struct position *addresses_at;	/* of those written in the file */
 	size_t addresses_count;
 	bool has_mac;
+	struct position mac_at;
 	uint8_t mac[6];	       /* completed */
 	bool spoof_check;      /* true unless "off" */
 	const char *host_name; /* of the host's end; completed; at most 15 bytes, unique */
@@ -68,11 +80,13 @@ struct topology_route {
 	struct position at;
 	struct ip_address to; /* host bits clear; "default" is 0.0.0.0/0 or ::/0 by the family of via */
 	struct ip_address via;
+	struct position via_at;
 };
 
 struct topology_namespace {
 	const char *name;
 	struct position at;
+	bool incomplete;
 	struct interface *interfaces;
 	size_t interfaces_count;
 	struct topology_route *routes;
@@ -83,8 +97,10 @@ struct link_end {
 	const struct topology_namespace *namespace; /* NULL: the host namespace */
 	const char *namespace_name;		    /* as written; "host" for the host */
 	const char *name;
+	struct position at;
 	bool has_address;
 	struct ip_address address;
+	struct position address_at;
 	uint8_t mac[6]; /* completed */
 };
 
@@ -99,6 +115,7 @@ struct topology {
 	struct position at;
 	uint32_t mtu; /* of every link of the fabric; 1500 by default */
 	enum datapath_mode datapath;
+	bool networks_incomplete, namespaces_incomplete;
 	struct network *networks;
 	size_t networks_count;
 	struct topology_namespace *namespaces;
@@ -107,18 +124,22 @@ struct topology {
 	size_t links_count;
 };
 
-/* All errors of one file, in the order of their positions. */
+/* All errors of one file; topology_read() leaves them in the order of their positions. */
 struct error_list {
 	struct arena *arena;
 	struct error *errors;
 	size_t count;
+	size_t omitted; /* past TOPOLOGY_ERRORS_MAX */
 };
 
-/* Appends an invalid-file error at a position. */
+/* Appends an invalid-file error at a position; line 0: about the file as a whole. */
 void error_list_add(struct error_list *list, const char *file, struct position at,
 		    const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Orders by position, and says how many were omitted. */
+void error_list_finish(struct error_list *list, const char *file);
 
-/* Resolves, checks and completes; adds every error it finds. 0, or -EINVAL when it found one. */
+/* Resolves, checks and completes (the latter only when the list is empty); adds every error it
+ * finds. 0, or -EINVAL when the list is not empty. */
 int topology_check(struct topology *topology, struct arena *arena, struct error_list *errors);
 
 /* The default gateway of a namespace (first gateway, per family, of its first interface that has
