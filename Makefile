@@ -53,8 +53,9 @@ TESTS := $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
 BATS := $(wildcard tests/net/*.bats)
 
 # A second make, on all CPUs unless the caller chose the number of jobs.
-BUILD := $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) O=$(O)
-RUN_TESTS := NSROUTE=$(abspath $(O)/nsroute) NSROUTE_BPF=$(abspath $(O)/nsroute.bpf.o) tools/run-tests
+BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) O=$(O)
+RUN_TESTS := NSROUTE=$(abspath $(O)/nsroute) NSROUTE_BPF=$(abspath $(O)/nsroute.bpf.o) \
+	tools/with-bpffs tools/run-tests
 
 .PHONY: all tests demo check check-unit check-bpf check-net check-kernels check-long bench asan fuzz \
 	fuzzers format lint deps deps-long install clean help
@@ -72,9 +73,9 @@ help: ## this list
 
 demo: ## an example fabric: built, used, measured, removed (needs root)
 	@tools/deps
-	@tools/preflight
+	@tools/with-bpffs tools/preflight
 	@$(BUILD) all
-	@NSROUTE=$(abspath $(O)/nsroute) tools/demo
+	@NSROUTE=$(abspath $(O)/nsroute) tools/with-bpffs tools/demo
 
 check: ## all tests; the last line is "N passed, N failed, N skipped"
 	@tools/deps
@@ -184,9 +185,9 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 
 $(O)/user/datapath.o: | $(SKELETON)
 
+compile_commands.json: export COMMAND = $(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS)
 compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
-	@for f in $(USER) $(wildcard tests/*/*.c); do printf '%s{"directory": "$(CURDIR)", "file": "%s", \
-		"command": "%s"}' "$${comma-[}" $$f '$(CC) $(subst ",\",$(subst \,\\,$(CPPFLAGS))) \
-		-Ibpf -Itests $(CFLAGS) -c '$$f; comma=','; done >$@; echo ']' >>$@
+	@printf '%s\n' $(USER) $(wildcard tests/*/*.c) | jq -R --arg directory '$(CURDIR)' \
+		'{$$directory, file: ., command: "\(env.COMMAND) -c \(.)"}' | jq -s . >$@
 
 -include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tests/*/*.d)
