@@ -15,14 +15,13 @@
  *                 each batch, and the next one waits for that: on one CPU a sender without
  *                 feedback measures only how much of its flood the receive queue throws away.
  *
- * A lap is one transaction, one write or one batch. The laps' durations go into a histogram whose
- * buckets are 3 % wide. The first lap is a warm-up (neighbours, routes, flow tables).
+ * A lap is one transaction, one write or one batch. The first lap is a warm-up: neighbours, routes,
+ * flow tables.
  *
  * Limits: an error leaves nothing to report, so each ends the process through err(3). Nothing runs
  * for ever: sockets time out, a client has an alarm a few seconds after its due end, a server has
  * its lifetime, and both die with the process that started them.
  */
-#include <arpa/inet.h>
 #include <assert.h>
 #include <err.h>
 #include <errno.h>
@@ -49,24 +48,23 @@
 #define NETNS_DIRECTORY "/run/netns"
 
 #define NS_PER_SECOND     1000000000ull
-#define TCP_TIMEOUT_US    3000000 /* longer than the first two retransmissions of a SYN */
+#define TCP_TIMEOUT_S     3 /* a SYN is repeated after 1 s */
 #define UDP_TIMEOUT_US    100000
-#define UDP_UNANSWERED    20 /* time-outs in a row after which the path counts as dead */
+#define UDP_SILENT        20 /* time-outs in a row after which the path counts as dead */
 #define ALARM_GRACE_S     10
 #define SECONDS_MAX       3600
 #define STREAM_WRITE_SIZE (128 * 1024)
 #define UDP_BATCH         64
 
-/* 32 buckets an octave: values below 32 ns are exact, 59 octaves of a uint64_t follow. */
-#define HISTOGRAM_SUBBITS 5
-#define HISTOGRAM_BUCKETS ((64 - HISTOGRAM_SUBBITS + 1) << HISTOGRAM_SUBBITS)
+#define HISTOGRAM_STEP_NS 100
+#define HISTOGRAM_BUCKETS 1000000 /* up to 0.1 s; the last one takes all that is longer */
 
 /* Payload of udp_small; 18 bytes make the shortest Ethernet frame over IPv4. */
 struct probe {
-	uint64_t batch;
-	uint16_t index; /* in a probe: position in the batch; in an answer: probes received of it */
-	uint8_t padding[8];
-} __attribute__((packed));
+	uint8_t sequence; /* of the batch */
+	uint8_t index;    /* in a probe: position in the batch; in an answer: probes received */
+	uint8_t padding[16];
+};
 _Static_assert(sizeof(struct probe) == 18, "fills the shortest Ethernet frame");
 
 struct options {
@@ -80,25 +78,29 @@ struct options {
 
 /* One client's measurement. */
 struct run {
-	int socket_type;
+	const struct test *test;
 	struct sockaddr_storage server;
 	socklen_t server_size;
+	int fd;
+	unsigned int silent; /* time-outs in a row */
+	uint8_t sequence;    /* number of the UDP packet or batch that waits for its answer */
 	uint64_t duration_ns;
 	uint64_t start_ns; /* 0 until the warm-up lap is over */
 	uint64_t lap_ns;   /* end of the last lap */
 	uint64_t laps;
 	uint64_t units; /* transactions, bytes or packets */
 	uint64_t lost;
-	uint64_t histogram[HISTOGRAM_BUCKETS];
+	uint32_t histogram[HISTOGRAM_BUCKETS]; /* durations of laps */
 };
 
-/* One kind of measurement: serve() never returns, drive() returns when the time is up. */
+/* One kind of measurement. */
 struct test {
 	const char *name;
 	const char *unit;
 	int socket_type;
-	void (*serve)(int listener);
-	void (*drive)(struct run *run);
+	void (*serve)(int listener);         /* never returns */
+	uint64_t (*lap)(struct run *run);    /* returns the units it moved */
+	uint64_t (*finish)(struct run *run); /* optional: one more lap when the time is up */
 };
 
 static uint64_t now_ns(void)
@@ -110,40 +112,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
-static size_t histogram_bucket(uint64_t value)
-{
-	unsigned int octave;
-
-	if (value < 1u << HISTOGRAM_SUBBITS)
-		return value;
-	octave = 63 - (unsigned int)__builtin_clzll(value) - HISTOGRAM_SUBBITS;
-	return ((size_t)octave << HISTOGRAM_SUBBITS) + (value >> octave);
-}
-
-/* The smallest value that falls into a bucket. */
-static uint64_t histogram_value(size_t bucket)
-{
-	size_t subbuckets = 1u << HISTOGRAM_SUBBITS;
-	size_t octave;
-
-	if (bucket < 2 * subbuckets)
-		return bucket;
-	octave = (bucket >> HISTOGRAM_SUBBITS) - 1;
-	return (uint64_t)(bucket % subbuckets + subbuckets) << octave;
-}
-
 static double histogram_quantile_us(const struct run *run, double quantile)
 {
-	double wanted = quantile * (double)run->laps;
-	uint64_t seen = 0;
-	size_t bucket;
+	double left = quantile * (double)run->laps;
+	size_t bucket = 0;
 
-	for (bucket = 0; bucket < HISTOGRAM_BUCKETS - 1; bucket++) {
-		seen += run->histogram[bucket];
-		if (seen > 0 && (double)seen >= wanted)
-			break;
-	}
-	return (double)histogram_value(bucket) / 1000;
+	while (bucket < HISTOGRAM_BUCKETS - 1 && (left -= run->histogram[bucket]) > 0)
+		bucket++;
+	return (double)(bucket * HISTOGRAM_STEP_NS) / 1000;
 }
 
 /* Ends a lap that moved so many units; false when the time is up. */
@@ -154,7 +130,9 @@ static bool run_lap(struct run *run, uint64_t units)
 	if (run->start_ns == 0) {
 		run->start_ns = now;
 	} else {
-		run->histogram[histogram_bucket(now - run->lap_ns)]++;
+		uint64_t bucket = (now - run->lap_ns) / HISTOGRAM_STEP_NS;
+
+		run->histogram[bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1]++;
 		run->laps++;
 		run->units += units;
 	}
@@ -188,13 +166,14 @@ static int socket_open(int family, int type)
 
 static int client_connect(const struct run *run)
 {
-	int fd = socket_open(run->server.ss_family, run->socket_type);
-	struct timeval timeout = {};
+	static const struct timeval tcp_timeout = {.tv_sec = TCP_TIMEOUT_S};
+	static const struct timeval udp_timeout = {.tv_usec = UDP_TIMEOUT_US};
+	bool tcp = run->test->socket_type == SOCK_STREAM;
+	const struct timeval *timeout = tcp ? &tcp_timeout : &udp_timeout;
+	int fd = socket_open(run->server.ss_family, run->test->socket_type);
 
-	timeout.tv_sec = run->socket_type == SOCK_STREAM ? TCP_TIMEOUT_US / 1000000 : 0;
-	timeout.tv_usec = run->socket_type == SOCK_STREAM ? 0 : UDP_TIMEOUT_US;
-	socket_option(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	socket_option(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	socket_option(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, sizeof(*timeout));
+	socket_option(fd, SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout));
 	if (connect(fd, (const struct sockaddr *)&run->server, run->server_size) != 0)
 		err(EXIT_FAILURE, "connect");
 	return fd;
@@ -209,20 +188,31 @@ static int listener_accept(int listener)
 	return fd;
 }
 
-/* tcp_rr */
+/* tcp_rr and tcp_crr. A failing server closes, and the client reports it. */
 
-static void serve_tcp_rr(int listener)
+static void echo_connections(int listener, uint64_t bytes_each)
 {
 	for (;;) {
 		int fd = listener_accept(listener);
+		uint64_t left = fd < 0 ? 0 : bytes_each;
 		char byte;
 
-		if (fd < 0)
-			continue;
-		while (recv(fd, &byte, 1, 0) == 1 && send(fd, &byte, 1, MSG_NOSIGNAL) == 1)
-			;
-		close(fd);
+		while (left > 0 && recv(fd, &byte, 1, 0) == 1 &&
+		       send(fd, &byte, 1, MSG_NOSIGNAL) == 1)
+			left--;
+		if (fd >= 0)
+			close(fd);
 	}
+}
+
+static void serve_tcp_rr(int listener)
+{
+	echo_connections(listener, UINT64_MAX);
+}
+
+static void serve_tcp_crr(int listener)
+{
+	echo_connections(listener, 1);
 }
 
 static void tcp_transaction(int fd)
@@ -235,43 +225,23 @@ static void tcp_transaction(int fd)
 		err(EXIT_FAILURE, "no answer");
 }
 
-static void drive_tcp_rr(struct run *run)
+static uint64_t lap_tcp_rr(struct run *run)
 {
-	int fd = client_connect(run);
-
-	do
-		tcp_transaction(fd);
-	while (run_lap(run, 1));
-	close(fd);
+	tcp_transaction(run->fd);
+	return 1;
 }
 
-/* tcp_crr */
-
-static void serve_tcp_crr(int listener)
+/* Takes over a fresh connection and leaves the next one. */
+static uint64_t lap_tcp_crr(struct run *run)
 {
-	for (;;) {
-		int fd = listener_accept(listener);
-		char byte;
+	char byte;
 
-		if (fd < 0)
-			continue;
-		if (recv(fd, &byte, 1, 0) == 1)
-			(void)send(fd, &byte, 1, MSG_NOSIGNAL); /* the client notices a failure */
-		close(fd);
-	}
-}
-
-static void drive_tcp_crr(struct run *run)
-{
-	do {
-		int fd = client_connect(run);
-		char byte;
-
-		tcp_transaction(fd);
-		if (recv(fd, &byte, 1, 0) != 0)
-			err(EXIT_FAILURE, "the server did not close");
-		close(fd);
-	} while (run_lap(run, 1));
+	tcp_transaction(run->fd);
+	if (recv(run->fd, &byte, 1, 0) != 0)
+		err(EXIT_FAILURE, "the server did not close");
+	close(run->fd);
+	run->fd = client_connect(run);
+	return 1;
 }
 
 /* stream */
@@ -294,23 +264,24 @@ static void serve_stream(int listener)
 	}
 }
 
-static void drive_stream(struct run *run)
+static uint64_t lap_stream(struct run *run)
 {
-	static char buffer[STREAM_WRITE_SIZE];
-	int fd = client_connect(run);
-	uint64_t received;
+	static const char buffer[STREAM_WRITE_SIZE];
 
-	run_lap(run, 0); /* the connection is the warm-up */
-	do {
-		if (send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL) != (ssize_t)sizeof(buffer))
-			err(EXIT_FAILURE, "send");
-	} while (run_lap(run, 0));
-	if (shutdown(fd, SHUT_WR) != 0)
+	if (send(run->fd, buffer, sizeof(buffer), MSG_NOSIGNAL) != (ssize_t)sizeof(buffer))
+		err(EXIT_FAILURE, "send");
+	return 0; /* what arrived is the sink's to say */
+}
+
+static uint64_t finish_stream(struct run *run)
+{
+	uint64_t total;
+
+	if (shutdown(run->fd, SHUT_WR) != 0)
 		err(EXIT_FAILURE, "shutdown");
-	if (recv(fd, &received, sizeof(received), MSG_WAITALL) != (ssize_t)sizeof(received))
+	if (recv(run->fd, &total, sizeof(total), MSG_WAITALL) != (ssize_t)sizeof(total))
 		err(EXIT_FAILURE, "no total from the sink");
-	run_lap(run, received);
-	close(fd);
+	return total;
 }
 
 /* udp_rr */
@@ -327,39 +298,34 @@ static void serve_udp_rr(int fd)
 	}
 }
 
-/* Counts packets as lost after a time-out; a path that never answers ends the run. */
-static void run_time_out(struct run *run, unsigned int *unanswered, uint64_t packets)
+/* Waits for the answer with the number just sent; others belong to packets that already count as
+ * lost. False after a time-out; a path that never answers ends the run. */
+static bool udp_answer(struct run *run, struct probe *ret_answer)
 {
-	if (errno != EAGAIN)
-		err(EXIT_FAILURE, "no answer");
-	if (++*unanswered == UDP_UNANSWERED)
-		errx(EXIT_FAILURE, "no answer to %d packets in a row", UDP_UNANSWERED);
-	run->lost += packets;
+	do {
+		if (recv(run->fd, ret_answer, sizeof(*ret_answer), 0) < 0) {
+			if (errno != EAGAIN)
+				err(EXIT_FAILURE, "no answer");
+			if (++run->silent == UDP_SILENT)
+				errx(EXIT_FAILURE, "no answer %d times in a row", UDP_SILENT);
+			return false;
+		}
+	} while (ret_answer->sequence != run->sequence);
+	run->silent = 0;
+	return true;
 }
 
-static void drive_udp_rr(struct run *run)
+static uint64_t lap_udp_rr(struct run *run)
 {
-	int fd = client_connect(run);
-	unsigned int unanswered = 0;
-	uint8_t sequence = 0, answer;
+	struct probe answer;
 	bool answered;
 
-	do {
-		ssize_t size;
-
-		if (send(fd, &sequence, 1, 0) != 1)
-			err(EXIT_FAILURE, "send");
-		do /* an answer with another number belongs to a packet already called lost */
-			size = recv(fd, &answer, 1, 0);
-		while (size == 1 && answer != sequence);
-		answered = size == 1;
-		if (answered)
-			unanswered = 0;
-		else
-			run_time_out(run, &unanswered, 1);
-		sequence++;
-	} while (run_lap(run, answered));
-	close(fd);
+	run->sequence++;
+	if (send(run->fd, &run->sequence, 1, 0) != 1)
+		err(EXIT_FAILURE, "send");
+	answered = udp_answer(run, &answer);
+	run->lost += !answered;
+	return answered;
 }
 
 /* udp_small */
@@ -392,11 +358,9 @@ static void serve_udp_small(int fd)
 		messages[0].msg_hdr.msg_namelen = sizeof(peer);
 		count = recvmmsg(fd, messages, UDP_BATCH, MSG_WAITFORONE, NULL);
 		for (int i = 0; i < count; i++) {
-			if (messages[i].msg_len != sizeof(probes[i]))
-				continue;
-			if (probes[i].batch != answer.batch)
+			if (probes[i].sequence != answer.sequence || probes[i].index == 0)
 				answer.index = 0;
-			answer.batch = probes[i].batch;
+			answer.sequence = probes[i].sequence;
 			answer.index++;
 			if (probes[i].index == UDP_BATCH - 1)
 				(void)sendto(fd, &answer, sizeof(answer), 0,
@@ -406,48 +370,33 @@ static void serve_udp_small(int fd)
 	}
 }
 
-static void drive_udp_small(struct run *run)
+static uint64_t lap_udp_small(struct run *run)
 {
 	struct mmsghdr messages[UDP_BATCH];
 	struct iovec vectors[UDP_BATCH];
 	struct probe probes[UDP_BATCH];
-	struct probe answer = {};
-	unsigned int unanswered = 0;
-	int fd = client_connect(run);
-	uint64_t batch = now_ns(); /* numbers that no earlier client of this server has used */
-	uint16_t received;
+	struct probe answer;
+	uint64_t received;
 
+	run->sequence++;
 	messages_prepare(messages, vectors, probes);
-	do {
-		ssize_t size;
-
-		batch++;
-		for (uint16_t i = 0; i < UDP_BATCH; i++) {
-			probes[i].batch = batch;
-			probes[i].index = i;
-		}
-		if (sendmmsg(fd, messages, UDP_BATCH, 0) != UDP_BATCH)
-			err(EXIT_FAILURE, "sendmmsg");
-		do
-			size = recv(fd, &answer, sizeof(answer), 0);
-		while (size == (ssize_t)sizeof(answer) && answer.batch != batch);
-		received = size == (ssize_t)sizeof(answer) ? answer.index : 0;
-		if (received > 0) {
-			unanswered = 0;
-			run->lost += UDP_BATCH - received;
-		} else {
-			run_time_out(run, &unanswered, UDP_BATCH);
-		}
-	} while (run_lap(run, received));
-	close(fd);
+	for (uint8_t i = 0; i < UDP_BATCH; i++) {
+		probes[i].sequence = run->sequence;
+		probes[i].index = i;
+	}
+	if (sendmmsg(run->fd, messages, UDP_BATCH, 0) != UDP_BATCH)
+		err(EXIT_FAILURE, "sendmmsg");
+	received = udp_answer(run, &answer) ? answer.index : 0;
+	run->lost += UDP_BATCH - received;
+	return received;
 }
 
 static const struct test tests[] = {
-	{"tcp_rr", "transactions", SOCK_STREAM, serve_tcp_rr, drive_tcp_rr},
-	{"udp_rr", "transactions", SOCK_DGRAM, serve_udp_rr, drive_udp_rr},
-	{"tcp_crr", "transactions", SOCK_STREAM, serve_tcp_crr, drive_tcp_crr},
-	{"stream", "bytes", SOCK_STREAM, serve_stream, drive_stream},
-	{"udp_small", "packets", SOCK_DGRAM, serve_udp_small, drive_udp_small},
+	{"tcp_rr", "transactions", SOCK_STREAM, serve_tcp_rr, lap_tcp_rr, NULL},
+	{"udp_rr", "transactions", SOCK_DGRAM, serve_udp_rr, lap_udp_rr, NULL},
+	{"tcp_crr", "transactions", SOCK_STREAM, serve_tcp_crr, lap_tcp_crr, NULL},
+	{"stream", "bytes", SOCK_STREAM, serve_stream, lap_stream, finish_stream},
+	{"udp_small", "packets", SOCK_DGRAM, serve_udp_small, lap_udp_small, NULL},
 };
 #define TESTS_COUNT (sizeof(tests) / sizeof(tests[0]))
 
@@ -523,14 +472,18 @@ static int client_main(const struct options *options, const struct test *test)
 	static struct run run;
 	double seconds;
 
-	run.socket_type = test->socket_type;
+	run.test = test;
 	run.server_size = address_resolve(options, test, &run.server);
 	run.duration_ns = (uint64_t)(options->seconds * (double)NS_PER_SECOND);
 	alarm((unsigned int)options->seconds + ALARM_GRACE_S);
-	test->drive(&run);
+	run.fd = client_connect(&run);
+	while (run_lap(&run, test->lap(&run)))
+		;
+	if (test->finish)
+		run_lap(&run, test->finish(&run));
 	seconds = (double)(run.lap_ns - run.start_ns) / (double)NS_PER_SECOND;
 	printf("{\"test\": \"%s\", \"unit\": \"%s\", \"transactions\": %llu, \"lost\": %llu, "
-	       "\"seconds\": %.6f, \"rate\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
+	       "\"seconds\": %.6f, \"rate\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
 	       test->name, test->unit, (unsigned long long)run.units, (unsigned long long)run.lost,
 	       seconds, (double)run.units / seconds, histogram_quantile_us(&run, 0.5),
 	       histogram_quantile_us(&run, 0.99));
@@ -574,21 +527,20 @@ static void enter_netns(const char *name)
 	close(fd);
 }
 
-static void usage(FILE *stream)
+static _Noreturn void usage(void)
 {
 	fputs("usage: nsperf server|TEST [--address A] [--port P] [--seconds S] [--lifetime S]\n"
 	      "              [--cpu N] [--netns NAME]\n"
-	      "tests:",
-	      stream);
+	      "TEST is one of",
+	      stderr);
 	for (size_t i = 0; i < TESTS_COUNT; i++)
-		fprintf(stream, " %s", tests[i].name);
-	fputs("\ndefaults: --address 127.0.0.1 --port 7700 --seconds 1 --lifetime 600\n"
-	      "--seconds is the client's, --lifetime the server's; server and client take the "
-	      "same --port\n",
-	      stream);
+		fprintf(stderr, " %s", tests[i].name);
+	fputs("\n--seconds is the client's, --lifetime the server's; both take the same --port\n",
+	      stderr);
+	exit(EXIT_FAILURE);
 }
 
-static struct options options_parse(int argc, char *argv[])
+static void options_parse(int argc, char *argv[], struct options *options)
 {
 	static const struct option longs[] = {
 		{"address", required_argument, NULL, 'a'},
@@ -597,43 +549,37 @@ static struct options options_parse(int argc, char *argv[])
 		{"lifetime", required_argument, NULL, 'l'},
 		{"cpu", required_argument, NULL, 'c'},
 		{"netns", required_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'},
 		{},
 	};
-	struct options options = {
-		.address = "127.0.0.1", .port = 7700, .seconds = 1, .lifetime_s = 600, .cpu = -1};
 	int letter;
 
-	while ((letter = getopt_long(argc, argv, "a:p:s:l:c:n:h", longs, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (letter == 'a')
-			options.address = optarg;
+			options->address = optarg;
 		else if (letter == 'p')
-			options.port = (uint16_t)number(optarg, 1, 65536 - (double)TESTS_COUNT);
+			options->port = (uint16_t)number(optarg, 1, 65536 - (double)TESTS_COUNT);
 		else if (letter == 's')
-			options.seconds = number(optarg, 0.01, SECONDS_MAX);
+			options->seconds = number(optarg, 0.01, SECONDS_MAX);
 		else if (letter == 'l')
-			options.lifetime_s = (unsigned int)number(optarg, 1, SECONDS_MAX);
+			options->lifetime_s = (unsigned int)number(optarg, 1, SECONDS_MAX);
 		else if (letter == 'c')
-			options.cpu = (int)number(optarg, 0, CPU_SETSIZE - 1);
+			options->cpu = (int)number(optarg, 0, CPU_SETSIZE - 1);
 		else if (letter == 'n')
-			options.netns = optarg;
-		else {
-			usage(letter == 'h' ? stdout : stderr);
-			exit(letter == 'h' ? EXIT_SUCCESS : EXIT_FAILURE);
-		}
+			options->netns = optarg;
+		else
+			usage();
 	}
-	return options;
 }
 
 int main(int argc, char *argv[])
 {
+	struct options options = {
+		.address = "127.0.0.1", .port = 7700, .seconds = 1, .lifetime_s = 600, .cpu = -1};
 	pid_t parent = getppid();
-	struct options options = options_parse(argc, argv);
 
-	if (optind != argc - 1) {
-		usage(stderr);
-		return EXIT_FAILURE;
-	}
+	options_parse(argc, argv, &options);
+	if (optind != argc - 1)
+		usage();
 	die_with_parent(parent);
 	if (options.netns)
 		enter_netns(options.netns);
@@ -645,6 +591,5 @@ int main(int argc, char *argv[])
 		if (strcmp(argv[optind], tests[i].name) == 0)
 			return client_main(&options, &tests[i]);
 	}
-	usage(stderr);
-	return EXIT_FAILURE;
+	usage();
 }
