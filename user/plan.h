@@ -3,9 +3,10 @@
  * plan - desired and observed state in, operations out. Pure: no system calls, no descriptors.
  *
  * Operations name links, not ifindexes (apply resolves them when they exist), and namespaces by
- * their name, NULL for the host's. Each kind has an inverse, so a plan that fails in the middle is
- * undone by the inverses in reverse order. Their order is part of the contract: nothing forwards
- * before the policy that judges it is attached.
+ * their name, NULL for the host's. Each kind but those that destroy has an inverse, so a plan that
+ * fails in the middle is undone by the inverses in reverse order. Their order is part of the
+ * contract: nothing forwards before the policy that judges it is attached, and what destroys comes
+ * last wherever it can, so that a plan that fails has not destroyed anything.
  */
 #ifndef NSROUTE_PLAN_H
 #define NSROUTE_PLAN_H
@@ -28,7 +29,7 @@ enum operation_kind {
 	OPERATION_BRIDGE_ADD,
 	OPERATION_VETH_ADD,
 	OPERATION_LINK_DELETE,
-	OPERATION_LINK_SET, /* what of up, mtu, mac, master is asked for */
+	OPERATION_LINK_SET, /* what of alias, up, down, mtu, mac, master is asked for */
 	OPERATION_ADDRESS_ADD,
 	OPERATION_ADDRESS_DELETE,
 	OPERATION_ROUTE_ADD,
@@ -42,14 +43,17 @@ enum operation_kind {
 	OPERATION_DATAPATH_UNLOAD,
 	OPERATION_INNER_LINK_ADD,
 	OPERATION_INNER_LINK_DELETE,
-	OPERATION_PORT_ADD, /* table entries, then both programs */
+	OPERATION_PORT_ADD, /* both programs, then table entries */
 	OPERATION_PORT_DELETE,
-	OPERATION_HOST_ADD, /* entry of the datapath's hosts and fdb tables */
+	OPERATION_HOST_ADD, /* entry of the datapath's hosts tables; of fdb when it has no address
+			     */
 	OPERATION_HOST_DELETE,
-	OPERATION_UPLINK_ADD, /* table entry, then both programs */
+	OPERATION_UPLINK_ADD, /* both programs, then the table entry */
 	OPERATION_UPLINK_DELETE,
 	OPERATION_INSIDE_ADD, /* masqueraded prefix */
 	OPERATION_INSIDE_DELETE,
+	OPERATION_FORGET, /* a record of something that is gone, or that another fabric still needs
+			   */
 	OPERATION_KINDS
 };
 
@@ -58,26 +62,39 @@ struct operation {
 	struct position at;    /* of the object in the topology file; line 0: none */
 	const char *namespace; /* where; NULL: host */
 	const char *link;      /* name of the link it is about, in that namespace */
+	uint32_t ifindex; /* of a link that may be gone: PORT_, INNER_LINK_, UPLINK_DELETE; or 0 */
+	/* What was there and is changed by this one; NULL: nothing was. Its inverse. */
+	const struct operation *replaces;
 	/* The rest depends on the kind. */
 	const char *peer_namespace; /* VETH_ADD */
-	const char *peer;	    /* VETH_ADD: name of the other end */
+	const char *peer;           /* VETH_ADD: name of the other end */
 	uint8_t mac[6], peer_mac[6];
 	bool has_mac;
-	uint32_t mtu;	    /* 0: leave */
-	const char *master; /* LINK_SET */
-	bool up;	    /* LINK_SET, BRIDGE_ADD */
-	struct ip_address address; /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_* */
-	struct ip_address via;	   /* ROUTE_* */
-	const char *key, *value, *old_value; /* SYSCTL_SET */
-	uint16_t network;		     /* number of the network in the datapath */
-	const char *network_link;	     /* PORT_ADD: the bridge, when it has a gateway */
-	uint8_t gateway_mac[6];		     /* PORT_ADD, HOST_ADD */
-	uint16_t port_flags;		     /* PORT_ADD, HOST_ADD: NSR_PORT_* */
-	const struct ip_address *sources;    /* PORT_ADD: everything the port may send from */
+	uint32_t mtu;               /* 0: leave */
+	const char *alias;          /* LINK_SET; NULL: leave */
+	const char *master;         /* LINK_SET; NULL: leave, "": none */
+	bool up, down;              /* LINK_SET; neither: leave */
+	bool no_ipv6_autoaddress;   /* LINK_SET: no link-local address on a bridge's port */
+	struct ip_address address;  /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
+				     * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
+	struct ip_address address6; /* PORT_*: the first IPv6 one */
+	struct ip_address via;      /* ROUTE_* */
+	const char *key, *value;    /* SYSCTL_SET */
+	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link */
+	bool revert;                /* SYSCTL_SET: takes an earlier one back */
+	uint16_t network;           /* number of the network in the datapath */
+	const char *network_link;   /* PORT_ADD: the bridge, when it has a gateway */
+	uint8_t gateway_mac[6];     /* PORT_ADD, HOST_ADD */
+	uint16_t port_flags;        /* PORT_ADD, HOST_ADD: NSR_PORT_* */
+	const struct ip_address
+		*sources; /* PORT_ADD: what it may send from besides its first addresses */
 	size_t sources_count;
-	const char *uplink;	     /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
+	const char *uplink;   /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
+	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max; /* UPLINK_ADD */
-	const char *why;	     /* SYSCTL_SET and other surprising ones: shown by plan */
+	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
+	enum record_kind record;     /* FORGET: "link" is the name in the record */
+	const char *why;             /* SYSCTL_SET and other surprising ones: shown by plan */
 };
 
 struct plan {
@@ -85,22 +102,28 @@ struct plan {
 	size_t count;
 };
 
-/* Everything snapshot_take() must read before plan_build(). */
-void plan_needs(const struct topology *topology, const struct record *record, struct arena *arena,
-		const char *const **ret_namespaces, size_t *ret_namespaces_count,
-		const char *const **ret_host_sysctls, size_t *ret_host_sysctls_count);
+/* What to observe before plan_build() or plan_removal(); topology and record may be NULL. The
+ * second needs a state that has the host's links and routes already. */
+void plan_needs_namespaces(const struct topology *topology, const struct record *record,
+			   struct arena *arena, const char *const **ret_names, size_t *ret_count);
+void plan_needs_sysctls(const struct topology *topology, const struct record *record,
+			const struct kernel_state *state, struct arena *arena,
+			const char *const **ret_keys, size_t *ret_count);
 
-/* What has to be done. record is NULL when the fabric is new. Refuses (-EEXIST, with the position in
- * the file) names that exist and are not ours, and an uplink that does not exist or has no address. */
+/* What has to be done; nothing when the kernel is as the file says. record is NULL when the fabric
+ * is new. Refuses (-EEXIST, with the position in the file) names and addresses that exist and are
+ * not ours, and (-ENODEV, -EADDRNOTAVAIL) an uplink that does not exist or has no address. */
 int plan_build(const struct topology *topology, const struct kernel_state *state,
-	       const struct record *record, struct arena *arena, struct plan **ret, struct error *err);
+	       const struct record *record, struct arena *arena, struct plan **ret,
+	       struct error *err);
 
 /* What removes a fabric by its record; what is not there any more is left out, what is there but is
  * not ours is left alone and named through log_warning(). */
-int plan_removal(const struct record *record, const struct kernel_state *state,
-		 struct arena *arena, struct plan **ret, struct error *err);
+int plan_removal(const struct record *record, const struct kernel_state *state, struct arena *arena,
+		 struct plan **ret, struct error *err);
 
-/* The operation that takes it back; false when there is none to take (LINK_SET on our own link). */
+/* The operation that takes it back; false when none can: NETNS_DELETE, LINK_DELETE, FORGET and
+ * LINK_SET of a new link, and sysctls that end with their link. */
 bool plan_inverse(const struct operation *operation, struct operation *ret);
 
 /* One line, without newline: "+ namespace red", "+ address 192.168.15.11/24 on eth0 in red". */

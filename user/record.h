@@ -6,7 +6,8 @@
  * describes the fabric (format version, name, file), each further one an object that is about to be
  * created (or a sysctl that is about to be changed, with the value it had), or one that is gone
  * again. A process that is killed leaves at most a last line that is incomplete, which is ignored.
- * COOKIE is the host namespace's SO_NETNS_COOKIE. /run/nsroute/lock is held while one changes things.
+ * COOKIE is the host namespace's SO_NETNS_COOKIE. /run/nsroute/lock is held while one changes
+ * things.
  */
 #ifndef NSROUTE_RECORD_H
 #define NSROUTE_RECORD_H
@@ -19,25 +20,27 @@
 #include "error.h"
 
 enum record_kind {
-	RECORD_NETNS,	/* name */
-	RECORD_LINK,	/* name, in the host namespace: bridges, host ends, host ends of "links" */
-	RECORD_SYSCTL,	/* name = key, value = what it was */
-	RECORD_CLSACT,	/* name = uplink that had none */
-	RECORD_UPLINK,	/* name = interface that our programs are attached to */
+	RECORD_NETNS,   /* name */
+	RECORD_LINK,    /* name, in the host namespace: bridges, host ends, host ends of "links";
+			 * value = MAC it was made with */
+	RECORD_SYSCTL,  /* name = key, value = what it was, set = what we made of it */
+	RECORD_CLSACT,  /* name = uplink that had none */
+	RECORD_UPLINK,  /* name = interface that our programs are attached to */
 	RECORD_NETWORK, /* name, of a bridge network; value = its number in the datapath */
-	RECORD_INSIDE,	/* name = masqueraded prefix; value = uplink */
+	RECORD_INSIDE,  /* name = masqueraded prefix; value = uplink */
 	RECORD_KINDS
 };
 
 struct record_entry {
 	enum record_kind kind;
 	const char *name;
-	const char *value; /* "" when the kind has none */
+	const char *value; /* "" when the kind has none; here and below */
+	const char *set;
 };
 
 struct record {
 	const char *fabric;
-	const char *file; /* absolute path of the topology file at the last apply */
+	const char *file;             /* absolute path of the topology file at the last apply */
 	struct record_entry *entries; /* in the order of creation; those that are gone left out */
 	size_t count;
 };
@@ -60,6 +63,9 @@ int record_add(int fd, const struct record_entry *entry, struct error *err);
 int record_gone(int fd, const struct record_entry *entry, struct error *err);
 int record_remove(uint64_t cookie, const char *fabric, struct error *err);
 
+/* NULL when there is none; record may be NULL. */
+const struct record_entry *record_find(const struct record *record, enum record_kind kind,
+				       const char *name);
 bool record_has(const struct record *record, enum record_kind kind, const char *name);
 
 #endif
