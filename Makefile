@@ -117,8 +117,8 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
 
 fuzzers: $(FUZZERS)
 
-bench: all ## speed beside a direct veth pair and the kernel's own path (root)
-	@NSROUTE=$(abspath $(O)/nsroute) tools/nsperf
+bench: all $(O)/tools/nsperf ## speed beside a direct veth pair and the kernel's own path (root)
+	@NSROUTE=$(abspath $(O)/nsroute) tools/compare
 
 format: ## clang-format every C file
 	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
@@ -174,6 +174,11 @@ $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 
+$(O)/tools/%: tools/%.c Makefile
+	@echo "  CC      $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $< -o $@
+
 $(O)/%.bpf.o: bpf/%.bpf.c Makefile
 	@echo "  BPF     $@"
 	@mkdir -p $(@D)
@@ -190,4 +195,4 @@ compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
 	@printf '%s\n' $(USER) $(wildcard tests/*/*.c) | jq -R --arg directory '$(CURDIR)' \
 		'{$$directory, file: ., command: "\(env.COMMAND) -c \(.)"}' | jq -s . >$@
 
--include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tests/*/*.d)
+-include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tools/*.d $(O)/tests/*/*.d)
