@@ -33,16 +33,16 @@ int error_invalid(struct error *err, const char *format, ...)
 
 int error_context(struct error *err, const char *format, ...)
 {
-	char message[ERROR_MESSAGE_MAX];
+	char context[ERROR_MESSAGE_MAX];
+	char both[2 * ERROR_MESSAGE_MAX + 2];
 	va_list args;
-	size_t used;
 
 	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
+	vsnprintf(context, sizeof(context), format, args);
 	va_end(args);
-	used = strlen(message);
-	snprintf(message + used, sizeof(message) - used, ": %s", err->message);
-	memcpy(err->message, message, sizeof(message));
+	snprintf(both, sizeof(both), "%s: %s", context, err->message);
+	both[ERROR_MESSAGE_MAX - 1] = '\0'; /* too long: its end is lost */
+	memcpy(err->message, both, ERROR_MESSAGE_MAX);
 	return err->code;
 }
 
