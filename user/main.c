@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nsroute: network namespaces, connected, from one file.
+ *
+ * How it works: the table below names every command; main() reads the options that come before the
+ * command and hands over. Whatever a command needs it opens itself, and it returns the exit code.
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+
+const struct command commands[] = {
+	{"validate", cmd_validate, "FILE", "check the file only; needs no privilege",
+	 cmd_validate_help},
+	{"plan", cmd_plan, "FILE", "what apply would do, one operation a line", cmd_plan_help},
+	{"apply", cmd_apply, "FILE [--dry-run]",
+	 "make the kernel match the file; only the differences", cmd_apply_help},
+	{"down", cmd_down, "NAME|FILE | --all", "remove a fabric, wherever its file went",
+	 cmd_down_help},
+	{"show", cmd_show, "[NAME] [networks|namespaces|links|routes]",
+	 "the fabrics that are there, or one of them in detail", cmd_show_help},
+	{"exec", cmd_exec, "NAMESPACE -- COMMAND...", "run a command inside a namespace",
+	 cmd_exec_help},
+	{"stats", cmd_stats, "[NAME] [--watch [SEC]]",
+	 "counters: per namespace, per uplink, per drop reason", cmd_stats_help},
+	{"nat", NULL, "list|flush", "translations", ""},
+	{"drops", NULL, "", "live stream of dropped packets", ""},
+	{"trace", NULL, "--from NS --to ADDR[:PORT]", "what would happen to a packet", ""},
+	{"metrics", NULL, "", "OpenMetrics text", ""},
+	{"doctor", cmd_doctor, "", "what is wrong on this machine, and the mend", cmd_doctor_help},
+	{"bench", NULL, "", "speed of this machine", ""},
+	{"netns", NULL, "add|del|list|exec", "single steps: namespaces", ""},
+	{"link", NULL, "add|del|set", "single steps: links", ""},
+	{"bridge", NULL, "add|del", "single steps: bridges", ""},
+	{"addr", NULL, "add|del", "single steps: addresses", ""},
+	{"route", NULL, "add|del", "single steps: routes", ""},
+	{"completion", NULL, "bash|zsh|fish", "completion for a shell", ""},
+	{"help", cmd_help, "[COMMAND]", "this list, or how to use one command", cmd_help_help},
+	{"version", cmd_version, "", "versions of nsroute and what it stands on", cmd_version_help},
+	{NULL, NULL, NULL, NULL, NULL},
+};
+
+/* A descriptor that the caller closed would be given to the next file or socket that is opened, and
+ * results would be written into that. Standard output stays unwritable. */
+static void hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) != fd)
+			abort();
+	}
+}
+
+static bool use_color(const char *when)
+{
+	const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+	if (strcmp(when, "auto") != 0)
+		return strcmp(when, "always") == 0;
+	return isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
+	       !(terminal && strcmp(terminal, "dumb") == 0);
+}
+
+static bool is_color(const char *when)
+{
+	return strcmp(when, "auto") == 0 || strcmp(when, "always") == 0 ||
+	       strcmp(when, "never") == 0;
+}
+
+/* Reads the options before the command. Returns the name of the command, which may be one that an
+ * option stands for; NULL after it has said what is wrong. */
+static const char *global_options(struct context *context, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"netns", required_argument, NULL, 'n'}, {"json", no_argument, NULL, 'j'},
+		{"color", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},     {NULL, 0, NULL, 0}};
+	const char *when = "auto";
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:jhV", options, NULL)) != -1) {
+		switch (option) {
+		case 'n':
+			context->netns = optarg;
+			break;
+		case 'j':
+			context->json = true;
+			break;
+		case 'c':
+			when = optarg;
+			break;
+		case 'h':
+			return "help";
+		case 'V':
+			return "version";
+		case ':':
+			command_usage(context, "option '%s' needs a value", argv[optind - 1]);
+			return NULL;
+		default:
+			command_usage(context, "unknown option '%s'", argv[optind - 1]);
+			return NULL;
+		}
+	}
+	if (!is_color(when)) {
+		command_usage(context, "--color is auto, always or never, not '%s'", when);
+		return NULL;
+	}
+	context->color = use_color(when);
+	if (optind == argc) {
+		command_usage(context, "no command given");
+		return NULL;
+	}
+	return argv[optind];
+}
+
+static int run_command(struct context *context, const char *name, int argc, char **argv)
+{
+	const struct command *command = command_find(name);
+	const char *nearest;
+
+	if (!command) {
+		nearest = command_nearest(name);
+		return command_usage(context, "unknown command '%s'%s%s%s", name,
+				     nearest ? "; did you mean '" : "", nearest ? nearest : "",
+				     nearest ? "'?" : "");
+	}
+	if (!command->run)
+		return command_unsupported(context, name);
+	context->command = command;
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return command_help(context, command);
+	optind = 0; /* getopt_long() starts anew */
+	return command->run(context, argc, argv);
+}
+
+/* A result that nobody could read is not a success. */
+static int close_output(struct context *context, int status)
+{
+	struct error err;
+
+	if (fflush(stdout) != 0)
+		error_set(&err, -errno, "cannot write to standard output: %s", strerror(errno));
+	else if (ferror(stdout)) /* earlier, and the reason is forgotten */
+		error_set(&err, -EIO, "cannot write to standard output");
+	else
+		return status;
+	command_fail(context, &err);
+	return status == EXIT_DONE ? EXIT_REFUSED : status;
+}
+
+int main(int argc, char **argv)
+{
+	struct context context = {};
+	int status = EXIT_INVALID;
+	const char *name;
+
+	hold_standard_descriptors();
+	output_init();
+	name = global_options(&context, argc, argv);
+	if (name) {
+		argc -= optind;
+		argv += optind;
+		status = run_command(&context, name, argc, argv);
+		status = close_output(&context, status);
+	}
+	arena_free(&context.arena);
+	return status;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * output_show - the model of one fabric: what was recorded says which objects belong to it, what
+ * the kernel has says how they are. An object that is recorded but gone is shown as "missing", so
+ * that a reader sees what the next apply would bring back.
+ *
+ * IPv6 link-local addresses and routes are left out: the kernel makes them for every interface and
+ * they say nothing about the fabric.
+ */
+#include "output.h"
+
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "output_model.h"
+
+static bool is_noise(const struct ip_address *ip)
+{
+	return ip->family == AF_INET6 && ip_is_link_local(ip);
+}
+
+static json_t *addresses_of(const struct state_namespace *namespace, uint32_t ifindex)
+{
+	json_t *addresses = json_array();
+	char text[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < namespace->addresses_count; i++) {
+		const struct state_address *address = &namespace->addresses[i];
+
+		if (address->ifindex != ifindex || is_noise(&address->address))
+			continue;
+		json_array_append_new(addresses,
+				      output_string(ip_format_prefix(&address->address, text)));
+	}
+	return addresses;
+}
+
+/* What every kind of link shows; name is for one that is missing. */
+static json_t *link_head(const char *name, const struct state_link *link)
+{
+	json_t *object = json_object();
+	char mac[MAC_TEXT_MAX];
+
+	model_set_text(object, "name", name);
+	model_set_text(object, "state", model_link_state(link));
+	model_set_text_or_null(object, "mac", link ? mac_format(link->mac, mac) : NULL);
+	model_set_number(object, "mtu", link ? link->mtu : 0);
+	return object;
+}
+
+/* ---- Networks and uplinks. */
+
+/* The masqueraded prefixes of a network are those that an address of its bridge is in. */
+static json_t *masquerade_of(const struct record *record, const struct kernel_state *state,
+			     const struct state_link *bridge)
+{
+	json_t *masquerade = json_array();
+
+	for (size_t i = 0; bridge && i < record->count; i++) {
+		const struct record_entry *entry = &record->entries[i];
+		struct ip_address prefix;
+		bool inside = false;
+
+		if (entry->kind != RECORD_INSIDE || !ip_parse(entry->name, &prefix, NULL))
+			continue;
+		for (size_t j = 0; j < state->host.addresses_count; j++) {
+			const struct state_address *address = &state->host.addresses[j];
+
+			inside = inside || (address->ifindex == bridge->ifindex &&
+					    ip_within(&address->address, &prefix));
+		}
+		if (inside)
+			json_array_append_new(masquerade,
+					      json_pack("{s:o, s:o}", "prefix",
+							output_string(entry->name), "uplink",
+							output_string(entry->value)));
+	}
+	return masquerade;
+}
+
+static json_t *network_object(const struct record *record, const struct kernel_state *state,
+			      const char *name)
+{
+	const struct state_link *bridge = model_link_named(&state->host, name);
+	json_t *network = link_head(name, bridge);
+	size_t ports = 0;
+
+	for (size_t i = 0; bridge && i < state->host.links_count; i++)
+		ports += state->host.links[i].master == bridge->ifindex;
+	model_set_text(network, "type", "bridge");
+	json_object_set_new(network, "gateways",
+			    bridge ? addresses_of(&state->host, bridge->ifindex) : json_array());
+	json_object_set_new(network, "masquerade", masquerade_of(record, state, bridge));
+	model_set_number(network, "ports", ports);
+	return network;
+}
+
+static json_t *uplink_object(const struct kernel_state *state, const char *name)
+{
+	const struct state_link *link = model_link_named(&state->host, name);
+	const struct state_uplink *uplink = link ? model_uplink(state, link->ifindex) : NULL;
+	json_t *object = link_head(name, link);
+	struct ip_address address = {.family = AF_INET, .prefix_len = 32};
+	char text[IP_TEXT_MAX];
+
+	if (uplink)
+		memcpy(address.bytes, &uplink->uplink.address4, sizeof(uplink->uplink.address4));
+	model_set_text_or_null(object, "address", uplink ? ip_format(&address, text) : NULL);
+	model_set_number(object, "port_min", uplink ? uplink->uplink.port_min : 0);
+	model_set_number(object, "port_max", uplink ? uplink->uplink.port_max : 0);
+	json_object_set_new(object, "attached",
+			    json_boolean(link && link->hook_in && link->hook_out));
+	return object;
+}
+
+/* ---- Namespaces. */
+
+static json_t *interface_object(const struct kernel_state *state,
+				const struct state_namespace *namespace,
+				const struct state_link *link)
+{
+	const struct state_port *port = NULL;
+	const struct state_link *host = model_host_end(state, link, &port);
+	const struct state_link *bridge =
+		host && host->master ? model_link(&state->host, host->master) : NULL;
+	json_t *interface = link_head(link->name, link);
+
+	json_object_set_new(interface, "addresses", addresses_of(namespace, link->ifindex));
+	model_set_text_or_null(interface, "network", bridge ? bridge->name : NULL);
+	model_set_text_or_null(interface, "host_end", host ? host->name : NULL);
+	json_object_set_new(interface, "fast_path",
+			    json_boolean(port && port->port.flags & NSR_PORT_FAST &&
+					 host->hook_in && host->hook_out));
+	return interface;
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+	switch (protocol) {
+	case RTPROT_KERNEL:
+		return "kernel";
+	case RTPROT_BOOT:
+		return "boot";
+	case RTPROT_STATIC:
+		return "static";
+	case RTPROT_RA:
+		return "ra";
+	default:
+		return "other";
+	}
+}
+
+static json_t *route_object(const struct state_namespace *namespace,
+			    const struct state_route *route)
+{
+	const struct state_link *link = model_link(namespace, route->ifindex);
+	json_t *object = json_object();
+	char to[IP_TEXT_MAX], via[IP_TEXT_MAX];
+
+	model_set_text(object, "to",
+		       route->to.prefix_len ? ip_format_prefix(&route->to, to) : "default");
+	model_set_text(object, "family", route->to.family == AF_INET6 ? "inet6" : "inet");
+	model_set_text_or_null(object, "via",
+			       route->via.family ? ip_format(&route->via, via) : NULL);
+	model_set_text_or_null(object, "interface", link ? link->name : NULL);
+	model_set_text(object, "protocol", protocol_name(route->protocol));
+	return object;
+}
+
+static const char *namespace_state(const struct state_namespace *namespace)
+{
+	if (namespace && namespace->exists)
+		return "up";
+	return namespace && namespace->stale ? "stale" : "missing";
+}
+
+static json_t *namespace_object(const struct kernel_state *state, const char *name)
+{
+	const struct state_namespace *namespace = model_namespace(state, name);
+	json_t *object = json_object(), *interfaces = json_array(), *routes = json_array();
+
+	for (size_t i = 0; namespace && i < namespace->links_count; i++) {
+		if (model_is_shown(&namespace->links[i]))
+			json_array_append_new(interfaces, interface_object(state, namespace,
+									   &namespace->links[i]));
+	}
+	for (size_t i = 0; namespace && i < namespace->routes_count; i++) {
+		if (!is_noise(&namespace->routes[i].to))
+			json_array_append_new(routes,
+					      route_object(namespace, &namespace->routes[i]));
+	}
+	model_set_text(object, "name", name);
+	model_set_text(object, "state", namespace_state(namespace));
+	json_object_set_new(object, "interfaces", interfaces);
+	json_object_set_new(object, "routes", routes);
+	return object;
+}
+
+/* ---- Links: everything the fabric has, in the host namespace and in its own. */
+
+static void set_link_rest(json_t *object, const char *namespace, const struct state_link *link,
+			  const char *master, const char *peer_namespace, const char *peer)
+{
+	model_set_text_or_null(object, "namespace", namespace);
+	model_set_text(object, "kind", link ? link->kind : "");
+	model_set_text_or_null(object, "master", master);
+	model_set_text_or_null(object, "peer_namespace", peer_namespace);
+	model_set_text_or_null(object, "peer", peer);
+}
+
+static json_t *host_link_object(const struct record *record, const struct kernel_state *state,
+				const char *name)
+{
+	const struct state_link *link = model_link_named(&state->host, name), *master = NULL;
+	const struct state_port *port = link ? model_port(state, link->ifindex) : NULL;
+	const char *peer = NULL, *peer_namespace = NULL;
+	json_t *object = link_head(name, link);
+
+	if (link && link->master)
+		master = model_link(&state->host, link->master);
+	for (size_t i = 0; link && link->peer_ifindex && !peer && i < state->namespaces_count;
+	     i++) {
+		const struct state_namespace *namespace = &state->namespaces[i];
+		const struct state_link *inside = model_link(namespace, link->peer_ifindex);
+
+		if (!inside || !record_has(record, RECORD_NETNS, namespace->name) ||
+		    !model_is_pair(link, port, inside))
+			continue;
+		peer = inside->name;
+		peer_namespace = namespace->name;
+	}
+	set_link_rest(object, NULL, link, master ? master->name : NULL, peer_namespace, peer);
+	return object;
+}
+
+static json_t *inside_link_object(const struct kernel_state *state,
+				  const struct state_namespace *namespace,
+				  const struct state_link *link)
+{
+	const struct state_port *port;
+	const struct state_link *host = model_host_end(state, link, &port);
+	json_t *object = link_head(link->name, link);
+
+	set_link_rest(object, namespace->name, link, NULL, NULL, host ? host->name : NULL);
+	return object;
+}
+
+static void append_inside_links(json_t *links, const struct kernel_state *state, const char *name)
+{
+	const struct state_namespace *namespace = model_namespace(state, name);
+
+	for (size_t i = 0; namespace && i < namespace->links_count; i++) {
+		if (model_is_shown(&namespace->links[i]))
+			json_array_append_new(
+				links, inside_link_object(state, namespace, &namespace->links[i]));
+	}
+}
+
+/* ---- Routes: those of the namespaces, and those of the host over the fabric's links. */
+
+static void append_routes(json_t *routes, const struct record *record,
+			  const struct state_namespace *namespace)
+{
+	for (size_t i = 0; i < namespace->routes_count; i++) {
+		const struct state_route *route = &namespace->routes[i];
+		const struct state_link *link = model_link(namespace, route->ifindex);
+		json_t *object;
+
+		if (is_noise(&route->to))
+			continue;
+		if (!namespace->name && (!link || !record_has(record, RECORD_LINK, link->name)))
+			continue;
+		object = route_object(namespace, route);
+		model_set_text_or_null(object, "namespace", namespace->name);
+		json_array_append_new(routes, object);
+	}
+}
+
+/* ---- The whole. */
+
+static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, json_t *links,
+			 const struct record *record, const struct kernel_state *state,
+			 const struct record_entry *entry)
+{
+	switch (entry->kind) {
+	case RECORD_NETWORK:
+		json_array_append_new(networks, network_object(record, state, entry->name));
+		break;
+	case RECORD_UPLINK:
+		json_array_append_new(uplinks, uplink_object(state, entry->name));
+		break;
+	case RECORD_NETNS:
+		json_array_append_new(namespaces, namespace_object(state, entry->name));
+		append_inside_links(links, state, entry->name);
+		break;
+	case RECORD_LINK:
+		json_array_append_new(links, host_link_object(record, state, entry->name));
+		break;
+	default:
+		break;
+	}
+}
+
+json_t *output_show(const struct record *record, const struct kernel_state *state,
+		    unsigned int sections)
+{
+	json_t *fabric = model_fabric(record, state);
+	json_t *networks = json_array(), *uplinks = json_array(), *namespaces = json_array(),
+	       *links = json_array(), *routes = json_array();
+
+	for (size_t i = 0; i < record->count; i++)
+		append_entry(networks, uplinks, namespaces, links, record, state,
+			     &record->entries[i]);
+	append_routes(routes, record, &state->host);
+	for (size_t i = 0; i < state->namespaces_count; i++) {
+		if (record_has(record, RECORD_NETNS, state->namespaces[i].name))
+			append_routes(routes, record, &state->namespaces[i]);
+	}
+	json_object_set_new(fabric, "networks", networks);
+	json_object_set_new(fabric, "uplinks", uplinks);
+	json_object_set_new(fabric, "namespaces", namespaces);
+	json_object_set_new(fabric, "links", links);
+	json_object_set_new(fabric, "routes", routes);
+	if (!(sections & OUTPUT_NETWORKS)) {
+		json_object_del(fabric, "networks");
+		json_object_del(fabric, "uplinks");
+	}
+	if (!(sections & OUTPUT_NAMESPACES))
+		json_object_del(fabric, "namespaces");
+	if (!(sections & OUTPUT_LINKS))
+		json_object_del(fabric, "links");
+	if (!(sections & OUTPUT_ROUTES))
+		json_object_del(fabric, "routes");
+	return fabric;
+}
+
+json_t *output_summary(const struct record *record, const struct kernel_state *state)
+{
+	json_t *fabric = model_fabric(record, state);
+	size_t networks = 0, namespaces = 0;
+
+	for (size_t i = 0; i < record->count; i++) {
+		networks += record->entries[i].kind == RECORD_NETWORK;
+		namespaces += record->entries[i].kind == RECORD_NETNS;
+	}
+	model_set_number(fabric, "network_count", networks);
+	model_set_number(fabric, "namespace_count", namespaces);
+	return fabric;
+}
