@@ -54,6 +54,10 @@ struct nlmsghdr *netlink_queue(struct netlink *nl, uint16_t type, uint16_t flags
 			       size_t header_size, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/* A string without terminator (the kernel goes by the length), cut where it is longer than any that
+ * the kernel takes, so that the kernel is who refuses it. */
+void netlink_put_string(struct nlmsghdr *message, uint16_t type, const char *string);
+
 /* Called with each message of an answer; request is the request's place in the batch (0 for dumps).
  * Not 0 ends the reading with that code, and the callback has set *err if it has one. */
 typedef int (*netlink_callback)(const struct nlmsghdr *message, size_t request, void *context);
@@ -61,11 +65,10 @@ typedef int (*netlink_callback)(const struct nlmsghdr *message, size_t request, 
 /* netlink_flush() for requests that are answered with data. */
 int netlink_flush_answers(struct netlink *nl, int *results, netlink_callback callback,
 			  void *context, struct error *err);
-/* Asks for a dump and calls back for each message, after the whole of it has arrived: a dump that
- * the kernel marks as inconsistent, or that did not fit, is asked for again first. request is a
- * complete message (type, family header, filters), its flags and number are set here; what names it
- * in an error ("read links"). -EINTR when it stays inconsistent. */
-int netlink_dump(struct netlink *nl, struct nlmsghdr *request, const char *what,
-		 netlink_callback callback, void *context, struct error *err);
+/* Asks for a dump and calls back for each message, after the whole of it has arrived: one that the
+ * kernel marks as inconsistent, or that did not fit, is asked for again first, and is -EINTR when
+ * it stays so. header is the family header, with what to filter by; what completes "cannot ...". */
+int netlink_dump(struct netlink *nl, uint16_t type, const void *header, size_t header_size,
+		 const char *what, netlink_callback callback, void *context, struct error *err);
 
 #endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works
+ *
+ * /proc/sys/net shows the namespace of the thread that opens a file in it, whatever /proc is
+ * mounted, so the thread enters the namespace, opens, and comes back.
+ */
+#include "sysctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "netns.h"
+
+#define VALUE_MAX 4096 /* bytes of a value: the kernel hands out one page at a time */
+
+/* Keys come from topology files: none may lead out of /proc/sys. */
+static bool is_key(const char *key)
+{
+	if (!*key || *key == '/' || strlen(key) > PATH_MAX / 2)
+		return false;
+	for (const char *part = key; part; part = strchr(part, '/')) {
+		part += *part == '/';
+		if (!strncmp(part, "..", 2) && (!part[2] || part[2] == '/'))
+			return false;
+	}
+	return true;
+}
+
+static int open_key(int netns_fd, const char *key, int flags, int *ret_fd, struct error *err)
+{
+	char path[PATH_MAX];
+	int previous, fd, code;
+
+	if (!is_key(key))
+		return error_invalid(err, "'%s' cannot be the name of a sysctl", key);
+	snprintf(path, sizeof(path), "/proc/sys/%s", key);
+	code = netns_enter(netns_fd, &previous, err);
+	if (code)
+		return code;
+	fd = open(path, flags | O_CLOEXEC);
+	code = fd < 0 ? -errno : 0;
+	netns_leave(previous);
+	if (code)
+		return error_set(err, code, "cannot open sysctl '%s': %s", key, strerror(-code));
+	*ret_fd = fd;
+	return 0;
+}
+
+int sysctl_read(int netns_fd, const char *key, struct arena *arena, const char **ret_value,
+		struct error *err)
+{
+	char value[VALUE_MAX];
+	ssize_t length;
+	int fd, code;
+
+	code = open_key(netns_fd, key, O_RDONLY, &fd, err);
+	if (code == -ENOENT) {
+		*ret_value = NULL;
+		return 0;
+	}
+	if (code)
+		return code;
+	length = read(fd, value, sizeof(value) - 1);
+	code = length < 0 ? -errno : 0;
+	close(fd);
+	if (code)
+		return error_set(err, code, "cannot read sysctl '%s': %s", key, strerror(-code));
+	value[length] = '\0';
+	value[strcspn(value, "\n")] = '\0';
+	*ret_value = arena_strdup(arena, value);
+	return 0;
+}
+
+int sysctl_write(int netns_fd, const char *key, const char *value, struct error *err)
+{
+	size_t size = strlen(value);
+	ssize_t written;
+	int fd, code;
+
+	code = open_key(netns_fd, key, O_WRONLY, &fd, err);
+	if (code)
+		return error_context(err, "cannot set '%s' to '%s'", key, value);
+	written = write(fd, value, size);
+	code = written < 0 ? -errno : 0;
+	if (!code && (size_t)written != size)
+		code = -EINVAL; /* the kernel stopped where it did not understand */
+	close(fd);
+	if (code)
+		return error_set(err, code, "cannot set sysctl '%s' to '%s': %s", key, value,
+				 strerror(-code));
+	return 0;
+}
