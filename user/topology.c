@@ -177,11 +177,11 @@ static void check_masquerade(struct check *check, struct network *network)
 
 	if (!masquerade->enabled)
 		return;
-	if (!network->subnets_count)
+	if (!network->subnets_count && !network->incomplete)
 		refuse(check, masquerade->at,
 		       "network '%s': masquerade needs subnets: there is no address to translate",
 		       network->name);
-	else if (!network->gateways_count)
+	else if (network->gateway_none)
 		refuse(check, masquerade->at,
 		       "network '%s': masquerade needs a gateway: without one nothing is routed to the "
 		       "uplink",
@@ -274,7 +274,7 @@ static void check_networks(struct check *check)
 		lookup_add(&check->taken.host_links, check->arena, network->name, owner);
 	}
 	for (size_t i = 0; i < topology->networks_count; i++) {
-		if (topology->networks[i].incomplete)
+		if (topology->networks[i].subnets_incomplete)
 			continue;
 		check_gateways(check, &topology->networks[i]);
 		check_masquerade(check, &topology->networks[i]);
@@ -314,7 +314,7 @@ static void check_interface_address(struct check *check, const char *object,
 	char text[IP_TEXT_MAX], subnet_text[IP_TEXT_MAX];
 	struct position at = interface->addresses_at[i];
 
-	if (network && network->subnets_count && !network->incomplete) {
+	if (network && network->subnets_count && !network->subnets_incomplete) {
 		subnet = subnet_of(network, address);
 		if (!subnet) {
 			refuse(check, at,
@@ -449,12 +449,12 @@ static bool namespace_reaches(const struct topology *topology,
 			      const struct topology_namespace *namespace,
 			      const struct ip_address *via)
 {
-	if (namespace->incomplete)
+	if (namespace->interfaces_incomplete || topology->links_incomplete)
 		return true;
 	for (size_t i = 0; i < namespace->interfaces_count; i++) {
 		const struct interface *interface = &namespace->interfaces[i];
 
-		if (!interface->network || interface->network->incomplete ||
+		if (!interface->network || interface->network->subnets_incomplete ||
 		    interface_reaches(interface, via))
 			return true;
 	}
@@ -463,6 +463,22 @@ static bool namespace_reaches(const struct topology *topology,
 
 		if (end->namespace == namespace && end->has_address &&
 		    ip_within(via, &end->address))
+			return true;
+	}
+	return false;
+}
+
+static bool namespace_owns(const struct topology *topology,
+			   const struct topology_namespace *namespace, const struct ip_address *via)
+{
+	for (size_t i = 0; i < namespace->interfaces_count; i++)
+		for (size_t j = 0; j < namespace->interfaces[i].addresses_count; j++)
+			if (ip_equal(via, &namespace->interfaces[i].addresses[j]))
+				return true;
+	for (size_t i = 0; i < 2 * topology->links_count; i++) {
+		const struct link_end *end = &topology->links[i / 2].ends[i % 2];
+
+		if (end->namespace == namespace && end->has_address && ip_equal(via, &end->address))
 			return true;
 	}
 	return false;
@@ -489,6 +505,10 @@ static void check_routes(struct check *check, const struct topology_namespace *n
 			refuse(check, route->via_at,
 			       "namespace '%s': a route to %s cannot go via %s, an address of the other family",
 			       namespace->name, to, via);
+		else if (namespace_owns(check->topology, namespace, &route->via))
+			refuse(check, route->via_at,
+			       "namespace '%s': route via %s, which is its own address",
+			       namespace->name, via);
 		else if (!namespace_reaches(check->topology, namespace, &route->via))
 			refuse(check, route->via_at,
 			       "namespace '%s': route via %s, which is on no subnet of the namespace, so it "

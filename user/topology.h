@@ -47,7 +47,7 @@ struct network {
 	const char *name; /* also the bridge's name in the host namespace */
 	struct position at;
 	enum network_type type;
-	bool incomplete;
+	bool incomplete, subnets_incomplete;
 	struct ip_address *subnets; /* host bits clear */
 	struct position *subnets_at;
 	size_t subnets_count;
@@ -86,7 +86,7 @@ struct topology_route {
 struct topology_namespace {
 	const char *name;
 	struct position at;
-	bool incomplete;
+	bool interfaces_incomplete;
 	struct interface *interfaces;
 	size_t interfaces_count;
 	struct topology_route *routes;
@@ -115,7 +115,7 @@ struct topology {
 	struct position at;
 	uint32_t mtu; /* of every link of the fabric; 1500 by default */
 	enum datapath_mode datapath;
-	bool networks_incomplete, namespaces_incomplete;
+	bool networks_incomplete, namespaces_incomplete, links_incomplete;
 	struct network *networks;
 	size_t networks_count;
 	struct topology_namespace *namespaces;
