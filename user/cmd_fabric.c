@@ -38,11 +38,8 @@ int command_observe(const struct host *host, const char *fabric, struct arena *a
 {
 	int code = record_read(host->cookie, fabric, arena, ret_record, err);
 
-	if (code == -ENOENT) {
-		error_set(err, code, "there is no fabric '%s' (\"nsroute show\" lists them)",
-			  fabric);
+	if (code == -ENOENT)
 		err->exit = EXIT_INVALID;
-	}
 	if (code != 0)
 		return code;
 	return fabric_observe(NULL, *ret_record, host->fd, arena, ret_state, err);
