@@ -58,13 +58,14 @@ RUN_TESTS := NSROUTE=$(abspath $(O)/nsroute) NSROUTE_BPF=$(abspath $(O)/nsroute.
 	tools/with-bpffs tools/run-tests
 
 .PHONY: all tests demo check check-unit check-bpf check-net check-kernels check-long bench asan fuzz \
-	fuzzers format lint deps deps-long install clean help
+	fuzzers format lint deps deps-long install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(O)/nsroute ## build nsroute into build/ (the default)
 
 tests: all $(TESTS)
+fuzzers: $(FUZZERS)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' Makefile
@@ -103,10 +104,8 @@ check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running 
 		$(BPF_TESTS) $(wildcard tests/net/*traffic*.bats)
 
 check-long: ## check, and all that takes long: asan, fuzz, check-kernels
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory asan
-	@$(MAKE) --no-print-directory fuzz
-	@$(MAKE) --no-print-directory check-kernels
+	@for target in check asan fuzz check-kernels; do \
+		$(MAKE) --no-print-directory $$target || exit; done
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory SANITIZE=1 O=build/asan check
@@ -114,8 +113,6 @@ asan: ## all tests under the address and undefined-behaviour sanitizers
 fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
 	@$(MAKE) --no-print-directory -j$(shell nproc) FUZZER=1 CC=$(CLANG) O=build/fuzz fuzzers
 	@tools/run-fuzzers $(FUZZ_SECONDS) $(patsubst $(O)/%,build/fuzz/%,$(FUZZERS))
-
-fuzzers: $(FUZZERS)
 
 bench: all $(O)/tools/nsperf ## speed beside a direct veth pair and the kernel's own path (root)
 	@NSROUTE=$(abspath $(O)/nsroute) tools/compare
@@ -150,6 +147,10 @@ $(O)/nsroute: $(O)/user/main.o $(LIBRARY)
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@echo "  AR      $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/version: FORCE
+	@mkdir -p $(@D) && { echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@; }
+$(O)/user/cmd_version.o: $(O)/version
 
 $(O)/user/%.o: user/%.c Makefile
 	@echo "  CC      $@"
