@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: plan_desired() lists every operation that makes the fabric from nothing. Those
+ * whose object is there already are left out, those whose object is different change it, and what
+ * is ours but not among them is removed. So there is one description of a fabric, and applying,
+ * repairing and editing are the same thing.
+ *
+ *	1. names that are taken by somebody else are refused
+ *	2. links that cannot be repaired are deleted: their bridge became a veth, their peer is gone
+ *	3. addresses, routes and neighbours that are not wanted any more
+ *	4. what is missing, in the order of plan_desired.c
+ *	5. links and namespaces that are not wanted any more, and what served them
+ */
+#include "plan.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "plan_compare.h"
+#include "plan_desired.h"
+#include "plan_extra.h"
+#include "plan_view.h"
+
+struct build {
+	const struct topology *topology;
+	struct view *view;
+	struct arena *arena;
+	struct plan desired;
+	struct lookup wanted;
+	struct plan *plan;
+};
+
+/* ---- What has to be observed. */
+
+struct names {
+	struct arena *arena;
+	struct lookup seen;
+	const char **names;
+	size_t count;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+	if (!lookup_add(&names->seen, names->arena, name, names))
+		*arena_push(names->arena, names->names, names->count) = name;
+}
+
+static void add_recorded(struct names *names, const struct record *record, enum record_kind kind)
+{
+	for (size_t i = 0; record && i < record->count; i++)
+		if (record->entries[i].kind == kind)
+			add_name(names, record->entries[i].name);
+}
+
+void plan_needs_namespaces(const struct topology *topology, const struct record *record,
+			   struct arena *arena, const char *const **ret_names, size_t *ret_count)
+{
+	struct names names = {.arena = arena};
+
+	for (size_t i = 0; topology && i < topology->namespaces_count; i++)
+		add_name(&names, topology->namespaces[i].name);
+	add_recorded(&names, record, RECORD_NETNS);
+	*ret_names = names.names;
+	*ret_count = names.count;
+}
+
+void plan_needs_sysctls(const struct topology *topology, const struct record *record,
+			const struct kernel_state *state, struct arena *arena,
+			const char *const **ret_keys, size_t *ret_count)
+{
+	struct names keys = {.arena = arena};
+
+	for (size_t i = 0; topology && i < topology->networks_count; i++) {
+		const struct network *network = &topology->networks[i];
+		const char *uplink = network->masquerade.enabled
+					     ? plan_uplink_name(&network->masquerade, state)
+					     : NULL;
+
+		add_name(&keys, arena_printf(arena, "net/ipv4/conf/%s/forwarding", network->name));
+		if (uplink)
+			add_name(&keys, arena_printf(arena, "net/ipv4/conf/%s/forwarding", uplink));
+	}
+	if (topology)
+		add_name(&keys, "net/ipv6/conf/all/forwarding");
+	for (size_t i = 0; topology && i < state->host.links_count; i++)
+		if (plan_lives_on_advertisements(state, state->host.links[i].ifindex))
+			add_name(&keys, arena_printf(arena, "net/ipv6/conf/%s/accept_ra",
+						     state->host.links[i].name));
+	add_recorded(&keys, record, RECORD_SYSCTL);
+	*ret_keys = keys.names;
+	*ret_count = keys.count;
+}
+
+/* ---- Names that are taken. */
+
+static int refuse(struct error *err, const char *alias, const char *what, const char *name,
+		  const char *mend)
+{
+	static const char ours[] = "nsroute:";
+
+	if (!strncmp(alias, ours, strlen(ours)))
+		return error_set(err, -EEXIST,
+				 "%s '%s' belongs to fabric '%s'; choose another name", what, name,
+				 alias + strlen(ours));
+	return error_set(err, -EEXIST,
+			 "%s '%s' exists already and is not ours; choose another name or remove it "
+			 "(%s %s)",
+			 what, name, mend, name);
+}
+
+static int check_namespace(const struct build *b, const char *name, struct error *err)
+{
+	const struct state_namespace *ns = view_namespace(b->view, name);
+
+	if (!ns || (!ns->exists && !ns->stale) || view_namespace_is_ours(b->view, ns))
+		return 0;
+	if (ns->alias && !strcmp(ns->alias, b->view->alias))
+		return error_set(err, -EEXIST,
+				 "namespace '%s' has our mark but no record says that fabric '%s' "
+				 "made it; remove it (ip netns delete %s)",
+				 name, b->view->fabric, name);
+	return refuse(err, ns->alias ? ns->alias : "", "namespace", name, "ip netns delete");
+}
+
+static int check_host_link(const struct build *b, const char *name, struct error *err)
+{
+	const struct state_link *link = view_link(b->view, NULL, name);
+
+	if (!link || view_link_is_ours(b->view, link))
+		return 0;
+	if (!strcmp(link->alias, b->view->alias))
+		return error_set(err, -EEXIST,
+				 "interface '%s' has our mark but no record says that fabric '%s' "
+				 "made it; remove it (ip link delete %s)",
+				 name, b->view->fabric, name);
+	return refuse(err, link->alias, "interface", name, "ip link delete");
+}
+
+/* In a namespace of ours: what we made has our alias, or is where we were killed before that. */
+static int check_inner_link(const struct build *b, const char *namespace, const char *name,
+			    const uint8_t mac[6], struct error *err)
+{
+	const struct state_link *link = view_link(b->view, namespace, name);
+
+	if (!link || !strcmp(link->alias, b->view->alias) ||
+	    (!link->alias[0] && !memcmp(link->mac, mac, sizeof(link->mac))))
+		return 0;
+	return error_set(err, -EEXIST,
+			 "interface '%s' exists already in namespace '%s' and is not ours; rename "
+			 "or remove it",
+			 name, namespace);
+}
+
+static int check_veth(const struct build *b, const struct operation *op, struct error *err)
+{
+	int ret;
+
+	ret = op->namespace ? check_inner_link(b, op->namespace, op->link, op->mac, err)
+			    : check_host_link(b, op->link, err);
+	if (ret)
+		return ret;
+	return op->peer_namespace
+		       ? check_inner_link(b, op->peer_namespace, op->peer, op->peer_mac, err)
+		       : check_host_link(b, op->peer, err);
+}
+
+/* Hosts are known by their address, whichever fabric they belong to. */
+static int check_host(const struct build *b, const struct operation *op, struct error *err)
+{
+	const struct state_endpoint *other = op->address.family ? view_find(b->view, op) : NULL;
+	const struct state_link *link =
+		other ? view_link_by_index(b->view, NULL, other->endpoint.ifindex) : NULL;
+	char address[IP_TEXT_MAX];
+
+	if (!link || b->view->networks[other->endpoint.network])
+		return 0;
+	return error_set(err, -EEXIST, "address %s is used by another fabric, behind '%s'",
+			 ip_format(&op->address, address), link->name);
+}
+
+static int check_inside(const struct build *b, const struct operation *op, struct error *err)
+{
+	char prefix[IP_TEXT_MAX];
+
+	ip_format_prefix(&op->address, prefix);
+	if (!view_recorded_elsewhere(b->view, RECORD_INSIDE, prefix))
+		return 0;
+	return error_set(err, -EEXIST, "another fabric masquerades %s already", prefix);
+}
+
+static int check_operation(const struct build *b, const struct operation *op, struct error *err)
+{
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+		return check_namespace(b, op->namespace, err);
+	case OPERATION_BRIDGE_ADD:
+		return check_host_link(b, op->link, err);
+	case OPERATION_VETH_ADD:
+		return check_veth(b, op, err);
+	case OPERATION_HOST_ADD:
+		return check_host(b, op, err);
+	case OPERATION_INSIDE_ADD:
+		return check_inside(b, op, err);
+	default:
+		return 0;
+	}
+}
+
+static int check_names(const struct build *b, struct error *err)
+{
+	int ret;
+
+	for (size_t i = 0; i < b->desired.count; i++) {
+		ret = check_operation(b, &b->desired.operations[i], err);
+		if (!ret)
+			continue;
+		error_at(err, b->topology->file, b->desired.operations[i].at);
+		return ret;
+	}
+	return 0;
+}
+
+/* ---- Links that cannot be repaired. */
+
+static void remake(struct build *b, const char *namespace, const char *link)
+{
+	struct operation *op;
+
+	if (!view_link(b->view, namespace, link))
+		return;
+	view_remake(b->view, namespace, link);
+	op = arena_push(b->arena, b->plan->operations, b->plan->count);
+	op->kind = OPERATION_LINK_DELETE;
+	op->namespace = namespace;
+	op->link = link;
+	op->why = "is not what we made any more";
+}
+
+static void remake_veth(struct build *b, const struct operation *op)
+{
+	const struct state_link *one = view_link(b->view, op->namespace, op->link);
+	const struct state_link *two = view_link(b->view, op->peer_namespace, op->peer);
+
+	if (one && two && one->peer_ifindex == two->ifindex && two->peer_ifindex == one->ifindex)
+		return;
+	remake(b, op->namespace, op->link);
+	remake(b, op->peer_namespace, op->peer);
+}
+
+static void remake_broken(struct build *b)
+{
+	for (size_t i = 0; i < b->desired.count; i++) {
+		const struct operation *op = &b->desired.operations[i];
+		const struct state_namespace *ns;
+		const struct state_link *link;
+
+		if (op->kind == OPERATION_NETNS_ADD) {
+			ns = view_namespace(b->view, op->namespace);
+			if (ns && ns->stale) {
+				struct operation *gone =
+					arena_push(b->arena, b->plan->operations, b->plan->count);
+
+				gone->kind = OPERATION_NETNS_DELETE;
+				gone->namespace = op->namespace;
+				gone->why = "only its name is left";
+			}
+		} else if (op->kind == OPERATION_BRIDGE_ADD) {
+			link = view_link(b->view, NULL, op->link);
+			if (link && strcmp(link->kind, "bridge"))
+				remake(b, NULL, op->link);
+		} else if (op->kind == OPERATION_VETH_ADD) {
+			remake_veth(b, op);
+		}
+	}
+}
+
+/* ---- All of it. */
+
+static void want(struct build *b, const struct operation *op)
+{
+	char key[OPERATION_KEY_MAX];
+
+	operation_key(op, key);
+	lookup_add(&b->wanted, b->arena, arena_strdup(b->arena, key), b);
+}
+
+static void add_missing(struct build *b)
+{
+	for (size_t i = 0; i < b->desired.count; i++)
+		if (plan_missing(b->view, &b->desired.operations[i]))
+			*arena_push(b->arena, b->plan->operations, b->plan->count) =
+				b->desired.operations[i];
+}
+
+static void index_wanted(struct build *b)
+{
+	for (size_t i = 0; i < b->desired.count; i++) {
+		const struct operation *op = &b->desired.operations[i];
+
+		want(b, op);
+		if (op->kind == OPERATION_VETH_ADD)
+			want(b, &(struct operation){.kind = OPERATION_VETH_ADD,
+						    .namespace = op->peer_namespace,
+						    .link = op->peer});
+	}
+}
+
+int plan_build(const struct topology *topology, const struct kernel_state *state,
+	       const struct record *record, struct arena *arena, struct plan **ret,
+	       struct error *err)
+{
+	struct build b = {
+		.topology = topology,
+		.arena = arena,
+		.view = arena_alloc(arena, sizeof(*b.view)),
+		.plan = arena_alloc(arena, sizeof(*b.plan)),
+	};
+	struct extra extra = {
+		.view = b.view, .record = record, .wanted = &b.wanted, .plan = b.plan};
+	int result;
+
+	view_init(b.view, state, record, topology->name, arena);
+	result = plan_desired(topology, b.view, &b.desired, err);
+	if (!result)
+		result = check_names(&b, err);
+	if (result)
+		return result;
+	index_wanted(&b);
+	extra.unload = !topology->networks_count && state->datapath.loaded && !state->others_count;
+	remake_broken(&b);
+	plan_extra_attached(&extra);
+	add_missing(&b);
+	plan_extra_objects(&extra);
+	*ret = b.plan;
+	return 0;
+}
+
+int plan_removal(const struct record *record, const struct kernel_state *state, struct arena *arena,
+		 struct plan **ret, struct error *err)
+{
+	struct lookup nothing = {0};
+	struct extra extra = {
+		.view = arena_alloc(arena, sizeof(*extra.view)),
+		.record = record,
+		.wanted = &nothing,
+		.plan = arena_alloc(arena, sizeof(*extra.plan)),
+		.removal = true,
+		.unload = state->datapath.loaded && !state->others_count,
+	};
+
+	(void)err;
+	view_init(extra.view, state, record, record->fabric, arena);
+	plan_extra_objects(&extra);
+	*ret = extra.plan;
+	return 0;
+}

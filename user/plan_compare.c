@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: an operation finds the observed twin of its object by key. Without a twin it is
+ * missing. With one whose contents differ it is missing too, and points to an operation that would
+ * bring the old contents back. What hangs on a link that is absent, or will be made again, is
+ * missing with it: the kernel deletes it with the link.
+ */
+#include "plan_compare.h"
+
+#include <linux/if.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <linux/neighbour.h>
+
+static struct operation *copy(const struct view *view, const struct operation *op)
+{
+	struct operation *twin = arena_alloc(view->arena, sizeof(*twin));
+
+	*twin = *op;
+	twin->replaces = NULL;
+	return twin;
+}
+
+/* ---- Links. */
+
+static const char *master_name(const struct view *view, const char *namespace,
+			       const struct state_link *link)
+{
+	const struct state_link *master =
+		link->master ? view_link_by_index(view, namespace, link->master) : NULL;
+
+	return master ? master->name : "";
+}
+
+static bool veth_missing(const struct view *view, const struct operation *op)
+{
+	return !view_link(view, op->namespace, op->link) ||
+	       !view_link(view, op->peer_namespace, op->peer);
+}
+
+static bool link_set_missing(const struct view *view, struct operation *op)
+{
+	const struct state_link *link = view_link(view, op->namespace, op->link);
+	struct operation *old;
+	bool new;
+
+	if (!link) { /* will be made with its MTU and MAC */
+		op->mtu = 0;
+		op->has_mac = false;
+		return true;
+	}
+	new = strcmp(link->alias, op->alias);
+	old = copy(view, op);
+	old->alias = NULL;
+	old->up = false;
+	old->no_ipv6_autoaddress = false;
+	old->mtu = link->mtu;
+	memcpy(old->mac, link->mac, sizeof(old->mac));
+	if (!new)
+		op->alias = NULL;
+	if (op->up && !(link->flags & IFF_UP))
+		old->down = true;
+	else
+		op->up = false;
+	if (link->mtu == op->mtu || !op->mtu)
+		op->mtu = old->mtu = 0;
+	if (op->has_mac && !memcmp(link->mac, op->mac, sizeof(op->mac)))
+		op->has_mac = old->has_mac = false;
+	if (op->master) {
+		const struct state_link *master = view_link(view, op->namespace, op->master);
+
+		old->master = arena_strdup(view->arena, master_name(view, op->namespace, link));
+		if (master && link->master == master->ifindex)
+			op->master = old->master = NULL;
+	}
+	op->no_ipv6_autoaddress = new && op->no_ipv6_autoaddress;
+	if (old->down || old->mtu || old->has_mac || old->master)
+		op->replaces = old;
+	return new || op->replaces;
+}
+
+/* ---- What hangs on links. */
+
+static bool attached_missing(const struct view *view, const struct operation *op)
+{
+	return !op->link || !view_link(view, op->namespace, op->link) || !view_find(view, op);
+}
+
+static bool address_missing(const struct view *view, struct operation *op)
+{
+	bool missing = attached_missing(view, op);
+
+	/* The kernel may take more than was asked for when an address goes: give it again. */
+	if (missing || !view_is_shaken(view, op->namespace, op->link, op->address.family))
+		return missing;
+	op->replaces = copy(view, op);
+	return true;
+}
+
+static bool neighbour_missing(const struct view *view, struct operation *op)
+{
+	const struct state_neighbour *observed;
+	struct operation *old;
+
+	if (attached_missing(view, op))
+		return true;
+	observed = view_find(view, op);
+	if (!memcmp(observed->mac, op->mac, sizeof(op->mac)))
+		return false;
+	old = copy(view, op);
+	memcpy(old->mac, observed->mac, sizeof(old->mac));
+	op->replaces = old;
+	return true;
+}
+
+static bool sysctl_missing(const struct view *view, const struct operation *op)
+{
+	const struct state_sysctl *observed = view_find(view, op);
+
+	if (!observed || !observed->value || strcmp(observed->value, op->value))
+		return true;
+	/* One that another fabric set is recorded for this one too: who goes last, gives it back.
+	 */
+	return op->old_value && !view_recorded(view, RECORD_SYSCTL, op->key);
+}
+
+/* ---- The datapath's tables. */
+
+struct nsr_port plan_port_entry(const struct operation *op)
+{
+	struct nsr_port port = {.network = op->network, .flags = op->port_flags};
+
+	memcpy(port.mac, op->mac, sizeof(port.mac));
+	memcpy(port.gateway_mac, op->gateway_mac, sizeof(port.gateway_mac));
+	memcpy(&port.address4, op->address.bytes, sizeof(port.address4));
+	memcpy(port.address6, op->address6.bytes, sizeof(port.address6));
+	return port;
+}
+
+struct nsr_endpoint plan_endpoint_entry(const struct operation *op)
+{
+	struct nsr_endpoint endpoint = {
+		.mtu = op->mtu, .network = op->network, .flags = op->port_flags};
+
+	memcpy(endpoint.mac, op->mac, sizeof(endpoint.mac));
+	memcpy(endpoint.gateway_mac, op->gateway_mac, sizeof(endpoint.gateway_mac));
+	return endpoint;
+}
+
+static struct ip_address address_of(uint8_t family, const void *bytes, size_t size)
+{
+	static const uint8_t none[16];
+	struct ip_address ip = {.family = family, .prefix_len = (uint8_t)(8 * size)};
+
+	if (!memcmp(bytes, none, size))
+		return (struct ip_address){0};
+	memcpy(ip.bytes, bytes, size);
+	return ip;
+}
+
+static const char *host_link_name(const struct view *view, uint32_t ifindex)
+{
+	const struct state_link *link = view_link_by_index(view, NULL, ifindex);
+
+	return link ? link->name : NULL;
+}
+
+static const struct operation *port_before(const struct view *view, const struct operation *op,
+					   const struct state_port *observed)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+	const struct nsr_port *port = &observed->port;
+	const struct state_uplink *uplink =
+		port->uplink ? view_uplink_by_slot(view, port->uplink - 1u) : NULL;
+	struct ip_address *sources = NULL;
+	struct operation *old = copy(view, op);
+
+	old->network = port->network;
+	old->port_flags = port->flags;
+	old->network_link =
+		port->gateway_ifindex ? host_link_name(view, port->gateway_ifindex) : NULL;
+	old->uplink = uplink ? host_link_name(view, uplink->uplink.ifindex) : NULL;
+	old->uplink_slot = port->uplink;
+	old->address = address_of(AF_INET, &port->address4, sizeof(port->address4));
+	old->address6 = address_of(AF_INET6, port->address6, sizeof(port->address6));
+	memcpy(old->mac, port->mac, sizeof(old->mac));
+	memcpy(old->gateway_mac, port->gateway_mac, sizeof(old->gateway_mac));
+	old->sources_count = 0;
+	for (size_t i = 0; i < datapath->sources_count; i++)
+		if (datapath->sources[i].port == port->index)
+			*arena_push(view->arena, sources, old->sources_count) =
+				datapath->sources[i].prefix;
+	old->sources = sources;
+	return old;
+}
+
+static bool port_missing(const struct view *view, struct operation *op)
+{
+	const struct state_link *link = view_link(view, NULL, op->link);
+	const struct state_link *bridge =
+		op->network_link ? view_link(view, NULL, op->network_link) : NULL;
+	const struct state_port *observed = link ? view_find(view, op) : NULL;
+	struct nsr_port wanted = plan_port_entry(op);
+
+	if (!observed)
+		return true;
+	wanted.index = observed->port.index;
+	wanted.gateway_ifindex = bridge ? bridge->ifindex : 0;
+	wanted.uplink = op->uplink_slot;
+	if ((op->network_link && !bridge) || (op->uplink && !op->uplink_slot) ||
+	    memcmp(&wanted, &observed->port, sizeof(wanted)) ||
+	    !view_sources_equal(view, observed->port.index, op->sources, op->sources_count)) {
+		op->replaces = port_before(view, op, observed);
+		return true;
+	}
+	return !link->hook_in || !link->hook_out;
+}
+
+static bool host_missing(const struct view *view, struct operation *op)
+{
+	const struct state_link *link = view_link(view, NULL, op->link);
+	const struct state_endpoint *observed = view_find(view, op);
+	const struct state_port *port =
+		view_find(view, &(struct operation){.kind = OPERATION_PORT_ADD, .link = op->link});
+	struct nsr_endpoint wanted = plan_endpoint_entry(op);
+	struct operation *old;
+
+	if (!observed)
+		return true;
+	if (link && port) {
+		wanted.ifindex = link->ifindex;
+		wanted.port = port->port.index;
+		if (!memcmp(&wanted, &observed->endpoint, sizeof(wanted)))
+			return false;
+	}
+	old = copy(view, op);
+	old->link = host_link_name(view, observed->endpoint.ifindex);
+	old->mtu = observed->endpoint.mtu;
+	old->network = observed->endpoint.network;
+	old->port_flags = observed->endpoint.flags;
+	memcpy(old->mac, observed->endpoint.mac, sizeof(old->mac));
+	memcpy(old->gateway_mac, observed->endpoint.gateway_mac, sizeof(old->gateway_mac));
+	if (old->link && view_link(view, NULL, old->link))
+		op->replaces = old;
+	return true;
+}
+
+static bool uplink_missing(const struct view *view, struct operation *op)
+{
+	const struct state_link *link = view_link(view, NULL, op->link);
+	const struct state_uplink *observed = link ? view_find(view, op) : NULL;
+	struct operation *old;
+
+	if (!observed)
+		return true;
+	if (memcmp(&observed->uplink.address4, op->address.bytes,
+		   sizeof(observed->uplink.address4)) ||
+	    observed->uplink.port_min != op->port_min ||
+	    observed->uplink.port_max != op->port_max) {
+		old = copy(view, op);
+		old->address = address_of(AF_INET, &observed->uplink.address4,
+					  sizeof(observed->uplink.address4));
+		old->port_min = observed->uplink.port_min;
+		old->port_max = observed->uplink.port_max;
+		op->replaces = old;
+		return true;
+	}
+	return !link->hook_in || !link->hook_out || !view_recorded(view, RECORD_UPLINK, op->link) ||
+	       (op->clsact && !view_recorded(view, RECORD_CLSACT, op->link));
+}
+
+static bool inside_missing(const struct view *view, struct operation *op)
+{
+	const struct state_inside *observed = view_find(view, op);
+	const struct state_uplink *uplink =
+		observed ? view_uplink_by_slot(view, observed->uplink) : NULL;
+	const char *name = uplink ? host_link_name(view, uplink->uplink.ifindex) : NULL;
+	char prefix[IP_TEXT_MAX];
+	struct operation *old;
+
+	if (name && strcmp(name, op->uplink)) {
+		old = copy(view, op);
+		old->uplink = name;
+		op->replaces = old;
+	}
+	return !name || op->replaces ||
+	       !view_recorded(view, RECORD_INSIDE, ip_format_prefix(&op->address, prefix));
+}
+
+bool plan_missing(const struct view *view, struct operation *op)
+{
+	const struct state_namespace *ns;
+
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+		ns = view_namespace(view, op->namespace);
+		return !ns || !ns->exists;
+	case OPERATION_BRIDGE_ADD:
+		return !view_link(view, op->namespace, op->link);
+	case OPERATION_VETH_ADD:
+		return veth_missing(view, op);
+	case OPERATION_LINK_SET:
+		return link_set_missing(view, op);
+	case OPERATION_ADDRESS_ADD:
+		return address_missing(view, op);
+	case OPERATION_ROUTE_ADD:
+		return address_missing(view, op);
+	case OPERATION_FDB_ADD:
+	case OPERATION_INNER_LINK_ADD:
+		return attached_missing(view, op);
+	case OPERATION_NEIGHBOUR_ADD:
+		return neighbour_missing(view, op);
+	case OPERATION_SYSCTL_SET:
+		return sysctl_missing(view, op);
+	case OPERATION_DATAPATH_LOAD:
+		return !view->state->datapath.loaded;
+	case OPERATION_PORT_ADD:
+		return port_missing(view, op);
+	case OPERATION_HOST_ADD:
+		return host_missing(view, op);
+	case OPERATION_UPLINK_ADD:
+		return uplink_missing(view, op);
+	case OPERATION_INSIDE_ADD:
+		return inside_missing(view, op);
+	default:
+		return true; /* nothing else is desired */
+	}
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * plan_compare - what of the desired is there already. For plan.c only.
+ */
+#ifndef NSROUTE_PLAN_COMPARE_H
+#define NSROUTE_PLAN_COMPARE_H
+
+#include "plan_view.h"
+
+/* Whether the operation has something to do. A LINK_SET keeps only what differs, and an operation
+ * that changes what is there gets to know what it replaces. */
+bool plan_missing(const struct view *view, struct operation *operation);
+
+/* What a port's table entry should be, but for the numbers that only the datapath knows. */
+struct nsr_port plan_port_entry(const struct operation *operation);
+struct nsr_endpoint plan_endpoint_entry(const struct operation *operation);
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: what is ours is what the record says, so the record is walked, and the tables of
+ * the datapath for what belongs to our networks or to no link at all. On links that stay, only what
+ * we put there is removed: permanent addresses, routes of protocol static, permanent neighbours;
+ * what a process in a namespace learned or set up otherwise is its own.
+ *
+ * Links go before the table entries that judge their packets, and those before the masquerade, so
+ * that nothing is forwarded without its policy or leaves untranslated while a fabric goes.
+ */
+#include "plan_extra.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include "log.h"
+
+static struct operation *add(struct extra *extra, enum operation_kind kind)
+{
+	struct operation *op =
+		arena_push(extra->view->arena, extra->plan->operations, extra->plan->count);
+
+	op->kind = kind;
+	return op;
+}
+
+static bool is_wanted(const struct extra *extra, const struct operation *twin)
+{
+	char key[OPERATION_KEY_MAX];
+
+	return lookup_find(extra->wanted, operation_key(twin, key));
+}
+
+static bool link_is_wanted(const struct extra *extra, const char *namespace, const char *link)
+{
+	return is_wanted(extra, &(struct operation){.kind = OPERATION_VETH_ADD,
+						    .namespace = namespace,
+						    .link = link});
+}
+
+/* ---- On links that stay. */
+
+/* A link of ours that stays as it is; NULL when the ifindex is of another. */
+static const struct state_link *kept_link(const struct extra *extra,
+					  const struct state_namespace *ns, uint32_t ifindex)
+{
+	const struct state_link *link = view_link_by_index(extra->view, ns->name, ifindex);
+
+	if (!link || !strcmp(link->name, "lo") || !view_link(extra->view, ns->name, link->name) ||
+	    !link_is_wanted(extra, ns->name, link->name))
+		return NULL;
+	return link;
+}
+
+static void drop_if_unwanted(struct extra *extra, const struct operation *twin)
+{
+	if (!is_wanted(extra, twin))
+		*add(extra, twin->kind) = *twin;
+}
+
+static void extra_addresses(struct extra *extra, const struct state_namespace *ns)
+{
+	for (size_t i = 0; i < ns->addresses_count; i++) {
+		const struct state_address *address = &ns->addresses[i];
+		const struct state_link *link = kept_link(extra, ns, address->ifindex);
+		struct operation twin = {.kind = OPERATION_ADDRESS_DELETE,
+					 .namespace = ns->name,
+					 .address = address->address};
+
+		if (!link || !(address->flags & IFA_F_PERMANENT) ||
+		    (address->address.family == AF_INET6 && ip_is_link_local(&address->address)))
+			continue;
+		twin.link = link->name;
+		if (!is_wanted(extra, &twin))
+			view_shake(extra->view, ns->name, link->name, address->address.family);
+		drop_if_unwanted(extra, &twin);
+	}
+}
+
+static void extra_routes(struct extra *extra, const struct state_namespace *ns)
+{
+	for (size_t i = 0; i < ns->routes_count; i++) {
+		const struct state_route *route = &ns->routes[i];
+		const struct state_link *link = kept_link(extra, ns, route->ifindex);
+		struct operation twin = {.kind = OPERATION_ROUTE_DELETE,
+					 .namespace = ns->name,
+					 .address = route->to,
+					 .via = route->via};
+
+		if (!link || route->protocol != RTPROT_STATIC)
+			continue;
+		twin.link = link->name;
+		if (twin.via.family)
+			twin.via.prefix_len = (uint8_t)ip_bits(&twin.via);
+		drop_if_unwanted(extra, &twin);
+	}
+}
+
+static void extra_neighbours(struct extra *extra, const struct state_namespace *ns)
+{
+	for (size_t i = 0; i < ns->neighbours_count; i++) {
+		const struct state_neighbour *neighbour = &ns->neighbours[i];
+		const struct state_link *link = kept_link(extra, ns, neighbour->ifindex);
+		bool fdb = !neighbour->ip.family;
+		struct operation twin = {.kind = fdb ? OPERATION_FDB_DELETE
+						     : OPERATION_NEIGHBOUR_DELETE,
+					 .namespace = ns->name,
+					 .address = neighbour->ip};
+
+		if (!link || !(neighbour->state & (fdb ? NUD_NOARP : NUD_PERMANENT)))
+			continue;
+		twin.link = link->name;
+		if (!fdb)
+			twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
+		memcpy(twin.mac, neighbour->mac, sizeof(twin.mac));
+		drop_if_unwanted(extra, &twin);
+	}
+}
+
+static void extra_of_namespace(struct extra *extra, const struct state_namespace *ns)
+{
+	extra_routes(extra, ns);
+	extra_addresses(extra, ns);
+	extra_neighbours(extra, ns);
+}
+
+void plan_extra_attached(struct extra *extra)
+{
+	const struct kernel_state *state = extra->view->state;
+
+	extra_of_namespace(extra, &state->host);
+	for (size_t i = 0; i < state->namespaces_count; i++)
+		extra_of_namespace(extra, &state->namespaces[i]);
+}
+
+/* ---- Recorded objects. */
+
+static void forget(struct extra *extra, enum record_kind kind, const char *name)
+{
+	struct operation *op;
+
+	if (extra->removal)
+		return;
+	op = add(extra, OPERATION_FORGET);
+	op->record = kind;
+	op->link = name;
+}
+
+static const struct state_link *raw_link(const struct extra *extra, const char *name)
+{
+	return view_find(extra->view,
+			 &(struct operation){.kind = OPERATION_VETH_ADD, .link = name});
+}
+
+static void extra_link(struct extra *extra, const char *name)
+{
+	const struct state_link *link = raw_link(extra, name);
+
+	if (link_is_wanted(extra, NULL, name))
+		return;
+	if (link && view_link_is_ours(extra->view, link)) {
+		add(extra, OPERATION_LINK_DELETE)->link = name;
+		return;
+	}
+	if (link)
+		log_warning("interface '%s' is not the one that fabric '%s' made: left alone", name,
+			    extra->view->fabric);
+	forget(extra, RECORD_LINK, name);
+}
+
+static void extra_netns(struct extra *extra, const char *name)
+{
+	const struct state_namespace *ns = view_namespace(extra->view, name);
+
+	if (is_wanted(extra, &(struct operation){.kind = OPERATION_NETNS_ADD, .namespace = name}))
+		return;
+	if (ns && (ns->exists || ns->stale) && view_namespace_is_ours(extra->view, ns)) {
+		add(extra, OPERATION_NETNS_DELETE)->namespace = name;
+		return;
+	}
+	if (ns && (ns->exists || ns->stale))
+		log_warning("namespace '%s' is not the one that fabric '%s' made: left alone", name,
+			    extra->view->fabric);
+	forget(extra, RECORD_NETNS, name);
+}
+
+static void extra_network(struct extra *extra, const char *name)
+{
+	if (!link_is_wanted(extra, NULL, name) && !view_recorded(extra->view, RECORD_LINK, name))
+		forget(extra, RECORD_NETWORK, name); /* killed before the bridge was recorded */
+}
+
+static void extra_inside(struct extra *extra, const struct record_entry *entry)
+{
+	struct operation twin = {.kind = OPERATION_INSIDE_DELETE, .uplink = entry->value};
+
+	if (!ip_parse(entry->name, &twin.address, NULL) || is_wanted(extra, &twin))
+		return;
+	if (!extra->unload && view_find(extra->view, &twin))
+		*add(extra, twin.kind) = twin;
+	else
+		forget(extra, RECORD_INSIDE, entry->name);
+}
+
+static void extra_uplink(struct extra *extra, const char *name)
+{
+	const struct state_link *link = raw_link(extra, name);
+	const struct state_uplink *observed;
+	struct operation twin = {.kind = OPERATION_UPLINK_DELETE, .link = name};
+	struct operation *op;
+
+	if (is_wanted(extra, &twin))
+		return;
+	if (!link || view_recorded_elsewhere(extra->view, RECORD_UPLINK, name)) {
+		if (view_recorded(extra->view, RECORD_CLSACT, name))
+			forget(extra, RECORD_CLSACT, name);
+		forget(extra, RECORD_UPLINK, name);
+		return;
+	}
+	observed = view_find(extra->view, &twin);
+	op = add(extra, OPERATION_UPLINK_DELETE);
+	op->link = name;
+	op->clsact = view_recorded(extra->view, RECORD_CLSACT, name) && link->clsact &&
+		     !link->foreign_hooks;
+	if (observed) {
+		op->address.family = AF_INET;
+		op->address.prefix_len = 32;
+		memcpy(op->address.bytes, &observed->uplink.address4,
+		       sizeof(observed->uplink.address4));
+		op->port_min = observed->uplink.port_min;
+		op->port_max = observed->uplink.port_max;
+	}
+}
+
+/* Given back only while it has the value that we gave it, and nobody else counts on that. */
+static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
+{
+	struct operation twin = {.kind = OPERATION_SYSCTL_SET, .key = entry->name};
+	const struct state_sysctl *observed = view_find(extra->view, &twin);
+	struct operation *op;
+
+	if (is_wanted(extra, &twin))
+		return;
+	if (!observed || !observed->value || strcmp(observed->value, entry->set) ||
+	    view_recorded_elsewhere(extra->view, RECORD_SYSCTL, entry->name)) {
+		forget(extra, RECORD_SYSCTL, entry->name);
+		return;
+	}
+	op = add(extra, OPERATION_SYSCTL_SET);
+	op->key = entry->name;
+	op->value = entry->value;
+	op->old_value = entry->set;
+	op->revert = true;
+	op->why = "as it was before";
+}
+
+/* ---- Links inside namespaces that stay: those of "links", of which no end is recorded. */
+
+static bool peer_goes(const struct extra *extra, const struct state_link *link)
+{
+	const struct state_link *peer;
+
+	peer = view_link_by_index(extra->view, NULL, link->peer_ifindex);
+	if (peer && peer->peer_ifindex == link->ifindex &&
+	    view_recorded(extra->view, RECORD_LINK, peer->name))
+		return true;
+	for (size_t i = 0; i < extra->plan->count; i++) {
+		const struct operation *op = &extra->plan->operations[i];
+
+		if (op->kind != OPERATION_LINK_DELETE || !op->namespace)
+			continue;
+		peer = view_link_by_index(extra->view, op->namespace, link->peer_ifindex);
+		if (peer && !strcmp(peer->name, op->link) && peer->peer_ifindex == link->ifindex)
+			return true;
+	}
+	return false;
+}
+
+static void extra_inner_veths(struct extra *extra)
+{
+	const struct kernel_state *state = extra->view->state;
+
+	for (size_t i = 0; i < state->namespaces_count; i++) {
+		const struct state_namespace *ns = &state->namespaces[i];
+
+		if (!is_wanted(extra, &(struct operation){.kind = OPERATION_NETNS_ADD,
+							  .namespace = ns->name}))
+			continue;
+		for (size_t j = 0; j < ns->links_count; j++) {
+			const struct state_link *link = &ns->links[j];
+			struct operation *op;
+
+			if (!strcmp(link->name, "lo") || strcmp(link->alias, extra->view->alias) ||
+			    link_is_wanted(extra, ns->name, link->name) || peer_goes(extra, link))
+				continue;
+			op = add(extra, OPERATION_LINK_DELETE);
+			op->namespace = ns->name;
+			op->link = link->name;
+		}
+	}
+}
+
+/* ---- Tables of the datapath. */
+
+/* Whether a link that a table names is gone, or goes with this plan. */
+static bool link_goes(const struct extra *extra, uint32_t ifindex, const char **ret_name)
+{
+	const struct state_link *link = view_link_by_index(extra->view, NULL, ifindex);
+
+	*ret_name = link ? link->name : NULL;
+	if (!link || !view_link(extra->view, NULL, link->name))
+		return true;
+	return view_link_is_ours(extra->view, link) && !link_is_wanted(extra, NULL, link->name);
+}
+
+static void extra_ports(struct extra *extra)
+{
+	const struct state_datapath *datapath = &extra->view->state->datapath;
+
+	for (size_t i = 0; i < datapath->ports_count; i++) {
+		const struct state_port *port = &datapath->ports[i];
+		struct operation *op;
+		const char *name;
+
+		if (!extra->view->networks[port->port.network] ||
+		    !link_goes(extra, port->ifindex, &name))
+			continue;
+		op = add(extra, OPERATION_PORT_DELETE);
+		op->ifindex = port->ifindex;
+		op->link = name;
+	}
+}
+
+static void extra_hosts(struct extra *extra)
+{
+	const struct state_datapath *datapath = &extra->view->state->datapath;
+
+	for (size_t i = 0; i < datapath->endpoints_count; i++) {
+		const struct state_endpoint *endpoint = &datapath->endpoints[i];
+		struct operation twin = {.kind = OPERATION_HOST_DELETE,
+					 .address = endpoint->ip,
+					 .network = endpoint->endpoint.network};
+		const uint8_t *mac =
+			endpoint->ip.family ? endpoint->endpoint.mac : endpoint->key.mac;
+
+		if (!extra->view->networks[twin.network])
+			continue;
+		if (twin.address.family)
+			twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
+		memcpy(twin.mac, mac, sizeof(twin.mac));
+		drop_if_unwanted(extra, &twin);
+	}
+}
+
+static void extra_inner_links(struct extra *extra)
+{
+	const struct state_datapath *datapath = &extra->view->state->datapath;
+
+	for (size_t i = 0; i < datapath->inner_links_count; i++) {
+		struct operation *op;
+		const char *name;
+
+		if (!link_goes(extra, datapath->inner_links[i], &name))
+			continue;
+		op = add(extra, OPERATION_INNER_LINK_DELETE);
+		op->ifindex = datapath->inner_links[i];
+		op->link = name;
+	}
+}
+
+/* Entries of uplinks whose interface is gone. Another fabric may still point to the number. */
+static void extra_lost_uplinks(struct extra *extra)
+{
+	const struct kernel_state *state = extra->view->state;
+
+	for (size_t i = 0; !state->others_count && i < state->datapath.uplinks_count; i++) {
+		uint32_t ifindex = state->datapath.uplinks[i].uplink.ifindex;
+
+		if (!view_link_by_index(extra->view, NULL, ifindex))
+			add(extra, OPERATION_UPLINK_DELETE)->ifindex = ifindex;
+	}
+}
+
+static void each_recorded(struct extra *extra, enum record_kind kind,
+			  void (*act)(struct extra *, const char *))
+{
+	for (size_t i = 0; extra->record && i < extra->record->count; i++)
+		if (extra->record->entries[i].kind == kind)
+			act(extra, extra->record->entries[i].name);
+}
+
+void plan_extra_objects(struct extra *extra)
+{
+	const struct record *record = extra->record;
+
+	each_recorded(extra, RECORD_LINK, extra_link);
+	extra_inner_veths(extra);
+	each_recorded(extra, RECORD_NETNS, extra_netns);
+	each_recorded(extra, RECORD_NETWORK, extra_network);
+	if (!extra->unload) {
+		extra_hosts(extra);
+		extra_ports(extra);
+		extra_inner_links(extra);
+	}
+	for (size_t i = 0; record && i < record->count; i++)
+		if (record->entries[i].kind == RECORD_INSIDE)
+			extra_inside(extra, &record->entries[i]);
+	for (size_t i = record ? record->count : 0; i > 0; i--) /* the last change first */
+		if (record->entries[i - 1].kind == RECORD_SYSCTL)
+			extra_sysctl(extra, &record->entries[i - 1]);
+	each_recorded(extra, RECORD_UPLINK, extra_uplink);
+	if (extra->unload)
+		add(extra, OPERATION_DATAPATH_UNLOAD);
+	else
+		extra_lost_uplinks(extra);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: one table has all that differs between the kinds of operations besides what they
+ * do: their name, the sign and the words they are shown with, and the kind that takes them back.
+ */
+#include "plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NO_INVERSE OPERATION_KINDS
+
+static const struct {
+	const char *name;
+	char sign;
+	enum operation_kind inverse;
+} kinds[OPERATION_KINDS] = {
+	[OPERATION_NETNS_ADD] = {"netns_add", '+', OPERATION_NETNS_DELETE},
+	[OPERATION_NETNS_DELETE] = {"netns_delete", '-', NO_INVERSE},
+	[OPERATION_BRIDGE_ADD] = {"bridge_add", '+', OPERATION_LINK_DELETE},
+	[OPERATION_VETH_ADD] = {"veth_add", '+', OPERATION_LINK_DELETE},
+	[OPERATION_LINK_DELETE] = {"link_delete", '-', NO_INVERSE},
+	[OPERATION_LINK_SET] = {"link_set", '~', NO_INVERSE},
+	[OPERATION_ADDRESS_ADD] = {"address_add", '+', OPERATION_ADDRESS_DELETE},
+	[OPERATION_ADDRESS_DELETE] = {"address_delete", '-', OPERATION_ADDRESS_ADD},
+	[OPERATION_ROUTE_ADD] = {"route_add", '+', OPERATION_ROUTE_DELETE},
+	[OPERATION_ROUTE_DELETE] = {"route_delete", '-', OPERATION_ROUTE_ADD},
+	[OPERATION_NEIGHBOUR_ADD] = {"neighbour_add", '+', OPERATION_NEIGHBOUR_DELETE},
+	[OPERATION_NEIGHBOUR_DELETE] = {"neighbour_delete", '-', OPERATION_NEIGHBOUR_ADD},
+	[OPERATION_FDB_ADD] = {"fdb_add", '+', OPERATION_FDB_DELETE},
+	[OPERATION_FDB_DELETE] = {"fdb_delete", '-', OPERATION_FDB_ADD},
+	[OPERATION_SYSCTL_SET] = {"sysctl_set", '~', OPERATION_SYSCTL_SET},
+	[OPERATION_DATAPATH_LOAD] = {"datapath_load", '+', OPERATION_DATAPATH_UNLOAD},
+	[OPERATION_DATAPATH_UNLOAD] = {"datapath_unload", '-', OPERATION_DATAPATH_LOAD},
+	[OPERATION_INNER_LINK_ADD] = {"inner_link_add", '+', OPERATION_INNER_LINK_DELETE},
+	[OPERATION_INNER_LINK_DELETE] = {"inner_link_delete", '-', OPERATION_INNER_LINK_ADD},
+	[OPERATION_PORT_ADD] = {"port_add", '+', OPERATION_PORT_DELETE},
+	[OPERATION_PORT_DELETE] = {"port_delete", '-', OPERATION_PORT_ADD},
+	[OPERATION_HOST_ADD] = {"host_add", '+', OPERATION_HOST_DELETE},
+	[OPERATION_HOST_DELETE] = {"host_delete", '-', OPERATION_HOST_ADD},
+	[OPERATION_UPLINK_ADD] = {"uplink_add", '+', OPERATION_UPLINK_DELETE},
+	[OPERATION_UPLINK_DELETE] = {"uplink_delete", '-', OPERATION_UPLINK_ADD},
+	[OPERATION_INSIDE_ADD] = {"inside_add", '+', OPERATION_INSIDE_DELETE},
+	[OPERATION_INSIDE_DELETE] = {"inside_delete", '-', OPERATION_INSIDE_ADD},
+	[OPERATION_FORGET] = {"forget", '-', NO_INVERSE},
+};
+
+const char *plan_kind_name(enum operation_kind kind)
+{
+	return kinds[kind].name;
+}
+
+/* Deletions that a plan has for objects that lost their link cannot be repeated the other way. */
+static bool lost_its_link(const struct operation *op)
+{
+	return op->ifindex || ((op->kind == OPERATION_HOST_DELETE) && !op->link);
+}
+
+bool plan_inverse(const struct operation *op, struct operation *ret)
+{
+	struct operation inverse = *op;
+
+	if (op->replaces) {
+		inverse = *op->replaces;
+		inverse.replaces = op;
+		*ret = inverse;
+		return true;
+	}
+	if (kinds[op->kind].inverse == NO_INVERSE || lost_its_link(op))
+		return false;
+	inverse.kind = kinds[op->kind].inverse;
+	if (op->kind == OPERATION_SYSCTL_SET) {
+		if (!op->old_value)
+			return false;
+		inverse.value = op->old_value;
+		inverse.old_value = op->value;
+		inverse.revert = !op->revert;
+	}
+	*ret = inverse;
+	return true;
+}
+
+/* ---- Words. */
+
+static const char *in(const char *namespace, struct arena *arena)
+{
+	return namespace ? arena_printf(arena, " in %s", namespace) : "";
+}
+
+static char *describe_link_set(const struct operation *op, struct arena *arena)
+{
+	char mac[MAC_TEXT_MAX];
+
+	return arena_printf(
+		arena, "interface %s%s:%s%s%s%s%s%s%s", op->link, in(op->namespace, arena),
+		op->alias ? " mark as ours," : "",
+		op->mtu ? arena_printf(arena, " MTU %u,", op->mtu) : "",
+		op->has_mac ? arena_printf(arena, " MAC %s,", mac_format(op->mac, mac)) : "",
+		op->master ? *op->master ? arena_printf(arena, " port of %s,", op->master)
+					 : " port of none,"
+			   : "",
+		op->no_ipv6_autoaddress ? " no automatic IPv6 address," : "", op->up ? " up," : "",
+		op->down ? " down," : "");
+}
+
+static char *describe_sysctl(const struct operation *op, struct arena *arena)
+{
+	if (!op->old_value)
+		return arena_printf(arena, "sysctl %s = %s", op->key, op->value);
+	return arena_printf(arena, "sysctl %s = %s (%s %s)", op->key, op->value,
+			    op->revert ? "is" : "was", op->old_value);
+}
+
+static char *describe_port(const struct operation *op, struct arena *arena)
+{
+	const char *uplink =
+		op->uplink ? arena_printf(arena, ", masquerade to %s", op->uplink) : "";
+
+	if (op->kind == OPERATION_PORT_DELETE)
+		return arena_printf(arena, "port %s",
+				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));
+	return arena_printf(arena, "port %s: policy%s%s%s", op->link,
+			    op->port_flags & NSR_PORT_SPOOF_CHECK ? " with spoof check" : "",
+			    op->port_flags & NSR_PORT_FAST ? ", fast path" : "", uplink);
+}
+
+static char *describe_host(const struct operation *op, struct arena *arena)
+{
+	char text[IP_TEXT_MAX];
+
+	if (op->address.family)
+		ip_format(&op->address, text);
+	else
+		mac_format(op->mac, text);
+	return op->link ? arena_printf(arena, "host %s behind %s", text, op->link)
+			: arena_printf(arena, "host %s", text);
+}
+
+static char *describe_uplink(const struct operation *op, struct arena *arena)
+{
+	char address[IP_TEXT_MAX];
+
+	if (op->kind == OPERATION_UPLINK_DELETE)
+		return arena_printf(arena, "uplink %s",
+				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));
+	return arena_printf(arena, "uplink %s: masquerade as %s, ports %u-%u", op->link,
+			    ip_format(&op->address, address), op->port_min, op->port_max);
+}
+
+static char *describe_attached(const struct operation *op, struct arena *arena)
+{
+	char address[IP_TEXT_MAX], via[IP_TEXT_MAX] = "", mac[MAC_TEXT_MAX];
+	const char *namespace = in(op->namespace, arena);
+	const char *link = op->link ? op->link : "-";
+
+	mac_format(op->mac, mac);
+	switch (op->kind) {
+	case OPERATION_ADDRESS_ADD:
+	case OPERATION_ADDRESS_DELETE:
+		return arena_printf(arena, "address %s on %s%s",
+				    ip_format_prefix(&op->address, address), link, namespace);
+	case OPERATION_ROUTE_ADD:
+	case OPERATION_ROUTE_DELETE:
+		if (op->via.family)
+			ip_format(&op->via, via);
+		return arena_printf(arena, "route %s%s%s on %s%s",
+				    op->address.prefix_len ? ip_format_prefix(&op->address, address)
+							   : "default",
+				    *via ? " via " : "", via, link, namespace);
+	case OPERATION_NEIGHBOUR_ADD:
+	case OPERATION_NEIGHBOUR_DELETE:
+		return arena_printf(arena, "neighbour %s at %s on %s%s",
+				    ip_format(&op->address, address), mac, link, namespace);
+	default:
+		return arena_printf(arena, "forwarding entry %s on %s%s", mac, link, namespace);
+	}
+}
+
+static char *describe_what(const struct operation *op, struct arena *arena)
+{
+	static const char *const records[RECORD_KINDS] = {
+		[RECORD_NETNS] = "namespace",      [RECORD_LINK] = "interface",
+		[RECORD_SYSCTL] = "sysctl",        [RECORD_CLSACT] = "clsact qdisc of",
+		[RECORD_UPLINK] = "uplink",        [RECORD_NETWORK] = "network",
+		[RECORD_INSIDE] = "masquerade of",
+	};
+	char address[IP_TEXT_MAX];
+
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+	case OPERATION_NETNS_DELETE:
+		return arena_printf(arena, "namespace %s", op->namespace);
+	case OPERATION_BRIDGE_ADD:
+		return arena_printf(arena, "bridge %s", op->link);
+	case OPERATION_VETH_ADD:
+		return arena_printf(arena, "veth %s%s to %s%s", op->link, in(op->namespace, arena),
+				    op->peer, in(op->peer_namespace, arena));
+	case OPERATION_LINK_DELETE:
+		return arena_printf(arena, "interface %s%s", op->link, in(op->namespace, arena));
+	case OPERATION_LINK_SET:
+		return describe_link_set(op, arena);
+	case OPERATION_SYSCTL_SET:
+		return describe_sysctl(op, arena);
+	case OPERATION_DATAPATH_LOAD:
+	case OPERATION_DATAPATH_UNLOAD:
+		return arena_strdup(arena, "datapath: BPF programs and tables");
+	case OPERATION_INNER_LINK_ADD:
+	case OPERATION_INNER_LINK_DELETE:
+		return arena_printf(arena, "inner interface %s",
+				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));
+	case OPERATION_PORT_ADD:
+	case OPERATION_PORT_DELETE:
+		return describe_port(op, arena);
+	case OPERATION_HOST_ADD:
+	case OPERATION_HOST_DELETE:
+		return describe_host(op, arena);
+	case OPERATION_UPLINK_ADD:
+	case OPERATION_UPLINK_DELETE:
+		return describe_uplink(op, arena);
+	case OPERATION_INSIDE_ADD:
+	case OPERATION_INSIDE_DELETE:
+		return arena_printf(arena, "masquerade %s to %s",
+				    ip_format_prefix(&op->address, address), op->uplink);
+	case OPERATION_FORGET:
+		return arena_printf(arena, "record of %s %s", records[op->record], op->link);
+	default:
+		return describe_attached(op, arena);
+	}
+}
+
+char *plan_describe(const struct operation *op, struct arena *arena)
+{
+	char *what = describe_what(op, arena);
+	size_t length = strlen(what);
+
+	if (length && what[length - 1] == ',')
+		what[length - 1] = '\0';
+	return arena_printf(arena, "%c %s%s%s", op->replaces ? '~' : kinds[op->kind].sign, what,
+			    op->why ? ": " : "", op->why ? op->why : "");
+}

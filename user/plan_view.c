@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: one pass over the observed state enters every object in a table by the key of the
+ * operation that would make it. Objects name their link by ifindex, operations by name, so links
+ * go first. What names a link that is gone (an entry of the datapath, whose link somebody deleted)
+ * has no key and is found by plan_extra.c, which walks the tables.
+ */
+#include "plan_view.h"
+
+#include <linux/neighbour.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD_KEY_MAX 128
+
+static const char *where(const char *namespace)
+{
+	return namespace ? namespace : ""; /* a namespace's name is never empty */
+}
+
+static void address_text(const struct ip_address *ip, char buffer[IP_TEXT_MAX])
+{
+	if (ip->family)
+		ip_format_prefix(ip, buffer);
+	else
+		buffer[0] = '\0';
+}
+
+char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
+{
+	char address[IP_TEXT_MAX], via[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
+	const char *namespace = where(op->namespace), *link = op->link ? op->link : "";
+
+	address_text(&op->address, address);
+	address_text(&op->via, via);
+	mac_format(op->mac, mac);
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+	case OPERATION_NETNS_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "netns/%s", namespace);
+		break;
+	case OPERATION_BRIDGE_ADD:
+	case OPERATION_VETH_ADD:
+	case OPERATION_LINK_SET:
+	case OPERATION_LINK_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "link/%s/%s", namespace, link);
+		break;
+	case OPERATION_ADDRESS_ADD:
+	case OPERATION_ADDRESS_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "address/%s/%s/%s", namespace, link, address);
+		break;
+	case OPERATION_ROUTE_ADD:
+	case OPERATION_ROUTE_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "route/%s/%s/%s/%s", namespace, link, address,
+			 via);
+		break;
+	case OPERATION_NEIGHBOUR_ADD:
+	case OPERATION_NEIGHBOUR_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "neighbour/%s/%s/%s", namespace, link, address);
+		break;
+	case OPERATION_FDB_ADD:
+	case OPERATION_FDB_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "fdb/%s/%s/%s", namespace, link, mac);
+		break;
+	case OPERATION_SYSCTL_SET:
+		snprintf(buffer, OPERATION_KEY_MAX, "sysctl/%s/%s", namespace, op->key);
+		break;
+	case OPERATION_INNER_LINK_ADD:
+	case OPERATION_INNER_LINK_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "inner/%s", link);
+		break;
+	case OPERATION_PORT_ADD:
+	case OPERATION_PORT_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "port/%s", link);
+		break;
+	case OPERATION_HOST_ADD:
+	case OPERATION_HOST_DELETE:
+		if (op->address.family)
+			snprintf(buffer, OPERATION_KEY_MAX, "host/%s", address);
+		else
+			snprintf(buffer, OPERATION_KEY_MAX, "host/%u/%s", op->network, mac);
+		break;
+	case OPERATION_UPLINK_ADD:
+	case OPERATION_UPLINK_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "uplink/%s", link);
+		break;
+	case OPERATION_INSIDE_ADD:
+	case OPERATION_INSIDE_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "inside/%s", address);
+		break;
+	case OPERATION_DATAPATH_LOAD:
+	case OPERATION_DATAPATH_UNLOAD:
+	case OPERATION_FORGET:
+	case OPERATION_KINDS:
+		snprintf(buffer, OPERATION_KEY_MAX, "kind/%d/%s", (int)op->kind, link);
+		break;
+	}
+	return buffer;
+}
+
+/* ---- Filling. */
+
+static struct ip_address host_address(struct ip_address ip)
+{
+	if (ip.family)
+		ip.prefix_len = (uint8_t)ip_bits(&ip);
+	return ip;
+}
+
+static void enter(struct view *view, const struct operation *twin, void *object)
+{
+	char key[OPERATION_KEY_MAX];
+
+	operation_key(twin, key);
+	if (!lookup_find(&view->objects, key))
+		lookup_add(&view->objects, view->arena, arena_strdup(view->arena, key), object);
+}
+
+static char *index_key(char buffer[OPERATION_KEY_MAX], const char *namespace, uint32_t ifindex)
+{
+	snprintf(buffer, OPERATION_KEY_MAX, "%u/%s", ifindex, where(namespace));
+	return buffer;
+}
+
+/* Name of the link, NULL when it is gone. */
+static const char *name_of(const struct view *view, const char *namespace, uint32_t ifindex)
+{
+	const struct state_link *link = view_link_by_index(view, namespace, ifindex);
+
+	return link ? link->name : NULL;
+}
+
+static void enter_links(struct view *view, const struct state_namespace *ns)
+{
+	char key[OPERATION_KEY_MAX];
+
+	enter(view, &(struct operation){.kind = OPERATION_NETNS_ADD, .namespace = ns->name},
+	      (void *)ns);
+	for (size_t i = 0; i < ns->links_count; i++) {
+		struct state_link *link = &ns->links[i];
+
+		index_key(key, ns->name, link->ifindex);
+		lookup_add(&view->links, view->arena, arena_strdup(view->arena, key), link);
+		enter(view,
+		      &(struct operation){.kind = OPERATION_VETH_ADD,
+					  .namespace = ns->name,
+					  .link = link->name},
+		      link);
+	}
+}
+
+static void enter_neighbour(struct view *view, const struct state_namespace *ns,
+			    struct state_neighbour *neighbour)
+{
+	struct operation twin = {.kind = OPERATION_NEIGHBOUR_ADD,
+				 .namespace = ns->name,
+				 .link = name_of(view, ns->name, neighbour->ifindex),
+				 .address = host_address(neighbour->ip)};
+	bool fdb = !neighbour->ip.family;
+
+	if (!twin.link || !(neighbour->state & (fdb ? NUD_NOARP : NUD_PERMANENT)))
+		return; /* learned: the kernel's */
+	if (fdb)
+		twin.kind = OPERATION_FDB_ADD;
+	memcpy(twin.mac, neighbour->mac, sizeof(twin.mac));
+	enter(view, &twin, neighbour);
+}
+
+static void enter_namespace(struct view *view, const struct state_namespace *ns)
+{
+	struct operation twin = {.namespace = ns->name};
+
+	enter_links(view, ns);
+	twin.kind = OPERATION_ADDRESS_ADD;
+	for (size_t i = 0; i < ns->addresses_count; i++) {
+		twin.link = name_of(view, ns->name, ns->addresses[i].ifindex);
+		twin.address = ns->addresses[i].address;
+		enter(view, &twin, &ns->addresses[i]);
+	}
+	twin.kind = OPERATION_ROUTE_ADD;
+	for (size_t i = 0; i < ns->routes_count; i++) {
+		twin.link = name_of(view, ns->name, ns->routes[i].ifindex);
+		twin.address = ns->routes[i].to;
+		twin.via = host_address(ns->routes[i].via);
+		enter(view, &twin, &ns->routes[i]);
+	}
+	for (size_t i = 0; i < ns->neighbours_count; i++)
+		enter_neighbour(view, ns, &ns->neighbours[i]);
+	twin = (struct operation){.kind = OPERATION_SYSCTL_SET, .namespace = ns->name};
+	for (size_t i = 0; i < ns->sysctls_count; i++) {
+		twin.key = ns->sysctls[i].key;
+		enter(view, &twin, &ns->sysctls[i]);
+	}
+}
+
+static char *source_key(char buffer[OPERATION_KEY_MAX], uint32_t port,
+			const struct ip_address *prefix)
+{
+	char text[IP_TEXT_MAX] = "";
+
+	if (prefix)
+		address_text(prefix, text);
+	snprintf(buffer, OPERATION_KEY_MAX, "%u/%s", port, text);
+	return buffer;
+}
+
+static void enter_sources(struct view *view, const struct state_datapath *datapath)
+{
+	char key[OPERATION_KEY_MAX];
+
+	for (size_t i = 0; i < datapath->sources_count; i++) {
+		struct state_source *source = &datapath->sources[i];
+		size_t *count = lookup_find(&view->sources, source_key(key, source->port, NULL));
+
+		if (!count) {
+			count = arena_alloc(view->arena, sizeof(*count));
+			lookup_add(&view->sources, view->arena, arena_strdup(view->arena, key),
+				   count);
+		}
+		++*count;
+		source_key(key, source->port, &source->prefix);
+		lookup_add(&view->sources, view->arena, arena_strdup(view->arena, key), source);
+	}
+}
+
+static void enter_datapath(struct view *view, const struct state_datapath *datapath)
+{
+	struct operation twin = {.kind = OPERATION_PORT_ADD};
+
+	for (size_t i = 0; i < datapath->ports_count; i++) {
+		twin.link = name_of(view, NULL, datapath->ports[i].ifindex);
+		if (twin.link)
+			enter(view, &twin, &datapath->ports[i]);
+	}
+	twin.kind = OPERATION_UPLINK_ADD;
+	for (size_t i = 0; i < datapath->uplinks_count; i++) {
+		twin.link = name_of(view, NULL, datapath->uplinks[i].uplink.ifindex);
+		if (twin.link)
+			enter(view, &twin, &datapath->uplinks[i]);
+	}
+	twin.kind = OPERATION_INNER_LINK_ADD;
+	for (size_t i = 0; i < datapath->inner_links_count; i++) {
+		twin.link = name_of(view, NULL, datapath->inner_links[i]);
+		if (twin.link)
+			enter(view, &twin, &datapath->inner_links[i]);
+	}
+	twin.kind = OPERATION_INSIDE_ADD;
+	for (size_t i = 0; i < datapath->inside_count; i++) {
+		twin.address = datapath->inside[i].prefix;
+		enter(view, &twin, &datapath->inside[i]);
+	}
+	twin.kind = OPERATION_HOST_ADD;
+	for (size_t i = 0; i < datapath->endpoints_count; i++) {
+		twin.address = host_address(datapath->endpoints[i].ip);
+		twin.network = datapath->endpoints[i].key.network;
+		memcpy(twin.mac, datapath->endpoints[i].key.mac, sizeof(twin.mac));
+		enter(view, &twin, &datapath->endpoints[i]);
+	}
+	enter_sources(view, datapath);
+}
+
+static char *record_key(char buffer[RECORD_KEY_MAX], enum record_kind kind, const char *name)
+{
+	snprintf(buffer, RECORD_KEY_MAX, "%d/%s", (int)kind, name);
+	return buffer;
+}
+
+static void enter_record(struct view *view, struct lookup *lookup, const struct record *record)
+{
+	char key[RECORD_KEY_MAX];
+
+	for (size_t i = 0; record && i < record->count; i++) {
+		record_key(key, record->entries[i].kind, record->entries[i].name);
+		lookup_add(lookup, view->arena, arena_strdup(view->arena, key),
+			   &record->entries[i]);
+	}
+}
+
+void view_init(struct view *view, const struct kernel_state *state, const struct record *record,
+	       const char *fabric, struct arena *arena)
+{
+	view->state = state;
+	view->arena = arena;
+	view->fabric = fabric;
+	view->alias = arena_printf(arena, "nsroute:%s", fabric);
+	enter_namespace(view, &state->host);
+	for (size_t i = 0; i < state->namespaces_count; i++)
+		enter_namespace(view, &state->namespaces[i]);
+	enter_datapath(view, &state->datapath);
+	enter_record(view, &view->records, record);
+	for (size_t i = 0; i < state->others_count; i++)
+		enter_record(view, &view->others, state->others[i]);
+	for (size_t i = 0; record && i < record->count; i++)
+		if (record->entries[i].kind == RECORD_NETWORK)
+			view->networks[(uint16_t)atoi(record->entries[i].value)] = true;
+}
+
+/* ---- Asking. */
+
+void *view_find(const struct view *view, const struct operation *op)
+{
+	char key[OPERATION_KEY_MAX];
+
+	return lookup_find(&view->objects, operation_key(op, key));
+}
+
+const struct state_namespace *view_namespace(const struct view *view, const char *name)
+{
+	return view_find(view, &(struct operation){.kind = OPERATION_NETNS_ADD, .namespace = name});
+}
+
+const struct state_link *view_link(const struct view *view, const char *namespace, const char *name)
+{
+	struct operation twin = {.kind = OPERATION_VETH_ADD, .namespace = namespace, .link = name};
+	char key[OPERATION_KEY_MAX];
+
+	operation_key(&twin, key);
+	return lookup_find(&view->remade, key) ? NULL : lookup_find(&view->objects, key);
+}
+
+const struct state_link *view_link_by_index(const struct view *view, const char *namespace,
+					    uint32_t ifindex)
+{
+	char key[OPERATION_KEY_MAX];
+
+	return lookup_find(&view->links, index_key(key, namespace, ifindex));
+}
+
+const struct state_uplink *view_uplink_by_slot(const struct view *view, uint32_t index)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+
+	for (size_t i = 0; i < datapath->uplinks_count; i++)
+		if (datapath->uplinks[i].uplink.index == index)
+			return &datapath->uplinks[i];
+	return NULL;
+}
+
+bool view_sources_equal(const struct view *view, uint32_t port, const struct ip_address *sources,
+			size_t count)
+{
+	char key[OPERATION_KEY_MAX];
+	const size_t *observed = lookup_find(&view->sources, source_key(key, port, NULL));
+
+	if (count != (observed ? *observed : 0))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!lookup_find(&view->sources, source_key(key, port, &sources[i])))
+			return false;
+	return true;
+}
+
+const struct record_entry *view_recorded(const struct view *view, enum record_kind kind,
+					 const char *name)
+{
+	char key[RECORD_KEY_MAX];
+
+	return lookup_find(&view->records, record_key(key, kind, name));
+}
+
+const struct record_entry *view_recorded_elsewhere(const struct view *view, enum record_kind kind,
+						   const char *name)
+{
+	char key[RECORD_KEY_MAX];
+
+	return lookup_find(&view->others, record_key(key, kind, name));
+}
+
+bool view_namespace_is_ours(const struct view *view, const struct state_namespace *ns)
+{
+	if (!view_recorded(view, RECORD_NETNS, ns->name))
+		return false;
+	if (ns->stale)
+		return true;
+	if (ns->alias && ns->alias[0])
+		return !strcmp(ns->alias, view->alias);
+	return ns->links_count <= 1;
+}
+
+bool view_link_is_ours(const struct view *view, const struct state_link *link)
+{
+	const struct record_entry *entry = view_recorded(view, RECORD_LINK, link->name);
+	char mac[MAC_TEXT_MAX];
+
+	if (!entry)
+		return false;
+	if (link->alias[0])
+		return !strcmp(link->alias, view->alias);
+	return !strcmp(entry->value, mac_format(link->mac, mac));
+}
+
+/* ---- Marks. */
+
+void view_remake(struct view *view, const char *namespace, const char *link)
+{
+	struct operation twin = {.kind = OPERATION_VETH_ADD, .namespace = namespace, .link = link};
+	char key[OPERATION_KEY_MAX];
+
+	operation_key(&twin, key);
+	lookup_add(&view->remade, view->arena, arena_strdup(view->arena, key), view);
+}
+
+static char *shaken_key(char buffer[OPERATION_KEY_MAX], const char *namespace, const char *link,
+			uint8_t family)
+{
+	snprintf(buffer, OPERATION_KEY_MAX, "%u/%s/%s", family, where(namespace), link);
+	return buffer;
+}
+
+void view_shake(struct view *view, const char *namespace, const char *link, uint8_t family)
+{
+	char key[OPERATION_KEY_MAX];
+
+	shaken_key(key, namespace, link, family);
+	lookup_add(&view->shaken, view->arena, arena_strdup(view->arena, key), view);
+}
+
+bool view_is_shaken(const struct view *view, const char *namespace, const char *link,
+		    uint8_t family)
+{
+	char key[OPERATION_KEY_MAX];
+
+	return lookup_find(&view->shaken, shaken_key(key, namespace, link, family));
+}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: lines are appended with one write() each, so that a killed process leaves whole
+ * lines and at most one torn one, which has no newline. Whoever opens the file for appending cuts
+ * the torn line off first; whoever only reads leaves it out. /run is memory: what is recorded there
+ * is gone after a reboot, and so is what it is about; nothing needs fsync().
+ *
+ *	{"version": 1, "fabric": "lab", "file": "/home/me/lab.yaml"}
+ *	{"kind": "netns", "name": "red"}
+ *	{"kind": "sysctl", "name": "net/ipv4/conf/eth0/forwarding", "value": "0", "set": "1"}
+ *	{"gone": "netns", "name": "red"}
+ *
+ * A header may come again when the file of the fabric moved. Adding what is recorded already
+ * renews its value and keeps its place.
+ */
+#include "record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lookup.h"
+
+#define RECORD_DIRECTORY "/run/nsroute"
+#define RECORD_LOCK      RECORD_DIRECTORY "/lock"
+#define RECORD_SUFFIX    ".record"
+#define RECORD_VERSION   1
+#define RECORD_FILE_MAX  (256L * 1024 * 1024) /* bytes; a namespace takes about 200 */
+#define LOCK_POLL_MS     50
+
+static const char *const kind_names[RECORD_KINDS] = {
+	[RECORD_NETNS] = "netns",   [RECORD_LINK] = "link",     [RECORD_SYSCTL] = "sysctl",
+	[RECORD_CLSACT] = "clsact", [RECORD_UPLINK] = "uplink", [RECORD_NETWORK] = "network",
+	[RECORD_INSIDE] = "inside",
+};
+
+/* ---- Places. */
+
+static void record_path(char path[PATH_MAX], uint64_t cookie, const char *fabric)
+{
+	snprintf(path, PATH_MAX, RECORD_DIRECTORY "/%" PRIu64 "/%s" RECORD_SUFFIX, cookie, fabric);
+}
+
+static int make_directory(const char *path, struct error *err)
+{
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return error_set(err, -errno, "cannot make folder %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int record_lock(unsigned int wait_s, int *ret_fd, struct error *err)
+{
+	unsigned int left_ms = wait_s * 1000;
+	char holder[16] = "";
+	int fd, ret;
+
+	ret = make_directory(RECORD_DIRECTORY, err);
+	if (ret)
+		return ret;
+	fd = open(RECORD_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, -errno, "cannot open %s: %s", RECORD_LOCK, strerror(errno));
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK && errno != EINTR) {
+			ret = error_set(err, -errno, "cannot lock %s: %s", RECORD_LOCK,
+					strerror(errno));
+			close(fd);
+			return ret;
+		}
+		if (left_ms < LOCK_POLL_MS) {
+			if (pread(fd, holder, sizeof(holder) - 1, 0) < 0)
+				holder[0] = '\0';
+			holder[strcspn(holder, "\n")] = '\0';
+			close(fd);
+			return error_set(err, -EBUSY,
+					 "another nsroute (process %s) is changing things",
+					 holder[0] ? holder : "unknown");
+		}
+		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
+		left_ms -= LOCK_POLL_MS;
+	}
+	snprintf(holder, sizeof(holder), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0) {
+		ret = error_set(err, -errno, "cannot write %s: %s", RECORD_LOCK, strerror(errno));
+		close(fd);
+		return ret;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* ---- Reading. */
+
+/* The entries while lines are read; those that are gone have no name any more. */
+struct reader {
+	struct arena *arena;
+	struct record *record;
+	struct lookup places; /* "kind name" -> size_t: place in entries, SIZE_MAX when gone */
+};
+
+static char *place_key(struct arena *arena, enum record_kind kind, const char *name)
+{
+	return arena_printf(arena, "%d %s", (int)kind, name);
+}
+
+static const char *text_of(struct arena *arena, const json_t *line, const char *key)
+{
+	const char *text = json_string_value(json_object_get(line, key));
+
+	return text ? arena_strdup(arena, text) : "";
+}
+
+static bool kind_of(const json_t *line, const char *key, enum record_kind *ret_kind)
+{
+	const char *word = json_string_value(json_object_get(line, key));
+
+	for (int kind = 0; word && kind < RECORD_KINDS; kind++) {
+		if (strcmp(word, kind_names[kind]))
+			continue;
+		*ret_kind = (enum record_kind)kind;
+		return true;
+	}
+	return false;
+}
+
+static void read_entry(struct reader *reader, const json_t *line, enum record_kind kind, bool gone)
+{
+	struct record *record = reader->record;
+	struct record_entry entry = {
+		.kind = kind,
+		.name = text_of(reader->arena, line, "name"),
+		.value = text_of(reader->arena, line, "value"),
+		.set = text_of(reader->arena, line, "set"),
+	};
+	char *key = place_key(reader->arena, kind, entry.name);
+	size_t *place = lookup_find(&reader->places, key);
+
+	if (!place) {
+		place = arena_alloc(reader->arena, sizeof(*place));
+		*place = SIZE_MAX;
+		lookup_add(&reader->places, reader->arena, key, place);
+	}
+	if (gone) {
+		if (*place != SIZE_MAX)
+			record->entries[*place].name = NULL;
+		*place = SIZE_MAX;
+	} else if (*place != SIZE_MAX) {
+		record->entries[*place] = entry;
+	} else {
+		*place = record->count;
+		*arena_push(reader->arena, record->entries, record->count) = entry;
+	}
+}
+
+static int read_line(struct reader *reader, const char *text, size_t size, const char *path,
+		     struct error *err)
+{
+	json_t *line = json_loadb(text, size, 0, NULL);
+	json_int_t version;
+	enum record_kind kind;
+	int ret = 0;
+
+	if (json_object_get(line, "version")) {
+		version = json_integer_value(json_object_get(line, "version"));
+		reader->record->file = text_of(reader->arena, line, "file");
+		if (version != RECORD_VERSION)
+			ret = error_set(err, -ENOTSUP,
+					"%s was written by another nsroute (format %lld, not %d)",
+					path, (long long)version, RECORD_VERSION);
+	} else if (kind_of(line, "kind", &kind)) {
+		read_entry(reader, line, kind, false);
+	} else if (kind_of(line, "gone", &kind)) {
+		read_entry(reader, line, kind, true);
+	} else {
+		ret = error_set(err, -EBADMSG, "%s has a line that is not understood: %.*s", path,
+				size > 80 ? 80 : (int)size, text);
+	}
+	json_decref(line);
+	return ret;
+}
+
+static void drop_gone(struct record *record)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < record->count; i++)
+		if (record->entries[i].name)
+			record->entries[kept++] = record->entries[i];
+	record->count = kept;
+}
+
+/* The whole file, terminated; *ret_whole is the size up to its last newline. */
+static int load(int fd, const char *path, char **ret_text, size_t *ret_whole, struct error *err)
+{
+	struct stat status;
+	size_t used = 0;
+	ssize_t got = 1;
+	char *text;
+
+	if (fstat(fd, &status))
+		return error_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
+	if (status.st_size > RECORD_FILE_MAX)
+		return error_set(err, -EFBIG, "%s is larger than any record can be", path);
+	text = malloc((size_t)status.st_size + 1);
+	if (!text)
+		return error_set(err, -ENOMEM, "cannot read %s: out of memory", path);
+	while (used < (size_t)status.st_size && got > 0) {
+		got = pread(fd, text + used, (size_t)status.st_size - used, (off_t)used);
+		if (got > 0)
+			used += (size_t)got;
+	}
+	if (got < 0) {
+		free(text);
+		return error_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
+	}
+	text[used] = '\0';
+	while (used && text[used - 1] != '\n')
+		used--;
+	*ret_text = text;
+	*ret_whole = used;
+	return 0;
+}
+
+int record_read(uint64_t cookie, const char *fabric, struct arena *arena, struct record **ret,
+		struct error *err)
+{
+	struct record *record = arena_alloc(arena, sizeof(*record));
+	struct reader reader = {.arena = arena, .record = record};
+	char path[PATH_MAX], *text = NULL, *line;
+	size_t whole;
+	int fd, result;
+
+	record_path(path, cookie, fabric);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return error_set(err, -ENOENT, "there is no fabric '%s' here", fabric);
+	if (fd < 0)
+		return error_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	record->fabric = arena_strdup(arena, fabric);
+	record->file = "";
+	result = load(fd, path, &text, &whole, err);
+	if (result)
+		goto cleanup;
+	for (line = text; !result && line < text + whole;) {
+		char *end = strchr(line, '\n');
+
+		result = end ? read_line(&reader, line, (size_t)(end - line), path, err)
+			     : error_set(err, -EBADMSG, "%s is not text", path);
+		line = end ? end + 1 : line;
+	}
+	drop_gone(record);
+	if (!result)
+		*ret = record;
+cleanup:
+	free(text);
+	close(fd);
+	return result;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int record_list(uint64_t cookie, struct arena *arena, const char ***ret_names, size_t *ret_count,
+		struct error *err)
+{
+	const char **names = NULL;
+	struct dirent *entry;
+	char path[PATH_MAX];
+	size_t count = 0;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), RECORD_DIRECTORY "/%" PRIu64, cookie);
+	directory = opendir(path);
+	if (!directory && errno != ENOENT)
+		return error_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
+	while (directory && (entry = readdir(directory))) {
+		size_t length = strlen(entry->d_name);
+
+		if (length <= strlen(RECORD_SUFFIX) ||
+		    strcmp(entry->d_name + length - strlen(RECORD_SUFFIX), RECORD_SUFFIX))
+			continue;
+		*arena_push(arena, names, count) = arena_printf(
+			arena, "%.*s", (int)(length - strlen(RECORD_SUFFIX)), entry->d_name);
+	}
+	if (directory)
+		closedir(directory);
+	if (count)
+		qsort(names, count, sizeof(*names), compare_names);
+	*ret_names = names;
+	*ret_count = count;
+	return 0;
+}
+
+/* ---- Writing. */
+
+/* Takes the reference of line. */
+static int append(int fd, json_t *line, struct error *err)
+{
+	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+	char *whole = NULL;
+	int ret = 0, length;
+
+	json_decref(line);
+	length = text ? asprintf(&whole, "%s\n", text) : -1;
+	free(text);
+	if (length < 0)
+		return error_set(err, -ENOMEM, "cannot write the record: out of memory");
+	if (write(fd, whole, (size_t)length) != length)
+		ret = error_set(err, errno ? -errno : -ENOSPC, "cannot write the record: %s",
+				strerror(errno ? errno : ENOSPC));
+	free(whole);
+	return ret;
+}
+
+/* A path that is not UTF-8 cannot be kept; nothing but "show" misses it. */
+static json_t *header_line(const char *fabric, const char *file)
+{
+	json_t *line = json_pack("{s:i, s:s}", "version", RECORD_VERSION, "fabric", fabric);
+	char *absolute = file ? realpath(file, NULL) : NULL;
+	json_t *path = json_string(absolute ? absolute : file ? file : "");
+
+	json_object_set_new(line, "file", path ? path : json_string(""));
+	free(absolute);
+	return line;
+}
+
+int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_fd,
+		struct error *err)
+{
+	char path[PATH_MAX], *text;
+	size_t whole;
+	int fd, ret;
+
+	snprintf(path, sizeof(path), RECORD_DIRECTORY "/%" PRIu64, cookie);
+	ret = make_directory(RECORD_DIRECTORY, err);
+	if (!ret)
+		ret = make_directory(path, err);
+	if (ret)
+		return ret;
+	record_path(path, cookie, fabric);
+	fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	ret = load(fd, path, &text, &whole, err);
+	if (ret)
+		goto cleanup;
+	free(text);
+	if (ftruncate(fd, (off_t)whole)) {
+		ret = error_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
+		goto cleanup;
+	}
+	if (file || !whole)
+		ret = append(fd, header_line(fabric, file), err);
+cleanup:
+	if (ret)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return ret;
+}
+
+int record_add(int fd, const struct record_entry *entry, struct error *err)
+{
+	json_t *line =
+		json_pack("{s:s, s:s}", "kind", kind_names[entry->kind], "name", entry->name);
+
+	if (entry->value && entry->value[0])
+		json_object_set_new(line, "value", json_string(entry->value));
+	if (entry->set && entry->set[0])
+		json_object_set_new(line, "set", json_string(entry->set));
+	return append(fd, line, err);
+}
+
+int record_gone(int fd, const struct record_entry *entry, struct error *err)
+{
+	return append(fd,
+		      json_pack("{s:s, s:s}", "gone", kind_names[entry->kind], "name", entry->name),
+		      err);
+}
+
+int record_remove(uint64_t cookie, const char *fabric, struct error *err)
+{
+	char path[PATH_MAX];
+
+	record_path(path, cookie, fabric);
+	if (unlink(path) && errno != ENOENT)
+		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), RECORD_DIRECTORY "/%" PRIu64, cookie);
+	if (rmdir(path) && errno != ENOTEMPTY && errno != ENOENT && errno != EEXIST)
+		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* ---- Asking. */
+
+const struct record_entry *record_find(const struct record *record, enum record_kind kind,
+				       const char *name)
+{
+	for (size_t i = 0; record && i < record->count; i++)
+		if (record->entries[i].kind == kind && !strcmp(record->entries[i].name, name))
+			return &record->entries[i];
+	return NULL;
+}
+
+bool record_has(const struct record *record, enum record_kind kind, const char *name)
+{
+	return record_find(record, kind, name);
+}
