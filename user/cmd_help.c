@@ -10,7 +10,10 @@
 #define NEAR            2  /* so many wrong letters are still a slip */
 
 const char cmd_help_help[] =
-	"With -j: {\"commands\": [{\"name\", \"usage\", \"summary\", \"supported\"}]}.\n";
+	"Lists the commands, or tells how to use one of them.\n"
+	"\n"
+	"With -j: {\"commands\": [{\"name\", \"usage\", \"summary\", \"supported\"}]},\n"
+	"or for one command {\"name\", \"usage\", \"summary\", \"help\"}.\n";
 
 static const char global_options[] =
 	"usage: nsroute [--netns NAME|PATH] [-j|--json] [--color=auto|always|never] COMMAND ...\n"
@@ -83,8 +86,8 @@ int command_help(struct context *context, const struct command *command)
 					     command->usage, "summary", command->summary, "help",
 					     command->help));
 	else
-		printf("usage: nsroute %s%s%s\n\n%s\n%s", command->name, *command->usage ? " " : "",
-		       command->usage, command->summary, command->help);
+		printf("usage: nsroute %s%s%s\n\n%s", command->name, *command->usage ? " " : "",
+		       command->usage, command->help);
 	return EXIT_DONE;
 }
 

@@ -38,6 +38,11 @@ static json_t *result_json(const char *file, const struct topology *topology,
 	return result;
 }
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 int cmd_validate(struct context *context, int argc, char **argv)
 {
 	static const struct option options[] = {{NULL, 0, NULL, 0}};
@@ -55,8 +60,9 @@ int cmd_validate(struct context *context, int argc, char **argv)
 	}
 	if (!topology)
 		return command_fail_all(context, &errors);
-	printf("%s: valid: fabric '%s', networks: %zu, namespaces: %zu, links: %zu\n", argv[optind],
-	       topology->name, topology->networks_count, topology->namespaces_count,
-	       topology->links_count);
+	printf("%s: valid: fabric '%s', %zu network%s, %zu namespace%s, %zu link%s\n", argv[optind],
+	       topology->name, topology->networks_count, plural(topology->networks_count),
+	       topology->namespaces_count, plural(topology->namespaces_count),
+	       topology->links_count, plural(topology->links_count));
 	return EXIT_DONE;
 }

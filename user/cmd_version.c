@@ -9,6 +9,8 @@
 #include "output.h"
 
 const char cmd_version_help[] =
+	"Versions of nsroute, of the library that loads the programs, and of the kernel.\n"
+	"\n"
 	"With -j: {\"version\", \"layout_version\", \"libbpf\", \"kernel\"}; the layout is that of the\n"
 	"pinned maps, which two versions of nsroute have to share to take over from each other.\n";
 

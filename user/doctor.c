@@ -200,9 +200,11 @@ static void try_request(struct examination *examination, struct doctor_finding *
 
 static void check_namespace(struct examination *examination, struct doctor_finding *finding)
 {
+	struct error err;
+
 	if (examination->scratch)
 		good(finding, "works");
-	else if (examination->no_scratch.code == -EPERM)
+	else if (doctor_privilege(&err) != 0)
 		skipped(finding, "cannot be told without root");
 	else
 		problem(finding, arena_strdup(examination->arena, examination->no_scratch.message));
@@ -280,7 +282,8 @@ static const struct check checks[] = {
 	 "interpreted programs forward several times slower",
 	 "sudo sysctl -w net.core.bpf_jit_enable=1"},
 	{"namespaces", check_namespace, false, "unshare(CLONE_NEWNET)",
-	 "every namespace of a fabric is one", "boot a kernel built with CONFIG_NET_NS=y"},
+	 "every namespace of a fabric is one",
+	 "boot a kernel built with CONFIG_NET_NS=y; in a container, run it with --privileged"},
 	{"veth", check_veth, true, "a scratch namespace", "namespaces are connected by veths",
 	 "sudo modprobe veth"},
 	{"bridge", check_bridge, true, "a scratch namespace",
