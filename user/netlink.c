@@ -36,7 +36,7 @@
 #define ACK_ROOM      2048              /* what an acknowledgement takes of it, rounded up */
 #define ANSWER_ROOM   16384             /* what an answer with data takes */
 #define MESSAGE_MAX   65536             /* a read of a dump is at most 32 KiB (af_netlink.c) */
-#define DUMP_TRIES    20
+#define DUMP_TRIES    100
 #define STRING_MAX    300 /* longer than IFALIASZ, 256, the longest string there is */
 #define TOLERATED_MAX 2
 
@@ -472,25 +472,25 @@ int netlink_dump(struct netlink *nl, uint16_t type, const void *header, size_t h
 {
 	_Alignas(struct nlmsghdr) char buffer[NETLINK_REQUEST_MAX];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-	struct dump dump = {0};
+	struct dump dump = {.disturbed = true};
 	const char *words = "";
-	int code = -EINTR;
+	int code = 0;
 
 	assert(!nl->count);
 	request->nlmsg_type = type;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	memcpy(mnl_nlmsg_put_extra_header(request, header_size), header, header_size);
-	for (int tries = 0; tries < DUMP_TRIES && code == -EINTR; tries++) {
-		words = "";
+	for (int tries = 0; tries < DUMP_TRIES && !code && dump.disturbed; tries++) {
 		request->nlmsg_seq = nl->sequence++;
 		code = send_all(nl, request, request->nlmsg_len);
 		if (!code)
 			code = collect(nl, &dump, request->nlmsg_seq, &words);
-		if (!code && dump.disturbed)
-			code = -EINTR;
 	}
 	if (code)
 		refuse(err, code, what, words);
+	else if (dump.disturbed)
+		code = error_set(err, -EAGAIN, "cannot %s: changed each of the %d times", what,
+				 DUMP_TRIES);
 	else
 		code = hand_over(&dump, request->nlmsg_seq, callback, context);
 	free(dump.buffer);
