@@ -155,19 +155,22 @@ static void check_gateways(struct check *check, struct network *network)
 	const char *object = arena_printf(check->arena, "network '%s'", network->name);
 	char *owner = arena_printf(check->arena, "the gateway of network '%s' (line %u)",
 				   network->name, network->at.line);
+	char text[IP_TEXT_MAX];
 
-	if (network->gateway_auto) {
+	if (network->gateway_auto) { /* taken already: only where subnets overlap */
 		for (size_t i = 0; i < network->subnets_count; i++)
 			*arena_push(check->arena, network->gateways, network->gateways_count) =
 				subnet_first_host(&network->subnets[i]);
-	} else {
 		for (size_t i = 0; i < network->gateways_count; i++)
-			check_gateway_written(check, network, i);
+			taken_by(check, &check->taken.addresses,
+				 ip_format(&network->gateways[i], text), owner);
+		return;
 	}
-	for (size_t i = 0; i < network->gateways_count; i++)
-		check_address_free(check,
-				   network->gateway_auto ? network->at : network->gateways_at[i],
-				   object, &network->gateways[i], owner);
+	for (size_t i = 0; i < network->gateways_count; i++) {
+		check_gateway_written(check, network, i);
+		check_address_free(check, network->gateways_at[i], object, &network->gateways[i],
+				   owner);
+	}
 }
 
 static void check_masquerade(struct check *check, struct network *network)
@@ -411,8 +414,8 @@ static void resolve_end(struct check *check, struct link_end *end)
 
 static void check_end(struct check *check, struct link_end *end)
 {
-	char *object =
-		arena_printf(check->arena, "link end '%s:%s'", end->namespace_name, end->name);
+	char *name = arena_printf(check->arena, "%s:%s", end->namespace_name, end->name);
+	char *object = arena_printf(check->arena, "link end '%s'", name);
 	char *owner = arena_printf(check->arena, "%s (line %u)", object, end->at.line);
 	bool host = !strcmp(end->namespace_name, "host");
 	const char *other;
@@ -421,7 +424,7 @@ static void check_end(struct check *check, struct link_end *end)
 	if (host)
 		other = taken_by(check, &check->taken.host_links, end->name, owner);
 	else
-		other = taken_by(check, &check->links, object + strlen("link end "), owner);
+		other = taken_by(check, &check->links, name, owner);
 	if (other)
 		refuse(check, end->at, "%s: the name is used by %s already", object, other);
 	if (!end->has_address)

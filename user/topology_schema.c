@@ -352,9 +352,12 @@ static void read_routes(struct yaml_reader *reader, const struct yaml_tree_pair 
 	for (size_t i = 0; i < pair->value.count; i++) {
 		const struct yaml_tree_node *item = &pair->value.items[i];
 		struct topology_route route = {.at = item->at};
+		const char *object = reader->object;
 		size_t problems = reader->problems;
 
+		reader->object = arena_printf(reader->arena, "route of %s", object);
 		yaml_read_keys(reader, "route", item, route_keys, &route);
+		reader->object = object;
 		if (reader->problems > problems || !route.via.family)
 			continue;
 		if (!route.to.family)
@@ -398,8 +401,8 @@ static void read_namespaces(struct yaml_reader *reader, const struct yaml_tree_p
 static bool read_endpoint(struct yaml_reader *reader, const struct yaml_tree_node *node,
 			  struct link_end *ret)
 {
-	static const char expected[] = "a pair of \"NAMESPACE:INTERFACE\"";
-	const char *text = yaml_read_text(reader, "endpoints", node, expected), *colon;
+	static const char expected[] = "\"NAMESPACE:INTERFACE\"";
+	const char *text = yaml_read_text(reader, "endpoint", node, expected), *colon;
 	size_t problems = reader->problems;
 	const char *namespace;
 
@@ -407,7 +410,7 @@ static bool read_endpoint(struct yaml_reader *reader, const struct yaml_tree_nod
 		return false;
 	colon = strrchr(text, ':');
 	if (!colon) {
-		yaml_wrong(reader, "endpoints", node, expected);
+		yaml_wrong(reader, "endpoint", node, expected);
 		return false;
 	}
 	namespace = arena_printf(reader->arena, "%.*s", (int)(colon - text), text);
@@ -486,7 +489,7 @@ static void read_links(struct yaml_reader *reader, const struct yaml_tree_pair *
 		struct link_parts parts = {};
 		struct topology_link *link;
 
-		yaml_read_keys(reader, "links", item, link_keys, &parts);
+		yaml_read_keys(reader, "link", item, link_keys, &parts);
 		if (reader->problems > problems)
 			topology->links_incomplete = true;
 		if (!parts.ends[0].name || !parts.ends[1].name)
@@ -507,11 +510,12 @@ static void read_links(struct yaml_reader *reader, const struct yaml_tree_pair *
 
 static void read_version(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
-	static const struct yaml_word words[] = {{"1", 1, false}, {}};
-	int version;
+	static const char expected[] = "1, the version of the format that this nsroute reads";
+	const char *text = yaml_read_text(reader, pair->key, &pair->value, expected);
 
 	(void)into;
-	yaml_read_word(reader, pair, words, &version);
+	if (text && strcmp(text, "1"))
+		yaml_wrong(reader, pair->key, &pair->value, expected);
 }
 
 static void read_name(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)

@@ -18,7 +18,6 @@ void topology_check_name(struct yaml_reader *reader, struct position at, const c
 			    words);
 }
 
-/* Why no interface may have the address; NULL: it may. */
 const char *topology_address_problem(const struct ip_address *ip)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, zero[16];
@@ -43,7 +42,6 @@ const char *topology_address_problem(const struct ip_address *ip)
 	return !memcmp(bytes, "\xff\xff\xff\xff", 4) ? "is the broadcast address" : NULL;
 }
 
-/* An address that an interface may have. */
 bool topology_read_address(struct yaml_reader *reader, const char *key,
 			   const struct yaml_tree_node *node, struct ip_address *ret,
 			   bool *ret_has_prefix)
@@ -87,7 +85,6 @@ bool topology_read_address_with_prefix(struct yaml_reader *reader, const char *k
 	return true;
 }
 
-/* A network: with a prefix length, and nothing behind it. */
 bool topology_read_prefix(struct yaml_reader *reader, const char *key,
 			  const struct yaml_tree_node *node, struct ip_address *ret)
 {
@@ -103,15 +100,16 @@ bool topology_read_prefix(struct yaml_reader *reader, const char *key,
 			    yaml_tree_shown(text, reader->arena));
 		return false;
 	}
-	net = ip_network(&ip);
 	if (!has_prefix) {
-		yaml_refuse(
-			reader, node->at,
-			"network %s has no prefix length: it would mean the single address /%u; "
-			"write, for example, %s/%u",
-			text, ip_bits(&ip), text, ip.family == AF_INET ? 24 : 64);
+		ip.prefix_len = ip.family == AF_INET ? 24 : 64;
+		net = ip_network(&ip);
+		yaml_refuse(reader, node->at,
+			    "network %s has no prefix length: it would mean /%u, a single address; "
+			    "write, for example, %s",
+			    text, ip_bits(&ip), ip_format_prefix(&net, mend));
 		return false;
 	}
+	net = ip_network(&ip);
 	if (!ip_equal(&ip, &net)) {
 		yaml_refuse(reader, node->at, "network %s has bits set behind its prefix; write %s",
 			    text, ip_format_prefix(&net, mend));

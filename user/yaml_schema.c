@@ -34,7 +34,7 @@ static bool is_nothing(const struct yaml_tree_node *node)
 static const char *describe(struct yaml_reader *reader, const struct yaml_tree_node *node)
 {
 	if (node->kind == YAML_TREE_SEQUENCE)
-		return "a list";
+		return node->count ? "a list" : "an empty list";
 	if (node->kind == YAML_TREE_MAPPING)
 		return "a mapping";
 	if (is_nothing(node))

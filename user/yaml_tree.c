@@ -167,6 +167,17 @@ static bool next_event(struct parse *parse, yaml_event_t *event)
 	return false;
 }
 
+/* libyaml expands "!!int" to the full name of YAML's own tag. */
+static const char *tag_as_written(struct parse *parse, const char *tag)
+{
+	static const char prefix[] = "tag:yaml.org,2002:";
+	size_t length = sizeof(prefix) - 1;
+
+	if (strncmp(tag, prefix, length))
+		return yaml_tree_shown(tag, parse->arena);
+	return arena_printf(parse->arena, "!!%s", yaml_tree_shown(tag + length, parse->arena));
+}
+
 static void refuse_decoration(struct parse *parse, const yaml_char_t *anchor,
 			      const yaml_char_t *tag, struct position at)
 {
@@ -176,7 +187,7 @@ static void refuse_decoration(struct parse *parse, const yaml_char_t *anchor,
 		       yaml_tree_shown((const char *)anchor, parse->arena));
 	if (tag)
 		refuse(parse, at, "tag '%s': tags are not allowed; the key says what its value is",
-		       yaml_tree_shown((const char *)tag, parse->arena));
+		       tag_as_written(parse, (const char *)tag));
 }
 
 static void read_scalar(struct parse *parse, const yaml_event_t *event, struct yaml_tree_node *node)
