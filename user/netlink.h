@@ -66,7 +66,7 @@ typedef int (*netlink_callback)(const struct nlmsghdr *message, size_t request, 
 int netlink_flush_answers(struct netlink *nl, int *results, netlink_callback callback,
 			  void *context, struct error *err);
 /* Asks for a dump and calls back for each message, after the whole of it has arrived: one that the
- * kernel marks as inconsistent, or that did not fit, is asked for again first, and is -EINTR when
+ * kernel marks as inconsistent, or that did not fit, is asked for again first, and is -EAGAIN when
  * it stays so. header is the family header, with what to filter by; what completes "cannot ...". */
 int netlink_dump(struct netlink *nl, uint16_t type, const void *header, size_t header_size,
 		 const char *what, netlink_callback callback, void *context, struct error *err);
