@@ -26,14 +26,16 @@ const char cmd_apply_help[] =
 	"  sudo nsroute apply lab.yaml\n"
 	"  sudo nsroute --netns host apply lab.yaml   # in a namespace that plays the host\n";
 
-/* Only a terminal sees it; the line is overwritten and at the end erased. */
+/* Only a terminal sees it: each number overwrites the one before. */
 static void show_progress(size_t done, size_t total, void *context)
 {
 	(void)context;
-	if (done < total)
-		fprintf(stderr, "\r%zu of %zu operations", done, total);
-	else
-		fprintf(stderr, "\r\033[K");
+	fprintf(stderr, "\r%zu of %zu operations", done, total);
+}
+
+static void erase_progress(void)
+{
+	fputs("\r\033[K", stderr);
 }
 
 static int report(struct context *context, const struct topology *topology, size_t done)
@@ -65,6 +67,8 @@ static int run_plan(struct context *context, const struct host *host,
 	struct error err;
 	int code = apply_run(plan, &options, &err);
 
+	if (options.progress)
+		erase_progress();
 	if (code == -EINTR && err.exit == EXIT_REFUSED)
 		error_context(&err, "interrupted, and what was done is undone");
 	if (code != 0)

@@ -106,7 +106,7 @@ static void print_interval(struct context *context, const json_t *totals, json_t
 	line = output_one_or_many(json_deep_copy(totals));
 	json_object_set_new(line, "interval_s", json_real(seconds));
 	json_object_set_new(line, "rates", output_one_or_many(rates));
-	json_dumpf(line, stdout, JSON_COMPACT);
+	json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(line);
 }

@@ -130,7 +130,7 @@ static json_t *interface_object(const struct kernel_state *state,
 	model_set_text_or_null(interface, "network", bridge ? bridge->name : NULL);
 	model_set_text_or_null(interface, "host_end", host ? host->name : NULL);
 	json_object_set_new(interface, "fast_path",
-			    json_boolean(port && port->port.flags & NSR_PORT_FAST &&
+			    json_boolean(host && port && port->port.flags & NSR_PORT_FAST &&
 					 host->hook_in && host->hook_out));
 	return interface;
 }
