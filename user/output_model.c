@@ -83,6 +83,11 @@ bool model_is_shown(const struct state_link *link)
 	return !(link->flags & IFF_LOOPBACK);
 }
 
+bool model_is_attached(const struct state_link *link)
+{
+	return link && link->hook_in && link->hook_out;
+}
+
 const char *model_link_state(const struct state_link *link)
 {
 	if (!link)
@@ -103,11 +108,10 @@ static bool entry_is_there(const struct record_entry *entry, const struct kernel
 		= model_namespace(state, entry->name);
 		return namespace && namespace->exists;
 	case RECORD_LINK:
-	case RECORD_NETWORK:
-		return model_link_named(&state->host, entry->name);
-	case RECORD_UPLINK:
 		link = model_link_named(&state->host, entry->name);
-		return link && link->hook_in && link->hook_out;
+		return link && (!model_port(state, link->ifindex) || model_is_attached(link));
+	case RECORD_UPLINK:
+		return model_is_attached(model_link_named(&state->host, entry->name));
 	default:
 		return true; /* leaves no object of its own */
 	}

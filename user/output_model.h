@@ -34,6 +34,8 @@ const struct state_link *model_host_end(const struct kernel_state *state,
 
 /* Whether an interface is one to show: everything but lo. */
 bool model_is_shown(const struct state_link *link);
+/* Whether both of our programs sit at the link; false for NULL. */
+bool model_is_attached(const struct state_link *link);
 /* "up", "down", "no-carrier"; "missing" for NULL. */
 const char *model_link_state(const struct state_link *link);
 

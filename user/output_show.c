@@ -109,8 +109,7 @@ static json_t *uplink_object(const struct kernel_state *state, const char *name)
 	model_set_text_or_null(object, "address", uplink ? ip_format(&address, text) : NULL);
 	model_set_number(object, "port_min", uplink ? uplink->uplink.port_min : 0);
 	model_set_number(object, "port_max", uplink ? uplink->uplink.port_max : 0);
-	json_object_set_new(object, "attached",
-			    json_boolean(link && link->hook_in && link->hook_out));
+	json_object_set_new(object, "attached", json_boolean(model_is_attached(link)));
 	return object;
 }
 
@@ -129,9 +128,9 @@ static json_t *interface_object(const struct kernel_state *state,
 	json_object_set_new(interface, "addresses", addresses_of(namespace, link->ifindex));
 	model_set_text_or_null(interface, "network", bridge ? bridge->name : NULL);
 	model_set_text_or_null(interface, "host_end", host ? host->name : NULL);
-	json_object_set_new(interface, "fast_path",
-			    json_boolean(host && port && port->port.flags & NSR_PORT_FAST &&
-					 host->hook_in && host->hook_out));
+	json_object_set_new(
+		interface, "fast_path",
+		json_boolean(port && port->port.flags & NSR_PORT_FAST && model_is_attached(host)));
 	return interface;
 }
 

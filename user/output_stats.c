@@ -111,6 +111,12 @@ static json_t *namespace_object(const struct kernel_state *state, const char *na
 
 /* ---- Uplinks. */
 
+/* The two are read one after the other while flows come and go. */
+static uint64_t flows(uint64_t created, uint64_t expired)
+{
+	return created > expired ? created - expired : 0;
+}
+
 static json_t *nat_object(const struct state_uplink *uplink)
 {
 	const struct nsr_nat_counters *nat = &uplink->nat;
@@ -125,14 +131,14 @@ static json_t *nat_object(const struct state_uplink *uplink)
 		expired += nat->sessions_expired[i];
 		used += nat->ports_used[i];
 		model_set_number(protocol, "flows",
-				 nat->sessions_created[i] - nat->sessions_expired[i]);
+				 flows(nat->sessions_created[i], nat->sessions_expired[i]));
 		model_set_number(protocol, "created", nat->sessions_created[i]);
 		model_set_number(protocol, "expired", nat->sessions_expired[i]);
 		model_set_number(protocol, "ports_used", nat->ports_used[i]);
 		model_set_number(protocol, "ports_total", pool);
 		json_object_set_new(protocols, protocol_names[i], protocol);
 	}
-	model_set_number(object, "flows", created - expired);
+	model_set_number(object, "flows", flows(created, expired));
 	model_set_number(object, "created", created);
 	model_set_number(object, "expired", expired);
 	json_object_set_new(object, "failed", drops_object(&uplink->drops, "nat-"));
