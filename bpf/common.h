@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * common.h - what every step needs. Steps that call no helper compile on the host as well, where
+ * the unit tests and sanitizers run them.
+ */
+#ifndef NSROUTE_BPF_COMMON_H
+#define NSROUTE_BPF_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#ifdef __bpf__
+#include <bpf/bpf_helpers.h>
+#else
+#define barrier() __asm__ volatile("" ::: "memory")
+#endif
+
+#include "nsroute_abi.h"
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+
+#define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+
+/*
+ * What a step decided. Below zero: dropped, and the negative of the reason (NSR_DROP_*), so that
+ * the verdict is its counter.
+ */
+enum verdict {
+	VERDICT_KERNEL = 0, /* left to the kernel, unchanged unless it says otherwise */
+	VERDICT_PEER = 1,   /* into a namespace: bpf_redirect_peer() */
+	VERDICT_NEIGHBOUR = 2, /* to an uplink: bpf_redirect_neigh() */
+};
+
+/*
+ * A step off the hot path that the verifier checks once, on its own, and not again at each call. Its
+ * arguments are numbers, the context, and pointers to structures (which it has to test for NULL).
+ */
+#define NSR_STEP __attribute__((noinline))
+
+#define DROP(reason) (-(int)NSR_DROP_##reason)
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * expire.h - gives back what has expired: session slots, and external ports that have cooled down.
+ *
+ * One timer walks both tables a slice at a time, so that a tick is short and a full pass takes
+ * EXPIRE_TICKS ticks (8 s). It needs no process: the timer lives in a pinned map, and its callback
+ * keeps the program alive that armed it.
+ */
+#ifndef NSROUTE_BPF_EXPIRE_H
+#define NSROUTE_BPF_EXPIRE_H
+
+#include "nat.h"
+
+#define EXPIRE_PERIOD_NS 250000000ull
+#define EXPIRE_TICKS	 32 /* slices; a power of two */
+
+#define CLOCK_MONOTONIC 1 /* linux/time.h clashes with the BPF headers */
+
+struct expire_clock {
+	struct bpf_timer timer;
+	u32 tick;
+};
+
+NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
+
+struct expire_slice {
+	u32 first_word;
+	u32 pool;
+	u32 now_s;
+};
+
+static __always_inline void expire_one_session(u32 number, const struct nsr_settings *limits,
+					       u32 now_s)
+{
+	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
+	u32 state;
+
+	if (!session)
+		return;
+	state = READ_ONCE(session->state);
+	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
+	    session_is_expired(limits, &session->flow, READ_ONCE(session->seen),
+			       READ_ONCE(session->refreshed_s), now_s))
+		session_end(number, state, now_s);
+}
+
+static long expire_session_word(u32 i, struct expire_slice *slice)
+{
+	const struct nsr_settings *limits = nat_settings();
+	u32 word = (slice->first_word + i) & (NSR_SESSION_WORDS - 1), bit;
+	u64 *words = nat_session_words();
+	u64 used;
+
+	if (!words || !limits)
+		return 1;
+	used = READ_ONCE(words[word]);
+	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
+		if (used & 1)
+			expire_one_session(word * 64 + bit, limits, slice->now_s);
+	return 0;
+}
+
+static __always_inline void expire_one_port(u32 mapping, u32 now_s)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+	u32 released_s;
+
+	if (!record)
+		return;
+	released_s = READ_ONCE(record->released_s);
+	if (!released_s || now_s - released_s < NSR_PORT_COOLDOWN_S)
+		return;
+	/* References are 0 and the bit is set: nobody else touches the record. */
+	WRITE_ONCE(record->released_s, 0);
+	count_nat(record->inside.uplink, ports_used, record->inside.protocol, -1);
+	barrier();
+	mapping_free_port(mapping);
+}
+
+static long expire_port_word(u32 i, struct expire_slice *slice)
+{
+	u64 *words = nat_pool_words(NSR_MAPPING(slice->pool, 0));
+	u32 word = (slice->first_word + i) & (NSR_POOL_WORDS - 1), bit;
+	u64 used;
+
+	if (!words)
+		return 1;
+	used = READ_ONCE(words[word]);
+	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
+		if (used & 1)
+			expire_one_port(NSR_MAPPING(slice->pool, word * 64 + bit), slice->now_s);
+	return 0;
+}
+
+static long expire_pool(u32 pool, struct expire_slice *slice)
+{
+	if (!bpf_map_lookup_elem(&pools, &pool))
+		return 0; /* not in use */
+	slice->pool = pool;
+	bpf_loop(NSR_POOL_WORDS / EXPIRE_TICKS, expire_port_word, slice, 0);
+	return 0;
+}
+
+static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
+{
+	const struct nsr_settings *limits = nat_settings();
+	u32 part = clock->tick++ & (EXPIRE_TICKS - 1);
+	struct expire_slice slice = {};
+
+	(void)map;
+	(void)key;
+	if (limits) {
+		slice.now_s = nat_now_s(limits);
+		slice.first_word = part * (NSR_SESSION_WORDS / EXPIRE_TICKS);
+		bpf_loop(NSR_SESSION_WORDS / EXPIRE_TICKS, expire_session_word, &slice, 0);
+		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
+		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
+	}
+	bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
+	return 0;
+}
+
+/* 0 or a negative errno. Arming again takes over the timer of an older program. */
+static __always_inline int expire_arm(void)
+{
+	u32 zero = 0;
+	struct expire_clock *clock = bpf_map_lookup_elem(&expire_clock, &zero);
+	int result;
+
+	if (!clock)
+		return -ENOENT;
+	result = bpf_timer_init(&clock->timer, &expire_clock, CLOCK_MONOTONIC);
+	if (result && result != -EBUSY)
+		return result;
+	bpf_timer_set_callback(&clock->timer, expire_tick);
+	return bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
+}
+
+#endif

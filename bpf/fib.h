@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * fib.h - where a packet of a namespace goes: one look-up, one verdict.
+ *
+ * Endpoints carry everything that forwarding to them takes, so a hit costs one hash look-up and the
+ * kernel's FIB is not asked. A miss is the kernel's business, but a source that is masqueraded may
+ * leave by its own uplink only, so for those the FIB says which way the kernel would go; that
+ * answer serves the fast path too.
+ */
+#ifndef NSROUTE_BPF_FIB_H
+#define NSROUTE_BPF_FIB_H
+
+#include "maps.h"
+#include "packet.h"
+
+#define ADDRESS_FAMILY_IPV4 2 /* AF_INET and AF_INET6 of linux/socket.h, which has no UAPI twin */
+#define ADDRESS_FAMILY_IPV6 10
+
+static __always_inline const struct nsr_endpoint *fib_switch(const struct nsr_port *port,
+							     const struct packet *p)
+{
+	struct nsr_fdb_key key = {.network = port->network};
+
+	mac_copy(key.mac, p->eth->h_dest);
+	return bpf_map_lookup_elem(&fdb, &key);
+}
+
+static __always_inline const struct nsr_endpoint *fib_host4(__be32 address)
+{
+	return bpf_map_lookup_elem(&hosts4, &address);
+}
+
+static __always_inline const struct nsr_endpoint *fib_host6(const void *address)
+{
+	struct ip6_key key;
+
+	__builtin_memcpy(&key, address, sizeof(key));
+	return bpf_map_lookup_elem(&hosts6, &key);
+}
+
+/* Which way the kernel would route what a port sent to its gateway. */
+enum fib_way {
+	FIB_KERNEL,    /* to the host itself, into a fabric, or refused: the kernel's answer is right */
+	FIB_UPLINK,    /* by the uplink of the port's network; *lookup has the next hop */
+	FIB_TOO_LARGE, /* by the uplink, where it does not fit: the kernel answers */
+	FIB_ELSEWHERE, /* by another interface */
+};
+
+/*
+ * lookup is filled here. length is what has to pass in one piece, IP header included.
+ *
+ * Noinline: it has a 64-byte argument block and stays off the hot path of what is forwarded
+ * inside.
+ */
+static __noinline enum fib_way fib_outside(struct __sk_buff *skb, const struct nsr_port *port,
+					   struct bpf_fib_lookup *lookup, u32 length)
+{
+	u32 slot = port->uplink - 1;
+	u32 *uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
+	bool too_large = false;
+	int result;
+
+	lookup->ifindex = port->gateway_ifindex;
+	lookup->tot_len = length > 0xffff ? 0xffff : length;
+	result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), 0);
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		/* The interface is not told with this answer: ask again for it alone. */
+		too_large = true;
+		lookup->ifindex = port->gateway_ifindex;
+		lookup->tot_len = 0;
+		result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), 0);
+	}
+	if (result == BPF_FIB_LKUP_RET_UNSUPP_LWT || result < 0)
+		return FIB_ELSEWHERE; /* an encapsulating route, or none that we understand */
+	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH &&
+	    result != BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return FIB_KERNEL; /* local, or the kernel refuses it too */
+	if (uplink && lookup->ifindex == *uplink)
+		return too_large || result == BPF_FIB_LKUP_RET_FRAG_NEEDED ? FIB_TOO_LARGE :
+									     FIB_UPLINK;
+	if (bpf_map_lookup_elem(&inner_links, &lookup->ifindex))
+		return FIB_KERNEL;
+	return FIB_ELSEWHERE;
+}
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * maps.h - every map. What they hold is told in nsroute_abi.h, where the structures are.
+ *
+ * Tables that only user space fills are not preallocated: they take memory for what is in them.
+ * Those that packets fill are preallocated, and none is an LRU: a live flow is never evicted.
+ */
+#ifndef NSROUTE_BPF_MAPS_H
+#define NSROUTE_BPF_MAPS_H
+
+#include "common.h"
+
+#define NSR_TABLE(map, key_type, value_type, entries)                                              \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__uint(max_entries, entries);                                                      \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+	} map SEC(".maps")
+
+#define NSR_TRIE(map, key_type, value_type, entries)                                               \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                               \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__uint(max_entries, entries);                                                      \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+	} map SEC(".maps")
+
+#define NSR_FLOWS(map, key_type, value_type)                                                       \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(max_entries, NSR_SESSIONS_MAX);                                             \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+	} map SEC(".maps")
+
+#define NSR_ARRAY(map, kind, value_type, entries)                                                  \
+	struct {                                                                                   \
+		__uint(type, kind);                                                                \
+		__uint(max_entries, entries);                                                      \
+		__type(key, u32);                                                                  \
+		__type(value, value_type);                                                         \
+	} map SEC(".maps")
+
+struct ip6_key {
+	u32 words[4];
+};
+
+NSR_ARRAY(settings, BPF_MAP_TYPE_ARRAY, struct nsr_settings, 1);
+
+/* Forwarding. */
+NSR_TABLE(ports, u32, struct nsr_port, NSR_PORTS_MAX);
+NSR_TABLE(fdb, struct nsr_fdb_key, struct nsr_endpoint, NSR_PORTS_MAX);
+NSR_TABLE(hosts4, __be32, struct nsr_endpoint, NSR_ADDRESSES_MAX);
+NSR_TABLE(hosts6, struct ip6_key, struct nsr_endpoint, NSR_ADDRESSES_MAX);
+NSR_TABLE(inner_links, u32, u8, NSR_INNER_MAX);
+NSR_TRIE(sources, struct nsr_source_key, u8, NSR_SOURCES_MAX);
+NSR_ARRAY(port_counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct nsr_port_counters, NSR_PORTS_MAX);
+NSR_ARRAY(port_drops, BPF_MAP_TYPE_ARRAY, struct nsr_drops, NSR_PORTS_MAX);
+
+/* Uplinks. */
+NSR_TABLE(uplinks, u32, struct nsr_uplink, NSR_UPLINKS_MAX);
+NSR_ARRAY(uplink_by_index, BPF_MAP_TYPE_ARRAY, u32, NSR_UPLINKS_MAX);
+NSR_TRIE(inside4, struct nsr_inside4_key, struct nsr_inside, NSR_INSIDE_MAX);
+NSR_TRIE(inside6, struct nsr_inside6_key, struct nsr_inside, NSR_INSIDE_MAX);
+NSR_ARRAY(uplink_counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct nsr_uplink_counters, NSR_UPLINKS_MAX);
+NSR_ARRAY(uplink_drops, BPF_MAP_TYPE_ARRAY, struct nsr_drops, NSR_UPLINKS_MAX);
+
+/* NAT. */
+struct nat_pool {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSR_POOL_PORTS);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct nsr_mapping)); /* clang 14 leaves its type out of the BTF */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, NSR_POOLS_MAX);
+	__type(key, u32);
+	__array(values, struct nat_pool);
+} pools SEC(".maps");
+
+NSR_ARRAY(pool_bits, BPF_MAP_TYPE_ARRAY, struct nsr_pool_bits, NSR_POOLS_MAX);
+NSR_ARRAY(sessions, BPF_MAP_TYPE_ARRAY, struct nsr_session, NSR_SESSIONS_MAX);
+NSR_ARRAY(session_bits, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits, 1);
+NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref);
+NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref);
+NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
+
+#endif

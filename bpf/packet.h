@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * packet.h - one pass over the headers.
+ *
+ * The result points into the packet: it is valid until a helper that may move the packet has been
+ * called. Lengths inside the headers are checked against the packet here, once; what cannot be
+ * judged is PACKET_MALFORMED. Nothing here needs a helper.
+ */
+#ifndef NSROUTE_BPF_PACKET_H
+#define NSROUTE_BPF_PACKET_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "common.h"
+
+/* Linear bytes that cover every header looked at: Ethernet, IPv4 with options, TCP without. */
+#define PACKET_HEADERS (14 + 60 + 20)
+
+enum packet_kind { PACKET_MALFORMED, PACKET_IPV4, PACKET_IPV6, PACKET_ARP, PACKET_OTHER };
+
+#define ARP_HARDWARE_ETHERNET 1 /* ARPHRD_ETHER; linux/if_arp.h drags in libc */
+
+/* RFC 826 over Ethernet and IPv4; the kernel's struct arphdr ends before the addresses. */
+struct arp_ipv4 {
+	__be16 hardware, protocol;
+	u8 hardware_len, protocol_len;
+	__be16 operation;
+	u8 sender_mac[6];
+	u8 sender[4];
+	u8 target_mac[6];
+	u8 target[4];
+} __attribute__((packed));
+
+/* RFC 792; linux/icmp.h drags in libc as well. */
+struct icmp_header {
+	u8 type, code;
+	__be16 checksum;
+	__be16 identifier, sequence; /* of an echo */
+};
+
+#define ICMP_ECHO_REPLY	       0
+#define ICMP_UNREACHABLE       3
+#define ICMP_SOURCE_QUENCH     4
+#define ICMP_REDIRECT	       5
+#define ICMP_ECHO_REQUEST      8
+#define ICMP_TIME_EXCEEDED     11
+#define ICMP_PARAMETER_PROBLEM 12
+
+struct packet {
+	struct ethhdr *eth;
+	union {
+		struct iphdr *ip4;
+		struct ipv6hdr *ip6;
+		struct arp_ipv4 *arp;
+	};
+	void *end;
+};
+
+/* length is the whole packet's, paged data and Ethernet header included. */
+static __always_inline enum packet_kind packet_parse(struct packet *p, void *data, void *end,
+						     u32 length)
+{
+	struct ethhdr *eth = data;
+
+	p->eth = eth;
+	p->end = end;
+	if ((void *)(eth + 1) > end)
+		return PACKET_MALFORMED;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = (void *)(eth + 1);
+		u32 total;
+
+		p->ip4 = ip;
+		if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+			return PACKET_MALFORMED;
+		total = bpf_ntohs(ip->tot_len);
+		/* 0: longer than the field can tell (BIG TCP). */
+		if (total && (total < ip->ihl * 4u || total + sizeof(*eth) > length))
+			return PACKET_MALFORMED;
+		return PACKET_IPV4;
+	}
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = (void *)(eth + 1);
+
+		p->ip6 = ip;
+		if ((void *)(ip + 1) > end || ip->version != 6)
+			return PACKET_MALFORMED;
+		if (bpf_ntohs(ip->payload_len) + sizeof(*ip) + sizeof(*eth) > length)
+			return PACKET_MALFORMED;
+		return PACKET_IPV6;
+	}
+	if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
+		struct arp_ipv4 *arp = (void *)(eth + 1);
+
+		p->arp = arp;
+		if ((void *)(arp + 1) > end || arp->hardware != bpf_htons(ARP_HARDWARE_ETHERNET) ||
+		    arp->protocol != bpf_htons(ETH_P_IP) || arp->hardware_len != 6 ||
+		    arp->protocol_len != 4)
+			return PACKET_MALFORMED;
+		return PACKET_ARP;
+	}
+	return PACKET_OTHER;
+}
+
+static __always_inline bool mac_equal(const u8 *a, const u8 *b)
+{
+	const u16 *x = (const u16 *)a, *y = (const u16 *)b; /* 2-aligned in frames and in maps */
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
+}
+
+static __always_inline void mac_copy(u8 *to, const u8 *from)
+{
+	u16 *x = (u16 *)to;
+	const u16 *y = (const u16 *)from;
+
+	x[0] = y[0];
+	x[1] = y[1];
+	x[2] = y[2];
+}
+
+static __always_inline bool mac_is_multicast(const u8 *mac)
+{
+	return mac[0] & 1;
+}
+
+static __always_inline bool ip6_equal(const void *a, const void *b)
+{
+	const u32 *x = a, *y = b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+}
+
+static __always_inline bool ip4_is_fragment(const struct iphdr *ip)
+{
+	return ip->frag_off & bpf_htons(0x3fff); /* more fragments, or an offset */
+}
+
+/* fe80::/10, RFC 4291 2.5.6 */
+static __always_inline bool ip6_is_link_local(const void *address)
+{
+	const u8 *bytes = address;
+
+	return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+}
+
+static __always_inline bool ip6_is_unspecified(const void *address)
+{
+	const u32 *words = address;
+
+	return !(words[0] | words[1] | words[2] | words[3]);
+}
+
+/* What a translation needs to know of TCP, UDP and ICMP over IPv4. */
+struct transport {
+	u32 offset;	     /* of the header, from the start of the frame */
+	__be16 source, dest; /* ports; ICMP: both the identifier */
+	u8 protocol;	     /* enum nsr_nat_protocol */
+	u8 tcp_flags;
+	u8 icmp_type;
+};
+
+#define TCP_FLAG_BYTE 13 /* offset of the flags in the TCP header, RFC 9293 3.1 */
+#define TCP_FIN	      0x01
+#define TCP_SYN	      0x02
+#define TCP_RST	      0x04
+#define TCP_ACK	      0x10
+
+/* 0, or the reason why this packet of an inside address has to be dropped. */
+static __always_inline int transport_parse(const struct packet *p, struct transport *t)
+{
+	u32 header = p->ip4->ihl * 4u;
+	u8 *l4 = (u8 *)p->ip4 + header;
+
+	if (ip4_is_fragment(p->ip4))
+		return DROP(NAT_FRAGMENT);
+	t->offset = sizeof(struct ethhdr) + header;
+	switch (p->ip4->protocol) {
+	case IPPROTO_TCP:
+		if ((void *)(l4 + sizeof(struct tcphdr)) > p->end)
+			return DROP(MALFORMED);
+		t->protocol = NSR_NAT_TCP;
+		t->tcp_flags = l4[TCP_FLAG_BYTE];
+		break;
+	case IPPROTO_UDP:
+		if ((void *)(l4 + sizeof(struct udphdr)) > p->end)
+			return DROP(MALFORMED);
+		t->protocol = NSR_NAT_UDP;
+		break;
+	case IPPROTO_ICMP:
+		if ((void *)(l4 + sizeof(struct icmp_header)) > p->end)
+			return DROP(MALFORMED);
+		t->protocol = NSR_NAT_ICMP;
+		t->icmp_type = l4[0];
+		t->source = *(__be16 *)(l4 + 4);
+		t->dest = t->source;
+		return 0;
+	default:
+		return DROP(NAT_PROTOCOL);
+	}
+	t->source = *(__be16 *)l4;
+	t->dest = *(__be16 *)(l4 + 2);
+	return 0;
+}
+
+/* Whether a packet of this length fits an MTU once it is segmented. segment is its GSO size, 0 when
+ * it is a single packet. */
+static __always_inline bool packet_fits(const struct packet *p, bool ipv6, u32 length, u32 segment,
+					u32 mtu)
+{
+	u32 network = ipv6 ? sizeof(struct ipv6hdr) : p->ip4->ihl * 4u;
+	u8 protocol = ipv6 ? p->ip6->nexthdr : p->ip4->protocol;
+	u8 *l4 = (u8 *)p->ip4 + network;
+
+	if (length - sizeof(struct ethhdr) <= mtu)
+		return true;
+	if (!segment)
+		return false;
+	if (protocol == IPPROTO_UDP)
+		return segment + network + sizeof(struct udphdr) <= mtu;
+	if (protocol != IPPROTO_TCP || (void *)(l4 + sizeof(struct tcphdr)) > p->end)
+		return false;
+	return segment + network + (l4[12] >> 4) * 4u <= mtu; /* data offset, RFC 9293 3.1 */
+}
+
+#endif

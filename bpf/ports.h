@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ports.h - sets of numbers that are handed out: external ports, and slots of the session table.
+ *
+ * One bit a number, set while it is in use, cooling down or reserved. Above the words, one summary
+ * bit for each word that is full, and one for each summary word that is full. Claiming is one
+ * atomic fetch-or: whoever changed the bit from 0 to 1 owns the number, so two CPUs can never have
+ * the same one. Finding a free one takes at most three bit scans, however full the set is.
+ *
+ * Summary bits are hints. Setting one may race with a release, so it is followed by a second look
+ * at the word, which takes it back: a word with a free bit is never hidden for good. Bits of words
+ * that do not exist are set by whoever prepares the set.
+ */
+#ifndef NSROUTE_BPF_PORTS_H
+#define NSROUTE_BPF_PORTS_H
+
+#include "common.h"
+
+#define BITS_NONE  0xffffffffu
+#define BITS_TRIES 8 /* races with other CPUs before giving up */
+
+#define PARITY_EVEN 0x5555555555555555ull
+
+/* Number of the lowest set bit; x is not 0. Counts the ones below it, without a branch, so that it is
+ * one path for the verifier (and clang 14 has no BPF code for __builtin_ctzll()). */
+static __always_inline u32 lowest_bit(u64 x)
+{
+	u64 ones = (x & -x) - 1;
+
+	ones -= ones >> 1 & 0x5555555555555555ull;
+	ones = (ones & 0x3333333333333333ull) + (ones >> 2 & 0x3333333333333333ull);
+	ones = (ones + (ones >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return ones * 0x0101010101010101ull >> 56 & 63;
+}
+
+/* A set of count words at words, with its summaries behind; count is a power of two up to 4096 and
+ * a constant where this is inlined, so that the masks below are the bounds that a verifier needs. */
+static __always_inline void bits_mark_full(u64 *words, u32 count, u32 word)
+{
+	u32 summary = word / 64;
+	u64 bit = 1ull << (word % 64);
+	u64 *top = &words[count + count / 64];
+
+	if (~(__sync_fetch_and_or(&words[count + summary], bit) | bit) == 0)
+		__sync_fetch_and_or(top, 1ull << summary);
+	if (~READ_ONCE(words[word])) {
+		__sync_fetch_and_and(&words[count + summary], ~bit);
+		__sync_fetch_and_and(top, ~(1ull << summary));
+	}
+}
+
+static __always_inline bool bits_claim(u64 *words, u32 count, u32 number)
+{
+	u32 word = number / 64 & (count - 1);
+	u64 bit = 1ull << (number % 64);
+	u64 old = __sync_fetch_and_or(&words[word], bit);
+
+	if (old & bit)
+		return false;
+	if (~(old | bit) == 0)
+		bits_mark_full(words, count, word);
+	return true;
+}
+
+/* Only by the owner of the number. */
+static __always_inline void bits_release(u64 *words, u32 count, u32 number)
+{
+	u32 word = number / 64 & (count - 1);
+
+	__sync_fetch_and_and(&words[word], ~(1ull << (number % 64)));
+	__sync_fetch_and_and(&words[count + word / 64], ~(1ull << (word % 64)));
+	__sync_fetch_and_and(&words[count + count / 64], ~(1ull << (word / 64)));
+}
+
+/* Claims one of the free bits of a word that preferred allows; BITS_NONE when another CPU was
+ * faster or there is none. */
+static __always_inline u32 bits_claim_in(u64 *words, u32 count, u32 word, u64 preferred)
+{
+	u64 free = ~READ_ONCE(words[word & (count - 1)]) & preferred;
+	u32 number;
+
+	if (!free)
+		return BITS_NONE;
+	number = (word & (count - 1)) * 64 + lowest_bit(free);
+	return bits_claim(words, count, number) ? number : BITS_NONE;
+}
+
+/* Claims any free number. The search starts at the word that start falls on; numbers whose parity
+ * is that of start are preferred there (RFC 4787 REQ-4 where parity matters). */
+static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
+{
+	u32 word = start / 64 & (count - 1), number, summary, i;
+	u64 free;
+
+	number = bits_claim_in(words, count, word, start & 1 ? ~PARITY_EVEN : PARITY_EVEN);
+	if (number != BITS_NONE)
+		return number;
+	number = bits_claim_in(words, count, word, ~0ull);
+	for (i = 0; i < BITS_TRIES && number == BITS_NONE; i++) {
+		free = ~READ_ONCE(words[count + count / 64]);
+		if (!free)
+			return BITS_NONE;
+		summary = lowest_bit(free) & (count / 64 - 1);
+		free = ~READ_ONCE(words[count + summary]);
+		if (!free)
+			continue;
+		number = bits_claim_in(words, count, summary * 64 + lowest_bit(free), ~0ull);
+	}
+	return number;
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * rewrite.h - changes of a packet: TTL, MAC addresses, addresses and ports with their checksums.
+ *
+ * The IPv4 header checksum is adjusted in place (RFC 1624, eqn. 3). Transport checksums go through
+ * the kernel's helper, because only it knows whether the packet's checksum is complete or still to
+ * be finished by the device (CHECKSUM_PARTIAL, as between namespaces): then only the pseudo header
+ * counts.
+ */
+#ifndef NSROUTE_BPF_REWRITE_H
+#define NSROUTE_BPF_REWRITE_H
+
+#include "packet.h"
+
+/* One's complement: adds the change of a 16-bit word to a checksum. */
+static __always_inline u16 checksum_replace(u16 checksum, u16 from, u16 to)
+{
+	u32 sum = (u16)~checksum + (u16)~from + (u32)to;
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+static __always_inline u16 checksum_replace32(u16 checksum, u32 from, u32 to)
+{
+	checksum = checksum_replace(checksum, from & 0xffff, to & 0xffff);
+	return checksum_replace(checksum, from >> 16, to >> 16);
+}
+
+static __always_inline void rewrite_ttl4(struct iphdr *ip)
+{
+	u16 from, to;
+
+	__builtin_memcpy(&from, &ip->ttl, sizeof(from)); /* TTL and protocol share a word */
+	ip->ttl--;
+	__builtin_memcpy(&to, &ip->ttl, sizeof(to));
+	ip->check = checksum_replace(ip->check, from, to);
+}
+
+static __always_inline void rewrite_hop_limit(struct ipv6hdr *ip)
+{
+	ip->hop_limit--; /* no checksum covers it */
+}
+
+static __always_inline void rewrite_macs(struct ethhdr *eth, const u8 *dest, const u8 *source)
+{
+	mac_copy(eth->h_dest, dest);
+	mac_copy(eth->h_source, source);
+}
+
+static __always_inline void rewrite_address4(struct iphdr *ip, bool source, __be32 address)
+{
+	__be32 *field = source ? &ip->saddr : &ip->daddr;
+
+	ip->check = checksum_replace32(ip->check, *field, address);
+	*field = address;
+}
+
+#ifdef __bpf__
+
+#define TCP_CHECK_OFFSET  16
+#define UDP_CHECK_OFFSET  6
+#define ICMP_CHECK_OFFSET 2
+#define ICMP_ID_OFFSET	  4
+
+/*
+ * Changes address and port (ICMP: identifier) of one side of an IPv4 packet. *p is good for another
+ * look afterwards. context is handed to helpers only. 0 or a reason to drop.
+ */
+static __always_inline int rewrite_endpoint4(struct __sk_buff *skb, struct packet *p,
+					     const struct transport *t, bool source,
+					     __be32 address, __be16 port)
+{
+	__be32 old_address = source ? p->ip4->saddr : p->ip4->daddr;
+	__be16 old_port = source ? t->source : t->dest;
+	u32 offset = t->offset & 0x7f, port_offset, check_offset;
+	u64 flags = 0;
+	void *data;
+
+	if (t->protocol == NSR_NAT_ICMP) {
+		check_offset = ICMP_CHECK_OFFSET;
+		port_offset = ICMP_ID_OFFSET;
+	} else {
+		check_offset = t->protocol == NSR_NAT_TCP ? TCP_CHECK_OFFSET : UDP_CHECK_OFFSET;
+		port_offset = source ? 0 : 2;
+		if (t->protocol == NSR_NAT_UDP)
+			flags = BPF_F_MARK_MANGLED_0;
+		if (bpf_l4_csum_replace(skb, offset + check_offset, old_address, address,
+					flags | BPF_F_PSEUDO_HDR | sizeof(address)))
+			return DROP(NAT_REWRITE);
+	}
+	if (port != old_port) {
+		if (bpf_l4_csum_replace(skb, offset + check_offset, old_port, port,
+					flags | sizeof(port)) ||
+		    bpf_skb_store_bytes(skb, offset + port_offset, &port, sizeof(port), 0))
+			return DROP(NAT_REWRITE);
+	}
+	data = (void *)(long)skb->data;
+	p->end = (void *)(long)skb->data_end;
+	p->eth = data;
+	p->ip4 = data + sizeof(struct ethhdr);
+	if ((void *)(p->ip4 + 1) > p->end)
+		return DROP(NAT_REWRITE);
+	rewrite_address4(p->ip4, source, address);
+	return 0;
+}
+
+#endif
+#endif
