@@ -56,8 +56,8 @@
 #define STREAM_WRITE_SIZE (128 * 1024)
 #define UDP_BATCH         64
 
-#define HISTOGRAM_STEP_NS 100
-#define HISTOGRAM_BUCKETS 1000000 /* up to 0.1 s; the last one takes all that is longer */
+#define HISTOGRAM_STEP_NS 10
+#define HISTOGRAM_BUCKETS 1000000 /* up to 10 ms; the last one takes all that is longer */
 
 /* Payload of udp_small; 18 bytes make the shortest Ethernet frame over IPv4. */
 struct probe {
@@ -483,7 +483,7 @@ static int client_main(const struct options *options, const struct test *test)
 		run_lap(&run, test->finish(&run));
 	seconds = (double)(run.lap_ns - run.start_ns) / (double)NS_PER_SECOND;
 	printf("{\"test\": \"%s\", \"unit\": \"%s\", \"transactions\": %llu, \"lost\": %llu, "
-	       "\"seconds\": %.6f, \"rate\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+	       "\"seconds\": %.6f, \"rate\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
 	       test->name, test->unit, (unsigned long long)run.units, (unsigned long long)run.lost,
 	       seconds, (double)run.units / seconds, histogram_quantile_us(&run, 0.5),
 	       histogram_quantile_us(&run, 0.99));
