@@ -60,9 +60,10 @@ int cmd_validate(struct context *context, int argc, char **argv)
 	}
 	if (!topology)
 		return command_fail_all(context, &errors);
-	printf("%s: valid: fabric '%s', %zu network%s, %zu namespace%s, %zu link%s\n", argv[optind],
-	       topology->name, topology->networks_count, plural(topology->networks_count),
-	       topology->namespaces_count, plural(topology->namespaces_count),
-	       topology->links_count, plural(topology->links_count));
+	printf("%s: valid: fabric '%s', %zu network%s, %zu namespace%s, %zu link%s\n",
+	       topology->file, topology->name, topology->networks_count,
+	       plural(topology->networks_count), topology->namespaces_count,
+	       plural(topology->namespaces_count), topology->links_count,
+	       plural(topology->links_count));
 	return EXIT_DONE;
 }
