@@ -114,8 +114,8 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
 	@$(MAKE) --no-print-directory -j$(shell nproc) FUZZER=1 CC=$(CLANG) O=build/fuzz fuzzers
 	@tools/run-fuzzers $(FUZZ_SECONDS) $(patsubst $(O)/%,build/fuzz/%,$(FUZZERS))
 
-bench: all $(O)/tools/nsperf ## speed beside a direct veth pair and the kernel's own path (root)
-	@NSROUTE=$(abspath $(O)/nsroute) tools/compare
+bench: all $(O)/nsperf ## speed beside a direct veth pair and the kernel's own path (root)
+	@NSROUTE=$(abspath $(O)/nsroute) NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs tools/compare
 
 format: ## clang-format every C file
 	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
@@ -175,7 +175,7 @@ $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(O)/tools/%: tools/%.c Makefile
+$(O)/nsperf: tools/nsperf.c Makefile
 	@echo "  CC      $@"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $< -o $@
@@ -196,4 +196,4 @@ compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
 	@printf '%s\n' $(USER) $(wildcard tests/*/*.c) | jq -R --arg directory '$(CURDIR)' \
 		'{$$directory, file: ., command: "\(env.COMMAND) -c \(.)"}' | jq -s . >$@
 
--include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tools/*.d $(O)/tests/*/*.d)
+-include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tests/*/*.d)
