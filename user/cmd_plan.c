@@ -46,6 +46,14 @@ static void print_json(const struct topology *topology, const struct plan *plan,
 				     operations));
 }
 
+/* The first letter says what kind of change it is. */
+static void print_operation(const char *text, bool color)
+{
+	const char *paint = *text == '+' ? "\033[32m" : *text == '-' ? "\033[31m" : "\033[33m";
+
+	printf("%s%s%s\n", color ? paint : "", text, color ? "\033[0m" : "");
+}
+
 int command_show_plan(struct context *context, const struct host *host,
 		      const struct topology *topology)
 {
@@ -59,7 +67,8 @@ int command_show_plan(struct context *context, const struct host *host,
 	else if (plan->count == 0)
 		printf("fabric '%s': nothing to do\n", topology->name);
 	for (size_t i = 0; !context->json && i < plan->count; i++)
-		printf("%s\n", plan_describe(&plan->operations[i], &context->arena));
+		print_operation(plan_describe(&plan->operations[i], &context->arena),
+				context->color);
 	return plan->count ? EXIT_DIFFERS : EXIT_DONE;
 }
 
