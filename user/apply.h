@@ -12,7 +12,7 @@
 #include "plan.h"
 
 struct apply_options {
-	int host_fd;	      /* the host namespace */
+	int host_fd; /* the host namespace */
 	uint64_t host_cookie;
 	const char *fabric;
 	const char *file; /* topology file, for the record and for messages */
@@ -22,9 +22,11 @@ struct apply_options {
 };
 
 /* Writes each object to the record before it creates it. On failure the operations that were done
- * are undone; err->exit is EXIT_PARTLY when that failed too, and err->message names what is left. */
+ * are undone; err->exit is EXIT_PARTLY when that failed too, and err->message names what is left.
+ */
 int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err);
-/* Runs a removal plan: goes on after failures, reports the first, forgets the record when all is gone. */
+/* Runs a removal plan: goes on after failures, reports the first, forgets the record when all is
+ * gone. */
 int apply_remove(const struct plan *plan, const struct apply_options *options, struct error *err);
 
 #endif

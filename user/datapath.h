@@ -25,6 +25,7 @@ enum datapath_program { DATAPATH_PORT_IN, DATAPATH_PORT_OUT, DATAPATH_UPLINK_IN,
 
 /* Names of the programs as the kernel keeps them (at most 15 bytes), to tell ours from others'. */
 extern const char *const datapath_program_name[DATAPATH_PROGRAMS];
+#define DATAPATH_PROGRAM_PREFIX "nsr_" /* what all of them start with */
 
 /* Whether a datapath is pinned for the host namespace with this cookie. */
 bool datapath_exists(uint64_t cookie);

@@ -224,15 +224,17 @@ static int check_names(const struct build *b, struct error *err)
 
 static void remake(struct build *b, const char *namespace, const char *link)
 {
+	const struct state_link *observed = view_link(b->view, namespace, link);
 	struct operation *op;
 
-	if (!view_link(b->view, namespace, link))
+	if (!observed)
 		return;
 	view_remake(b->view, namespace, link);
 	op = arena_push(b->arena, b->plan->operations, b->plan->count);
 	op->kind = OPERATION_LINK_DELETE;
 	op->namespace = namespace;
 	op->link = link;
+	op->ifindex = observed->ifindex;
 	op->why = "is not what we made any more";
 }
 

@@ -126,6 +126,11 @@ int plan_removal(const struct record *record, const struct kernel_state *state, 
  * LINK_SET of a new link, and sysctls that end with their link. */
 bool plan_inverse(const struct operation *operation, struct operation *ret);
 
+/* The entries of the datapath's tables for PORT_ADD and HOST_ADD, but for the ifindexes and numbers
+ * that only the kernel and the datapath know. */
+struct nsr_port plan_port_entry(const struct operation *operation);
+struct nsr_endpoint plan_endpoint_entry(const struct operation *operation);
+
 /* One line, without newline: "+ namespace red", "+ address 192.168.15.11/24 on eth0 in red". */
 char *plan_describe(const struct operation *operation, struct arena *arena);
 /* Short word for JSON: "netns_add". */

@@ -114,7 +114,19 @@ static bool neighbour_missing(const struct view *view, struct operation *op)
 	return true;
 }
 
-static bool sysctl_missing(const struct view *view, const struct operation *op)
+/* Undoing what only made another fabric's object ours too. */
+static const struct operation *forget(const struct view *view, enum record_kind kind,
+				      const struct operation *op)
+{
+	struct operation *inverse = arena_alloc(view->arena, sizeof(*inverse));
+
+	inverse->kind = OPERATION_FORGET;
+	inverse->record = kind;
+	inverse->link = kind == RECORD_SYSCTL ? op->key : op->link;
+	return inverse;
+}
+
+static bool sysctl_missing(const struct view *view, struct operation *op)
 {
 	const struct state_sysctl *observed = view_find(view, op);
 
@@ -122,7 +134,10 @@ static bool sysctl_missing(const struct view *view, const struct operation *op)
 		return true;
 	/* One that another fabric set is recorded for this one too: who goes last, gives it back.
 	 */
-	return op->old_value && !view_recorded(view, RECORD_SYSCTL, op->key);
+	if (!op->old_value || view_recorded(view, RECORD_SYSCTL, op->key))
+		return false;
+	op->replaces = forget(view, RECORD_SYSCTL, op);
+	return true;
 }
 
 /* ---- The datapath's tables. */
@@ -214,7 +229,10 @@ static bool port_missing(const struct view *view, struct operation *op)
 		op->replaces = port_before(view, op, observed);
 		return true;
 	}
-	return !link->hook_in || !link->hook_out;
+	if (link->hook_in && link->hook_out)
+		return false;
+	op->replaces = copy(view, op);
+	return true;
 }
 
 static bool host_missing(const struct view *view, struct operation *op)
@@ -266,8 +284,15 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 		op->replaces = old;
 		return true;
 	}
-	return !link->hook_in || !link->hook_out || !view_recorded(view, RECORD_UPLINK, op->link) ||
-	       (op->clsact && !view_recorded(view, RECORD_CLSACT, op->link));
+	if (!view_recorded(view, RECORD_UPLINK, op->link)) {
+		op->replaces = forget(view, RECORD_UPLINK, op);
+		return true;
+	}
+	if (link->hook_in && link->hook_out &&
+	    (!op->clsact || view_recorded(view, RECORD_CLSACT, op->link)))
+		return false;
+	op->replaces = copy(view, op);
+	return true;
 }
 
 static bool inside_missing(const struct view *view, struct operation *op)

@@ -11,8 +11,4 @@
  * that changes what is there gets to know what it replaces. */
 bool plan_missing(const struct view *view, struct operation *operation);
 
-/* What a port's table entry should be, but for the numbers that only the datapath knows. */
-struct nsr_port plan_port_entry(const struct operation *operation);
-struct nsr_endpoint plan_endpoint_entry(const struct operation *operation);
-
 #endif

@@ -159,11 +159,14 @@ static const struct state_link *raw_link(const struct extra *extra, const char *
 static void extra_link(struct extra *extra, const char *name)
 {
 	const struct state_link *link = raw_link(extra, name);
+	struct operation *op;
 
 	if (link_is_wanted(extra, NULL, name))
 		return;
 	if (link && view_link_is_ours(extra->view, link)) {
-		add(extra, OPERATION_LINK_DELETE)->link = name;
+		op = add(extra, OPERATION_LINK_DELETE);
+		op->link = name;
+		op->ifindex = link->ifindex;
 		return;
 	}
 	if (link)
@@ -300,6 +303,7 @@ static void extra_inner_veths(struct extra *extra)
 			op = add(extra, OPERATION_LINK_DELETE);
 			op->namespace = ns->name;
 			op->link = link->name;
+			op->ifindex = link->ifindex;
 		}
 	}
 }

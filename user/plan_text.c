@@ -31,7 +31,7 @@ static const struct {
 	[OPERATION_FDB_DELETE] = {"fdb_delete", '-', OPERATION_FDB_ADD},
 	[OPERATION_SYSCTL_SET] = {"sysctl_set", '~', OPERATION_SYSCTL_SET},
 	[OPERATION_DATAPATH_LOAD] = {"datapath_load", '+', OPERATION_DATAPATH_UNLOAD},
-	[OPERATION_DATAPATH_UNLOAD] = {"datapath_unload", '-', OPERATION_DATAPATH_LOAD},
+	[OPERATION_DATAPATH_UNLOAD] = {"datapath_unload", '-', NO_INVERSE},
 	[OPERATION_INNER_LINK_ADD] = {"inner_link_add", '+', OPERATION_INNER_LINK_DELETE},
 	[OPERATION_INNER_LINK_DELETE] = {"inner_link_delete", '-', OPERATION_INNER_LINK_ADD},
 	[OPERATION_PORT_ADD] = {"port_add", '+', OPERATION_PORT_DELETE},

@@ -9,17 +9,20 @@
 #include "error.h"
 #include "kernel_state.h"
 
-/* What to read: the host namespace (host_fd, a descriptor of it) always, and the namespaces named. */
+/* What to read: the host namespace (host_fd, a descriptor of it) always, and the namespaces named.
+ */
 struct snapshot_request {
 	int host_fd;
 	const char *const *namespaces;
 	size_t namespaces_count;
-	const char *const *host_sysctls; /* keys, see state_sysctl */
-	size_t host_sysctls_count;
 };
 
 /* A namespace that does not exist is in the result with exists = false. */
 int snapshot_take(const struct snapshot_request *request, struct arena *arena,
 		  struct kernel_state **ret_state, struct error *err);
+
+/* Adds the values of the host's sysctls with these keys (see state_sysctl), which are borrowed. */
+int snapshot_sysctls(int host_fd, const char *const *keys, size_t count, struct arena *arena,
+		     struct kernel_state *state, struct error *err);
 
 #endif

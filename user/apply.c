@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: operations are carried out in runs (apply_run.h). What became of each is kept, so
+ * that after a failure exactly those that did something are undone, by their inverses, the last
+ * first. A signal is looked at between runs and is a failure like any other. Undoing goes on after
+ * a failure of its own, and cannot be interrupted.
+ *
+ * Killed at any instant, a plan leaves what it has done so far, and a record that names at least
+ * that: the next plan starts from there.
+ */
+#include "apply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apply_run.h"
+#include "record.h"
+
+static int start(struct runner *r, const struct apply_options *options, struct error *err)
+{
+	int ret;
+
+	memset(r, 0, sizeof(*r));
+	r->options = options;
+	ret = places_open(&r->places, options->host_fd, &r->arena, err);
+	if (ret)
+		return ret;
+	ret = record_open(options->host_cookie, options->fabric, options->file, &r->record_fd, err);
+	if (ret)
+		places_close(&r->places);
+	return ret;
+}
+
+static void finish(struct runner *r)
+{
+	places_close(&r->places);
+	datapath_close(r->datapath);
+	close(r->record_fd);
+	arena_free(&r->arena);
+}
+
+static int check_signal(const struct apply_options *options, struct error *err)
+{
+	return options->interrupted && *options->interrupted
+		       ? error_set(err, -EINTR, "interrupted by a signal")
+		       : 0;
+}
+
+static void show_progress(const struct apply_options *options, size_t done, size_t total)
+{
+	if (options->progress)
+		options->progress(done, total, options->progress_context);
+}
+
+/* Adds what is left to the message of the failure that is being undone. */
+static void name_what_is_left(struct error *err, const char *what, size_t count)
+{
+	size_t used = strlen(err->message);
+
+	snprintf(err->message + used, sizeof(err->message) - used,
+		 "; not everything could be undone (%zu left, the first: %s)", count, what);
+	err->exit = EXIT_PARTLY;
+}
+
+static void undo(struct runner *r, const struct plan *plan, const enum outcome *outcomes,
+		 struct error *err)
+{
+	struct operation inverse;
+	const char *first = NULL;
+	enum outcome outcome;
+	struct error cause;
+	size_t left = 0;
+
+	for (size_t i = plan->count; i > 0; i--) {
+		if (outcomes[i - 1] != OUTCOME_DONE ||
+		    !plan_inverse(&plan->operations[i - 1], &inverse) ||
+		    !run(r, &inverse, 1, &outcome, &cause))
+			continue;
+		if (!first)
+			first = arena_printf(&r->arena, "%s: %s",
+					     plan_describe(&inverse, &r->arena), cause.message);
+		left++;
+	}
+	if (left)
+		name_what_is_left(err, first, left);
+}
+
+/* A fabric that never came to be leaves no record. */
+static void drop_empty_record(struct runner *r)
+{
+	const struct apply_options *options = r->options;
+	struct record *record;
+	struct error ignored;
+
+	if (!record_read(options->host_cookie, options->fabric, &r->arena, &record, &ignored) &&
+	    !record->count)
+		record_remove(options->host_cookie, options->fabric, &ignored);
+}
+
+int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err)
+{
+	enum outcome *outcomes;
+	struct runner *r = calloc(1, sizeof(*r));
+	int ret;
+
+	if (!r)
+		return error_set(err, -ENOMEM, "out of memory");
+	ret = start(r, options, err);
+	if (ret)
+		goto cleanup;
+	outcomes = arena_alloc(&r->arena, plan->count * sizeof(*outcomes));
+	for (size_t i = 0, length; !ret && i < plan->count; i += length) {
+		length = run_length(&plan->operations[i], plan->count - i);
+		ret = check_signal(options, err);
+		if (!ret)
+			ret = run(r, &plan->operations[i], length, &outcomes[i], err);
+		if (!ret)
+			show_progress(options, i + length, plan->count);
+	}
+	if (ret) {
+		undo(r, plan, outcomes, err);
+		drop_empty_record(r);
+	}
+	finish(r);
+cleanup:
+	free(r);
+	return ret;
+}
+
+int apply_remove(const struct plan *plan, const struct apply_options *options, struct error *err)
+{
+	struct runner *r = calloc(1, sizeof(*r));
+	enum outcome outcomes[RUN_MAX];
+	struct error cause;
+	int ret, code = 0;
+
+	if (!r)
+		return error_set(err, -ENOMEM, "out of memory");
+	ret = start(r, options, err);
+	if (ret)
+		goto cleanup;
+	for (size_t i = 0, length; i < plan->count && code != -EINTR; i += length) {
+		length = run_length(&plan->operations[i], plan->count - i);
+		code = check_signal(options, &cause);
+		if (!code)
+			code = run(r, &plan->operations[i], length, outcomes, &cause);
+		if (code && !ret) {
+			ret = code;
+			*err = cause;
+			err->exit = EXIT_PARTLY;
+		}
+		show_progress(options, i + length, plan->count);
+	}
+	if (ret)
+		error_context(err, "fabric '%s' is not removed entirely", options->fabric);
+	else
+		ret = record_remove(options->host_cookie, options->fabric, err);
+	finish(r);
+cleanup:
+	free(r);
+	return ret;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: what the record keeps is less than what operations do: objects that nothing else
+ * takes with it when it goes. A bridge's number is noted before the bridge, an uplink before its
+ * clsact, so that whatever is noted last is never there without what explains it.
+ */
+#include "apply_record.h"
+
+#include <stdio.h>
+
+#include "record.h"
+
+static int note(int fd, enum record_kind kind, const char *name, const char *value, const char *set,
+		struct error *err)
+{
+	return record_add(
+		fd, &(struct record_entry){.kind = kind, .name = name, .value = value, .set = set},
+		err);
+}
+
+static int note_link(int fd, const char *name, const uint8_t mac[6], struct error *err)
+{
+	char text[MAC_TEXT_MAX];
+
+	return note(fd, RECORD_LINK, name, mac_format(mac, text), NULL, err);
+}
+
+static int note_uplink(int fd, const struct operation *op, struct error *err)
+{
+	int ret = note(fd, RECORD_UPLINK, op->link, NULL, NULL, err);
+
+	return ret || !op->clsact ? ret : note(fd, RECORD_CLSACT, op->link, NULL, NULL, err);
+}
+
+int note_before(int fd, const struct operation *op, struct error *err)
+{
+	char text[IP_TEXT_MAX];
+	int ret;
+
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+		return note(fd, RECORD_NETNS, op->namespace, NULL, NULL, err);
+	case OPERATION_BRIDGE_ADD:
+		snprintf(text, sizeof(text), "%u", op->network);
+		ret = note(fd, RECORD_NETWORK, op->link, text, NULL, err);
+		return ret ? ret : note_link(fd, op->link, op->mac, err);
+	case OPERATION_VETH_ADD:
+		ret = op->namespace ? 0 : note_link(fd, op->link, op->mac, err);
+		return ret || op->peer_namespace ? ret : note_link(fd, op->peer, op->peer_mac, err);
+	case OPERATION_SYSCTL_SET:
+		return op->old_value && !op->revert
+			       ? note(fd, RECORD_SYSCTL, op->key, op->old_value, op->value, err)
+			       : 0;
+	case OPERATION_UPLINK_ADD:
+		return note_uplink(fd, op, err);
+	case OPERATION_INSIDE_ADD:
+		return note(fd, RECORD_INSIDE, ip_format_prefix(&op->address, text), op->uplink,
+			    NULL, err);
+	default:
+		return 0;
+	}
+}
+
+static int gone(int fd, enum record_kind kind, const char *name, struct error *err)
+{
+	return record_gone(fd, &(struct record_entry){.kind = kind, .name = name}, err);
+}
+
+static int gone_link(int fd, const char *name, struct error *err)
+{
+	int ret = gone(fd, RECORD_LINK, name, err);
+
+	return ret ? ret : gone(fd, RECORD_NETWORK, name, err);
+}
+
+static int gone_uplink(int fd, const char *name, struct error *err)
+{
+	int ret = gone(fd, RECORD_CLSACT, name, err);
+
+	return ret ? ret : gone(fd, RECORD_UPLINK, name, err);
+}
+
+static int forget(int fd, const struct operation *op, struct error *err)
+{
+	if (op->record == RECORD_LINK)
+		return gone_link(fd, op->link, err);
+	if (op->record == RECORD_UPLINK)
+		return gone_uplink(fd, op->link, err);
+	return gone(fd, op->record, op->link, err);
+}
+
+int note_after(int fd, const struct operation *op, struct error *err)
+{
+	char text[IP_TEXT_MAX];
+
+	switch (op->kind) {
+	case OPERATION_NETNS_DELETE:
+		return gone(fd, RECORD_NETNS, op->namespace, err);
+	case OPERATION_LINK_DELETE:
+		return op->namespace ? 0 : gone_link(fd, op->link, err);
+	case OPERATION_SYSCTL_SET:
+		return op->revert ? gone(fd, RECORD_SYSCTL, op->key, err) : 0;
+	case OPERATION_UPLINK_DELETE:
+		return op->link ? gone_uplink(fd, op->link, err) : 0;
+	case OPERATION_FORGET:
+		return forget(fd, op, err);
+	case OPERATION_INSIDE_DELETE:
+		return gone(fd, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
+	default:
+		return 0;
+	}
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * apply_record - what of an operation the record has to know. For apply*.c only.
+ */
+#ifndef NSROUTE_APPLY_RECORD_H
+#define NSROUTE_APPLY_RECORD_H
+
+#include "error.h"
+#include "plan.h"
+
+/* Before anything is made. fd is what record_open() gave. */
+int note_before(int fd, const struct operation *operation, struct error *err);
+/* After something was deleted, given back or forgotten. */
+int note_after(int fd, const struct operation *operation, struct error *err);
+
+#endif

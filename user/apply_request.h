@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * apply_request - operations as netlink requests. For apply*.c only.
+ */
+#ifndef NSROUTE_APPLY_REQUEST_H
+#define NSROUTE_APPLY_REQUEST_H
+
+#include "apply_run.h"
+
+#define REQUESTS_MAX 3 /* of one operation */
+
+/* Appends the operation's requests to the batch of its namespace. The links it names must have been
+ * resolved. None when what it deletes has gone with its link. */
+int queue_operation(struct runner *runner, struct netlink *nl, const struct operation *operation,
+		    struct error *err);
+/* Whether a request of the operation may end so: it was so already. */
+bool is_harmless(const struct operation *operation, int code);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: operations are of four classes. Those of one class in one namespace that follow
+ *each other make a run, whose requests are sent together:
+ *
+ *	links		made and deleted by name
+ *	settings	of links: they need ifindexes, which are asked for first, all at once
+ *	hooks		ports and uplinks: netlink for the programs, then the datapath's tables. The
+ *			table comes last, so that an entry in it says that its programs are there
+ *	direct		no netlink: namespaces, sysctls, tables; each is a run
+ *
+ * Every request has its own result. Deleting what is gone already is no failure, and neither is an
+ * address or a route that is there: the kernel may have moved since the plan was made.
+ */
+#include "apply_run.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "apply_record.h"
+#include "apply_request.h"
+#include "apply_table.h"
+#include "netns.h"
+#include "sysctl.h"
+
+#define NAMES_MAX 3 /* links that one operation needs to know */
+
+enum class { CLASS_LINKS, CLASS_SETTINGS, CLASS_HOOKS, CLASS_DIRECT };
+
+/* What an operation needs to know of the links it names. */
+enum need {
+	NEED_NOTHING,
+	NEED_IF_THERE, /* it deletes: without the link there is nothing to do */
+	NEED_LINKS,
+};
+
+static const struct {
+	enum class class;
+	enum need need;
+} traits[OPERATION_KINDS] = {
+	[OPERATION_NETNS_ADD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_NETNS_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_BRIDGE_ADD] = {CLASS_LINKS, NEED_NOTHING},
+	[OPERATION_VETH_ADD] = {CLASS_LINKS, NEED_NOTHING},
+	[OPERATION_LINK_DELETE] = {CLASS_LINKS, NEED_NOTHING},
+	[OPERATION_LINK_SET] = {CLASS_SETTINGS, NEED_LINKS},
+	[OPERATION_ADDRESS_ADD] = {CLASS_SETTINGS, NEED_LINKS},
+	[OPERATION_ADDRESS_DELETE] = {CLASS_SETTINGS, NEED_IF_THERE},
+	[OPERATION_ROUTE_ADD] = {CLASS_SETTINGS, NEED_LINKS},
+	[OPERATION_ROUTE_DELETE] = {CLASS_SETTINGS, NEED_IF_THERE},
+	[OPERATION_NEIGHBOUR_ADD] = {CLASS_SETTINGS, NEED_LINKS},
+	[OPERATION_NEIGHBOUR_DELETE] = {CLASS_SETTINGS, NEED_IF_THERE},
+	[OPERATION_FDB_ADD] = {CLASS_SETTINGS, NEED_LINKS},
+	[OPERATION_FDB_DELETE] = {CLASS_SETTINGS, NEED_IF_THERE},
+	[OPERATION_SYSCTL_SET] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DATAPATH_LOAD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DATAPATH_UNLOAD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_INNER_LINK_ADD] = {CLASS_DIRECT, NEED_LINKS},
+	[OPERATION_INNER_LINK_DELETE] = {CLASS_DIRECT, NEED_IF_THERE},
+	[OPERATION_PORT_ADD] = {CLASS_HOOKS, NEED_LINKS},
+	[OPERATION_PORT_DELETE] = {CLASS_HOOKS, NEED_IF_THERE},
+	[OPERATION_HOST_ADD] = {CLASS_DIRECT, NEED_LINKS},
+	[OPERATION_HOST_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_UPLINK_ADD] = {CLASS_HOOKS, NEED_LINKS},
+	[OPERATION_UPLINK_DELETE] = {CLASS_HOOKS, NEED_IF_THERE},
+	[OPERATION_INSIDE_ADD] = {CLASS_DIRECT, NEED_LINKS},
+	[OPERATION_INSIDE_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_FORGET] = {CLASS_DIRECT, NEED_NOTHING},
+};
+
+static bool same_place(const struct operation *a, const struct operation *b)
+{
+	return a->namespace && b->namespace ? !strcmp(a->namespace, b->namespace)
+					    : !a->namespace && !b->namespace;
+}
+
+size_t run_length(const struct operation *ops, size_t count)
+{
+	enum class class = traits[ops[0].kind].class;
+	size_t length = 1;
+
+	while (class != CLASS_DIRECT && length < count && length < RUN_MAX &&
+	       traits[ops[length].kind].class == class && same_place(&ops[0], &ops[length]))
+		length++;
+	return length;
+}
+
+/* ---- Links by number. */
+
+/* All in the operation's namespace. */
+static size_t names_needed(const struct operation *op, const char *names[NAMES_MAX])
+{
+	size_t count = 0;
+
+	if (traits[op->kind].need == NEED_NOTHING || op->ifindex)
+		return 0;
+	if (op->kind == OPERATION_LINK_SET) { /* goes by name itself */
+		if (op->master && *op->master)
+			names[count++] = op->master;
+		return count;
+	}
+	if (op->link)
+		names[count++] = op->link;
+	if (op->network_link)
+		names[count++] = op->network_link;
+	if (op->kind == OPERATION_INSIDE_ADD)
+		names[count++] = op->uplink;
+	return count;
+}
+
+static int resolve(struct runner *r, const struct operation *ops, size_t count, struct error *err)
+{
+	const char *names[RUN_MAX * NAMES_MAX];
+	size_t needed = 0;
+
+	for (size_t i = 0; i < count; i++)
+		needed += names_needed(&ops[i], names + needed);
+	return needed ? place_resolve(&r->places, ops[0].namespace, names, needed, err) : 0;
+}
+
+/* Whether all links that are needed to make something are there. */
+static int check_links(const struct runner *r, const struct operation *op, struct error *err)
+{
+	const char *names[NAMES_MAX];
+	size_t count = traits[op->kind].need == NEED_LINKS ? names_needed(op, names) : 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!place_ifindex(&r->places, op->namespace, names[i]))
+			return error_set(err, -ENODEV, "there is no interface '%s' in %s", names[i],
+					 op->namespace ? op->namespace : "the host namespace");
+	return 0;
+}
+
+/* ---- Direct ones. */
+
+static int delete_namespace(struct runner *r, const struct operation *op, struct error *err)
+{
+	int ret;
+
+	place_forget(&r->places, op->namespace);
+	ret = netns_delete(op->namespace, err);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+static int unload(struct runner *r, struct error *err)
+{
+	datapath_close(r->datapath);
+	r->datapath = NULL;
+	return datapath_unpin(r->options->host_cookie, err);
+}
+
+static int run_direct(struct runner *r, const struct operation *op, struct error *err)
+{
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+		return netns_add(op->namespace, err);
+	case OPERATION_NETNS_DELETE:
+		return delete_namespace(r, op, err);
+	case OPERATION_SYSCTL_SET:
+		return sysctl_write(r->options->host_fd, op->key, op->value, err);
+	case OPERATION_DATAPATH_LOAD:
+		return open_datapath(r, true, err);
+	case OPERATION_DATAPATH_UNLOAD:
+		return unload(r, err);
+	case OPERATION_FORGET:
+		return 0; /* the record is all there is */
+	default:
+		return run_table(r, op, err);
+	}
+}
+
+/* ---- Runs. */
+
+/* Keeps the first failure, and where in the file it belongs. */
+static void fail(const struct runner *r, const struct operation *op, const struct error *cause,
+		 struct error *err)
+{
+	if (err->code)
+		return;
+	*err = *cause;
+	if (op->at.line)
+		error_at(err, r->options->file, op->at);
+}
+
+static int prepare(struct runner *r, const struct operation *op, struct error *err)
+{
+	int ret = check_links(r, op, err);
+
+	return ret ? ret : note_before(r->record_fd, op, err);
+}
+
+static int run_one(struct runner *r, const struct operation *op, enum outcome *outcome,
+		   struct error *err)
+{
+	int ret = resolve(r, op, 1, err);
+
+	if (!ret)
+		ret = prepare(r, op, err);
+	if (!ret)
+		ret = run_direct(r, op, err);
+	if (!ret)
+		*outcome = OUTCOME_DONE;
+	return ret ? ret : note_after(r->record_fd, op, err);
+}
+
+/* What came of an operation whose requests have been answered; its table entry comes now. */
+static int conclude(struct runner *r, const struct operation *op, const int *results, size_t count,
+		    enum outcome *outcome, struct error *err)
+{
+	enum outcome reached = OUTCOME_DONE;
+	int ret = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!is_harmless(op, results[i]))
+			return results[i]; /* the flush has said it in its words */
+		if (results[i])
+			reached = OUTCOME_NOTHING;
+	}
+	if (traits[op->kind].class == CLASS_HOOKS) {
+		ret = run_table(r, op, err);
+		reached = OUTCOME_DONE;
+	}
+	if (ret)
+		return ret;
+	*outcome = reached;
+	return note_after(r->record_fd, op, err);
+}
+
+/* The batch is queued and answered; starts[i] is the first request of operation i. */
+static void run_queued(struct runner *r, struct netlink *nl, const struct operation *ops,
+		       size_t count, const size_t *starts, enum outcome *outcomes,
+		       struct error *err)
+{
+	int results[RUN_MAX * REQUESTS_MAX];
+	struct error cause, flushed;
+
+	assert(starts[count] <= RUN_MAX * REQUESTS_MAX);
+	if (starts[count])
+		netlink_flush(nl, results, &flushed);
+	for (size_t i = 0; i < count; i++) {
+		if (outcomes[i] != OUTCOME_QUEUED)
+			continue;
+		outcomes[i] = OUTCOME_FAILED;
+		cause.code = 0;
+		if (conclude(r, &ops[i], results + starts[i], starts[i + 1] - starts[i],
+			     &outcomes[i], &cause))
+			fail(r, &ops[i], cause.code ? &cause : &flushed, err);
+	}
+}
+
+static void run_batch(struct runner *r, const struct operation *ops, size_t count,
+		      enum outcome *outcomes, struct error *err)
+{
+	size_t starts[RUN_MAX + 1];
+	struct place *place;
+	struct error cause;
+
+	if (resolve(r, ops, count, &cause) ||
+	    place_get(&r->places, ops[0].namespace, &place, &cause)) {
+		fail(r, &ops[0], &cause, err);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		starts[i] = netlink_pending(place->nl);
+		if (prepare(r, &ops[i], &cause) || queue_operation(r, place->nl, &ops[i], &cause))
+			fail(r, &ops[i], &cause, err);
+		else
+			outcomes[i] = OUTCOME_QUEUED;
+	}
+	starts[count] = netlink_pending(place->nl);
+	run_queued(r, place->nl, ops, count, starts, outcomes, err);
+}
+
+int run(struct runner *r, const struct operation *ops, size_t count, enum outcome *outcomes,
+	struct error *err)
+{
+	struct error cause;
+
+	for (size_t i = 0; i < count; i++)
+		outcomes[i] = OUTCOME_FAILED;
+	err->code = 0;
+	if (traits[ops[0].kind].class != CLASS_DIRECT)
+		run_batch(r, ops, count, outcomes, err);
+	else if (run_one(r, &ops[0], &outcomes[0], &cause))
+		fail(r, &ops[0], &cause, err);
+	return err->code;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * apply_run - carries out operations that can be sent together. For apply.c only.
+ */
+#ifndef NSROUTE_APPLY_RUN_H
+#define NSROUTE_APPLY_RUN_H
+
+#include "apply.h"
+#include "apply_place.h"
+#include "datapath.h"
+
+/* Operations of one run: bounds what an interrupt waits for. */
+#define RUN_MAX 64
+
+struct runner {
+	const struct apply_options *options;
+	struct arena arena;
+	struct places places;
+	struct datapath *datapath; /* NULL until it is needed */
+	int record_fd;
+	struct {
+		const char *link;
+		uint16_t slot;      /* 1 + index */
+	} uplinks[NSR_UPLINKS_MAX]; /* those that this plan set */
+	size_t uplinks_count;
+};
+
+enum outcome {
+	OUTCOME_FAILED,
+	OUTCOME_QUEUED,  /* never an end */
+	OUTCOME_NOTHING, /* it was so already */
+	OUTCOME_DONE,
+};
+
+/* How many operations from the first on go together; at least 1. */
+size_t run_length(const struct operation *operations, size_t count);
+/* Carries out one run, all of it even when a part fails. 0, or the first failure with its position
+ * in the file; outcomes has one for each in any case. What is made is recorded before, what is
+ * deleted after. */
+int run(struct runner *runner, const struct operation *operations, size_t count,
+	enum outcome *outcomes, struct error *err);
+
+#endif

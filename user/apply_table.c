@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: tables name links by ifindex, which is known by now. A port says which uplink its
+ * network leaves by with the uplink's number: the plan knows it of an uplink that was there before,
+ * of a new one we keep what the datapath gave it.
+ */
+#include "apply_table.h"
+
+#include <string.h>
+
+int open_datapath(struct runner *r, bool create, struct error *err)
+{
+	if (r->datapath)
+		return 0;
+	return datapath_open(&r->datapath, r->options->host_cookie, create, err);
+}
+
+static uint16_t uplink_slot(const struct runner *r, const struct operation *op)
+{
+	for (size_t i = 0; op->uplink && i < r->uplinks_count; i++)
+		if (!strcmp(r->uplinks[i].link, op->uplink))
+			return r->uplinks[i].slot;
+	return op->uplink_slot;
+}
+
+static bool has_source(const struct operation *op, const struct ip_address *prefix)
+{
+	for (size_t i = 0; i < op->sources_count; i++)
+		if (ip_equal(&op->sources[i], prefix) &&
+		    op->sources[i].prefix_len == prefix->prefix_len)
+			return true;
+	return false;
+}
+
+static int set_port(struct runner *r, const struct operation *op, struct error *err)
+{
+	const struct operation *old = op->replaces;
+	uint32_t ifindex = place_ifindex(&r->places, NULL, op->link);
+	struct nsr_port port = plan_port_entry(op);
+	int ret;
+
+	port.gateway_ifindex =
+		op->network_link ? place_ifindex(&r->places, NULL, op->network_link) : 0;
+	port.uplink = uplink_slot(r, op);
+	ret = datapath_port_set(r->datapath, ifindex, &port, NULL, err);
+	for (size_t i = 0; !ret && i < op->sources_count; i++)
+		ret = datapath_source_set(r->datapath, ifindex, &op->sources[i], err);
+	for (size_t i = 0; !ret && old && i < old->sources_count; i++)
+		if (!has_source(op, &old->sources[i]))
+			ret = datapath_source_delete(r->datapath, ifindex, &old->sources[i], err);
+	return ret;
+}
+
+static int set_uplink(struct runner *r, const struct operation *op, struct error *err)
+{
+	struct nsr_uplink uplink = {.port_min = op->port_min, .port_max = op->port_max};
+	uint32_t index;
+	int ret;
+
+	memcpy(&uplink.address4, op->address.bytes, sizeof(uplink.address4));
+	ret = datapath_uplink_set(r->datapath, place_ifindex(&r->places, NULL, op->link), &uplink,
+				  &index, err);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < r->uplinks_count; i++)
+		if (!strcmp(r->uplinks[i].link, op->link))
+			return 0;
+	if (r->uplinks_count < NSR_UPLINKS_MAX) {
+		r->uplinks[r->uplinks_count].link = op->link;
+		r->uplinks[r->uplinks_count++].slot = (uint16_t)(index + 1);
+	}
+	return 0;
+}
+
+static int set_host(struct runner *r, const struct operation *op, struct error *err)
+{
+	struct nsr_endpoint endpoint = plan_endpoint_entry(op);
+	struct nsr_fdb_key key = {.network = op->network};
+
+	endpoint.ifindex = place_ifindex(&r->places, NULL, op->link);
+	memcpy(key.mac, op->mac, sizeof(key.mac));
+	return op->address.family ? datapath_host_set(r->datapath, &op->address, &endpoint, err)
+				  : datapath_fdb_set(r->datapath, &key, &endpoint, err);
+}
+
+static int delete_host(struct runner *r, const struct operation *op, struct error *err)
+{
+	struct nsr_fdb_key key = {.network = op->network};
+
+	memcpy(key.mac, op->mac, sizeof(key.mac));
+	return op->address.family ? datapath_host_delete(r->datapath, &op->address, err)
+				  : datapath_fdb_delete(r->datapath, &key, err);
+}
+
+int run_table(struct runner *r, const struct operation *op, struct error *err)
+{
+	uint32_t ifindex = op->ifindex ? op->ifindex : place_ifindex(&r->places, NULL, op->link);
+	int ret = open_datapath(r, false, err);
+
+	if (ret)
+		return ret;
+	switch (op->kind) {
+	case OPERATION_PORT_ADD:
+		return set_port(r, op, err);
+	case OPERATION_PORT_DELETE:
+		return datapath_port_delete(r->datapath, ifindex, err);
+	case OPERATION_UPLINK_ADD:
+		return set_uplink(r, op, err);
+	case OPERATION_UPLINK_DELETE:
+		return datapath_uplink_delete(r->datapath, ifindex, err);
+	case OPERATION_INNER_LINK_ADD:
+		return datapath_inner_link_set(r->datapath, ifindex, err);
+	case OPERATION_INNER_LINK_DELETE:
+		return datapath_inner_link_delete(r->datapath, ifindex, err);
+	case OPERATION_HOST_ADD:
+		return set_host(r, op, err);
+	case OPERATION_HOST_DELETE:
+		return delete_host(r, op, err);
+	case OPERATION_INSIDE_ADD:
+		return datapath_inside_set(r->datapath, &op->address,
+					   place_ifindex(&r->places, NULL, op->uplink), err);
+	default: /* INSIDE_DELETE */
+		return datapath_inside_delete(r->datapath, &op->address, err);
+	}
+}

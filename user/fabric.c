@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: which sysctls matter depends on the interfaces and routes of the host ("uplink:
+ * auto"), so they are read after the rest. The records of other fabrics come with it, because
+ * uplinks and sysctls are shared. One that cannot be read is an error: without it we could take
+ * away what that fabric lives on.
+ */
+#include "fabric.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "plan.h"
+#include "snapshot.h"
+
+static int read_others(const char *fabric, struct kernel_state *state, struct arena *arena,
+		       struct error *err)
+{
+	const char **names;
+	size_t count;
+	int ret;
+
+	ret = record_list(state->host.cookie, arena, &names, &count, err);
+	for (size_t i = 0; !ret && i < count; i++) {
+		struct record *record;
+
+		if (fabric && !strcmp(names[i], fabric))
+			continue;
+		ret = record_read(state->host.cookie, names[i], arena, &record, err);
+		if (ret == -ENOENT)
+			ret = 0; /* removed meanwhile */
+		else if (!ret)
+			*arena_push(arena, state->others, state->others_count) = record;
+	}
+	return ret;
+}
+
+int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
+		   struct arena *arena, struct kernel_state **ret_state, struct error *err)
+{
+	const char *fabric = topology ? topology->name : record ? record->fabric : NULL;
+	struct snapshot_request request = {.host_fd = host_fd};
+	struct kernel_state *state;
+	const char *const *sysctls;
+	size_t sysctls_count;
+	int ret;
+
+	plan_needs_namespaces(topology, record, arena, &request.namespaces,
+			      &request.namespaces_count);
+	ret = snapshot_take(&request, arena, &state, err);
+	if (ret)
+		return ret;
+	plan_needs_sysctls(topology, record, state, arena, &sysctls, &sysctls_count);
+	ret = snapshot_sysctls(host_fd, sysctls, sysctls_count, arena, state, err);
+	if (!ret)
+		ret = read_others(fabric, state, arena, err);
+	if (!ret)
+		*ret_state = state;
+	return ret;
+}

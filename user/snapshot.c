@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: one netlink socket a namespace, one dump a table. The pieces are read one after the
+ * other, so they may be of slightly different moments; what vanishes in between shows as missing,
+ * which is what it is. A namespace that is deleted while it is read counts as one that is not
+ * there.
+ */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "datapath.h"
+#include "link.h"
+#include "neighbour.h"
+#include "netlink.h"
+#include "netns.h"
+#include "qdisc.h"
+#include "route.h"
+#include "sysctl.h"
+
+#define LOOPBACK_IFINDEX 1 /* include/net/net_namespace.h */
+
+static int read_tables(struct netlink *nl, struct arena *arena, struct state_namespace *ns,
+		       struct error *err)
+{
+	int ret;
+
+	ret = link_read(nl, arena, &ns->links, &ns->links_count, err);
+	if (!ret)
+		ret = address_read(nl, arena, &ns->addresses, &ns->addresses_count, err);
+	if (!ret)
+		ret = route_read(nl, arena, &ns->routes, &ns->routes_count, err);
+	if (!ret)
+		ret = neighbour_read(nl, arena, &ns->neighbours, &ns->neighbours_count, err);
+	if (!ret && !ns->name)
+		ret = qdisc_read(nl, ns->links, ns->links_count, DATAPATH_PROGRAM_PREFIX, err);
+	return ret;
+}
+
+static int read_namespace(int fd, struct arena *arena, struct state_namespace *ns,
+			  struct error *err)
+{
+	struct netlink *nl = NULL;
+	int ret;
+
+	ret = netns_cookie(fd, &ns->cookie, err);
+	if (!ret)
+		ret = netlink_open(&nl, fd, err);
+	if (!ret)
+		ret = read_tables(nl, arena, ns, err);
+	netlink_close(nl);
+	if (ret)
+		return ret;
+	ns->exists = true;
+	ns->alias = "";
+	for (size_t i = 0; i < ns->links_count; i++)
+		if (ns->links[i].ifindex == LOOPBACK_IFINDEX)
+			ns->alias = ns->links[i].alias;
+	return 0;
+}
+
+static int read_named(const char *name, struct arena *arena, struct state_namespace *ns,
+		      struct error *err)
+{
+	int fd, ret;
+
+	*ns = (struct state_namespace){.name = arena_strdup(arena, name), .alias = ""};
+	ns->stale = netns_status(name) == NETNS_STALE;
+	if (netns_status(name) != NETNS_PRESENT)
+		return 0;
+	ret = netns_open(name, &fd, err);
+	if (ret == -ENOENT)
+		return 0;
+	if (ret)
+		return ret;
+	ret = read_namespace(fd, arena, ns, err);
+	close(fd);
+	return ret ? error_context(err, "namespace '%s'", name) : 0;
+}
+
+static int read_datapath(uint64_t cookie, struct arena *arena, struct state_datapath *state,
+			 struct error *err)
+{
+	struct datapath *datapath;
+	int ret;
+
+	if (!datapath_exists(cookie))
+		return 0;
+	ret = datapath_open(&datapath, cookie, false, err);
+	if (ret)
+		return ret;
+	ret = datapath_snapshot(datapath, arena, state, err);
+	datapath_close(datapath);
+	return ret;
+}
+
+int snapshot_take(const struct snapshot_request *request, struct arena *arena,
+		  struct kernel_state **ret_state, struct error *err)
+{
+	struct kernel_state *state = arena_alloc(arena, sizeof(*state));
+	int ret;
+
+	ret = read_namespace(request->host_fd, arena, &state->host, err);
+	if (ret)
+		return ret;
+	state->namespaces_count = request->namespaces_count;
+	state->namespaces =
+		arena_alloc(arena, request->namespaces_count * sizeof(*state->namespaces));
+	for (size_t i = 0; i < request->namespaces_count; i++) {
+		ret = read_named(request->namespaces[i], arena, &state->namespaces[i], err);
+		if (ret)
+			return ret;
+	}
+	ret = read_datapath(state->host.cookie, arena, &state->datapath, err);
+	if (ret)
+		return ret;
+	*ret_state = state;
+	return 0;
+}
+
+int snapshot_sysctls(int host_fd, const char *const *keys, size_t count, struct arena *arena,
+		     struct kernel_state *state, struct error *err)
+{
+	struct state_sysctl *sysctls = arena_alloc(arena, count * sizeof(*sysctls));
+	int ret;
+
+	for (size_t i = 0; i < count; i++) {
+		sysctls[i].key = keys[i];
+		ret = sysctl_read(host_fd, keys[i], arena, &sysctls[i].value, err);
+		if (ret)
+			return ret;
+	}
+	state->host.sysctls = sysctls;
+	state->host.sysctls_count = count;
+	return 0;
+}
