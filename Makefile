@@ -187,7 +187,7 @@ $(O)/%.bpf.o: bpf/%.bpf.c Makefile
 
 $(O)/%.skel.h: $(O)/%.bpf.o
 	@echo "  SKEL    $@"
-	$(Q)bpftool gen skeleton $< name $* >$@
+	$(Q)bpftool gen skeleton $< name $*_bpf >$@
 
 $(O)/user/datapath.o: | $(SKELETON)
 
