@@ -24,7 +24,7 @@ void *arena_grow(struct arena *arena, void *array, size_t count, size_t size);
 void arena_free(struct arena *arena);
 
 /* Appends a zeroed element to ARRAY (an lvalue pointer) with COUNT elements; yields its address. */
-#define arena_push(arena, array, count)                                                            \
+#define arena_push(arena, array, count) \
 	((array) = arena_grow((arena), (array), (count), sizeof(*(array))), &(array)[(count)++])
 
 #endif

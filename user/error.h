@@ -15,10 +15,10 @@
 /* Exit codes that scripts rely on. */
 enum exit_code {
 	EXIT_DONE = 0,
-	EXIT_INVALID = 1,  /* wrong usage or invalid file */
-	EXIT_REFUSED = 2,  /* the kernel refused */
-	EXIT_DIFFERS = 3,  /* plan found differences, doctor found problems */
-	EXIT_PARTLY = 4,   /* partly done: undo failed */
+	EXIT_INVALID = 1, /* wrong usage or invalid file */
+	EXIT_REFUSED = 2, /* the kernel refused */
+	EXIT_DIFFERS = 3, /* plan found differences, doctor found problems */
+	EXIT_PARTLY = 4,  /* partly done: undo failed */
 };
 
 struct position {
@@ -29,12 +29,12 @@ struct position {
 #define ERROR_MESSAGE_MAX 1024
 
 struct error {
-	int code;		 /* negative errno; 0: no error */
-	enum exit_code exit;	 /* what the process should exit with */
-	const char *file;	 /* topology file or NULL; borrowed, outlives the error */
+	int code;            /* negative errno; 0: no error */
+	enum exit_code exit; /* what the process should exit with */
+	const char *file;    /* topology file or NULL; borrowed, outlives the error */
 	struct position at;
 	char message[ERROR_MESSAGE_MAX]; /* "cannot create bridge 'br0': Operation not supported" */
-	char kernel[ERROR_MESSAGE_MAX];  /* the kernel's own words (extended ack, verifier), or "" */
+	char kernel[ERROR_MESSAGE_MAX]; /* the kernel's own words (extended ack, verifier), or "" */
 };
 
 /* Both return code, so that "return error_set(...)" works. code is a negative errno; exit becomes
@@ -44,13 +44,13 @@ int error_set(struct error *err, int code, const char *format, ...)
 int error_invalid(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "context: " before the message. Returns err->code. */
-int error_context(struct error *err, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int error_context(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Says where in the topology the object stands, unless a position is known already. */
 void error_at(struct error *err, const char *file, struct position at);
 
-/* Writes "file:line:column: message (kernel: words)" to buffer, always terminated; returns buffer. */
+/* Writes "file:line:column: message (kernel: words)" to buffer, always terminated; returns buffer.
+ */
 char *error_format(const struct error *err, char *buffer, size_t size);
 
 #endif

@@ -13,7 +13,7 @@
 #define MAC_TEXT_MAX 18
 
 struct ip_address {
-	uint8_t family;	    /* AF_INET or AF_INET6; 0: none */
+	uint8_t family;     /* AF_INET or AF_INET6; 0: none */
 	uint8_t prefix_len; /* 32 or 128 when none was written */
 	uint8_t bytes[16];  /* network byte order; the first 4 for IPv4, the rest zero */
 };
@@ -23,13 +23,13 @@ bool ip_parse(const char *text, struct ip_address *ret, bool *ret_has_prefix);
 /* "192.0.2.1" / "192.0.2.1/24"; returns buffer. */
 char *ip_format(const struct ip_address *ip, char buffer[IP_TEXT_MAX]);
 char *ip_format_prefix(const struct ip_address *ip, char buffer[IP_TEXT_MAX]);
-unsigned int ip_bits(const struct ip_address *ip); /* 32 or 128 */
+unsigned int ip_bits(const struct ip_address *ip);                     /* 32 or 128 */
 bool ip_equal(const struct ip_address *a, const struct ip_address *b); /* address, not prefix */
 /* Whether the first net->prefix_len bits are the same; false between families. */
 bool ip_within(const struct ip_address *ip, const struct ip_address *net);
 bool ip_overlap(const struct ip_address *a, const struct ip_address *b);
 struct ip_address ip_network(const struct ip_address *ip); /* host bits cleared */
-bool ip_is_link_local(const struct ip_address *ip);	   /* fe80::/10, 169.254.0.0/16 */
+bool ip_is_link_local(const struct ip_address *ip);        /* fe80::/10, 169.254.0.0/16 */
 
 bool mac_parse(const char *text, uint8_t ret[6]);
 char *mac_format(const uint8_t mac[6], char buffer[MAC_TEXT_MAX]);

@@ -21,14 +21,15 @@
 #include "names.h"
 
 /* Limits of one file; past each a clear error. */
-#define TOPOLOGY_NAME_MAX	NAME_INTERFACE_MAX /* of an interface's or network's name */
-#define TOPOLOGY_FABRIC_MAX	NAME_FABRIC_MAX
-#define TOPOLOGY_NAMESPACE_MAX	NAME_NAMESPACE_MAX
-#define TOPOLOGY_BRIDGE_PORTS	1023 /* net/bridge/br_private.h: BR_MAX_PORTS is 1 << 10, port 0 unused */
-#define TOPOLOGY_MTU_MIN	1280 /* RFC 8200 5: what IPv6 needs */
-#define TOPOLOGY_MTU_MAX	65535
+#define TOPOLOGY_NAME_MAX      NAME_INTERFACE_MAX /* of an interface's or network's name */
+#define TOPOLOGY_FABRIC_MAX    NAME_FABRIC_MAX
+#define TOPOLOGY_NAMESPACE_MAX NAME_NAMESPACE_MAX
+#define TOPOLOGY_BRIDGE_PORTS \
+	1023                  /* net/bridge/br_private.h: BR_MAX_PORTS is 1 << 10, port 0 unused */
+#define TOPOLOGY_MTU_MIN 1280 /* RFC 8200 5: what IPv6 needs */
+#define TOPOLOGY_MTU_MAX 65535
 
-#define TOPOLOGY_ERRORS_MAX	500  /* reported; the rest is only counted */
+#define TOPOLOGY_ERRORS_MAX 500 /* reported; the rest is only counted */
 
 /* Positions and the "incomplete" marks serve the checks only. What is incomplete had an error when
  * it was read: checks that would only follow from that are left out. */
@@ -52,8 +53,8 @@ struct network {
 	struct position *subnets_at;
 	size_t subnets_count;
 	bool gateway_auto, gateway_none; /* how "gateway" was written; auto when absent */
-	struct ip_address *gateways;	 /* checked: with the prefix of their subnet; none: count 0 */
-	struct position *gateways_at;	 /* of those written in the file */
+	struct ip_address *gateways;  /* checked: with the prefix of their subnet; none: count 0 */
+	struct position *gateways_at; /* of those written in the file */
 	size_t gateways_count;
 	struct masquerade masquerade;
 	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */
@@ -64,13 +65,14 @@ struct interface {
 	struct position at;
 	const char *network_name;
 	struct position network_at;
-	const struct network *network;	/* resolved */
-	struct ip_address *addresses;	/* with prefix; completed: one a subnet when the file has none */
-	struct position *addresses_at;	/* of those written in the file */
+	const struct network *network; /* resolved */
+	struct ip_address
+		*addresses; /* with prefix; completed: one a subnet when the file has none */
+	struct position *addresses_at; /* of those written in the file */
 	size_t addresses_count;
 	bool has_mac;
 	struct position mac_at;
-	uint8_t mac[6];	       /* completed */
+	uint8_t mac[6];        /* completed */
 	bool spoof_check;      /* true unless "off" */
 	const char *host_name; /* of the host's end; completed; at most 15 bytes, unique */
 	uint8_t host_mac[6];   /* completed */
@@ -78,7 +80,8 @@ struct interface {
 
 struct topology_route {
 	struct position at;
-	struct ip_address to; /* host bits clear; "default" is 0.0.0.0/0 or ::/0 by the family of via */
+	struct ip_address
+		to; /* host bits clear; "default" is 0.0.0.0/0 or ::/0 by the family of via */
 	struct ip_address via;
 	struct position via_at;
 };
@@ -95,7 +98,7 @@ struct topology_namespace {
 
 struct link_end {
 	const struct topology_namespace *namespace; /* NULL: the host namespace */
-	const char *namespace_name;		    /* as written; "host" for the host */
+	const char *namespace_name;                 /* as written; "host" for the host */
 	const char *name;
 	struct position at;
 	bool has_address;
@@ -145,6 +148,7 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 /* The default gateway of a namespace (first gateway, per family, of its first interface that has
  * one, unless its routes say "default"): false when it has none. */
 bool topology_default_gateway(const struct topology_namespace *namespace, uint8_t family,
-			      struct ip_address *ret_gateway, const struct interface **ret_interface);
+			      struct ip_address *ret_gateway,
+			      const struct interface **ret_interface);
 
 #endif

@@ -14,8 +14,8 @@
 
 #include "topology.h"
 
-#define TOPOLOGY_FILE_MAX (16 * 1024 * 1024) /* bytes; 4,000 namespaces take under one MiB */
-#define TOPOLOGY_DEPTH_MAX 16		     /* nested collections; the format needs 7 */
+#define TOPOLOGY_FILE_MAX  (16 * 1024 * 1024) /* bytes; 4,000 namespaces take under one MiB */
+#define TOPOLOGY_DEPTH_MAX 16                 /* nested collections; the format needs 7 */
 
 /* Reads and checks (topology_check) the file; "-" is standard input. 0 and *ret_topology; or a
  * negative errno with at least one error in the list and *ret_topology untouched. A file that

@@ -71,8 +71,10 @@ static void test_fixtures(void **state)
 	(void)state;
 	folder_name = arena_printf(&arena, "%s/invalid", fixtures());
 	folder = opendir(folder_name);
-	if (!folder)
+	if (!folder) {
 		fail_msg("cannot open %s", folder_name);
+		return;
+	}
 	while ((entry = readdir(folder))) {
 		const char *dot = strrchr(entry->d_name, '.'), *name = entry->d_name;
 

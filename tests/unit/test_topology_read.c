@@ -103,13 +103,15 @@ static void test_standard_input(void **state)
 
 static void test_too_big(void **state)
 {
+	static const char head[] = "version: 1\nname: lab\n";
 	struct fixture *fixture = *state;
 	size_t size = TOPOLOGY_FILE_MAX + 1;
 	char *text = malloc(size);
 
 	assert_non_null(text);
 	memset(text, '\n', size);
-	memcpy(text, "version: 1\nname: lab\n", 21);
+	for (size_t i = 0; head[i]; i++)
+		text[i] = head[i];
 	assert_int_equal(parse_bytes(fixture, text, size), -EINVAL);
 	assert_string_equal(line(fixture, 0), "test: larger than 16 MiB: not a topology");
 	fixture->errors = (struct error_list){.arena = &fixture->arena};
