@@ -24,13 +24,26 @@ struct expire_clock {
 NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
 
 struct expire_slice {
+	struct nsr_flush flush;
+	u32 flushing; /* end what flush names; 0: what has expired */
 	u32 first_word;
 	u32 pool;
 	u32 now_s;
 };
 
+static __always_inline bool expire_due(const struct nsr_session *session,
+				       const struct nsr_settings *limits,
+				       const struct expire_slice *slice)
+{
+	if (slice->flushing)
+		return session->flow.inside.uplink == slice->flush.uplink &&
+		       (session->flow.inside.address & slice->flush.mask) == slice->flush.address;
+	return session_is_expired(limits, &session->flow, READ_ONCE(session->seen),
+				  READ_ONCE(session->refreshed_s), slice->now_s);
+}
+
 static __always_inline void expire_one_session(u32 number, const struct nsr_settings *limits,
-					       u32 now_s)
+					       const struct expire_slice *slice)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 state;
@@ -38,10 +51,8 @@ static __always_inline void expire_one_session(u32 number, const struct nsr_sett
 	if (!session)
 		return;
 	state = READ_ONCE(session->state);
-	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
-	    session_is_expired(limits, &session->flow, READ_ONCE(session->seen),
-			       READ_ONCE(session->refreshed_s), now_s))
-		session_end(number, state, now_s);
+	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE && expire_due(session, limits, slice))
+		session_end(number, state, slice->now_s);
 }
 
 static long expire_session_word(u32 i, struct expire_slice *slice)
@@ -56,7 +67,7 @@ static long expire_session_word(u32 i, struct expire_slice *slice)
 	used = READ_ONCE(words[word]);
 	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
 		if (used & 1)
-			expire_one_session(word * 64 + bit, limits, slice->now_s);
+			expire_one_session(word * 64 + bit, limits, slice);
 	return 0;
 }
 
@@ -117,6 +128,19 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
 	}
 	bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
+	return 0;
+}
+
+/* Ends sessions by uplink and inside address, whatever their age. */
+static __always_inline int expire_flush(const struct nsr_flush *flush)
+{
+	const struct nsr_settings *limits = nat_settings();
+	struct expire_slice slice = {.flush = *flush, .flushing = 1};
+
+	if (!limits)
+		return -ENOENT;
+	slice.now_s = nat_now_s(limits);
+	bpf_loop(NSR_SESSION_WORDS, expire_session_word, &slice, 0);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  *   nsr_uplink_out  tc egress of an uplink: source translation, and the guard against leaks
  *   nsr_uplink_in   tc ingress of an uplink: reverse translation
  *   nsr_arm         run once after loading: starts the clock that expires flows
+ *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
  *
  * What they leave alone gets TC_ACT_UNSPEC, so that other people's programs still run.
  */
@@ -404,4 +405,15 @@ int nsr_arm(struct __sk_buff *skb)
 {
 	(void)skb;
 	return expire_arm();
+}
+
+SEC("tc")
+int nsr_flush(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct nsr_flush *flush = data + sizeof(struct ethhdr);
+
+	if ((void *)(flush + 1) > end)
+		return -EINVAL;
+	return expire_flush(flush);
 }

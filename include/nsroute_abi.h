@@ -235,7 +235,7 @@ _Static_assert(sizeof(struct nsr_inside_endpoint) == 8, "layout");
 struct nsr_mapping {
 	struct nsr_inside_endpoint inside;
 	__u32 references; /* sessions; whoever takes it to 0 ends the mapping, nothing revives it */
-	__u32 generation; /* odd numbers of uses apart; sessions remember it */
+	__u32 generation; /* counts the uses of the record, so that an older reference shows */
 	__u32 released_s; /* when it ended: the port cools down; 0: it is not cooling down */
 	__u32 reserved;
 };
@@ -286,6 +286,15 @@ _Static_assert(sizeof(struct nsr_session) == 32, "layout");
 struct nsr_session_ref {
 	__u32 session;
 	__u32 state; /* the session's state when it was entered */
+};
+
+/* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that it
+ * is run on: end every session of this uplink whose inside address is in address/mask.
+ */
+struct nsr_flush {
+	__u32 uplink; /* index */
+	__be32 address;
+	__be32 mask;
 };
 
 /* A set of numbers that are handed out: one bit each, a summary bit for 64 full words, and one for

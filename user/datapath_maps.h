@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * datapath_maps - what the files of the datapath share: the maps by name, and the open datapath.
+ * Nothing else includes it.
+ */
+#ifndef NSROUTE_DATAPATH_MAPS_H
+#define NSROUTE_DATAPATH_MAPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "datapath.h"
+
+/* Every map, under the name that it is pinned by. */
+#define DATAPATH_MAPS(X)     \
+	X(settings)          \
+	X(ports)             \
+	X(fdb)               \
+	X(hosts4)            \
+	X(hosts6)            \
+	X(inner_links)       \
+	X(sources)           \
+	X(port_counters)     \
+	X(port_drops)        \
+	X(uplinks)           \
+	X(uplink_by_index)   \
+	X(inside4)           \
+	X(inside6)           \
+	X(uplink_counters)   \
+	X(uplink_drops)      \
+	X(pools)             \
+	X(pool_bits)         \
+	X(sessions)          \
+	X(session_bits)      \
+	X(session_by_flow)   \
+	X(mapping_by_inside) \
+	X(nat_counters)      \
+	X(expire_clock)
+
+enum datapath_map {
+#define X(name) MAP_##name,
+	DATAPATH_MAPS(X)
+#undef X
+		DATAPATH_MAPS_COUNT
+};
+
+/* Programs that sit at no hook, behind those of enum datapath_program. */
+enum { DATAPATH_ARM = DATAPATH_PROGRAMS, DATAPATH_FLUSH, DATAPATH_ALL_PROGRAMS };
+
+struct datapath {
+	int maps[DATAPATH_MAPS_COUNT];
+	int programs[DATAPATH_ALL_PROGRAMS];
+	/* Numbers of ports in use, read once and then kept; NULL: not read yet. */
+	uint64_t *port_numbers;
+};
+
+/* Ends sessions; see struct nsr_flush. */
+int datapath_flush(const struct datapath *datapath, const struct nsr_flush *flush,
+		   struct error *err);
+
+#endif

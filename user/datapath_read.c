@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the datapath holds, as plain data. Tables are walked key by key; an entry that goes while
+ * that is done is left out.
+ */
+#include "datapath.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "datapath_maps.h"
+
+/* The next key after *key (NULL: the first) with its value; false at the end. */
+static bool next_entry(int map, const void *key, void *next, void *value)
+{
+	while (bpf_map_get_next_key(map, key, next) == 0) {
+		if (bpf_map_lookup_elem(map, next, value) == 0)
+			return true;
+		key = next;
+	}
+	return false;
+}
+
+/* Sums a per-CPU value that is all counters. cells is room for one value a CPU. */
+static void read_per_cpu(int map, uint32_t index, uint64_t *cells, uint64_t *sums, size_t counters)
+{
+	int cpus = libbpf_num_possible_cpus(), cpu;
+	size_t i;
+
+	memset(sums, 0, counters * sizeof(*sums));
+	if (bpf_map_lookup_elem(map, &index, cells))
+		return;
+	for (cpu = 0; cpu < cpus; cpu++)
+		for (i = 0; i < counters; i++)
+			sums[i] += cells[(size_t)cpu * counters + i];
+}
+
+static void *cells_for(struct arena *arena, size_t size)
+{
+	int cpus = libbpf_num_possible_cpus();
+
+	return arena_alloc(arena, size * (size_t)(cpus > 0 ? cpus : 1));
+}
+
+static void read_ports(const struct datapath *datapath, struct arena *arena,
+		       struct state_datapath *state)
+{
+	uint64_t *cells = cells_for(arena, sizeof(struct nsr_port_counters));
+	uint32_t key, *previous = NULL;
+	struct nsr_port port;
+	struct state_port *entry;
+
+	while (next_entry(datapath->maps[MAP_ports], previous, &key, &port)) {
+		entry = arena_push(arena, state->ports, state->ports_count);
+		entry->ifindex = key;
+		entry->port = port;
+		read_per_cpu(datapath->maps[MAP_port_counters], port.index, cells,
+			     (uint64_t *)&entry->counters, sizeof(entry->counters) / 8);
+		bpf_map_lookup_elem(datapath->maps[MAP_port_drops], &port.index, &entry->drops);
+		previous = &key;
+	}
+}
+
+static void read_hosts(const struct datapath *datapath, enum datapath_map map, uint8_t family,
+		       struct arena *arena, struct state_datapath *state)
+{
+	uint8_t key[16], previous[16];
+	struct nsr_endpoint endpoint;
+	struct state_endpoint *entry;
+	bool first = true;
+
+	while (next_entry(datapath->maps[map], first ? NULL : previous, key, &endpoint)) {
+		entry = arena_push(arena, state->endpoints, state->endpoints_count);
+		entry->ip.family = family;
+		entry->ip.prefix_len = family == AF_INET ? 32 : 128;
+		memcpy(entry->ip.bytes, key, family == AF_INET ? 4 : 16);
+		entry->endpoint = endpoint;
+		memcpy(previous, key, sizeof(previous));
+		first = false;
+	}
+}
+
+static void read_fdb(const struct datapath *datapath, struct arena *arena,
+		     struct state_datapath *state)
+{
+	struct nsr_fdb_key key, *previous = NULL;
+	struct nsr_endpoint endpoint;
+	struct state_endpoint *entry;
+
+	while (next_entry(datapath->maps[MAP_fdb], previous, &key, &endpoint)) {
+		entry = arena_push(arena, state->endpoints, state->endpoints_count);
+		entry->key = key;
+		entry->endpoint = endpoint;
+		previous = &key;
+	}
+}
+
+static void read_uplinks(const struct datapath *datapath, struct arena *arena,
+			 struct state_datapath *state)
+{
+	uint64_t *cells = cells_for(arena, sizeof(struct nsr_uplink_counters));
+	uint32_t key, *previous = NULL;
+	struct nsr_uplink uplink;
+	struct state_uplink *entry;
+
+	while (next_entry(datapath->maps[MAP_uplinks], previous, &key, &uplink)) {
+		entry = arena_push(arena, state->uplinks, state->uplinks_count);
+		entry->uplink = uplink;
+		read_per_cpu(datapath->maps[MAP_uplink_counters], uplink.index, cells,
+			     (uint64_t *)&entry->counters, sizeof(entry->counters) / 8);
+		bpf_map_lookup_elem(datapath->maps[MAP_uplink_drops], &uplink.index, &entry->drops);
+		bpf_map_lookup_elem(datapath->maps[MAP_nat_counters], &uplink.index, &entry->nat);
+		previous = &key;
+	}
+}
+
+static void read_inside(const struct datapath *datapath, enum datapath_map map, uint8_t family,
+			struct arena *arena, struct state_datapath *state)
+{
+	struct nsr_inside6_key key = {0}, previous; /* begins as nsr_inside4_key does */
+	struct nsr_inside inside;
+	struct state_inside *entry;
+	bool first = true;
+
+	while (next_entry(datapath->maps[map], first ? NULL : &previous, &key, &inside)) {
+		entry = arena_push(arena, state->inside, state->inside_count);
+		entry->prefix.family = family;
+		entry->prefix.prefix_len = (uint8_t)key.prefix_len;
+		memcpy(entry->prefix.bytes, key.address, family == AF_INET ? 4 : 16);
+		entry->uplink = inside.uplink;
+		previous = key;
+		first = false;
+	}
+}
+
+static void read_sources(const struct datapath *datapath, struct arena *arena,
+			 struct state_datapath *state)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct nsr_source_key key, previous;
+	struct state_source *entry;
+	uint8_t unused;
+	bool first = true;
+
+	while (next_entry(datapath->maps[MAP_sources], first ? NULL : &previous, &key, &unused)) {
+		entry = arena_push(arena, state->sources, state->sources_count);
+		entry->port = __builtin_bswap32(key.port);
+		if (key.prefix_len >= 32 + 96 && !memcmp(key.address, mapped, sizeof(mapped))) {
+			entry->prefix.family = AF_INET;
+			entry->prefix.prefix_len = (uint8_t)(key.prefix_len - 32 - 96);
+			memcpy(entry->prefix.bytes, key.address + 12, 4);
+		} else {
+			entry->prefix.family = AF_INET6;
+			entry->prefix.prefix_len = (uint8_t)(key.prefix_len - 32);
+			memcpy(entry->prefix.bytes, key.address, 16);
+		}
+		previous = key;
+		first = false;
+	}
+}
+
+static void read_inner_links(const struct datapath *datapath, struct arena *arena,
+			     struct state_datapath *state)
+{
+	uint32_t key, *previous = NULL;
+	uint8_t unused;
+
+	while (next_entry(datapath->maps[MAP_inner_links], previous, &key, &unused)) {
+		*arena_push(arena, state->inner_links, state->inner_links_count) = key;
+		previous = &key;
+	}
+}
+
+int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct state_datapath *ret,
+		      struct error *err)
+{
+	struct state_datapath state = {.loaded = true};
+
+	(void)err; /* a table that cannot be read is one that is empty: they are all our own */
+	read_ports(datapath, arena, &state);
+	read_hosts(datapath, MAP_hosts4, AF_INET, arena, &state);
+	read_hosts(datapath, MAP_hosts6, AF_INET6, arena, &state);
+	read_fdb(datapath, arena, &state);
+	read_uplinks(datapath, arena, &state);
+	read_inside(datapath, MAP_inside4, AF_INET, arena, &state);
+	read_inside(datapath, MAP_inside6, AF_INET6, arena, &state);
+	read_sources(datapath, arena, &state);
+	read_inner_links(datapath, arena, &state);
+	*ret = state;
+	return 0;
+}

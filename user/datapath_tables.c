@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the datapath is told: ports, endpoints, uplinks, prefixes. Each entry is one map update, so
+ * packets see the old one or the new one. Numbers (of ports, of uplinks) are given out here, the
+ * lowest free one first.
+ *
+ * An uplink comes in this order: pools, counters, its number's ifindex, and last the entry that
+ * makes the programs act; and goes in the reverse one, with its sessions ended in between.
+ */
+#include "datapath.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath_maps.h"
+
+static int put(const struct datapath *datapath, enum datapath_map map, const void *key,
+	       const void *value, const char *what, struct error *err)
+{
+	if (bpf_map_update_elem(datapath->maps[map], key, value, BPF_ANY) == 0)
+		return 0;
+	if (errno == E2BIG || errno == ENOSPC)
+		return error_set(err, -ENOSPC, "cannot add %s: the datapath's table is full", what);
+	return error_set(err, -errno, "cannot add %s: %s", what, strerror(errno));
+}
+
+static int drop(const struct datapath *datapath, enum datapath_map map, const void *key,
+		const char *what, struct error *err)
+{
+	if (bpf_map_delete_elem(datapath->maps[map], key) && errno != ENOENT)
+		return error_set(err, -errno, "cannot remove %s: %s", what, strerror(errno));
+	return 0;
+}
+
+/* ---- Ports. */
+
+static int read_port_numbers(struct datapath *datapath, struct error *err)
+{
+	uint32_t key, *previous = NULL;
+	struct nsr_port port;
+
+	if (datapath->port_numbers)
+		return 0;
+	datapath->port_numbers = calloc(NSR_PORTS_MAX / 64, sizeof(uint64_t));
+	if (!datapath->port_numbers)
+		return error_set(err, -ENOMEM, "out of memory");
+	while (bpf_map_get_next_key(datapath->maps[MAP_ports], previous, &key) == 0) {
+		if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &key, &port) == 0)
+			datapath->port_numbers[port.index / 64] |= 1ull << port.index % 64;
+		previous = &key;
+	}
+	return 0;
+}
+
+static int take_port_number(struct datapath *datapath, uint32_t *ret_number, struct error *err)
+{
+	unsigned int word;
+	int ret = read_port_numbers(datapath, err);
+
+	if (ret)
+		return ret;
+	for (word = 0; word < NSR_PORTS_MAX / 64; word++) {
+		if (!~datapath->port_numbers[word])
+			continue;
+		*ret_number = word * 64 + (uint32_t)__builtin_ctzll(~datapath->port_numbers[word]);
+		datapath->port_numbers[word] |= 1ull << *ret_number % 64;
+		return 0;
+	}
+	return error_set(err, -ENOSPC, "cannot add a port: this host namespace has %d already",
+			 NSR_PORTS_MAX);
+}
+
+static int reset_port_counters(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	int cpus = libbpf_num_possible_cpus(), ret;
+	struct nsr_drops drops = {0};
+	void *zeros;
+
+	if (cpus < 0)
+		return error_set(err, cpus, "cannot count the CPUs: %s", strerror(-cpus));
+	zeros = calloc((size_t)cpus, sizeof(struct nsr_port_counters));
+	if (!zeros)
+		return error_set(err, -ENOMEM, "out of memory");
+	ret = put(datapath, MAP_port_counters, &number, zeros, "a port's counters", err);
+	free(zeros);
+	return ret ? ret : put(datapath, MAP_port_drops, &number, &drops, "a port's counters", err);
+}
+
+int datapath_port_set(struct datapath *datapath, uint32_t ifindex, const struct nsr_port *port,
+		      uint32_t *ret_index, struct error *err)
+{
+	struct nsr_port entry, known;
+	int ret = 0;
+
+	entry = *port;
+	entry.reserved = 0;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, &known) == 0) {
+		entry.index = known.index;
+	} else {
+		ret = take_port_number(datapath, &entry.index, err);
+		if (!ret)
+			ret = reset_port_counters(datapath, entry.index, err);
+	}
+	if (!ret)
+		ret = put(datapath, MAP_ports, &ifindex, &entry, "a port", err);
+	if (!ret && ret_index)
+		*ret_index = entry.index;
+	return ret;
+}
+
+static int drop_sources(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	struct nsr_source_key key, next, *previous = NULL;
+	int map = datapath->maps[MAP_sources];
+
+	while (bpf_map_get_next_key(map, previous, &next) == 0) {
+		if (ntohl(next.port) == number) {
+			if (drop(datapath, MAP_sources, &next, "a port's source", err))
+				return err->code;
+			continue; /* from the one before again: this key is gone */
+		}
+		key = next;
+		previous = &key;
+	}
+	return 0;
+}
+
+int datapath_port_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
+{
+	struct nsr_port port;
+	int ret;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, &port))
+		return 0;
+	ret = drop(datapath, MAP_ports, &ifindex, "a port", err);
+	if (!ret && port.flags & NSR_PORT_MORE_SOURCES)
+		ret = drop_sources(datapath, port.index, err);
+	if (!ret && datapath->port_numbers)
+		datapath->port_numbers[port.index / 64] &= ~(1ull << port.index % 64);
+	return ret;
+}
+
+/* IPv4 as ::ffff:a.b.c.d; the port in front, matched whole. */
+static struct nsr_source_key source_key(uint32_t port, const struct ip_address *prefix)
+{
+	struct nsr_source_key key = {.port = htonl(port)};
+
+	if (prefix->family == AF_INET) {
+		key.prefix_len = 32 + 96 + prefix->prefix_len;
+		key.address[10] = 0xff;
+		key.address[11] = 0xff;
+		memcpy(key.address + 12, prefix->bytes, 4);
+	} else {
+		key.prefix_len = 32u + prefix->prefix_len;
+		memcpy(key.address, prefix->bytes, 16);
+	}
+	return key;
+}
+
+int datapath_source_set(struct datapath *datapath, uint32_t port_ifindex,
+			const struct ip_address *prefix, struct error *err)
+{
+	struct nsr_source_key key;
+	struct nsr_port port;
+	uint8_t unused = 0;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &port_ifindex, &port))
+		return error_set(err, -ENOENT, "cannot add a source: no port has ifindex %u",
+				 port_ifindex);
+	key = source_key(port.index, prefix);
+	return put(datapath, MAP_sources, &key, &unused, "a port's source", err);
+}
+
+int datapath_source_delete(struct datapath *datapath, uint32_t port_ifindex,
+			   const struct ip_address *prefix, struct error *err)
+{
+	struct nsr_source_key key;
+	struct nsr_port port;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &port_ifindex, &port))
+		return 0;
+	key = source_key(port.index, prefix);
+	return drop(datapath, MAP_sources, &key, "a port's source", err);
+}
+
+/* ---- Endpoints. */
+
+static int complete_endpoint(const struct datapath *datapath, struct nsr_endpoint *endpoint,
+			     struct error *err)
+{
+	struct nsr_port port;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &endpoint->ifindex, &port))
+		return error_set(err, -ENOENT, "cannot add an endpoint: no port has ifindex %u",
+				 endpoint->ifindex);
+	endpoint->port = port.index;
+	return 0;
+}
+
+int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
+		      const struct nsr_endpoint *endpoint, struct error *err)
+{
+	struct nsr_endpoint entry = *endpoint;
+	int ret = complete_endpoint(datapath, &entry, err);
+
+	if (ret)
+		return ret;
+	return put(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6, ip->bytes, &entry,
+		   "an endpoint's address", err);
+}
+
+int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err)
+{
+	return drop(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6, ip->bytes,
+		    "an endpoint's address", err);
+}
+
+int datapath_fdb_set(struct datapath *datapath, const struct nsr_fdb_key *key,
+		     const struct nsr_endpoint *endpoint, struct error *err)
+{
+	struct nsr_endpoint entry = *endpoint;
+	int ret = complete_endpoint(datapath, &entry, err);
+
+	return ret ? ret : put(datapath, MAP_fdb, key, &entry, "an endpoint's MAC address", err);
+}
+
+int datapath_fdb_delete(struct datapath *datapath, const struct nsr_fdb_key *key, struct error *err)
+{
+	return drop(datapath, MAP_fdb, key, "an endpoint's MAC address", err);
+}
+
+int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex, struct error *err)
+{
+	uint8_t unused = 0;
+
+	return put(datapath, MAP_inner_links, &ifindex, &unused, "an inner link", err);
+}
+
+int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
+{
+	return drop(datapath, MAP_inner_links, &ifindex, "an inner link", err);
+}
+
+/* ---- Uplinks. */
+
+/* A pool with every port free that may be handed out, and all the others reserved. Port 0 is never
+ * handed out, so that no mapping is 0. */
+static void fill_pool_bits(struct nsr_pool_bits *bits, uint16_t port_min, uint16_t port_max)
+{
+	unsigned int port, i;
+
+	memset(bits, 0, sizeof(*bits));
+	for (port = 0; port < NSR_POOL_PORTS; port++)
+		if (port == 0 || port < port_min || port > port_max)
+			bits->words[port / 64] |= 1ull << port % 64;
+	for (i = 0; i < NSR_POOL_WORDS; i++)
+		if (!~bits->words[i])
+			bits->words[NSR_POOL_WORDS + i / 64] |= 1ull << i % 64;
+	for (i = 0; i < 64; i++)
+		if (i >= NSR_POOL_WORDS / 64 || !~bits->words[NSR_POOL_WORDS + i])
+			bits->words[NSR_POOL_BITS_WORDS - 1] |= 1ull << i;
+}
+
+static int add_pools(const struct datapath *datapath, uint32_t number,
+		     const struct nsr_uplink *uplink, struct error *err)
+{
+	static struct nsr_pool_bits bits; /* 8 KiB: not for the stack */
+	uint32_t pool, protocol;
+	int fd, ret = 0;
+
+	fill_pool_bits(&bits, uplink->port_min, uplink->port_max);
+	for (protocol = 0; protocol < NSR_NAT_PROTOCOLS && !ret; protocol++) {
+		pool = NSR_POOL(number, protocol);
+		fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "nsr_pool", sizeof(uint32_t),
+				    sizeof(struct nsr_mapping), NSR_POOL_PORTS, NULL);
+		if (fd < 0)
+			return error_set(err, fd, "cannot create a pool of ports: %s",
+					 strerror(-fd));
+		ret = put(datapath, MAP_pool_bits, &pool, &bits, "a pool of ports", err);
+		if (!ret)
+			ret = put(datapath, MAP_pools, &pool, &fd, "a pool of ports", err);
+		close(fd);
+	}
+	return ret;
+}
+
+static int drop_pools(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	uint32_t pool, protocol;
+	int ret = 0;
+
+	for (protocol = 0; protocol < NSR_NAT_PROTOCOLS && !ret; protocol++) {
+		pool = NSR_POOL(number, protocol);
+		ret = drop(datapath, MAP_pools, &pool, "a pool of ports", err);
+	}
+	return ret;
+}
+
+static int reset_uplink_counters(const struct datapath *datapath, uint32_t number,
+				 struct error *err)
+{
+	int cpus = libbpf_num_possible_cpus(), ret;
+	struct nsr_nat_counters nat = {0};
+	struct nsr_drops drops = {0};
+	void *zeros;
+
+	if (cpus < 0)
+		return error_set(err, cpus, "cannot count the CPUs: %s", strerror(-cpus));
+	zeros = calloc((size_t)cpus, sizeof(struct nsr_uplink_counters));
+	if (!zeros)
+		return error_set(err, -ENOMEM, "out of memory");
+	ret = put(datapath, MAP_uplink_counters, &number, zeros, "an uplink's counters", err);
+	free(zeros);
+	if (!ret)
+		ret = put(datapath, MAP_uplink_drops, &number, &drops, "an uplink's counters", err);
+	if (!ret)
+		ret = put(datapath, MAP_nat_counters, &number, &nat, "an uplink's counters", err);
+	return ret;
+}
+
+static int take_uplink_number(const struct datapath *datapath, uint32_t *ret_number,
+			      struct error *err)
+{
+	uint32_t number, ifindex;
+
+	for (number = 0; number < NSR_UPLINKS_MAX; number++) {
+		if (bpf_map_lookup_elem(datapath->maps[MAP_uplink_by_index], &number, &ifindex) ==
+			    0 &&
+		    !ifindex) {
+			*ret_number = number;
+			return 0;
+		}
+	}
+	return error_set(err, -ENOSPC, "cannot add an uplink: this host namespace has %d already",
+			 NSR_UPLINKS_MAX);
+}
+
+/*
+ * Ends the sessions of an uplink that acts no more. A change of a map of maps returns when every
+ * program that ran before has ended, so entering a pool again is how to wait for those that may
+ * still be opening a session.
+ */
+static int quiet_uplink(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	struct nsr_flush flush = {.uplink = number};
+	uint32_t pool = NSR_POOL(number, 0), id;
+	int fd, ret;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id))
+		return 0; /* it never acted */
+	fd = bpf_map_get_fd_by_id(id);
+	if (fd < 0)
+		return error_set(err, fd, "cannot open a pool of ports: %s", strerror(-fd));
+	ret = put(datapath, MAP_pools, &pool, &fd, "a pool of ports", err);
+	close(fd);
+	return ret ? ret : datapath_flush(datapath, &flush, err);
+}
+
+int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
+			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err)
+{
+	struct nsr_uplink entry = *uplink, known;
+	int ret;
+
+	entry.ifindex = ifindex;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known) == 0) {
+		entry.index = known.index;
+		if (!memcmp(&entry, &known, sizeof(entry)))
+			goto done;
+		ret = datapath_uplink_delete(datapath, ifindex, err);
+		if (ret)
+			return ret;
+	} else {
+		ret = take_uplink_number(datapath, &entry.index, err);
+		if (!ret)
+			ret = reset_uplink_counters(datapath, entry.index, err);
+		if (ret)
+			return ret;
+	}
+	ret = add_pools(datapath, entry.index, &entry, err);
+	if (!ret)
+		ret = put(datapath, MAP_uplink_by_index, &entry.index, &ifindex, "an uplink", err);
+	if (!ret)
+		ret = put(datapath, MAP_uplinks, &ifindex, &entry, "an uplink", err);
+	if (ret)
+		return ret;
+done:
+	if (ret_index)
+		*ret_index = entry.index;
+	return 0;
+}
+
+int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
+{
+	struct nsr_uplink known;
+	uint32_t unused = 0;
+	int ret;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known))
+		return 0;
+	ret = drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
+	if (!ret)
+		ret = put(datapath, MAP_uplink_by_index, &known.index, &unused, "an uplink", err);
+	if (!ret)
+		ret = quiet_uplink(datapath, known.index, err);
+	return ret ? ret : drop_pools(datapath, known.index, err);
+}
+
+/* ---- Masqueraded prefixes. */
+
+static void inside_key(const struct ip_address *prefix, struct nsr_inside6_key *ret_key)
+{
+	*ret_key = (struct nsr_inside6_key){.prefix_len = prefix->prefix_len};
+	memcpy(ret_key->address, prefix->bytes, 16); /* IPv4: the first 4, as nsr_inside4_key */
+}
+
+int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
+			uint32_t uplink_ifindex, struct error *err)
+{
+	struct nsr_inside6_key key;
+	struct nsr_inside inside;
+	struct nsr_uplink uplink;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
+		return error_set(err, -ENOENT, "cannot masquerade: no uplink has ifindex %u",
+				 uplink_ifindex);
+	inside_key(prefix, &key);
+	inside.uplink = uplink.index;
+	return put(datapath, prefix->family == AF_INET ? MAP_inside4 : MAP_inside6, &key, &inside,
+		   "a masqueraded prefix", err);
+}
+
+int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
+			   struct error *err)
+{
+	enum datapath_map map = prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
+	struct nsr_flush flush;
+	struct nsr_inside6_key key;
+	struct nsr_inside inside;
+	int ret;
+
+	inside_key(prefix, &key);
+	if (bpf_map_lookup_elem(datapath->maps[map], &key, &inside))
+		return 0;
+	ret = drop(datapath, map, &key, "a masqueraded prefix", err);
+	if (ret || prefix->family != AF_INET)
+		return ret;
+	flush = (struct nsr_flush){
+		.uplink = inside.uplink,
+		.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0,
+	};
+	memcpy(&flush.address, prefix->bytes, sizeof(flush.address));
+	return datapath_flush(datapath, &flush, err);
+}
