@@ -6,6 +6,7 @@
 #include "datapath.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
