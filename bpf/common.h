@@ -28,7 +28,7 @@ typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
 
-#define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
+#define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
 /*
@@ -36,14 +36,15 @@ typedef __u64 u64;
  * the verdict is its counter.
  */
 enum verdict {
-	VERDICT_KERNEL = 0, /* left to the kernel, unchanged unless it says otherwise */
-	VERDICT_PEER = 1,   /* into a namespace: bpf_redirect_peer() */
+	VERDICT_KERNEL = 0,    /* left to the kernel, unchanged unless it says otherwise */
+	VERDICT_PEER = 1,      /* into a namespace: bpf_redirect_peer() */
 	VERDICT_NEIGHBOUR = 2, /* to an uplink: bpf_redirect_neigh() */
 };
 
 /*
- * A step off the hot path that the verifier checks once, on its own, and not again at each call. Its
- * arguments are numbers, the context, and pointers to structures (which it has to test for NULL).
+ * A step off the hot path that the verifier checks once, on its own, and not again at each call.
+ * Its arguments are numbers, the context, and pointers to structures (which it has to test for
+ * NULL).
  */
 #define NSR_STEP __attribute__((noinline))
 

@@ -90,7 +90,8 @@ static __always_inline bool session_matches(const struct nsr_session *session, u
 {
 	bool equal;
 
-	if ((state & NSR_SESSION_STATUS) != NSR_SESSION_ACTIVE || READ_ONCE(session->state) != state)
+	if ((state & NSR_SESSION_STATUS) != NSR_SESSION_ACTIVE ||
+	    READ_ONCE(session->state) != state)
 		return false;
 	barrier();
 	equal = flow_equal(&session->flow, flow);

@@ -10,10 +10,19 @@
 
 #include "maps.h"
 
+static __always_inline void count_drop(struct nsr_drops *drops, int verdict)
+{
+	u32 reason = -verdict;
+
+	/* clang knows the range and would leave the mask out; kernel 6.1 does not know it. */
+	barrier_var(reason);
+	if (drops)
+		__sync_fetch_and_add(&drops->packets[reason & (NSR_DROP_SLOTS - 1)], 1);
+}
+
 static __always_inline void count_port_tx(u32 port, u32 bytes, int verdict)
 {
 	struct nsr_port_counters *c = bpf_map_lookup_elem(&port_counters, &port);
-	struct nsr_drops *drops;
 
 	if (!c)
 		return;
@@ -24,9 +33,7 @@ static __always_inline void count_port_tx(u32 port, u32 bytes, int verdict)
 	} else if (verdict == VERDICT_KERNEL) {
 		c->slow_packets++;
 	} else {
-		drops = bpf_map_lookup_elem(&port_drops, &port);
-		if (drops)
-			__sync_fetch_and_add(&drops->packets[-verdict & (NSR_DROP_SLOTS - 1)], 1);
+		count_drop(bpf_map_lookup_elem(&port_drops, &port), verdict);
 	}
 }
 
@@ -42,10 +49,7 @@ static __always_inline void count_port_rx(u32 port, u32 bytes)
 
 static __always_inline void count_uplink_drop(u32 uplink, int verdict)
 {
-	struct nsr_drops *drops = bpf_map_lookup_elem(&uplink_drops, &uplink);
-
-	if (drops)
-		__sync_fetch_and_add(&drops->packets[-verdict & (NSR_DROP_SLOTS - 1)], 1);
+	count_drop(bpf_map_lookup_elem(&uplink_drops, &uplink), verdict);
 }
 
 static __always_inline void count_uplink_tx(u32 uplink, u32 bytes, int verdict, bool translated)
@@ -87,14 +91,14 @@ static __always_inline void count_uplink_rx(u32 uplink, u32 bytes, int verdict, 
 }
 
 /* counter is a member of struct nsr_nat_counters, an array by protocol. */
-#define count_nat(uplink, counter, protocol, amount)                                               \
-	do {                                                                                       \
-		u32 index = (uplink);                                                              \
-		struct nsr_nat_counters *c = bpf_map_lookup_elem(&nat_counters, &index);           \
-		u32 slot = (protocol);                                                             \
-                                                                                                   \
-		if (c && slot < NSR_NAT_PROTOCOLS)                                                 \
-			__sync_fetch_and_add(&c->counter[slot], amount);                           \
+#define count_nat(uplink, counter, protocol, amount)                                     \
+	do {                                                                             \
+		u32 index = (uplink);                                                    \
+		struct nsr_nat_counters *c = bpf_map_lookup_elem(&nat_counters, &index); \
+		u32 slot = (protocol);                                                   \
+                                                                                         \
+		if (c && slot < NSR_NAT_PROTOCOLS)                                       \
+			__sync_fetch_and_add(&c->counter[slot], amount);                 \
 	} while (0)
 
 #endif

@@ -12,7 +12,7 @@
 #include "nat.h"
 
 #define EXPIRE_PERIOD_NS 250000000ull
-#define EXPIRE_TICKS	 32 /* slices; a power of two */
+#define EXPIRE_TICKS     32 /* slices; a power of two */
 
 #define CLOCK_MONOTONIC 1 /* linux/time.h clashes with the BPF headers */
 
@@ -51,7 +51,8 @@ static __always_inline void expire_one_session(u32 number, const struct nsr_sett
 	if (!session)
 		return;
 	state = READ_ONCE(session->state);
-	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE && expire_due(session, limits, slice))
+	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
+	    expire_due(session, limits, slice))
 		session_end(number, state, slice->now_s);
 }
 

@@ -10,38 +10,38 @@
 
 #include "common.h"
 
-#define NSR_TABLE(map, key_type, value_type, entries)                                              \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
-		__uint(max_entries, entries);                                                      \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
+#define NSR_TABLE(map, key_type, value_type, entries) \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);      \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__uint(max_entries, entries);         \
+		__type(key, key_type);                \
+		__type(value, value_type);            \
 	} map SEC(".maps")
 
-#define NSR_TRIE(map, key_type, value_type, entries)                                               \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                               \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
-		__uint(max_entries, entries);                                                      \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
+#define NSR_TRIE(map, key_type, value_type, entries)  \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);  \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__uint(max_entries, entries);         \
+		__type(key, key_type);                \
+		__type(value, value_type);            \
 	} map SEC(".maps")
 
-#define NSR_FLOWS(map, key_type, value_type)                                                       \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(max_entries, NSR_SESSIONS_MAX);                                             \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
+#define NSR_FLOWS(map, key_type, value_type)           \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_HASH);       \
+		__uint(max_entries, NSR_SESSIONS_MAX); \
+		__type(key, key_type);                 \
+		__type(value, value_type);             \
 	} map SEC(".maps")
 
-#define NSR_ARRAY(map, kind, value_type, entries)                                                  \
-	struct {                                                                                   \
-		__uint(type, kind);                                                                \
-		__uint(max_entries, entries);                                                      \
-		__type(key, u32);                                                                  \
-		__type(value, value_type);                                                         \
+#define NSR_ARRAY(map, kind, value_type, entries) \
+	struct {                                  \
+		__uint(type, kind);               \
+		__uint(max_entries, entries);     \
+		__type(key, u32);                 \
+		__type(value, value_type);        \
 	} map SEC(".maps")
 
 struct ip6_key {
@@ -73,7 +73,8 @@ struct nat_pool {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, NSR_POOL_PORTS);
 	__uint(key_size, sizeof(u32));
-	__uint(value_size, sizeof(struct nsr_mapping)); /* clang 14 leaves its type out of the BTF */
+	__uint(value_size,
+	       sizeof(struct nsr_mapping)); /* clang 14 leaves its type out of the BTF */
 };
 
 struct {

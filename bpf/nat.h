@@ -26,8 +26,8 @@
 #include "counters.h"
 #include "ports.h"
 
-#define NAT_TRIES	8 /* compare-and-swap attempts on one reference count */
-#define NAT_RESTARTS	3 /* lost races for one flow before its packet is dropped */
+#define NAT_TRIES        8 /* compare-and-swap attempts on one reference count */
+#define NAT_RESTARTS     2 /* lost races for one flow before its packet is dropped */
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
 
 struct nat_request {
@@ -139,7 +139,8 @@ static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside
 	record = nat_mapping(mapping);
 	if (!record || !mapping_get(record))
 		return 0;
-	/* The entry may have been recycled while it was read; the reference holds the record still. */
+	/* The entry may have been recycled while it was read; the reference holds the record still.
+	 */
 	if (inside_equal(&record->inside, inside) && READ_ONCE(record->generation) == generation)
 		return mapping;
 	mapping_put(mapping, now_s);
@@ -158,7 +159,8 @@ static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol, 
 	tuple.ipv4.sport = remote_port;
 	tuple.ipv4.dport = local_port;
 	if (protocol == NSR_NAT_TCP)
-		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket =
+			bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else if (protocol == NSR_NAT_UDP)
 		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
@@ -372,26 +374,44 @@ NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 	return result;
 }
 
-/*
- * The mapping of what goes out. *opened tells that the flow is new. A lost race is tried again,
- * because the winner's entry is there now.
- */
-static __always_inline int nat_out(struct __sk_buff *skb, const struct nsr_settings *settings,
-				   struct nat_request *request)
+/* Whether the flow has a session that this packet belongs to; request->mapping is then its. */
+static __always_inline bool session_use(const struct nsr_settings *settings,
+					struct nat_request *request)
 {
-	int result = DROP(NAT_CONTENTION);
-	struct nsr_session *session;
-	int i;
+	struct nsr_session *session =
+		session_find(settings, &request->flow, request->now_s, &request->mapping);
 
-	for (i = 0; i < NAT_RESTARTS && result == DROP(NAT_CONTENTION); i++) {
-		session = session_find(settings, &request->flow, request->now_s, &request->mapping);
-		if (session) {
-			session_seen(session, request->seen, request->now_s);
+	if (session)
+		session_seen(session, request->seen, request->now_s);
+	return session;
+}
+
+/* Opens a session, or finds the one that another CPU has opened meanwhile. */
+NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *request)
+{
+	const struct nsr_settings *settings = nat_settings();
+	int result, i;
+
+	if (!request || !settings)
+		return DROP(NAT_SESSIONS);
+	result = session_open(skb, request);
+	/* Unrolled: kernel 6.1 refuses a loop that ends in a call. */
+#pragma clang loop unroll(full)
+	for (i = 0; i < NAT_RESTARTS; i++) {
+		if (result != DROP(NAT_CONTENTION))
+			return result;
+		if (session_use(settings, request))
 			return 0;
-		}
 		result = session_open(skb, request);
 	}
 	return result;
+}
+
+/* The mapping of what goes out: 0 and request->mapping, or a reason to drop. */
+static __always_inline int nat_out(struct __sk_buff *skb, const struct nsr_settings *settings,
+				   struct nat_request *request)
+{
+	return session_use(settings, request) ? 0 : session_open_or_join(skb, request);
 }
 
 /* Whom an arriving packet is for. */
@@ -413,16 +433,12 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb,
 	struct nsr_inside_endpoint asked = request->flow.inside;
 	u32 mapping = NSR_MAPPING(NSR_POOL(asked.uplink, asked.protocol), bpf_ntohs(port));
 	struct nsr_mapping *record = nat_mapping(mapping);
-	struct nsr_session *session;
 
 	if (!record || !READ_ONCE(record->references))
 		return NAT_INBOUND_HOST;
 	request->flow.inside = record->inside;
-	session = session_find(settings, &request->flow, request->now_s, &request->mapping);
-	if (session && request->mapping == mapping) {
-		session_seen(session, request->seen, request->now_s);
+	if (session_use(settings, request) && request->mapping == mapping)
 		return NAT_INBOUND_SESSION;
-	}
 	if (host_has_socket(skb, asked.protocol, request->flow.remote_address,
 			    request->flow.remote_port, request->external, port))
 		return NAT_INBOUND_HOST;

@@ -32,7 +32,7 @@ char LICENSE[] SEC("license") = "GPL";
 struct route {
 	const struct nsr_endpoint *to; /* VERDICT_PEER */
 	struct bpf_fib_lookup *lookup; /* VERDICT_NEIGHBOUR */
-	bool routed;		       /* not switched: TTL and MACs change */
+	bool routed;                   /* not switched: TTL and MACs change */
 };
 
 /* Headers must be in the linear part; drivers and raw sockets may leave them in pages. */
@@ -71,8 +71,7 @@ static __always_inline int to_neighbour(const struct bpf_fib_lookup *lookup)
 static __always_inline bool endpoint_takes(struct __sk_buff *skb, const struct packet *p,
 					   const struct nsr_endpoint *to, bool ipv6)
 {
-	return to->flags & NSR_PORT_FAST &&
-	       packet_fits(p, ipv6, skb->len, skb->gso_size, to->mtu);
+	return to->flags & NSR_PORT_FAST && packet_fits(p, ipv6, skb->len, skb->gso_size, to->mtu);
 }
 
 static __always_inline u32 largest_piece(struct __sk_buff *skb, const struct packet *p, bool ipv6)
@@ -129,8 +128,8 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	u8 hops = ipv6 ? p->ip6->hop_limit : p->ip4->ttl;
 	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS : p->ip4->ihl == 5;
 
-	if (ipv6 ? p->ip6->daddr.s6_addr[0] == 0xff || ip6_is_link_local(&p->ip6->daddr) :
-		   (p->ip4->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000))
+	if (ipv6 ? p->ip6->daddr.s6_addr[0] == 0xff || ip6_is_link_local(&p->ip6->daddr)
+		 : (p->ip4->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000))
 		return VERDICT_KERNEL;
 	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
 	if (!route->to)
@@ -167,8 +166,8 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 	if (mac_is_multicast(p->eth->h_dest))
 		return VERDICT_KERNEL;
 	if (port->gateway_ifindex && mac_equal(p->eth->h_dest, port->gateway_mac))
-		return kind == PACKET_IPV6 ? port_route(skb, port, p, true, route) :
-					     port_route(skb, port, p, false, route);
+		return kind == PACKET_IPV6 ? port_route(skb, port, p, true, route)
+					   : port_route(skb, port, p, false, route);
 	return port_switch(skb, port, p, kind, route);
 }
 
@@ -230,7 +229,8 @@ static __always_inline const struct nsr_inside *inside_of6(const void *address)
 	return bpf_map_lookup_elem(&inside6, &key);
 }
 
-/* The host's own ICMP errors quote the packet that caused them, which has been translated by then. */
+/* The host's own ICMP errors quote the packet that caused them, which has been translated by then.
+ */
 static __always_inline bool quotes_inside(const struct packet *p)
 {
 	u32 header = p->ip4->ihl * 4u;
@@ -326,8 +326,7 @@ int nsr_uplink_out(struct __sk_buff *skb)
 /* Whom an IPv4 packet that arrives at the uplink is for; NAT_INBOUND_SESSION: translate. */
 static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 							const struct nsr_uplink *uplink,
-							const struct packet *p,
-							struct transport *t,
+							const struct packet *p, struct transport *t,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();

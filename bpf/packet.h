@@ -43,10 +43,10 @@ struct icmp_header {
 	__be16 identifier, sequence; /* of an echo */
 };
 
-#define ICMP_ECHO_REPLY	       0
+#define ICMP_ECHO_REPLY        0
 #define ICMP_UNREACHABLE       3
 #define ICMP_SOURCE_QUENCH     4
-#define ICMP_REDIRECT	       5
+#define ICMP_REDIRECT          5
 #define ICMP_ECHO_REQUEST      8
 #define ICMP_TIME_EXCEEDED     11
 #define ICMP_PARAMETER_PROBLEM 12
@@ -158,18 +158,18 @@ static __always_inline bool ip6_is_unspecified(const void *address)
 
 /* What a translation needs to know of TCP, UDP and ICMP over IPv4. */
 struct transport {
-	u32 offset;	     /* of the header, from the start of the frame */
+	u32 offset;          /* of the header, from the start of the frame */
 	__be16 source, dest; /* ports; ICMP: both the identifier */
-	u8 protocol;	     /* enum nsr_nat_protocol */
+	u8 protocol;         /* enum nsr_nat_protocol */
 	u8 tcp_flags;
 	u8 icmp_type;
 };
 
 #define TCP_FLAG_BYTE 13 /* offset of the flags in the TCP header, RFC 9293 3.1 */
-#define TCP_FIN	      0x01
-#define TCP_SYN	      0x02
-#define TCP_RST	      0x04
-#define TCP_ACK	      0x10
+#define TCP_FIN       0x01
+#define TCP_SYN       0x02
+#define TCP_RST       0x04
+#define TCP_ACK       0x10
 
 /* 0, or the reason why this packet of an inside address has to be dropped. */
 static __always_inline int transport_parse(const struct packet *p, struct transport *t)

@@ -21,8 +21,8 @@
 
 #define PARITY_EVEN 0x5555555555555555ull
 
-/* Number of the lowest set bit; x is not 0. Counts the ones below it, without a branch, so that it is
- * one path for the verifier (and clang 14 has no BPF code for __builtin_ctzll()). */
+/* Number of the lowest set bit; x is not 0. Counts the ones below it, without a branch, so that it
+ * is one path for the verifier (and clang 14 has no BPF code for __builtin_ctzll()). */
 static __always_inline u32 lowest_bit(u64 x)
 {
 	u64 ones = (x & -x) - 1;
@@ -34,7 +34,8 @@ static __always_inline u32 lowest_bit(u64 x)
 }
 
 /* A set of count words at words, with its summaries behind; count is a power of two up to 4096 and
- * a constant where this is inlined, so that the masks below are the bounds that a verifier needs. */
+ * a constant where this is inlined, so that the masks below are the bounds that a verifier needs.
+ */
 static __always_inline void bits_mark_full(u64 *words, u32 count, u32 word)
 {
 	u32 summary = word / 64;

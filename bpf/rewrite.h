@@ -62,15 +62,15 @@ static __always_inline void rewrite_address4(struct iphdr *ip, bool source, __be
 #define TCP_CHECK_OFFSET  16
 #define UDP_CHECK_OFFSET  6
 #define ICMP_CHECK_OFFSET 2
-#define ICMP_ID_OFFSET	  4
+#define ICMP_ID_OFFSET    4
 
 /*
  * Changes address and port (ICMP: identifier) of one side of an IPv4 packet. *p is good for another
  * look afterwards. context is handed to helpers only. 0 or a reason to drop.
  */
 static __always_inline int rewrite_endpoint4(struct __sk_buff *skb, struct packet *p,
-					     const struct transport *t, bool source,
-					     __be32 address, __be16 port)
+					     const struct transport *t, bool source, __be32 address,
+					     __be16 port)
 {
 	__be32 old_address = source ? p->ip4->saddr : p->ip4->daddr;
 	__be16 old_port = source ? t->source : t->dest;

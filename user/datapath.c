@@ -262,7 +262,7 @@ static int load(struct datapath *datapath, uint64_t cookie, struct error *err)
 	int ret;
 
 	pin_folder(folder, cookie, "");
-	pin_folder(unfinished, cookie, ".new");
+	pin_folder(unfinished, cookie, "-new");
 	ret = remove_folder(unfinished, err);
 	if (ret)
 		return ret;
@@ -381,7 +381,7 @@ int datapath_unpin(uint64_t cookie, struct error *err)
 	char folder[PIN_MAX];
 	int ret;
 
-	pin_folder(folder, cookie, ".new");
+	pin_folder(folder, cookie, "-new");
 	ret = remove_folder(folder, err);
 	if (ret)
 		return ret;
