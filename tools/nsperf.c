@@ -26,7 +26,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -183,7 +182,7 @@ static int listener_accept(int listener)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd < 0 && errno != ECONNABORTED)
+	if (fd < 0)
 		err(EXIT_FAILURE, "accept");
 	return fd;
 }
@@ -194,14 +193,13 @@ static void echo_connections(int listener, uint64_t bytes_each)
 {
 	for (;;) {
 		int fd = listener_accept(listener);
-		uint64_t left = fd < 0 ? 0 : bytes_each;
+		uint64_t left = bytes_each;
 		char byte;
 
 		while (left > 0 && recv(fd, &byte, 1, 0) == 1 &&
 		       send(fd, &byte, 1, MSG_NOSIGNAL) == 1)
 			left--;
-		if (fd >= 0)
-			close(fd);
+		close(fd);
 	}
 }
 
@@ -255,8 +253,6 @@ static void serve_stream(int listener)
 		uint64_t total = 0;
 		ssize_t size;
 
-		if (fd < 0)
-			continue;
 		while ((size = recv(fd, buffer, sizeof(buffer), 0)) > 0)
 			total += (uint64_t)size;
 		(void)send(fd, &total, sizeof(total), MSG_NOSIGNAL); /* the client notices */
@@ -531,44 +527,31 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: nsperf server|TEST [--address A] [--port P] [--seconds S] [--lifetime S]\n"
 	      "              [--cpu N] [--netns NAME]\n"
-	      "TEST is one of",
+	      "--seconds is the client's, --lifetime the server's; both take the same --port\n"
+	      "tests:",
 	      stderr);
 	for (size_t i = 0; i < TESTS_COUNT; i++)
 		fprintf(stderr, " %s", tests[i].name);
-	fputs("\n--seconds is the client's, --lifetime the server's; both take the same --port\n",
-	      stderr);
+	fputc('\n', stderr);
 	exit(EXIT_FAILURE);
 }
 
-static void options_parse(int argc, char *argv[], struct options *options)
+static void option_set(struct options *options, const char *name, const char *value)
 {
-	static const struct option longs[] = {
-		{"address", required_argument, NULL, 'a'},
-		{"port", required_argument, NULL, 'p'},
-		{"seconds", required_argument, NULL, 's'},
-		{"lifetime", required_argument, NULL, 'l'},
-		{"cpu", required_argument, NULL, 'c'},
-		{"netns", required_argument, NULL, 'n'},
-		{},
-	};
-	int letter;
-
-	while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (letter == 'a')
-			options->address = optarg;
-		else if (letter == 'p')
-			options->port = (uint16_t)number(optarg, 1, 65536 - (double)TESTS_COUNT);
-		else if (letter == 's')
-			options->seconds = number(optarg, 0.01, SECONDS_MAX);
-		else if (letter == 'l')
-			options->lifetime_s = (unsigned int)number(optarg, 1, SECONDS_MAX);
-		else if (letter == 'c')
-			options->cpu = (int)number(optarg, 0, CPU_SETSIZE - 1);
-		else if (letter == 'n')
-			options->netns = optarg;
-		else
-			usage();
-	}
+	if (strcmp(name, "--address") == 0)
+		options->address = value;
+	else if (strcmp(name, "--port") == 0)
+		options->port = (uint16_t)number(value, 1, 65536 - (double)TESTS_COUNT);
+	else if (strcmp(name, "--seconds") == 0)
+		options->seconds = number(value, 0.01, SECONDS_MAX);
+	else if (strcmp(name, "--lifetime") == 0)
+		options->lifetime_s = (unsigned int)number(value, 1, SECONDS_MAX);
+	else if (strcmp(name, "--cpu") == 0)
+		options->cpu = (int)number(value, 0, CPU_SETSIZE - 1);
+	else if (strcmp(name, "--netns") == 0)
+		options->netns = value;
+	else
+		usage();
 }
 
 int main(int argc, char *argv[])
@@ -577,18 +560,19 @@ int main(int argc, char *argv[])
 		.address = "127.0.0.1", .port = 7700, .seconds = 1, .lifetime_s = 600, .cpu = -1};
 	pid_t parent = getppid();
 
-	options_parse(argc, argv, &options);
-	if (optind != argc - 1)
+	if (argc % 2 != 0) /* the program, the mode, and pairs of option and value */
 		usage();
+	for (int i = 2; i < argc; i += 2)
+		option_set(&options, argv[i], argv[i + 1]);
 	die_with_parent(parent);
 	if (options.netns)
 		enter_netns(options.netns);
 	if (options.cpu >= 0)
 		pin_to_cpu(options.cpu);
-	if (strcmp(argv[optind], "server") == 0)
+	if (strcmp(argv[1], "server") == 0)
 		return server_main(&options);
 	for (size_t i = 0; i < TESTS_COUNT; i++) {
-		if (strcmp(argv[optind], tests[i].name) == 0)
+		if (strcmp(argv[1], tests[i].name) == 0)
 			return client_main(&options, &tests[i]);
 	}
 	usage();
