@@ -148,7 +148,7 @@ static void refuse_structure(struct parse *parse)
 	const yaml_parser_t *parser = &parse->parser;
 	char context[96] = "";
 
-	if (parser->context)
+	if (parser->context && parser->context_mark.line != parser->problem_mark.line)
 		snprintf(context, sizeof(context), " %s that starts at line %zu", parser->context,
 			 parser->context_mark.line + 1);
 	if (!parse->tabs)
