@@ -70,7 +70,7 @@ static int run_plan(struct context *context, const struct host *host,
 	if (options.progress)
 		erase_progress();
 	if (code == -EINTR && err.exit == EXIT_REFUSED)
-		error_context(&err, "interrupted, and what was done is undone");
+		error_context(&err, "everything is as it was before");
 	if (code != 0)
 		return command_fail(context, &err);
 	return report(context, topology, plan->count);
