@@ -29,7 +29,6 @@ static void harmless_codes(const struct operation *op, int codes[2])
 		codes[0] = -ENODEV;
 		break;
 	case OPERATION_ADDRESS_ADD:
-	case OPERATION_ROUTE_ADD:
 		codes[0] = op->replaces ? -EEXIST : 0;
 		break;
 	case OPERATION_ADDRESS_DELETE:
@@ -120,9 +119,11 @@ static void queue_link_set(struct runner *r, struct netlink *nl, const struct op
 		.change_master = op->master,
 		.master = joins ? ifindex_of(r, op, op->master) : 0,
 		.alias = op->alias,
-		.no_ipv6_autoaddress = op->no_ipv6_autoaddress,
 	};
 
+	if (op->no_ipv6_autoaddress) /* in a request of its own: the kernel looks at it after "up"
+				      */
+		link_set(nl, op->link, &(struct link_change){.no_ipv6_autoaddress = true});
 	link_set(nl, op->link, &change);
 }
 

@@ -330,7 +330,8 @@ bool plan_missing(const struct view *view, struct operation *op)
 	case OPERATION_ADDRESS_ADD:
 		return address_missing(view, op);
 	case OPERATION_ROUTE_ADD:
-		return address_missing(view, op);
+		return attached_missing(view, op) ||
+		       view_is_shaken(view, op->namespace, op->link, op->address.family);
 	case OPERATION_FDB_ADD:
 	case OPERATION_INNER_LINK_ADD:
 		return attached_missing(view, op);

@@ -62,25 +62,42 @@ static void drop_if_unwanted(struct extra *extra, const struct operation *twin)
 		*add(extra, twin->kind) = *twin;
 }
 
-static void extra_addresses(struct extra *extra, const struct state_namespace *ns)
+/* Whether it goes; *ret is what deletes it. */
+static bool address_goes(const struct extra *extra, const struct state_namespace *ns,
+			 const struct state_address *address, struct operation *ret)
 {
-	for (size_t i = 0; i < ns->addresses_count; i++) {
-		const struct state_address *address = &ns->addresses[i];
-		const struct state_link *link = kept_link(extra, ns, address->ifindex);
-		struct operation twin = {.kind = OPERATION_ADDRESS_DELETE,
-					 .namespace = ns->name,
-					 .address = address->address};
+	const struct state_link *link = kept_link(extra, ns, address->ifindex);
 
-		if (!link || !(address->flags & IFA_F_PERMANENT) ||
-		    (address->address.family == AF_INET6 && ip_is_link_local(&address->address)))
-			continue;
-		twin.link = link->name;
-		if (!is_wanted(extra, &twin))
-			view_shake(extra->view, ns->name, link->name, address->address.family);
-		drop_if_unwanted(extra, &twin);
-	}
+	if (!link || !(address->flags & IFA_F_PERMANENT) ||
+	    (address->address.family == AF_INET6 && ip_is_link_local(&address->address)))
+		return false;
+	*ret = (struct operation){.kind = OPERATION_ADDRESS_DELETE,
+				  .namespace = ns->name,
+				  .link = link->name,
+				  .address = address->address};
+	return !is_wanted(extra, ret);
 }
 
+static void extra_addresses(struct extra *extra, const struct state_namespace *ns)
+{
+	struct operation twin;
+
+	for (size_t i = 0; i < ns->addresses_count; i++)
+		if (address_goes(extra, ns, &ns->addresses[i], &twin))
+			*add(extra, twin.kind) = twin;
+}
+
+static void shake_links(struct extra *extra, const struct state_namespace *ns)
+{
+	struct operation twin;
+
+	for (size_t i = 0; i < ns->addresses_count; i++)
+		if (address_goes(extra, ns, &ns->addresses[i], &twin))
+			view_shake(extra->view, ns->name, twin.link, twin.address.family);
+}
+
+/* Those that the kernel would take with an address are deleted first and made again after it, so
+ * that undoing brings them back. */
 static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 {
 	for (size_t i = 0; i < ns->routes_count; i++) {
@@ -96,7 +113,9 @@ static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 		twin.link = link->name;
 		if (twin.via.family)
 			twin.via.prefix_len = (uint8_t)ip_bits(&twin.via);
-		drop_if_unwanted(extra, &twin);
+		if (!is_wanted(extra, &twin) ||
+		    view_is_shaken(extra->view, ns->name, link->name, route->to.family))
+			*add(extra, twin.kind) = twin;
 	}
 }
 
@@ -123,6 +142,7 @@ static void extra_neighbours(struct extra *extra, const struct state_namespace *
 
 static void extra_of_namespace(struct extra *extra, const struct state_namespace *ns)
 {
+	shake_links(extra, ns);
 	extra_routes(extra, ns);
 	extra_addresses(extra, ns);
 	extra_neighbours(extra, ns);
@@ -347,7 +367,11 @@ static void extra_hosts(struct extra *extra)
 		const struct state_endpoint *endpoint = &datapath->endpoints[i];
 		struct operation twin = {.kind = OPERATION_HOST_DELETE,
 					 .address = endpoint->ip,
-					 .network = endpoint->endpoint.network};
+					 .network = endpoint->endpoint.network,
+					 .mtu = endpoint->endpoint.mtu,
+					 .port_flags = endpoint->endpoint.flags};
+		const struct state_link *link =
+			view_link_by_index(extra->view, NULL, endpoint->endpoint.ifindex);
 		const uint8_t *mac =
 			endpoint->ip.family ? endpoint->endpoint.mac : endpoint->key.mac;
 
@@ -355,7 +379,9 @@ static void extra_hosts(struct extra *extra)
 			continue;
 		if (twin.address.family)
 			twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
+		twin.link = link ? link->name : NULL;
 		memcpy(twin.mac, mac, sizeof(twin.mac));
+		memcpy(twin.gateway_mac, endpoint->endpoint.gateway_mac, sizeof(twin.gateway_mac));
 		drop_if_unwanted(extra, &twin);
 	}
 }

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: the state is the very structures that a snapshot fills, so that observing is
+ * copying. Elements are deleted by closing the gap.
+ */
+#include "simulator.h"
+
+#include <linux/if.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#define DELETE_AT(array, count, place) \
+	memmove(&(array)[place], &(array)[(place) + 1], (--(count) - (place)) * sizeof(*(array)))
+
+/* Deletes every element of an array for which the condition on "it" holds. */
+#define DELETE_IF(array, count, condition)                         \
+	for (size_t place_ = (count); place_ > 0; place_--) {      \
+		__typeof__(&(array)[0]) it = &(array)[place_ - 1]; \
+		if (condition)                                     \
+			DELETE_AT(array, count, place_ - 1);       \
+	}
+
+static bool same(const char *a, const char *b)
+{
+	return !strcmp(a ? a : "", b ? b : "");
+}
+
+struct state_namespace *simulator_space(struct simulator *sim, const char *namespace)
+{
+	for (size_t i = 0; i < sim->spaces_count; i++)
+		if (same(sim->spaces[i].name, namespace))
+			return &sim->spaces[i];
+	return NULL;
+}
+
+struct state_link *simulator_link(struct simulator *sim, const char *namespace, const char *name)
+{
+	struct state_namespace *ns = simulator_space(sim, namespace);
+
+	for (size_t i = 0; ns && i < ns->links_count; i++)
+		if (!strcmp(ns->links[i].name, name))
+			return &ns->links[i];
+	return NULL;
+}
+
+static struct state_link *need(struct simulator *sim, const char *namespace, const char *name)
+{
+	struct state_link *link = name ? simulator_link(sim, namespace, name) : NULL;
+
+	if (!link)
+		fail_msg("there is no link %s in %s", name ? name : "(none)",
+			 namespace ? namespace : "the host");
+	return link;
+}
+
+struct state_link *simulator_add_link(struct simulator *sim, const char *namespace,
+				      const char *name, const char *kind)
+{
+	struct state_namespace *ns = simulator_space(sim, namespace);
+	struct state_link *link;
+
+	assert_non_null(ns);
+	assert_null(simulator_link(sim, namespace, name));
+	link = arena_push(&sim->arena, ns->links, ns->links_count);
+	memset(link, 0, sizeof(*link));
+	link->ifindex = !strcmp(name, "lo") ? 1 : ++sim->next_ifindex;
+	link->mtu = 1500;
+	snprintf(link->name, sizeof(link->name), "%s", name);
+	snprintf(link->kind, sizeof(link->kind), "%s", kind);
+	return link;
+}
+
+static void add_space(struct simulator *sim, const char *name)
+{
+	struct state_namespace *ns;
+
+	assert_null(simulator_space(sim, name));
+	ns = arena_push(&sim->arena, sim->spaces, sim->spaces_count);
+	memset(ns, 0, sizeof(*ns));
+	ns->name = name;
+	ns->exists = true;
+	simulator_add_link(sim, name, "lo", "");
+}
+
+struct simulator *simulator_new(void)
+{
+	struct simulator *sim = calloc(1, sizeof(*sim));
+	struct state_namespace *host;
+	struct state_link *eth0;
+
+	sim->next_ifindex = 1;
+	add_space(sim, NULL);
+	eth0 = simulator_add_link(sim, NULL, "eth0", "");
+	eth0->flags = IFF_UP;
+	host = &sim->spaces[0];
+	*arena_push(&sim->arena, host->addresses, host->addresses_count) = (struct state_address){
+		eth0->ifindex, {AF_INET, 24, {198, 51, 100, 1}}, IFA_F_PERMANENT};
+	*arena_push(&sim->arena, host->routes, host->routes_count) =
+		(struct state_route){.to = {.family = AF_INET},
+				     .via = {AF_INET, 32, {198, 51, 100, 254}},
+				     .ifindex = eth0->ifindex,
+				     .protocol = RTPROT_BOOT,
+				     .type = RTN_UNICAST};
+	simulator_set_sysctl(sim, "net/ipv4/conf/eth0/forwarding", "0");
+	simulator_set_sysctl(sim, "net/ipv6/conf/eth0/accept_ra", "1");
+	simulator_set_sysctl(sim, "net/ipv6/conf/all/forwarding", "0");
+	return sim;
+}
+
+void simulator_free(struct simulator *sim)
+{
+	arena_free(&sim->arena);
+	free(sim);
+}
+
+/* ---- What goes. */
+
+static void drop_link(struct simulator *sim, struct state_namespace *ns, uint32_t ifindex)
+{
+	char key[64] = "";
+
+	for (size_t i = 0; i < ns->links_count; i++)
+		if (ns->links[i].ifindex == ifindex)
+			snprintf(key, sizeof(key), "net/ipv4/conf/%s/forwarding",
+				 ns->links[i].name);
+	DELETE_IF(ns->links, ns->links_count, it->ifindex == ifindex);
+	DELETE_IF(ns->addresses, ns->addresses_count, it->ifindex == ifindex);
+	DELETE_IF(ns->routes, ns->routes_count, it->ifindex == ifindex);
+	DELETE_IF(ns->neighbours, ns->neighbours_count, it->ifindex == ifindex);
+	DELETE_IF(ns->sysctls, ns->sysctls_count, !strcmp(it->key, key));
+	(void)sim;
+}
+
+void simulator_delete_link(struct simulator *sim, const char *namespace, const char *name)
+{
+	struct state_link link = *need(sim, namespace, name);
+
+	drop_link(sim, simulator_space(sim, namespace), link.ifindex);
+	/* ifindexes are unique in the whole simulation, but those of lo */
+	for (size_t i = 0; link.peer_ifindex && i < sim->spaces_count; i++)
+		drop_link(sim, &sim->spaces[i], link.peer_ifindex);
+}
+
+void simulator_delete_space(struct simulator *sim, const char *namespace)
+{
+	struct state_namespace *ns = simulator_space(sim, namespace);
+
+	assert_non_null(ns);
+	while (ns->links_count > 1)
+		simulator_delete_link(sim, namespace, ns->links[ns->links_count - 1].name);
+	DELETE_AT(sim->spaces, sim->spaces_count, (size_t)(ns - sim->spaces));
+}
+
+void simulator_set_sysctl(struct simulator *sim, const char *key, const char *value)
+{
+	struct state_namespace *host = &sim->spaces[0];
+
+	DELETE_IF(host->sysctls, host->sysctls_count, !strcmp(it->key, key));
+	*arena_push(&sim->arena, host->sysctls, host->sysctls_count) =
+		(struct state_sysctl){arena_strdup(&sim->arena, key), value};
+}
+
+const char *simulator_sysctl(struct simulator *sim, const char *key)
+{
+	const struct state_namespace *host = &sim->spaces[0];
+
+	for (size_t i = 0; i < host->sysctls_count; i++)
+		if (!strcmp(host->sysctls[i].key, key))
+			return host->sysctls[i].value;
+	return NULL;
+}
+
+/* ---- Observing. */
+
+#define COPY(sim, array, count)                                                                  \
+	((array) = memcpy(arena_alloc(&(sim)->arena, ((count) + 1) * sizeof(*(array))), (array), \
+			  (count) * sizeof(*(array))))
+
+static struct state_namespace copy_space(struct simulator *sim, const struct state_namespace *from)
+{
+	struct state_namespace ns = *from;
+
+	if (ns.links_count)
+		COPY(sim, ns.links, ns.links_count);
+	if (ns.addresses_count)
+		COPY(sim, ns.addresses, ns.addresses_count);
+	if (ns.routes_count)
+		COPY(sim, ns.routes, ns.routes_count);
+	if (ns.neighbours_count)
+		COPY(sim, ns.neighbours, ns.neighbours_count);
+	if (ns.sysctls_count)
+		COPY(sim, ns.sysctls, ns.sysctls_count);
+	ns.alias = arena_strdup(&sim->arena, ns.links[0].alias);
+	return ns;
+}
+
+static struct state_datapath copy_datapath(struct simulator *sim)
+{
+	struct state_datapath datapath = sim->datapath;
+
+	if (datapath.ports_count)
+		COPY(sim, datapath.ports, datapath.ports_count);
+	if (datapath.endpoints_count)
+		COPY(sim, datapath.endpoints, datapath.endpoints_count);
+	if (datapath.uplinks_count)
+		COPY(sim, datapath.uplinks, datapath.uplinks_count);
+	if (datapath.inside_count)
+		COPY(sim, datapath.inside, datapath.inside_count);
+	if (datapath.sources_count)
+		COPY(sim, datapath.sources, datapath.sources_count);
+	if (datapath.inner_links_count)
+		COPY(sim, datapath.inner_links, datapath.inner_links_count);
+	return datapath;
+}
+
+struct kernel_state *simulator_observe(struct simulator *sim, const struct topology *topology)
+{
+	struct kernel_state *state = arena_alloc(&sim->arena, sizeof(*state));
+	const char *const *names;
+	size_t count;
+
+	plan_needs_namespaces(topology, &sim->record, &sim->arena, &names, &count);
+	state->host = copy_space(sim, &sim->spaces[0]);
+	state->namespaces = arena_alloc(&sim->arena, (count + 1) * sizeof(*state->namespaces));
+	state->namespaces_count = count;
+	for (size_t i = 0; i < count; i++) {
+		const struct state_namespace *ns = simulator_space(sim, names[i]);
+
+		state->namespaces[i] = ns ? copy_space(sim, ns)
+					  : (struct state_namespace){.name = names[i], .alias = ""};
+	}
+	state->datapath = copy_datapath(sim);
+	state->others = sim->others;
+	state->others_count = sim->others_count;
+	plan_needs_sysctls(topology, &sim->record, state, &sim->arena, &names, &count);
+	for (size_t i = 0; i < count; i++) /* what a plan looks at, it must have asked for */
+		assert_non_null(names[i]);
+	return state;
+}
+
+/* ---- The record, as apply_record.c keeps it. */
+
+static void note(struct simulator *sim, enum record_kind kind, const char *name, const char *value,
+		 const char *set)
+{
+	DELETE_IF(sim->record.entries, sim->record.count,
+		  it->kind == kind && !strcmp(it->name, name));
+	*arena_push(&sim->arena, sim->record.entries, sim->record.count) =
+		(struct record_entry){kind, name, value, set};
+}
+
+static void unnote(struct simulator *sim, enum record_kind kind, const char *name)
+{
+	DELETE_IF(sim->record.entries, sim->record.count,
+		  it->kind == kind && !strcmp(it->name, name));
+}
+
+static char *mac_text(struct simulator *sim, const uint8_t mac[6])
+{
+	return mac_format(mac, arena_alloc(&sim->arena, MAC_TEXT_MAX));
+}
+
+static char *prefix_text(struct simulator *sim, const struct ip_address *ip)
+{
+	return ip_format_prefix(ip, arena_alloc(&sim->arena, IP_TEXT_MAX));
+}
+
+/* ---- The datapath. */
+
+static struct state_port *port_of(struct simulator *sim, uint32_t ifindex)
+{
+	for (size_t i = 0; i < sim->datapath.ports_count; i++)
+		if (sim->datapath.ports[i].ifindex == ifindex)
+			return &sim->datapath.ports[i];
+	return NULL;
+}
+
+static struct state_uplink *uplink_of(struct simulator *sim, const char *name)
+{
+	uint32_t ifindex = need(sim, NULL, name)->ifindex;
+
+	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
+		if (sim->datapath.uplinks[i].uplink.ifindex == ifindex)
+			return &sim->datapath.uplinks[i];
+	return NULL;
+}
+
+static void set_port(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_link *link = need(sim, NULL, op->link);
+	struct state_port *port = port_of(sim, link->ifindex);
+	uint32_t index = port ? port->port.index : link->ifindex;
+
+	if (!port)
+		port = arena_push(&sim->arena, datapath->ports, datapath->ports_count);
+	memset(port, 0, sizeof(*port));
+	port->ifindex = link->ifindex;
+	port->port = plan_port_entry(op);
+	port->port.index = index;
+	if (op->network_link)
+		port->port.gateway_ifindex = need(sim, NULL, op->network_link)->ifindex;
+	if (op->uplink) {
+		assert_non_null(uplink_of(sim, op->uplink));
+		assert_true(datapath->inside_count > 0);
+		port->port.uplink = (uint16_t)(uplink_of(sim, op->uplink)->uplink.index + 1);
+	}
+	link->hook_in = link->hook_out = link->clsact = true;
+	DELETE_IF(datapath->sources, datapath->sources_count, it->port == index);
+	for (size_t i = 0; i < op->sources_count; i++)
+		*arena_push(&sim->arena, datapath->sources, datapath->sources_count) =
+			(struct state_source){index, op->sources[i]};
+}
+
+static bool same_endpoint(const struct state_endpoint *endpoint, const struct operation *op)
+{
+	if (op->address.family)
+		return endpoint->ip.family && ip_equal(&endpoint->ip, &op->address);
+	return !endpoint->ip.family && !memcmp(endpoint->key.mac, op->mac, 6) &&
+	       endpoint->key.network == op->network;
+}
+
+static void set_host(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_endpoint endpoint = {.ip = op->address, .endpoint = plan_endpoint_entry(op)};
+	const struct state_port *port;
+
+	endpoint.endpoint.ifindex = need(sim, NULL, op->link)->ifindex;
+	port = port_of(sim, endpoint.endpoint.ifindex);
+	assert_non_null(port);
+	endpoint.endpoint.port = port->port.index;
+	if (!op->address.family) {
+		endpoint.key.network = op->network;
+		memcpy(endpoint.key.mac, op->mac, 6);
+	}
+	DELETE_IF(datapath->endpoints, datapath->endpoints_count, same_endpoint(it, op));
+	*arena_push(&sim->arena, datapath->endpoints, datapath->endpoints_count) = endpoint;
+}
+
+static void set_uplink(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_link *link = need(sim, NULL, op->link);
+	struct state_uplink *uplink = uplink_of(sim, op->link);
+
+	note(sim, RECORD_UPLINK, op->link, "", "");
+	if (op->clsact)
+		note(sim, RECORD_CLSACT, op->link, "", "");
+	if (!uplink) {
+		uplink = arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count);
+		memset(uplink, 0, sizeof(*uplink));
+		uplink->uplink.index = (uint32_t)datapath->uplinks_count - 1;
+		uplink->uplink.ifindex = link->ifindex;
+	}
+	uplink->uplink.port_min = op->port_min;
+	uplink->uplink.port_max = op->port_max;
+	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
+	link->clsact = link->hook_in = link->hook_out = true;
+}
+
+static void delete_uplink(struct simulator *sim, const struct operation *op)
+{
+	struct state_link *link = need(sim, NULL, op->link);
+	uint32_t ifindex = link->ifindex;
+
+	link->hook_in = link->hook_out = false;
+	if (op->clsact)
+		link->clsact = false;
+	DELETE_IF(sim->datapath.uplinks, sim->datapath.uplinks_count,
+		  it->uplink.ifindex == ifindex);
+	unnote(sim, RECORD_UPLINK, op->link);
+	unnote(sim, RECORD_CLSACT, op->link);
+}
+
+static void set_inside(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+
+	assert_non_null(uplink_of(sim, op->uplink));
+	note(sim, RECORD_INSIDE, prefix_text(sim, &op->address), op->uplink, "");
+	DELETE_IF(datapath->inside, datapath->inside_count, ip_equal(&it->prefix, &op->address));
+	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
+		(struct state_inside){op->address, uplink_of(sim, op->uplink)->uplink.index};
+}
+
+static void run_datapath(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	uint32_t ifindex = op->ifindex;
+
+	if (op->kind == OPERATION_DATAPATH_LOAD) {
+		assert_false(datapath->loaded);
+		datapath->loaded = true;
+		return;
+	}
+	assert_true(datapath->loaded);
+	if (!ifindex && op->link && simulator_link(sim, NULL, op->link))
+		ifindex = simulator_link(sim, NULL, op->link)->ifindex;
+	switch (op->kind) {
+	case OPERATION_DATAPATH_UNLOAD:
+		memset(datapath, 0, sizeof(*datapath));
+		break;
+	case OPERATION_INNER_LINK_ADD:
+		*arena_push(&sim->arena, datapath->inner_links, datapath->inner_links_count) =
+			need(sim, NULL, op->link)->ifindex;
+		break;
+	case OPERATION_INNER_LINK_DELETE:
+		DELETE_IF(datapath->inner_links, datapath->inner_links_count, *it == ifindex);
+		break;
+	case OPERATION_PORT_ADD:
+		set_port(sim, op);
+		break;
+	case OPERATION_PORT_DELETE:
+		DELETE_IF(datapath->sources, datapath->sources_count, it->port == ifindex);
+		DELETE_IF(datapath->ports, datapath->ports_count, it->ifindex == ifindex);
+		break;
+	case OPERATION_HOST_ADD:
+		set_host(sim, op);
+		break;
+	case OPERATION_HOST_DELETE:
+		DELETE_IF(datapath->endpoints, datapath->endpoints_count, same_endpoint(it, op));
+		break;
+	case OPERATION_UPLINK_ADD:
+		set_uplink(sim, op);
+		break;
+	case OPERATION_UPLINK_DELETE:
+		delete_uplink(sim, op);
+		break;
+	case OPERATION_INSIDE_ADD:
+		set_inside(sim, op);
+		break;
+	case OPERATION_INSIDE_DELETE:
+		unnote(sim, RECORD_INSIDE, prefix_text(sim, &op->address));
+		DELETE_IF(datapath->inside, datapath->inside_count,
+			  ip_equal(&it->prefix, &op->address));
+		break;
+	default:
+		fail_msg("%s is not for the datapath", plan_kind_name(op->kind));
+	}
+}
+
+/* ---- Links. */
+
+static void add_bridge(struct simulator *sim, const struct operation *op)
+{
+	struct state_link *link = simulator_add_link(sim, NULL, op->link, "bridge");
+
+	memcpy(link->mac, op->mac, 6);
+	link->mtu = op->mtu;
+	note(sim, RECORD_NETWORK, op->link, arena_printf(&sim->arena, "%u", op->network), "");
+	note(sim, RECORD_LINK, op->link, mac_text(sim, op->mac), "");
+	simulator_set_sysctl(
+		sim, arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", op->link), "0");
+}
+
+static void add_veth(struct simulator *sim, const struct operation *op)
+{
+	uint32_t ifindex = sim->next_ifindex + 1, peer_ifindex = ifindex + 1;
+	struct state_link *link = simulator_add_link(sim, op->namespace, op->link, "veth");
+
+	memcpy(link->mac, op->mac, 6);
+	link->mtu = op->mtu;
+	link->peer_ifindex = peer_ifindex;
+	if (!op->namespace)
+		note(sim, RECORD_LINK, op->link, mac_text(sim, op->mac), "");
+	link = simulator_add_link(sim, op->peer_namespace, op->peer, "veth");
+	memcpy(link->mac, op->peer_mac, 6);
+	link->mtu = op->mtu;
+	link->peer_ifindex = ifindex;
+}
+
+static struct state_link *host_peer(struct simulator *sim, const struct state_link *link)
+{
+	struct state_namespace *host = &sim->spaces[0];
+
+	for (size_t i = 0; i < host->links_count; i++)
+		if (link->peer_ifindex && host->links[i].ifindex == link->peer_ifindex)
+			return &host->links[i];
+	return NULL;
+}
+
+/* Nothing forwards before the policy that judges it. */
+static void check_up(struct simulator *sim, const struct operation *op, struct state_link *link)
+{
+	struct state_link *end = op->namespace ? host_peer(sim, link) : link;
+
+	if (!end || !end->master)
+		return;
+	assert_true(end->hook_in && end->hook_out);
+	assert_non_null(port_of(sim, end->ifindex));
+}
+
+static void set_link(struct simulator *sim, const struct operation *op)
+{
+	struct state_link *link = need(sim, op->namespace, op->link);
+	struct state_namespace *ns = simulator_space(sim, op->namespace);
+	uint32_t ifindex = link->ifindex;
+
+	if (op->alias)
+		snprintf(link->alias, sizeof(link->alias), "%s", op->alias);
+	if (op->mtu)
+		link->mtu = op->mtu;
+	if (op->has_mac)
+		memcpy(link->mac, op->mac, 6);
+	if (op->master)
+		link->master = *op->master ? need(sim, NULL, op->master)->ifindex : 0;
+	if (op->up) {
+		check_up(sim, op, link);
+		link->flags |= IFF_UP;
+	}
+	if (op->down) {
+		link->flags &= ~(uint32_t)IFF_UP;
+		DELETE_IF(ns->routes, ns->routes_count, it->ifindex == ifindex);
+		DELETE_IF(ns->neighbours, ns->neighbours_count, it->ifindex == ifindex);
+	}
+}
+
+static void delete_link(struct simulator *sim, const struct operation *op)
+{
+	if (simulator_link(sim, op->namespace, op->link))
+		simulator_delete_link(sim, op->namespace, op->link);
+	if (op->namespace)
+		return;
+	unnote(sim, RECORD_LINK, op->link);
+	unnote(sim, RECORD_NETWORK, op->link);
+}
+
+/* ---- What hangs on links. */
+
+static void run_attached(struct simulator *sim, const struct operation *op)
+{
+	struct state_namespace *ns = simulator_space(sim, op->namespace);
+	struct state_link *link = need(sim, op->namespace, op->link);
+	bool fdb = op->kind == OPERATION_FDB_ADD || op->kind == OPERATION_FDB_DELETE;
+	struct state_neighbour entry = {.ifindex = link->ifindex,
+					.ip = op->address,
+					.state = fdb ? NUD_NOARP : NUD_PERMANENT};
+
+	memcpy(entry.mac, op->mac, 6);
+	switch (op->kind) {
+	case OPERATION_ADDRESS_DELETE:
+	case OPERATION_ADDRESS_ADD:
+		DELETE_IF(ns->addresses, ns->addresses_count,
+			  it->ifindex == link->ifindex && ip_equal(&it->address, &op->address));
+		if (op->kind == OPERATION_ADDRESS_ADD)
+			*arena_push(&sim->arena, ns->addresses, ns->addresses_count) =
+				(struct state_address){link->ifindex, op->address, IFA_F_PERMANENT};
+		else /* as the kernel does with the last address */
+			DELETE_IF(ns->routes, ns->routes_count, it->ifindex == link->ifindex);
+		break;
+	case OPERATION_ROUTE_DELETE:
+	case OPERATION_ROUTE_ADD:
+		assert_true(link->flags & IFF_UP);
+		DELETE_IF(ns->routes, ns->routes_count,
+			  ip_equal(&it->to, &op->address) && it->ifindex == link->ifindex &&
+				  it->to.prefix_len == op->address.prefix_len);
+		if (op->kind == OPERATION_ROUTE_ADD)
+			*arena_push(&sim->arena, ns->routes, ns->routes_count) =
+				(struct state_route){op->address,   op->via,     link->ifindex,
+						     RTPROT_STATIC, RTN_UNICAST, 0};
+		break;
+	case OPERATION_NEIGHBOUR_ADD:
+	case OPERATION_NEIGHBOUR_DELETE:
+	case OPERATION_FDB_ADD:
+	case OPERATION_FDB_DELETE:
+		DELETE_IF(ns->neighbours, ns->neighbours_count,
+			  it->ifindex == link->ifindex && !it->ip.family == fdb &&
+				  (fdb ? !memcmp(it->mac, op->mac, 6)
+				       : ip_equal(&it->ip, &op->address)));
+		if (op->kind == OPERATION_NEIGHBOUR_ADD || op->kind == OPERATION_FDB_ADD) {
+			assert_true(fdb ? link->master != 0 : (link->flags & IFF_UP) != 0);
+			*arena_push(&sim->arena, ns->neighbours, ns->neighbours_count) = entry;
+		}
+		break;
+	default:
+		fail_msg("%s is not for a link", plan_kind_name(op->kind));
+	}
+}
+
+/* ---- All of it. */
+
+static void set_sysctl(struct simulator *sim, const struct operation *op)
+{
+	assert_non_null(simulator_sysctl(sim, op->key));
+	simulator_set_sysctl(sim, op->key, op->value);
+	if (op->revert)
+		unnote(sim, RECORD_SYSCTL, op->key);
+	else if (op->old_value)
+		note(sim, RECORD_SYSCTL, op->key, op->old_value, op->value);
+}
+
+void simulator_execute(struct simulator *sim, const struct operation *op)
+{
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+		note(sim, RECORD_NETNS, op->namespace, "", "");
+		add_space(sim, op->namespace);
+		break;
+	case OPERATION_NETNS_DELETE:
+		simulator_delete_space(sim, op->namespace);
+		unnote(sim, RECORD_NETNS, op->namespace);
+		break;
+	case OPERATION_BRIDGE_ADD:
+		add_bridge(sim, op);
+		break;
+	case OPERATION_VETH_ADD:
+		add_veth(sim, op);
+		break;
+	case OPERATION_LINK_DELETE:
+		delete_link(sim, op);
+		break;
+	case OPERATION_LINK_SET:
+		set_link(sim, op);
+		break;
+	case OPERATION_SYSCTL_SET:
+		set_sysctl(sim, op);
+		break;
+	case OPERATION_FORGET:
+		unnote(sim, op->record, op->link);
+		if (op->record == RECORD_LINK)
+			unnote(sim, RECORD_NETWORK, op->link);
+		break;
+	case OPERATION_ADDRESS_ADD:
+	case OPERATION_ADDRESS_DELETE:
+	case OPERATION_ROUTE_ADD:
+	case OPERATION_ROUTE_DELETE:
+	case OPERATION_NEIGHBOUR_ADD:
+	case OPERATION_NEIGHBOUR_DELETE:
+	case OPERATION_FDB_ADD:
+	case OPERATION_FDB_DELETE:
+		run_attached(sim, op);
+		break;
+	default:
+		run_datapath(sim, op);
+		break;
+	}
+}
+
+void simulator_run(struct simulator *sim, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		simulator_execute(sim, &plan->operations[i]);
+}

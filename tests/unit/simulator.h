@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * simulator - a kernel that is only data: plans run on it, and what they leave is observed again.
+ *
+ * It keeps the rules of the real one that plans rely on (links need their namespace, a veth dies
+ * with its peer, addresses and routes with their link, neighbours when it goes down) and asserts
+ * the order of the contract: no namespace's end comes up on a network without its policy, nothing
+ * is masqueraded later than its ports, everything is recorded.
+ */
+#ifndef NSROUTE_TESTS_SIMULATOR_H
+#define NSROUTE_TESTS_SIMULATOR_H
+
+#include "kernel_state.h"
+#include "plan.h"
+#include "record.h"
+#include "topology.h"
+
+struct simulator {
+	struct arena arena;
+	struct state_namespace *spaces; /* the first is the host */
+	size_t spaces_count;
+	uint32_t next_ifindex;
+	struct state_datapath datapath;
+	struct record record;
+	struct record *others[4];
+	size_t others_count;
+};
+
+/* A host with lo and eth0, which has 198.51.100.1/24 and a default route. */
+struct simulator *simulator_new(void);
+void simulator_free(struct simulator *sim);
+
+struct state_namespace *simulator_space(struct simulator *sim, const char *namespace);
+struct state_link *simulator_link(struct simulator *sim, const char *namespace, const char *link);
+struct state_link *simulator_add_link(struct simulator *sim, const char *namespace,
+				      const char *name, const char *kind);
+void simulator_delete_link(struct simulator *sim, const char *namespace, const char *link);
+void simulator_delete_space(struct simulator *sim, const char *namespace);
+void simulator_set_sysctl(struct simulator *sim, const char *key, const char *value);
+const char *simulator_sysctl(struct simulator *sim, const char *key);
+
+/* As fabric_observe() would. topology may be NULL. */
+struct kernel_state *simulator_observe(struct simulator *sim, const struct topology *topology);
+void simulator_execute(struct simulator *sim, const struct operation *operation);
+void simulator_run(struct simulator *sim, const struct plan *plan);
+
+#endif
