@@ -438,85 +438,101 @@ static void check_end(struct check *check, struct link_end *end)
 
 /* ---- Routes. */
 
-static bool interface_reaches(const struct interface *interface, const struct ip_address *via)
+/* The addresses of a namespace, with their prefixes; for automatic ones, their subnets. */
+struct own_prefixes {
+	struct ip_address *prefixes;
+	size_t count;
+	bool incomplete; /* because of errors: there may be more */
+};
+
+static void add_prefixes(struct check *check, struct own_prefixes *own,
+			 const struct ip_address *prefixes, size_t count)
 {
-	for (size_t i = 0; i < interface->addresses_count; i++)
-		if (ip_within(via, &interface->addresses[i]))
-			return true;
-	return !interface->addresses_count && interface->network &&
-	       subnet_of(interface->network, via);
+	for (size_t i = 0; i < count; i++)
+		*arena_push(check->arena, own->prefixes, own->count) = prefixes[i];
 }
 
-/* Whether a subnet of the namespace holds the address; true as well when not all are known. */
-static bool namespace_reaches(const struct topology *topology,
-			      const struct topology_namespace *namespace,
-			      const struct ip_address *via)
+static struct own_prefixes find_prefixes(struct check *check,
+					 const struct topology_namespace *namespace)
 {
-	if (namespace->interfaces_incomplete || topology->links_incomplete)
-		return true;
+	const struct topology *topology = check->topology;
+	struct own_prefixes own = {.incomplete = namespace->interfaces_incomplete ||
+						 topology->links_incomplete};
+
 	for (size_t i = 0; i < namespace->interfaces_count; i++) {
 		const struct interface *interface = &namespace->interfaces[i];
+		const struct network *network = interface->network;
 
-		if (!interface->network || interface->network->subnets_incomplete ||
-		    interface_reaches(interface, via))
-			return true;
+		if (interface->addresses_count)
+			add_prefixes(check, &own, interface->addresses, interface->addresses_count);
+		else if (network)
+			add_prefixes(check, &own, network->subnets, network->subnets_count);
+		own.incomplete = own.incomplete || !network || network->subnets_incomplete;
 	}
 	for (size_t i = 0; i < 2 * topology->links_count; i++) {
 		const struct link_end *end = &topology->links[i / 2].ends[i % 2];
 
-		if (end->namespace == namespace && end->has_address &&
-		    ip_within(via, &end->address))
-			return true;
+		if (end->namespace == namespace && end->has_address)
+			add_prefixes(check, &own, &end->address, 1);
 	}
-	return false;
+	return own;
 }
 
-static bool namespace_owns(const struct topology *topology,
-			   const struct topology_namespace *namespace, const struct ip_address *via)
+static void check_route(struct check *check, const struct topology_namespace *namespace,
+			const struct own_prefixes *own, const struct topology_route *route)
 {
-	for (size_t i = 0; i < namespace->interfaces_count; i++)
-		for (size_t j = 0; j < namespace->interfaces[i].addresses_count; j++)
-			if (ip_equal(via, &namespace->interfaces[i].addresses[j]))
-				return true;
-	for (size_t i = 0; i < 2 * topology->links_count; i++) {
-		const struct link_end *end = &topology->links[i / 2].ends[i % 2];
+	bool reached = own->incomplete, own_address = false, own_subnet = false;
+	char to[IP_TEXT_MAX], via[IP_TEXT_MAX];
 
-		if (end->namespace == namespace && end->has_address && ip_equal(via, &end->address))
-			return true;
+	for (size_t i = 0; i < own->count; i++) {
+		struct ip_address subnet = ip_network(&own->prefixes[i]);
+
+		reached = reached || ip_within(&route->via, &subnet);
+		own_address = own_address || ip_equal(&route->via, &own->prefixes[i]);
+		own_subnet = own_subnet || (subnet.prefix_len == route->to.prefix_len &&
+					    ip_equal(&route->to, &subnet));
 	}
-	return false;
+	ip_format_prefix(&route->to, to);
+	ip_format(&route->via, via);
+	if (own_subnet)
+		refuse(check, route->at,
+		       "namespace '%s': a route to %s, which is a subnet it is on, so it needs none",
+		       namespace->name, to);
+	if (route->to.family != route->via.family)
+		refuse(check, route->via_at,
+		       "namespace '%s': a route to %s cannot go via %s, an address of the other family",
+		       namespace->name, to, via);
+	else if (own_address)
+		refuse(check, route->via_at,
+		       "namespace '%s': route via %s, which is its own address", namespace->name,
+		       via);
+	else if (!reached)
+		refuse(check, route->via_at,
+		       "namespace '%s': route via %s, which is on no subnet of the namespace, so it "
+		       "could not be reached",
+		       namespace->name, via);
 }
 
 static void check_routes(struct check *check, const struct topology_namespace *namespace)
 {
 	struct lookup destinations = {};
-	char to[IP_TEXT_MAX], via[IP_TEXT_MAX];
+	struct own_prefixes own;
 
+	if (!namespace->routes_count)
+		return;
+	own = find_prefixes(check, namespace);
 	for (size_t i = 0; i < namespace->routes_count; i++) {
 		const struct topology_route *route = &namespace->routes[i];
+		char to[IP_TEXT_MAX];
 		const char *other;
 
-		ip_format_prefix(&route->to, to);
-		ip_format(&route->via, via);
-		other = taken_by(check, &destinations, to,
+		other = taken_by(check, &destinations, ip_format_prefix(&route->to, to),
 				 arena_printf(check->arena, "line %u", route->at.line));
 		if (other)
 			refuse(check, route->at,
 			       "namespace '%s': there is a route to %s already (%s)",
 			       namespace->name, to, other);
-		if (route->to.family != route->via.family)
-			refuse(check, route->via_at,
-			       "namespace '%s': a route to %s cannot go via %s, an address of the other family",
-			       namespace->name, to, via);
-		else if (namespace_owns(check->topology, namespace, &route->via))
-			refuse(check, route->via_at,
-			       "namespace '%s': route via %s, which is its own address",
-			       namespace->name, via);
-		else if (!namespace_reaches(check->topology, namespace, &route->via))
-			refuse(check, route->via_at,
-			       "namespace '%s': route via %s, which is on no subnet of the namespace, so it "
-			       "could not be reached",
-			       namespace->name, via);
+		check_route(check, namespace, &own, route);
 	}
 }
 
@@ -540,6 +556,14 @@ static bool has_default_route(const struct topology_namespace *namespace, uint8_
 {
 	for (size_t i = 0; i < namespace->routes_count; i++)
 		if (namespace->routes[i].to.family == family && !namespace->routes[i].to.prefix_len)
+			return true;
+	return false;
+}
+
+static bool interface_reaches(const struct interface *interface, const struct ip_address *gateway)
+{
+	for (size_t i = 0; i < interface->addresses_count; i++)
+		if (ip_within(gateway, &interface->addresses[i]))
 			return true;
 	return false;
 }

@@ -124,13 +124,14 @@ static void complete_addresses(struct topology *topology,
 static void complete_mac(uint8_t mac[6], const char *fabric, const char *owner,
 			 const char *interface, struct arena *arena, struct taken *taken)
 {
-	char text[MAC_TEXT_MAX];
+	char text[MAC_TEXT_MAX], *name;
 
 	mac_derive(mac, fabric, owner, interface);
 	while (lookup_find(&taken->macs, mac_format(mac, text)))
 		for (int byte = 5; byte > 0 && ++mac[byte] == 0; byte--)
 			; /* counts up, but never changes the first byte's bits */
-	lookup_add(&taken->macs, arena, arena_strdup(arena, text), (void *)owner);
+	name = arena_strdup(arena, text);
+	lookup_add(&taken->macs, arena, name, name);
 }
 
 /* How many of the first bytes of a name fit max without cutting a UTF-8 sequence. */

@@ -116,7 +116,7 @@ static bool scan_bytes(struct parse *parse, const unsigned char *text, size_t si
 const char *yaml_tree_shown(const char *text, struct arena *arena)
 {
 	size_t length = strlen(text), limit = length > SHOWN_MAX ? SHOWN_MAX - 3 : length, used = 0;
-	char *shown = arena_alloc(arena, SHOWN_MAX + 1);
+	char *shown = arena_alloc(arena, (length > SHOWN_MAX ? SHOWN_MAX : length) + 1);
 
 	while (used < limit) {
 		const unsigned char *from = (const unsigned char *)text + used;
