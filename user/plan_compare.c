@@ -103,7 +103,8 @@ static bool neighbour_missing(const struct view *view, struct operation *op)
 	const struct state_neighbour *observed;
 	struct operation *old;
 
-	if (attached_missing(view, op))
+	if (attached_missing(view, op) ||
+	    view_is_shaken(view, op->namespace, op->link, op->address.family))
 		return true;
 	observed = view_find(view, op);
 	if (!memcmp(observed->mac, op->mac, sizeof(op->mac)))

@@ -96,8 +96,15 @@ static void shake_links(struct extra *extra, const struct state_namespace *ns)
 			view_shake(extra->view, ns->name, twin.link, twin.address.family);
 }
 
-/* Those that the kernel would take with an address are deleted first and made again after it, so
- * that undoing brings them back. */
+/* What the kernel may take with the last address of a link is deleted before that and made again
+ * after it, so that undoing brings it back. */
+static void drop_if_unwanted_or_shaken(struct extra *extra, const struct operation *twin)
+{
+	if (!is_wanted(extra, twin) ||
+	    view_is_shaken(extra->view, twin->namespace, twin->link, twin->address.family))
+		*add(extra, twin->kind) = *twin;
+}
+
 static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 {
 	for (size_t i = 0; i < ns->routes_count; i++) {
@@ -113,9 +120,7 @@ static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 		twin.link = link->name;
 		if (twin.via.family)
 			twin.via.prefix_len = (uint8_t)ip_bits(&twin.via);
-		if (!is_wanted(extra, &twin) ||
-		    view_is_shaken(extra->view, ns->name, link->name, route->to.family))
-			*add(extra, twin.kind) = twin;
+		drop_if_unwanted_or_shaken(extra, &twin);
 	}
 }
 
@@ -136,7 +141,7 @@ static void extra_neighbours(struct extra *extra, const struct state_namespace *
 		if (!fdb)
 			twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
 		memcpy(twin.mac, neighbour->mac, sizeof(twin.mac));
-		drop_if_unwanted(extra, &twin);
+		drop_if_unwanted_or_shaken(extra, &twin);
 	}
 }
 
@@ -144,8 +149,8 @@ static void extra_of_namespace(struct extra *extra, const struct state_namespace
 {
 	shake_links(extra, ns);
 	extra_routes(extra, ns);
-	extra_addresses(extra, ns);
 	extra_neighbours(extra, ns);
+	extra_addresses(extra, ns);
 }
 
 void plan_extra_attached(struct extra *extra)

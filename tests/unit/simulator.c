@@ -539,6 +539,18 @@ static void delete_link(struct simulator *sim, const struct operation *op)
 
 /* ---- What hangs on links. */
 
+/* As the kernel does when a link has no address of a family any more. */
+static void lose_last_address(struct state_namespace *ns, uint32_t ifindex, uint8_t family)
+{
+	for (size_t i = 0; i < ns->addresses_count; i++)
+		if (ns->addresses[i].ifindex == ifindex &&
+		    ns->addresses[i].address.family == family)
+			return;
+	DELETE_IF(ns->routes, ns->routes_count, it->ifindex == ifindex && it->to.family == family);
+	DELETE_IF(ns->neighbours, ns->neighbours_count,
+		  it->ifindex == ifindex && it->ip.family == family);
+}
+
 static void run_attached(struct simulator *sim, const struct operation *op)
 {
 	struct state_namespace *ns = simulator_space(sim, op->namespace);
@@ -557,8 +569,8 @@ static void run_attached(struct simulator *sim, const struct operation *op)
 		if (op->kind == OPERATION_ADDRESS_ADD)
 			*arena_push(&sim->arena, ns->addresses, ns->addresses_count) =
 				(struct state_address){link->ifindex, op->address, IFA_F_PERMANENT};
-		else /* as the kernel does with the last address */
-			DELETE_IF(ns->routes, ns->routes_count, it->ifindex == link->ifindex);
+		else
+			lose_last_address(ns, link->ifindex, op->address.family);
 		break;
 	case OPERATION_ROUTE_DELETE:
 	case OPERATION_ROUTE_ADD:
