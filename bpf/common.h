@@ -14,7 +14,8 @@
 #ifdef __bpf__
 #include <bpf/bpf_helpers.h>
 #else
-#define barrier() __asm__ volatile("" ::: "memory")
+#define barrier()        __asm__ volatile("" ::: "memory")
+#define barrier_var(var) __asm__ volatile("" : "+r"(var))
 #endif
 
 #include "nsroute_abi.h"

@@ -27,7 +27,6 @@
 #include "ports.h"
 
 #define NAT_TRIES        8 /* compare-and-swap attempts on one reference count */
-#define NAT_RESTARTS     2 /* lost races for one flow before its packet is dropped */
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
 
 struct nat_request {
@@ -128,7 +127,8 @@ static __always_inline bool mapping_get(struct nsr_mapping *record)
  * 0 is reserved in every pool. */
 static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside, u32 now_s)
 {
-	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, inside);
+	struct nsr_inside_endpoint key = *inside; /* kernel 6.1 wants keys on the stack */
+	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, &key);
 	struct nsr_mapping *record;
 	u32 mapping, generation;
 
@@ -296,7 +296,8 @@ static __always_inline struct nsr_session *session_find(const struct nsr_setting
 							const struct nsr_flow *flow, u32 now_s,
 							u32 *ret_mapping)
 {
-	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, flow);
+	struct nsr_flow key = *flow; /* kernel 6.1 wants keys on the stack */
+	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
 	struct nsr_session *session;
 	u32 number, state;
 
@@ -386,24 +387,20 @@ static __always_inline bool session_use(const struct nsr_settings *settings,
 	return session;
 }
 
-/* Opens a session, or finds the one that another CPU has opened meanwhile. */
+/* Opens a session, or finds the one that another CPU has opened meanwhile. Tries three times; not a
+ * loop, because kernel 6.1 refuses one that ends in a call. */
 NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
-	int result, i;
+	int result;
 
 	if (!request || !settings)
 		return DROP(NAT_SESSIONS);
 	result = session_open(skb, request);
-	/* Unrolled: kernel 6.1 refuses a loop that ends in a call. */
-#pragma clang loop unroll(full)
-	for (i = 0; i < NAT_RESTARTS; i++) {
-		if (result != DROP(NAT_CONTENTION))
-			return result;
-		if (session_use(settings, request))
-			return 0;
-		result = session_open(skb, request);
-	}
+	if (result == DROP(NAT_CONTENTION))
+		result = session_use(settings, request) ? 0 : session_open(skb, request);
+	if (result == DROP(NAT_CONTENTION))
+		result = session_use(settings, request) ? 0 : session_open(skb, request);
 	return result;
 }
 

@@ -30,7 +30,17 @@ static __always_inline u32 lowest_bit(u64 x)
 	ones -= ones >> 1 & 0x5555555555555555ull;
 	ones = (ones & 0x3333333333333333ull) + (ones >> 2 & 0x3333333333333333ull);
 	ones = (ones + (ones >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return ones * 0x0101010101010101ull >> 56 & 63;
+	return ones * 0x0101010101010101ull >> 56;
+}
+
+/* The word that a number is in. clang would leave the mask out where it knows the range of the
+ * number; kernels 6.1 and 6.12 have forgotten it by then. */
+static __always_inline u32 bits_word(u32 number, u32 count)
+{
+	u32 word = number / 64;
+
+	barrier_var(word);
+	return word & (count - 1);
 }
 
 /* A set of count words at words, with its summaries behind; count is a power of two up to 4096 and
@@ -38,7 +48,7 @@ static __always_inline u32 lowest_bit(u64 x)
  */
 static __always_inline void bits_mark_full(u64 *words, u32 count, u32 word)
 {
-	u32 summary = word / 64;
+	u32 summary = bits_word(word, count / 64);
 	u64 bit = 1ull << (word % 64);
 	u64 *top = &words[count + count / 64];
 
@@ -52,7 +62,7 @@ static __always_inline void bits_mark_full(u64 *words, u32 count, u32 word)
 
 static __always_inline bool bits_claim(u64 *words, u32 count, u32 number)
 {
-	u32 word = number / 64 & (count - 1);
+	u32 word = bits_word(number, count);
 	u64 bit = 1ull << (number % 64);
 	u64 old = __sync_fetch_and_or(&words[word], bit);
 
@@ -66,10 +76,10 @@ static __always_inline bool bits_claim(u64 *words, u32 count, u32 number)
 /* Only by the owner of the number. */
 static __always_inline void bits_release(u64 *words, u32 count, u32 number)
 {
-	u32 word = number / 64 & (count - 1);
+	u32 word = bits_word(number, count);
 
 	__sync_fetch_and_and(&words[word], ~(1ull << (number % 64)));
-	__sync_fetch_and_and(&words[count + word / 64], ~(1ull << (word % 64)));
+	__sync_fetch_and_and(&words[count + bits_word(word, count / 64)], ~(1ull << (word % 64)));
 	__sync_fetch_and_and(&words[count + count / 64], ~(1ull << (word / 64)));
 }
 
@@ -90,7 +100,7 @@ static __always_inline u32 bits_claim_in(u64 *words, u32 count, u32 word, u64 pr
  * is that of start are preferred there (RFC 4787 REQ-4 where parity matters). */
 static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
 {
-	u32 word = start / 64 & (count - 1), number, summary, i;
+	u32 word = bits_word(start, count), number, summary, i;
 	u64 free;
 
 	number = bits_claim_in(words, count, word, start & 1 ? ~PARITY_EVEN : PARITY_EVEN);
@@ -101,7 +111,7 @@ static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
 		free = ~READ_ONCE(words[count + count / 64]);
 		if (!free)
 			return BITS_NONE;
-		summary = lowest_bit(free) & (count / 64 - 1);
+		summary = bits_word(lowest_bit(free) * 64, count / 64);
 		free = ~READ_ONCE(words[count + summary]);
 		if (!free)
 			continue;
