@@ -101,7 +101,7 @@ static int queue_veth(struct runner *r, struct netlink *nl, const struct operati
 static void queue_link_delete(struct runner *r, struct netlink *nl, const struct operation *op)
 {
 	if (op->ifindex)
-		link_delete_index(nl, op->ifindex, op->link);
+		link_doom(nl, op->ifindex, op->link);
 	else
 		link_delete(nl, op->link);
 	tolerate(nl, op);
@@ -189,6 +189,18 @@ static void queue_unhook(struct netlink *nl, const struct operation *op, uint32_
 		return;
 	qdisc_delete_clsact(nl, ifindex, op->link);
 	tolerate(nl, op);
+}
+
+bool queue_rest(struct netlink *nl, const struct operation *ops, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i].kind != OPERATION_LINK_DELETE || !ops[i].ifindex)
+			continue;
+		link_delete_doomed(nl);
+		tolerate(nl, &ops[i]);
+		return true;
+	}
+	return false;
 }
 
 int queue_operation(struct runner *r, struct netlink *nl, const struct operation *op,

@@ -13,6 +13,9 @@
  * resolved. None when what it deletes has gone with its link. */
 int queue_operation(struct runner *runner, struct netlink *nl, const struct operation *operation,
 		    struct error *err);
+/* Appends what all operations of a run have in common: links that are deleted by number go
+ * together. False: nothing. */
+bool queue_rest(struct netlink *nl, const struct operation *operations, size_t count);
 /* Whether a request of the operation may end so: it was so already. */
 bool is_harmless(const struct operation *operation, int code);
 

@@ -232,15 +232,19 @@ static void run_queued(struct runner *r, struct netlink *nl, const struct operat
 		       size_t count, const size_t *starts, enum outcome *outcomes,
 		       struct error *err)
 {
-	int results[RUN_MAX * REQUESTS_MAX];
+	int results[RUN_MAX * REQUESTS_MAX + 1];
 	struct error cause, flushed;
+	bool together;
 
 	assert(starts[count] <= RUN_MAX * REQUESTS_MAX);
-	if (starts[count])
+	together = queue_rest(nl, ops, count);
+	if (netlink_pending(nl))
 		netlink_flush(nl, results, &flushed);
 	for (size_t i = 0; i < count; i++) {
 		if (outcomes[i] != OUTCOME_QUEUED)
 			continue;
+		if (together && ops[i].ifindex && !results[starts[i]])
+			results[starts[i]] = results[starts[count]];
 		outcomes[i] = OUTCOME_FAILED;
 		cause.code = 0;
 		if (conclude(r, &ops[i], results + starts[i], starts[i + 1] - starts[i],

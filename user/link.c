@@ -114,13 +114,25 @@ void link_delete(struct netlink *nl, const char *name)
 	netlink_put_string(message, IFLA_IFNAME, name);
 }
 
-void link_delete_index(struct netlink *nl, uint32_t ifindex, const char *name)
+/* A number that nobody else uses by chance; the default group is 0. */
+#define DOOMED_GROUP 0x6e737274 /* "nsrt" */
+
+void link_doom(struct netlink *nl, uint32_t ifindex, const char *name)
 {
-	struct nlmsghdr *message = netlink_queue(nl, RTM_DELLINK, 0, sizeof(struct ifinfomsg),
+	struct nlmsghdr *message = netlink_queue(nl, RTM_SETLINK, 0, sizeof(struct ifinfomsg),
 						 "delete link '%s'", name);
 	struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
 	header->ifi_index = (int)ifindex;
+	mnl_attr_put_u32(message, IFLA_GROUP, DOOMED_GROUP);
+}
+
+void link_delete_doomed(struct netlink *nl)
+{
+	struct nlmsghdr *message =
+		netlink_queue(nl, RTM_DELLINK, 0, sizeof(struct ifinfomsg), "delete links");
+
+	mnl_attr_put_u32(message, IFLA_GROUP, DOOMED_GROUP);
 }
 
 /* ---- Reading. */

@@ -49,8 +49,11 @@ struct link_change {
 void link_set(struct netlink *nl, const char *name, const struct link_change *change);
 /* The other end of a veth goes too. */
 void link_delete(struct netlink *nl, const char *name);
-/* By number, which a name that was given away meanwhile cannot fool; name is for the message. */
-void link_delete_index(struct netlink *nl, uint32_t ifindex, const char *name);
+/* Many at once: the kernel waits for its readers once for all links of a group, not once a link.
+ * Links are put into it by number, which a name that was given away meanwhile cannot fool; name is
+ * for the message. Deleting answers -ENODEV when nothing is in the group. */
+void link_doom(struct netlink *nl, uint32_t ifindex, const char *name);
+void link_delete_doomed(struct netlink *nl);
 
 /* -ENODEV when there is none. Flushes: the batch must be empty, as for all that reads. */
 int link_index(struct netlink *nl, const char *name, uint32_t *ret_ifindex, struct error *err);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records: what is written is read again, whatever killed the writer. They live in a fixed folder,
+ * so the test looks at a /run of its own; where it may not have one, it is skipped.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "record.h"
+
+#define COOKIE    4711
+#define FILE_NAME "/run/nsroute/4711/lab.record"
+
+/* Root of a user namespace may mount where an ordinary user may not. */
+static bool become_root(void)
+{
+	char map[64];
+	bool written;
+	int fd;
+
+	snprintf(map, sizeof(map), "0 %u 1", (unsigned int)geteuid());
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return false;
+	fd = open("/proc/self/uid_map", O_WRONLY);
+	written = fd >= 0 && write(fd, map, strlen(map)) > 0;
+	close(fd);
+	return written;
+}
+
+static bool private_run(void)
+{
+	if (unshare(CLONE_NEWNS) && !become_root())
+		return false;
+	return !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("none", "/run", "tmpfs", 0, NULL);
+}
+
+static int setup(void **state)
+{
+	*state = calloc(1, sizeof(struct arena));
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct error err;
+
+	record_remove(COOKIE, "lab", &err);
+	arena_free(*state);
+	free(*state);
+	return 0;
+}
+
+static int open_record(void)
+{
+	struct error err;
+	int fd;
+
+	if (record_open(COOKIE, "lab", "/etc/hostname", &fd, &err))
+		fail_msg("%s", err.message);
+	return fd;
+}
+
+static void add(int fd, enum record_kind kind, const char *name, const char *value, const char *set)
+{
+	struct error err;
+
+	assert_int_equal(record_add(fd, &(struct record_entry){kind, name, value, set}, &err), 0);
+}
+
+static struct record *read_record(struct arena *arena)
+{
+	struct record *record = NULL;
+	struct error err;
+
+	if (record_read(COOKIE, "lab", arena, &record, &err))
+		fail_msg("%s", err.message);
+	return record;
+}
+
+static void append(const char *text)
+{
+	int fd = open(FILE_NAME, O_WRONLY | O_APPEND);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void test_round_trip(void **state)
+{
+	const struct record *record;
+	struct error err;
+	int fd = open_record();
+
+	add(fd, RECORD_NETNS, "red", NULL, NULL);
+	add(fd, RECORD_NETNS, "a \"quoted\" name\n", NULL, NULL);
+	add(fd, RECORD_LINK, "v-net-0", "02:00:00:00:00:01", NULL);
+	add(fd, RECORD_SYSCTL, "net/ipv4/conf/eth0/forwarding", "0", "1");
+	assert_int_equal(record_gone(fd, &(struct record_entry){RECORD_NETNS, "red", "", ""}, &err),
+			 0);
+	close(fd);
+	record = read_record(*state);
+	assert_string_equal(record->fabric, "lab");
+	assert_string_equal(record->file, "/etc/hostname");
+	assert_int_equal(record->count, 3);
+	assert_false(record_has(record, RECORD_NETNS, "red"));
+	assert_string_equal(record->entries[0].name, "a \"quoted\" name\n");
+	assert_string_equal(record_find(record, RECORD_LINK, "v-net-0")->value,
+			    "02:00:00:00:00:01");
+	assert_string_equal(record->entries[2].value, "0");
+	assert_string_equal(record->entries[2].set, "1");
+}
+
+static void test_added_again(void **state)
+{
+	const struct record *record;
+	struct error err;
+	int fd = open_record();
+
+	add(fd, RECORD_LINK, "a", "1", NULL);
+	add(fd, RECORD_LINK, "b", "2", NULL);
+	add(fd, RECORD_LINK, "a", "3", NULL);
+	assert_int_equal(record_gone(fd, &(struct record_entry){RECORD_LINK, "b", "", ""}, &err),
+			 0);
+	add(fd, RECORD_LINK, "b", "4", NULL);
+	close(fd);
+	record = read_record(*state);
+	assert_int_equal(record->count, 2);
+	assert_string_equal(record->entries[0].value, "3");
+	assert_string_equal(record->entries[1].value, "4");
+}
+
+/* A process that is killed while it writes leaves a line without its end. */
+static void test_torn_last_line(void **state)
+{
+	int fd = open_record();
+
+	add(fd, RECORD_NETNS, "red", NULL, NULL);
+	close(fd);
+	append("{\"kind\":\"netns\",\"na");
+	assert_int_equal(read_record(*state)->count, 1);
+	fd = open_record();
+	add(fd, RECORD_NETNS, "blue", NULL, NULL);
+	close(fd);
+	assert_int_equal(read_record(*state)->count, 2);
+}
+
+static void test_damaged(void **state)
+{
+	struct record *record = NULL;
+	struct error err;
+
+	close(open_record());
+	append("{\"kind\":\"spaceship\",\"name\":\"x\"}\n");
+	assert_int_equal(record_read(COOKIE, "lab", *state, &record, &err), -EBADMSG);
+	assert_null(record);
+	assert_non_null(strstr(err.message, "spaceship"));
+}
+
+static void test_other_version(void **state)
+{
+	struct record *record = NULL;
+	struct error err;
+
+	close(open_record());
+	append("{\"version\":99,\"fabric\":\"lab\",\"file\":\"\"}\n");
+	assert_int_equal(record_read(COOKIE, "lab", *state, &record, &err), -ENOTSUP);
+}
+
+static void test_none(void **state)
+{
+	struct record *record = NULL;
+	const char **names;
+	struct error err;
+	size_t count;
+
+	assert_int_equal(record_read(COOKIE, "lab", *state, &record, &err), -ENOENT);
+	assert_int_equal(record_list(COOKIE, *state, &names, &count, &err), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(record_remove(COOKIE, "lab", &err), 0);
+	assert_false(record_has(NULL, RECORD_NETNS, "red"));
+}
+
+static void test_listed(void **state)
+{
+	const char **names;
+	struct error err;
+	size_t count;
+	int fd;
+
+	assert_int_equal(record_open(COOKIE, "zoo", NULL, &fd, &err), 0);
+	close(fd);
+	close(open_record());
+	assert_int_equal(record_list(COOKIE, *state, &names, &count, &err), 0);
+	assert_int_equal(count, 2);
+	assert_string_equal(names[0], "lab");
+	assert_string_equal(names[1], "zoo");
+	record_remove(COOKIE, "zoo", &err);
+}
+
+static void test_nobody_else_reads(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	close(open_record());
+	assert_int_equal(stat("/run/nsroute", &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0700);
+	assert_int_equal(stat(FILE_NAME, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+}
+
+static void test_lock_names_the_holder(void **state)
+{
+	struct error err = {0};
+	char pid[32];
+	int first, second;
+
+	(void)state;
+	snprintf(pid, sizeof(pid), "process %d", (int)getpid());
+	assert_int_equal(record_lock(0, &first, &err), 0);
+	assert_int_equal(record_lock(0, &second, &err), -EBUSY);
+	assert_non_null(strstr(err.message, pid));
+	close(first);
+	assert_int_equal(record_lock(0, &second, &err), 0);
+	close(second);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_added_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_torn_last_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_version, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_listed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_else_reads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_names_the_holder, setup, teardown),
+	};
+
+	if (!private_run()) {
+		puts("1..0 # SKIP no mount namespace of its own for /run");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
