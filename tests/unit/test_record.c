@@ -23,20 +23,25 @@
 #define COOKIE    4711
 #define FILE_NAME "/run/nsroute/4711/lab.record"
 
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool written = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	close(fd);
+	return written;
+}
+
 /* Root of a user namespace may mount where an ordinary user may not. */
 static bool become_root(void)
 {
-	char map[64];
-	bool written;
-	int fd;
+	char users[64], groups[64];
 
-	snprintf(map, sizeof(map), "0 %u 1", (unsigned int)geteuid());
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
-		return false;
-	fd = open("/proc/self/uid_map", O_WRONLY);
-	written = fd >= 0 && write(fd, map, strlen(map)) > 0;
-	close(fd);
-	return written;
+	snprintf(users, sizeof(users), "0 %u 1", (unsigned int)geteuid());
+	snprintf(groups, sizeof(groups), "0 %u 1", (unsigned int)getegid());
+	return !unshare(CLONE_NEWUSER | CLONE_NEWNS) &&
+	       write_file("/proc/self/setgroups", "deny") &&
+	       write_file("/proc/self/uid_map", users) && write_file("/proc/self/gid_map", groups);
 }
 
 static bool private_run(void)
