@@ -35,14 +35,33 @@ struct route {
 	bool routed;                   /* not switched: TTL and MACs change */
 };
 
-/* Headers must be in the linear part; drivers and raw sockets may leave them in pages. */
+/* Headers must be in the linear part, where drivers and raw sockets do not always leave them. Asked
+ * for only when a header was not found: it may copy the packet. */
+static __always_inline bool pull_headers(struct __sk_buff *skb)
+{
+	return !bpf_skb_pull_data(skb, skb->len < PACKET_HEADERS ? skb->len : PACKET_HEADERS);
+}
+
+static __always_inline enum packet_kind parse(struct __sk_buff *skb, struct packet *p)
+{
+	return packet_parse(p, (void *)(long)skb->data, (void *)(long)skb->data_end, skb->len);
+}
+
 static __always_inline enum packet_kind load(struct __sk_buff *skb, struct packet *p)
 {
-	u32 wanted = skb->len < PACKET_HEADERS ? skb->len : PACKET_HEADERS;
+	enum packet_kind kind = parse(skb, p);
 
-	if ((void *)(long)skb->data + wanted > (void *)(long)skb->data_end)
-		bpf_skb_pull_data(skb, wanted);
-	return packet_parse(p, (void *)(long)skb->data, (void *)(long)skb->data_end, skb->len);
+	return kind != PACKET_MALFORMED || !pull_headers(skb) ? kind : parse(skb, p);
+}
+
+static __always_inline int load_transport(struct __sk_buff *skb, struct packet *p,
+					  struct transport *t)
+{
+	int unfit = transport_parse(p, t);
+
+	if (unfit != DROP(MALFORMED) || !pull_headers(skb) || parse(skb, p) != PACKET_IPV4)
+		return unfit;
+	return transport_parse(p, t);
 }
 
 static __always_inline int drop(void)
@@ -252,7 +271,7 @@ static __always_inline bool quotes_inside(const struct packet *p)
 
 /* What an IPv4 packet that leaves by the uplink needs. 0 with request->mapping set: translate. */
 static __always_inline int uplink_translate(struct __sk_buff *skb, const struct nsr_uplink *uplink,
-					    const struct packet *p, struct transport *t,
+					    struct packet *p, struct transport *t,
 					    struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -266,7 +285,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return 0; /* the host's own */
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
-	unfit = transport_parse(p, t);
+	unfit = load_transport(skb, p, t);
 	if (unfit)
 		return unfit;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REQUEST)
@@ -326,12 +345,12 @@ int nsr_uplink_out(struct __sk_buff *skb)
 /* Whom an IPv4 packet that arrives at the uplink is for; NAT_INBOUND_SESSION: translate. */
 static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 							const struct nsr_uplink *uplink,
-							const struct packet *p, struct transport *t,
+							struct packet *p, struct transport *t,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
 
-	if (!settings || p->ip4->daddr != uplink->address4 || transport_parse(p, t))
+	if (!settings || p->ip4->daddr != uplink->address4 || load_transport(skb, p, t))
 		return NAT_INBOUND_HOST;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
 		return NAT_INBOUND_HOST;
@@ -371,15 +390,17 @@ int nsr_uplink_in(struct __sk_buff *skb)
 	enum packet_kind kind;
 	struct packet p;
 	int verdict = VERDICT_KERNEL;
+	__be32 dest;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	kind = load(skb, &p);
 	if (kind == PACKET_IPV4) {
+		dest = p.ip4->daddr;
 		whom = uplink_classify(skb, uplink, &p, &t, &request);
 		if (whom == NAT_INBOUND_REFUSED)
 			verdict = DROP(NAT_FILTERED);
-		else if (whom == NAT_INBOUND_HOST && inside_of4(p.ip4->daddr))
+		else if (whom == NAT_INBOUND_HOST && inside_of4(dest))
 			verdict = DROP(INBOUND);
 	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {
 		verdict = DROP(INBOUND);
