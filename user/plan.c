@@ -19,6 +19,7 @@
 #include "plan_compare.h"
 #include "plan_desired.h"
 #include "plan_extra.h"
+#include "plan_host.h"
 #include "plan_view.h"
 
 struct build {
@@ -278,7 +279,7 @@ static void remake_broken(struct build *b)
 
 /* ---- All of it. */
 
-static void want(struct build *b, const struct operation *op)
+static void enter_wanted(struct build *b, const struct operation *op)
 {
 	char key[OPERATION_KEY_MAX];
 
@@ -299,11 +300,11 @@ static void index_wanted(struct build *b)
 	for (size_t i = 0; i < b->desired.count; i++) {
 		const struct operation *op = &b->desired.operations[i];
 
-		want(b, op);
+		enter_wanted(b, op);
 		if (op->kind == OPERATION_VETH_ADD)
-			want(b, &(struct operation){.kind = OPERATION_VETH_ADD,
-						    .namespace = op->peer_namespace,
-						    .link = op->peer});
+			enter_wanted(b, &(struct operation){.kind = OPERATION_VETH_ADD,
+							    .namespace = op->peer_namespace,
+							    .link = op->peer});
 	}
 }
 

@@ -12,11 +12,4 @@
 int plan_desired(const struct topology *topology, const struct view *view, struct plan *plan,
 		 struct error *err);
 
-/* Name of the interface that a network is masqueraded to: "auto" is that of the default route; NULL
- * when there is no such route. */
-const char *plan_uplink_name(const struct masquerade *masquerade, const struct kernel_state *state);
-
-/* Whether an interface of the host has routes from router advertisements. */
-bool plan_lives_on_advertisements(const struct kernel_state *state, uint32_t ifindex);
-
 #endif

@@ -113,13 +113,11 @@ static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 		struct operation twin = {.kind = OPERATION_ROUTE_DELETE,
 					 .namespace = ns->name,
 					 .address = route->to,
-					 .via = route->via};
+					 .via = plan_host_address(route->via)};
 
 		if (!link || route->protocol != RTPROT_STATIC)
 			continue;
 		twin.link = link->name;
-		if (twin.via.family)
-			twin.via.prefix_len = (uint8_t)ip_bits(&twin.via);
 		drop_if_unwanted_or_shaken(extra, &twin);
 	}
 }
@@ -133,13 +131,11 @@ static void extra_neighbours(struct extra *extra, const struct state_namespace *
 		struct operation twin = {.kind = fdb ? OPERATION_FDB_DELETE
 						     : OPERATION_NEIGHBOUR_DELETE,
 					 .namespace = ns->name,
-					 .address = neighbour->ip};
+					 .address = plan_host_address(neighbour->ip)};
 
 		if (!link || !(neighbour->state & (fdb ? NUD_NOARP : NUD_PERMANENT)))
 			continue;
 		twin.link = link->name;
-		if (!fdb)
-			twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
 		memcpy(twin.mac, neighbour->mac, sizeof(twin.mac));
 		drop_if_unwanted_or_shaken(extra, &twin);
 	}
@@ -371,7 +367,7 @@ static void extra_hosts(struct extra *extra)
 	for (size_t i = 0; i < datapath->endpoints_count; i++) {
 		const struct state_endpoint *endpoint = &datapath->endpoints[i];
 		struct operation twin = {.kind = OPERATION_HOST_DELETE,
-					 .address = endpoint->ip,
+					 .address = plan_host_address(endpoint->ip),
 					 .network = endpoint->endpoint.network,
 					 .mtu = endpoint->endpoint.mtu,
 					 .port_flags = endpoint->endpoint.flags};
@@ -382,8 +378,6 @@ static void extra_hosts(struct extra *extra)
 
 		if (!extra->view->networks[twin.network])
 			continue;
-		if (twin.address.family)
-			twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
 		twin.link = link ? link->name : NULL;
 		memcpy(twin.mac, mac, sizeof(twin.mac));
 		memcpy(twin.gateway_mac, endpoint->endpoint.gateway_mac, sizeof(twin.gateway_mac));

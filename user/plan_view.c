@@ -101,7 +101,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 
 /* ---- Filling. */
 
-static struct ip_address host_address(struct ip_address ip)
+struct ip_address plan_host_address(struct ip_address ip)
 {
 	if (ip.family)
 		ip.prefix_len = (uint8_t)ip_bits(&ip);
@@ -156,7 +156,7 @@ static void enter_neighbour(struct view *view, const struct state_namespace *ns,
 	struct operation twin = {.kind = OPERATION_NEIGHBOUR_ADD,
 				 .namespace = ns->name,
 				 .link = name_of(view, ns->name, neighbour->ifindex),
-				 .address = host_address(neighbour->ip)};
+				 .address = plan_host_address(neighbour->ip)};
 	bool fdb = !neighbour->ip.family;
 
 	if (!twin.link || !(neighbour->state & (fdb ? NUD_NOARP : NUD_PERMANENT)))
@@ -182,7 +182,7 @@ static void enter_namespace(struct view *view, const struct state_namespace *ns)
 	for (size_t i = 0; i < ns->routes_count; i++) {
 		twin.link = name_of(view, ns->name, ns->routes[i].ifindex);
 		twin.address = ns->routes[i].to;
-		twin.via = host_address(ns->routes[i].via);
+		twin.via = plan_host_address(ns->routes[i].via);
 		enter(view, &twin, &ns->routes[i]);
 	}
 	for (size_t i = 0; i < ns->neighbours_count; i++)
@@ -252,7 +252,7 @@ static void enter_datapath(struct view *view, const struct state_datapath *datap
 	}
 	twin.kind = OPERATION_HOST_ADD;
 	for (size_t i = 0; i < datapath->endpoints_count; i++) {
-		twin.address = host_address(datapath->endpoints[i].ip);
+		twin.address = plan_host_address(datapath->endpoints[i].ip);
 		twin.network = datapath->endpoints[i].key.network;
 		memcpy(twin.mac, datapath->endpoints[i].key.mac, sizeof(twin.mac));
 		enter(view, &twin, &datapath->endpoints[i]);

@@ -22,6 +22,9 @@
 /* What an object is known by; the same for the operation that makes and the one that deletes it. */
 char *operation_key(const struct operation *operation, char buffer[OPERATION_KEY_MAX]);
 
+/* With the prefix of a single address; none stays none. */
+struct ip_address plan_host_address(struct ip_address ip);
+
 struct view {
 	const struct kernel_state *state;
 	const char *fabric;

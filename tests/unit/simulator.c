@@ -3,7 +3,7 @@
  * How it works: the state is the very structures that a snapshot fills, so that observing is
  * copying. Elements are deleted by closing the gap.
  */
-#include "simulator.h"
+#include "simulator_private.h"
 
 #include <linux/if.h>
 #include <setjmp.h>
@@ -19,17 +19,6 @@
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-
-#define DELETE_AT(array, count, place) \
-	memmove(&(array)[place], &(array)[(place) + 1], (--(count) - (place)) * sizeof(*(array)))
-
-/* Deletes every element of an array for which the condition on "it" holds. */
-#define DELETE_IF(array, count, condition)                         \
-	for (size_t place_ = (count); place_ > 0; place_--) {      \
-		__typeof__(&(array)[0]) it = &(array)[place_ - 1]; \
-		if (condition)                                     \
-			DELETE_AT(array, count, place_ - 1);       \
-	}
 
 static bool same(const char *a, const char *b)
 {
@@ -54,7 +43,7 @@ struct state_link *simulator_link(struct simulator *sim, const char *namespace, 
 	return NULL;
 }
 
-static struct state_link *need(struct simulator *sim, const char *namespace, const char *name)
+struct state_link *need(struct simulator *sim, const char *namespace, const char *name)
 {
 	struct state_link *link = name ? simulator_link(sim, namespace, name) : NULL;
 
@@ -251,8 +240,8 @@ struct kernel_state *simulator_observe(struct simulator *sim, const struct topol
 
 /* ---- The record, as apply_record.c keeps it. */
 
-static void note(struct simulator *sim, enum record_kind kind, const char *name, const char *value,
-		 const char *set)
+void note(struct simulator *sim, enum record_kind kind, const char *name, const char *value,
+	  const char *set)
 {
 	DELETE_IF(sim->record.entries, sim->record.count,
 		  it->kind == kind && !strcmp(it->name, name));
@@ -260,7 +249,7 @@ static void note(struct simulator *sim, enum record_kind kind, const char *name,
 		(struct record_entry){kind, name, value, set};
 }
 
-static void unnote(struct simulator *sim, enum record_kind kind, const char *name)
+void unnote(struct simulator *sim, enum record_kind kind, const char *name)
 {
 	DELETE_IF(sim->record.entries, sim->record.count,
 		  it->kind == kind && !strcmp(it->name, name));
@@ -269,186 +258,6 @@ static void unnote(struct simulator *sim, enum record_kind kind, const char *nam
 static char *mac_text(struct simulator *sim, const uint8_t mac[6])
 {
 	return mac_format(mac, arena_alloc(&sim->arena, MAC_TEXT_MAX));
-}
-
-static char *prefix_text(struct simulator *sim, const struct ip_address *ip)
-{
-	return ip_format_prefix(ip, arena_alloc(&sim->arena, IP_TEXT_MAX));
-}
-
-/* ---- The datapath. */
-
-static struct state_port *port_of(struct simulator *sim, uint32_t ifindex)
-{
-	for (size_t i = 0; i < sim->datapath.ports_count; i++)
-		if (sim->datapath.ports[i].ifindex == ifindex)
-			return &sim->datapath.ports[i];
-	return NULL;
-}
-
-static struct state_uplink *uplink_of(struct simulator *sim, const char *name)
-{
-	uint32_t ifindex = need(sim, NULL, name)->ifindex;
-
-	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
-		if (sim->datapath.uplinks[i].uplink.ifindex == ifindex)
-			return &sim->datapath.uplinks[i];
-	return NULL;
-}
-
-static void set_port(struct simulator *sim, const struct operation *op)
-{
-	struct state_datapath *datapath = &sim->datapath;
-	struct state_link *link = need(sim, NULL, op->link);
-	struct state_port *port = port_of(sim, link->ifindex);
-	uint32_t index = port ? port->port.index : link->ifindex;
-
-	if (!port)
-		port = arena_push(&sim->arena, datapath->ports, datapath->ports_count);
-	memset(port, 0, sizeof(*port));
-	port->ifindex = link->ifindex;
-	port->port = plan_port_entry(op);
-	port->port.index = index;
-	if (op->network_link)
-		port->port.gateway_ifindex = need(sim, NULL, op->network_link)->ifindex;
-	if (op->uplink) {
-		assert_non_null(uplink_of(sim, op->uplink));
-		assert_true(datapath->inside_count > 0);
-		port->port.uplink = (uint16_t)(uplink_of(sim, op->uplink)->uplink.index + 1);
-	}
-	link->hook_in = link->hook_out = link->clsact = true;
-	DELETE_IF(datapath->sources, datapath->sources_count, it->port == index);
-	for (size_t i = 0; i < op->sources_count; i++)
-		*arena_push(&sim->arena, datapath->sources, datapath->sources_count) =
-			(struct state_source){index, op->sources[i]};
-}
-
-static bool same_endpoint(const struct state_endpoint *endpoint, const struct operation *op)
-{
-	if (op->address.family)
-		return endpoint->ip.family && ip_equal(&endpoint->ip, &op->address);
-	return !endpoint->ip.family && !memcmp(endpoint->key.mac, op->mac, 6) &&
-	       endpoint->key.network == op->network;
-}
-
-static void set_host(struct simulator *sim, const struct operation *op)
-{
-	struct state_datapath *datapath = &sim->datapath;
-	struct state_endpoint endpoint = {.ip = op->address, .endpoint = plan_endpoint_entry(op)};
-	const struct state_port *port;
-
-	endpoint.endpoint.ifindex = need(sim, NULL, op->link)->ifindex;
-	port = port_of(sim, endpoint.endpoint.ifindex);
-	assert_non_null(port);
-	endpoint.endpoint.port = port->port.index;
-	if (!op->address.family) {
-		endpoint.key.network = op->network;
-		memcpy(endpoint.key.mac, op->mac, 6);
-	}
-	DELETE_IF(datapath->endpoints, datapath->endpoints_count, same_endpoint(it, op));
-	*arena_push(&sim->arena, datapath->endpoints, datapath->endpoints_count) = endpoint;
-}
-
-static void set_uplink(struct simulator *sim, const struct operation *op)
-{
-	struct state_datapath *datapath = &sim->datapath;
-	struct state_link *link = need(sim, NULL, op->link);
-	struct state_uplink *uplink = uplink_of(sim, op->link);
-
-	note(sim, RECORD_UPLINK, op->link, "", "");
-	if (op->clsact)
-		note(sim, RECORD_CLSACT, op->link, "", "");
-	if (!uplink) {
-		uplink = arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count);
-		memset(uplink, 0, sizeof(*uplink));
-		uplink->uplink.index = (uint32_t)datapath->uplinks_count - 1;
-		uplink->uplink.ifindex = link->ifindex;
-	}
-	uplink->uplink.port_min = op->port_min;
-	uplink->uplink.port_max = op->port_max;
-	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
-	link->clsact = link->hook_in = link->hook_out = true;
-}
-
-static void delete_uplink(struct simulator *sim, const struct operation *op)
-{
-	struct state_link *link = need(sim, NULL, op->link);
-	uint32_t ifindex = link->ifindex;
-
-	link->hook_in = link->hook_out = false;
-	if (op->clsact)
-		link->clsact = false;
-	DELETE_IF(sim->datapath.uplinks, sim->datapath.uplinks_count,
-		  it->uplink.ifindex == ifindex);
-	unnote(sim, RECORD_UPLINK, op->link);
-	unnote(sim, RECORD_CLSACT, op->link);
-}
-
-static void set_inside(struct simulator *sim, const struct operation *op)
-{
-	struct state_datapath *datapath = &sim->datapath;
-
-	assert_non_null(uplink_of(sim, op->uplink));
-	note(sim, RECORD_INSIDE, prefix_text(sim, &op->address), op->uplink, "");
-	DELETE_IF(datapath->inside, datapath->inside_count, ip_equal(&it->prefix, &op->address));
-	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
-		(struct state_inside){op->address, uplink_of(sim, op->uplink)->uplink.index};
-}
-
-static void run_datapath(struct simulator *sim, const struct operation *op)
-{
-	struct state_datapath *datapath = &sim->datapath;
-	uint32_t ifindex = op->ifindex;
-
-	if (op->kind == OPERATION_DATAPATH_LOAD) {
-		assert_false(datapath->loaded);
-		datapath->loaded = true;
-		return;
-	}
-	assert_true(datapath->loaded);
-	if (!ifindex && op->link && simulator_link(sim, NULL, op->link))
-		ifindex = simulator_link(sim, NULL, op->link)->ifindex;
-	switch (op->kind) {
-	case OPERATION_DATAPATH_UNLOAD:
-		memset(datapath, 0, sizeof(*datapath));
-		break;
-	case OPERATION_INNER_LINK_ADD:
-		*arena_push(&sim->arena, datapath->inner_links, datapath->inner_links_count) =
-			need(sim, NULL, op->link)->ifindex;
-		break;
-	case OPERATION_INNER_LINK_DELETE:
-		DELETE_IF(datapath->inner_links, datapath->inner_links_count, *it == ifindex);
-		break;
-	case OPERATION_PORT_ADD:
-		set_port(sim, op);
-		break;
-	case OPERATION_PORT_DELETE:
-		DELETE_IF(datapath->sources, datapath->sources_count, it->port == ifindex);
-		DELETE_IF(datapath->ports, datapath->ports_count, it->ifindex == ifindex);
-		break;
-	case OPERATION_HOST_ADD:
-		set_host(sim, op);
-		break;
-	case OPERATION_HOST_DELETE:
-		DELETE_IF(datapath->endpoints, datapath->endpoints_count, same_endpoint(it, op));
-		break;
-	case OPERATION_UPLINK_ADD:
-		set_uplink(sim, op);
-		break;
-	case OPERATION_UPLINK_DELETE:
-		delete_uplink(sim, op);
-		break;
-	case OPERATION_INSIDE_ADD:
-		set_inside(sim, op);
-		break;
-	case OPERATION_INSIDE_DELETE:
-		unnote(sim, RECORD_INSIDE, prefix_text(sim, &op->address));
-		DELETE_IF(datapath->inside, datapath->inside_count,
-			  ip_equal(&it->prefix, &op->address));
-		break;
-	default:
-		fail_msg("%s is not for the datapath", plan_kind_name(op->kind));
-	}
 }
 
 /* ---- Links. */

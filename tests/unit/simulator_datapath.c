@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: the tables of the datapath, by the rules of datapath.h. A port has the ifindex of
+ * its link as number, an uplink its place.
+ */
+#include "simulator_private.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+static char *prefix_text(struct simulator *sim, const struct ip_address *ip)
+{
+	return ip_format_prefix(ip, arena_alloc(&sim->arena, IP_TEXT_MAX));
+}
+
+struct state_port *port_of(struct simulator *sim, uint32_t ifindex)
+{
+	for (size_t i = 0; i < sim->datapath.ports_count; i++)
+		if (sim->datapath.ports[i].ifindex == ifindex)
+			return &sim->datapath.ports[i];
+	return NULL;
+}
+
+static struct state_uplink *uplink_of(struct simulator *sim, const char *name)
+{
+	uint32_t ifindex = need(sim, NULL, name)->ifindex;
+
+	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
+		if (sim->datapath.uplinks[i].uplink.ifindex == ifindex)
+			return &sim->datapath.uplinks[i];
+	return NULL;
+}
+
+static void set_port(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_link *link = need(sim, NULL, op->link);
+	struct state_port *port = port_of(sim, link->ifindex);
+	uint32_t index = port ? port->port.index : link->ifindex;
+
+	if (!port)
+		port = arena_push(&sim->arena, datapath->ports, datapath->ports_count);
+	memset(port, 0, sizeof(*port));
+	port->ifindex = link->ifindex;
+	port->port = plan_port_entry(op);
+	port->port.index = index;
+	if (op->network_link)
+		port->port.gateway_ifindex = need(sim, NULL, op->network_link)->ifindex;
+	if (op->uplink) {
+		assert_non_null(uplink_of(sim, op->uplink));
+		assert_true(datapath->inside_count > 0);
+		port->port.uplink = (uint16_t)(uplink_of(sim, op->uplink)->uplink.index + 1);
+	}
+	link->hook_in = link->hook_out = link->clsact = true;
+	DELETE_IF(datapath->sources, datapath->sources_count, it->port == index);
+	for (size_t i = 0; i < op->sources_count; i++)
+		*arena_push(&sim->arena, datapath->sources, datapath->sources_count) =
+			(struct state_source){index, op->sources[i]};
+}
+
+static bool same_endpoint(const struct state_endpoint *endpoint, const struct operation *op)
+{
+	if (op->address.family)
+		return endpoint->ip.family && ip_equal(&endpoint->ip, &op->address);
+	return !endpoint->ip.family && !memcmp(endpoint->key.mac, op->mac, 6) &&
+	       endpoint->key.network == op->network;
+}
+
+static void set_host(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_endpoint endpoint = {.ip = op->address, .endpoint = plan_endpoint_entry(op)};
+	const struct state_port *port;
+
+	endpoint.endpoint.ifindex = need(sim, NULL, op->link)->ifindex;
+	port = port_of(sim, endpoint.endpoint.ifindex);
+	assert_non_null(port);
+	endpoint.endpoint.port = port->port.index;
+	if (!op->address.family) {
+		endpoint.key.network = op->network;
+		memcpy(endpoint.key.mac, op->mac, 6);
+	}
+	DELETE_IF(datapath->endpoints, datapath->endpoints_count, same_endpoint(it, op));
+	*arena_push(&sim->arena, datapath->endpoints, datapath->endpoints_count) = endpoint;
+}
+
+static void set_uplink(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_link *link = need(sim, NULL, op->link);
+	struct state_uplink *uplink = uplink_of(sim, op->link);
+
+	note(sim, RECORD_UPLINK, op->link, "", "");
+	if (op->clsact)
+		note(sim, RECORD_CLSACT, op->link, "", "");
+	if (!uplink) {
+		uplink = arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count);
+		memset(uplink, 0, sizeof(*uplink));
+		uplink->uplink.index = (uint32_t)datapath->uplinks_count - 1;
+		uplink->uplink.ifindex = link->ifindex;
+	}
+	uplink->uplink.port_min = op->port_min;
+	uplink->uplink.port_max = op->port_max;
+	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
+	link->clsact = link->hook_in = link->hook_out = true;
+}
+
+static void delete_uplink(struct simulator *sim, const struct operation *op)
+{
+	struct state_link *link = need(sim, NULL, op->link);
+	uint32_t ifindex = link->ifindex;
+
+	link->hook_in = link->hook_out = false;
+	if (op->clsact)
+		link->clsact = false;
+	DELETE_IF(sim->datapath.uplinks, sim->datapath.uplinks_count,
+		  it->uplink.ifindex == ifindex);
+	unnote(sim, RECORD_UPLINK, op->link);
+	unnote(sim, RECORD_CLSACT, op->link);
+}
+
+static void set_inside(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+
+	assert_non_null(uplink_of(sim, op->uplink));
+	note(sim, RECORD_INSIDE, prefix_text(sim, &op->address), op->uplink, "");
+	DELETE_IF(datapath->inside, datapath->inside_count, ip_equal(&it->prefix, &op->address));
+	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
+		(struct state_inside){op->address, uplink_of(sim, op->uplink)->uplink.index};
+}
+
+void run_datapath(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	uint32_t ifindex = op->ifindex;
+
+	if (op->kind == OPERATION_DATAPATH_LOAD) {
+		assert_false(datapath->loaded);
+		datapath->loaded = true;
+		return;
+	}
+	assert_true(datapath->loaded);
+	if (!ifindex && op->link && simulator_link(sim, NULL, op->link))
+		ifindex = simulator_link(sim, NULL, op->link)->ifindex;
+	switch (op->kind) {
+	case OPERATION_DATAPATH_UNLOAD:
+		memset(datapath, 0, sizeof(*datapath));
+		break;
+	case OPERATION_INNER_LINK_ADD:
+		*arena_push(&sim->arena, datapath->inner_links, datapath->inner_links_count) =
+			need(sim, NULL, op->link)->ifindex;
+		break;
+	case OPERATION_INNER_LINK_DELETE:
+		DELETE_IF(datapath->inner_links, datapath->inner_links_count, *it == ifindex);
+		break;
+	case OPERATION_PORT_ADD:
+		set_port(sim, op);
+		break;
+	case OPERATION_PORT_DELETE:
+		DELETE_IF(datapath->sources, datapath->sources_count, it->port == ifindex);
+		DELETE_IF(datapath->ports, datapath->ports_count, it->ifindex == ifindex);
+		break;
+	case OPERATION_HOST_ADD:
+		set_host(sim, op);
+		break;
+	case OPERATION_HOST_DELETE:
+		DELETE_IF(datapath->endpoints, datapath->endpoints_count, same_endpoint(it, op));
+		break;
+	case OPERATION_UPLINK_ADD:
+		set_uplink(sim, op);
+		break;
+	case OPERATION_UPLINK_DELETE:
+		delete_uplink(sim, op);
+		break;
+	case OPERATION_INSIDE_ADD:
+		set_inside(sim, op);
+		break;
+	case OPERATION_INSIDE_DELETE:
+		unnote(sim, RECORD_INSIDE, prefix_text(sim, &op->address));
+		DELETE_IF(datapath->inside, datapath->inside_count,
+			  ip_equal(&it->prefix, &op->address));
+		break;
+	default:
+		fail_msg("%s is not for the datapath", plan_kind_name(op->kind));
+	}
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * simulator_private - what the halves of the simulator share.
+ */
+#ifndef NSROUTE_TESTS_SIMULATOR_PRIVATE_H
+#define NSROUTE_TESTS_SIMULATOR_PRIVATE_H
+
+#include "simulator.h"
+
+#define DELETE_AT(array, count, place) \
+	memmove(&(array)[place], &(array)[(place) + 1], (--(count) - (place)) * sizeof(*(array)))
+
+/* Deletes every element of an array for which the condition on "it" holds. */
+#define DELETE_IF(array, count, condition)                         \
+	for (size_t place_ = (count); place_ > 0; place_--) {      \
+		__typeof__(&(array)[0]) it = &(array)[place_ - 1]; \
+		if (condition)                                     \
+			DELETE_AT(array, count, place_ - 1);       \
+	}
+
+/* Fails the test when there is no such link. */
+struct state_link *need(struct simulator *sim, const char *namespace, const char *name);
+
+/* The record, as apply_record.c keeps it. */
+void note(struct simulator *sim, enum record_kind kind, const char *name, const char *value,
+	  const char *set);
+void unnote(struct simulator *sim, enum record_kind kind, const char *name);
+
+/* simulator_datapath.c */
+struct state_port *port_of(struct simulator *sim, uint32_t ifindex);
+void run_datapath(struct simulator *sim, const struct operation *op);
+
+#endif

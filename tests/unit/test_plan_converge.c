@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Wherever it starts from (killed, damaged by hand, another file), a plan leads a simulated kernel
+ * to where there is nothing to do.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <cmocka.h>
+
+#include <linux/if.h>
+#include <sys/socket.h>
+
+#include "planning.h"
+
+/* ---- Killed at any instant. */
+
+static void test_killed_then_applied(void **state)
+{
+	struct simulator *sim = *state;
+	size_t count = plan_of(sim, parse(sim, fabric))->count;
+
+	for (size_t done = 0; done <= count; done++) {
+		struct plan *plan = plan_of(sim, parse(sim, fabric));
+
+		for (size_t i = 0; i < done; i++)
+			simulator_execute(sim, &plan->operations[i]);
+		converge(sim, fabric);
+		simulator_run(sim, removal_of(sim));
+		assert_as_found(sim);
+		sim->record.count = 0;
+	}
+}
+
+static void test_killed_then_removed(void **state)
+{
+	struct simulator *sim = *state;
+	size_t count = plan_of(sim, parse(sim, fabric))->count;
+
+	for (size_t done = 0; done <= count; done++) {
+		struct plan *plan = plan_of(sim, parse(sim, fabric));
+
+		for (size_t i = 0; i < done; i++)
+			simulator_execute(sim, &plan->operations[i]);
+		simulator_run(sim, removal_of(sim));
+		assert_as_found(sim);
+		sim->record.count = 0;
+	}
+}
+
+/* The record is written before the object: what it names need not be there. */
+static void test_killed_before_the_alias(void **state)
+{
+	struct simulator *sim = *state;
+
+	converge(sim, fabric);
+	for (size_t i = 0; i < sim->spaces[0].links_count; i++)
+		sim->spaces[0].links[i].alias[0] = '\0';
+	converge(sim, fabric);
+	assert_string_equal(simulator_link(sim, NULL, "v-net-0")->alias, "nsroute:lab");
+}
+
+/* ---- What somebody changed by hand. */
+
+static const char *host_end(struct simulator *sim, size_t namespace)
+{
+	return parse(sim, fabric)->namespaces[namespace].interfaces[0].host_name;
+}
+
+static void test_deleted_by_hand(void **state)
+{
+	struct simulator *sim = *state;
+
+	converge(sim, fabric);
+	simulator_delete_link(sim, NULL, host_end(sim, 0));
+	converge(sim, fabric);
+	simulator_delete_space(sim, "blue");
+	converge(sim, fabric);
+	simulator_delete_link(sim, NULL, "v-net-0");
+	converge(sim, fabric);
+	simulator_delete_link(sim, "red", "p0");
+	converge(sim, fabric);
+	simulator_space(sim, NULL)->neighbours_count = 0;
+	converge(sim, fabric);
+	simulator_space(sim, "red")->addresses_count = 0;
+	converge(sim, fabric);
+	simulator_space(sim, "green")->routes_count = 0;
+	converge(sim, fabric);
+	simulator_set_sysctl(sim, "net/ipv4/conf/eth0/forwarding", "0");
+	converge(sim, fabric);
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+}
+
+static void test_tables_emptied(void **state)
+{
+	struct simulator *sim = *state;
+
+	converge(sim, fabric);
+	simulator_link(sim, NULL, host_end(sim, 1))->hook_in = false;
+	assert_int_equal(converge(sim, fabric)->count, 1);
+	sim->datapath.endpoints_count--;
+	assert_int_equal(converge(sim, fabric)->count, 1);
+	sim->datapath.sources_count = 0;
+	assert_int_equal(converge(sim, fabric)->count, 1);
+	sim->datapath.ports_count = 0;
+	converge(sim, fabric);
+	sim->datapath.inside_count = 0;
+	assert_int_equal(converge(sim, fabric)->count, 1);
+	simulator_link(sim, NULL, "eth0")->hook_out = false;
+	assert_int_equal(converge(sim, fabric)->count, 1);
+	memset(&sim->datapath, 0, sizeof(sim->datapath));
+	converge(sim, fabric);
+}
+
+static void test_link_set_down(void **state)
+{
+	struct simulator *sim = *state;
+	struct operation down = {
+		.kind = OPERATION_LINK_SET, .namespace = "red", .link = "eth0", .down = true};
+	const struct plan *plan;
+
+	converge(sim, fabric);
+	simulator_execute(sim, &down);
+	plan = converge(sim, fabric);
+	assert_int_equal(count_kind(plan, OPERATION_LINK_SET), 1);
+	assert_int_equal(count_kind(plan, OPERATION_ROUTE_ADD), 2);
+}
+
+static void test_qdisc_stops_the_fast_path(void **state)
+{
+	struct simulator *sim = *state;
+	const struct operation *op;
+
+	converge(sim, fabric);
+	simulator_link(sim, NULL, host_end(sim, 0))->other_qdisc = true;
+	op = find(converge(sim, fabric), OPERATION_PORT_ADD);
+	assert_int_equal(op->port_flags & NSR_PORT_FAST, 0);
+	assert_non_null(op->replaces);
+}
+
+static void test_uplink_address_changes(void **state)
+{
+	struct simulator *sim = *state;
+	const struct plan *plan;
+
+	converge(sim, fabric);
+	simulator_space(sim, NULL)->addresses[0].address.bytes[3] = 9;
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 1);
+	assert_int_equal(plan->operations[0].kind, OPERATION_UPLINK_ADD);
+}
+
+/* ---- Edited files. */
+
+static void test_edited(void **state)
+{
+	struct simulator *sim = *state;
+	const char *text = fabric;
+
+	converge(sim, text);
+	text = edited(sim, text, "networks:", "defaults: {mtu: 9000}\nnetworks:");
+	converge(sim, text);
+	text = edited(sim, text, "10.1.0.2/24, \"fd00:1::2/64\"", "10.1.0.3/24");
+	converge(sim, text);
+	text = edited(sim, text, "    routes: [{to: 10.99.0.0/16, via: 192.168.15.12}]\n", "");
+	converge(sim, text);
+	text = edited(sim, text, ", masquerade: eth0", "");
+	converge(sim, text);
+	assert_string_equal(simulator_sysctl(sim, "net/ipv4/conf/eth0/forwarding"), "0");
+	assert_false(simulator_link(sim, NULL, "eth0")->clsact);
+	text = edited(sim, text, strstr(text, "links:"), "");
+	converge(sim, text);
+	assert_null(simulator_link(sim, "red", "p0"));
+	text = edited(sim, text, strstr(text, "  green:"), "");
+	converge(sim, text);
+	assert_null(simulator_space(sim, "green"));
+	text = edited(sim, text, "  v-net-1: {subnets: [10.1.0.0/24, \"fd00:1::/64\"]}\n", "");
+	converge(sim, text);
+	assert_null(simulator_link(sim, NULL, "v-net-1"));
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/all/forwarding"), "0");
+	converge(sim, HEAD "namespaces:\n  red: {}\n");
+	assert_false(sim->datapath.loaded);
+	converge(sim, fabric);
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+}
+
+/* What cannot be taken back comes last. */
+static void test_destruction_comes_last(void **state)
+{
+	struct simulator *sim = *state;
+	const char *text = edited(sim, fabric, "  blue:", "  white:");
+	const struct plan *plan;
+	bool destroyed = false;
+
+	converge(sim, fabric);
+	plan = converge(sim, text);
+	for (size_t i = 0; i < plan->count; i++) {
+		enum operation_kind kind = plan->operations[i].kind;
+
+		destroyed |= kind == OPERATION_LINK_DELETE || kind == OPERATION_NETNS_DELETE;
+		assert_false(destroyed &&
+			     (kind == OPERATION_VETH_ADD || kind == OPERATION_LINK_SET));
+	}
+	assert_true(destroyed);
+}
+
+/* What processes in a namespace set up is theirs. */
+static void test_leaves_others_alone(void **state)
+{
+	struct simulator *sim = *state;
+	struct state_namespace *red;
+
+	converge(sim, fabric);
+	red = simulator_space(sim, "red");
+	red->routes[0].protocol = 3; /* boot: "ip route add" */
+	red->routes[0].to = (struct ip_address){AF_INET, 8, {11}};
+	simulator_add_link(sim, "red", "tun0", "tun");
+	converge(sim, fabric);
+	assert_non_null(simulator_link(sim, "red", "tun0"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_killed_then_applied, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_then_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_before_the_alias, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deleted_by_hand, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tables_emptied, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_link_set_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_qdisc_stops_the_fast_path, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_uplink_address_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_edited, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_destruction_comes_last, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leaves_others_alone, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * plan_builder - what the phases of plan_desired.c share. For plan*.c only.
+ */
+#ifndef NSROUTE_PLAN_BUILDER_H
+#define NSROUTE_PLAN_BUILDER_H
+
+#include "plan_view.h"
+
+struct uplink {
+	const char *name; /* NULL: not masqueraded */
+	struct ip_address address;
+	uint16_t port_min, port_max;
+	bool first; /* no network before this one has the same */
+};
+
+struct builder {
+	const struct topology *topology;
+	const struct view *view;
+	struct arena *arena;
+	struct plan *plan;
+	struct uplink *uplinks; /* by network */
+	uint16_t *numbers;      /* by network */
+	struct lookup vias;     /* routes of the file by their next hop */
+};
+
+/* Appends an operation; the pointer is good until the next one. */
+struct operation *want(struct builder *builder, enum operation_kind kind, struct position at);
+
+#endif

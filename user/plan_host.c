@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: what a fabric needs of the host is shared with whoever else lives there. An uplink
+ * has one address and one range of ports for all networks and fabrics that leave by it; a sysctl
+ * that another fabric set already is recorded for this one too, with what it was before both; the
+ * numbers of networks are unique in the host namespace.
+ */
+#include "plan_host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <linux/rtnetlink.h>
+
+/* ---- Uplinks. */
+
+const char *plan_uplink_name(const struct masquerade *masquerade, const struct kernel_state *state)
+{
+	const struct state_namespace *host = &state->host;
+	const struct state_route *best = NULL;
+
+	if (strcmp(masquerade->uplink, "auto"))
+		return masquerade->uplink;
+	for (size_t i = 0; i < host->routes_count; i++) {
+		const struct state_route *route = &host->routes[i];
+
+		if (route->to.family == AF_INET && !route->to.prefix_len &&
+		    route->type == RTN_UNICAST && (!best || route->metric < best->metric))
+			best = route;
+	}
+	for (size_t i = 0; best && i < host->links_count; i++)
+		if (host->links[i].ifindex == best->ifindex)
+			return host->links[i].name;
+	return NULL;
+}
+
+static bool uplink_address(const struct state_namespace *host, uint32_t ifindex,
+			   struct ip_address *ret)
+{
+	for (size_t i = 0; i < host->addresses_count; i++) {
+		if (host->addresses[i].ifindex != ifindex ||
+		    host->addresses[i].address.family != AF_INET)
+			continue;
+		*ret = plan_host_address(host->addresses[i].address);
+		return true;
+	}
+	return false;
+}
+
+/* An uplink has one range of external ports, whichever network and fabric uses it. */
+static int share_uplink(struct builder *b, size_t place, const struct state_link *link,
+			struct error *err)
+{
+	const struct state_uplink *observed = view_find(
+		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = link->name});
+	struct uplink *uplink = &b->uplinks[place];
+
+	uplink->first = true;
+	for (size_t i = 0; i < place; i++) {
+		if (!b->uplinks[i].name || strcmp(b->uplinks[i].name, uplink->name))
+			continue;
+		uplink->first = false;
+		if (b->uplinks[i].port_min != uplink->port_min ||
+		    b->uplinks[i].port_max != uplink->port_max)
+			return error_invalid(
+				err,
+				"network '%s' masquerades to '%s' with other ports than "
+				"network '%s'; give both the same range",
+				b->topology->networks[place].name, uplink->name,
+				b->topology->networks[i].name);
+	}
+	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, link->name) &&
+	    (observed->uplink.port_min != uplink->port_min ||
+	     observed->uplink.port_max != uplink->port_max))
+		return error_set(
+			err, -EEXIST,
+			"another fabric masquerades to '%s' with ports %u-%u; give this one "
+			"the same range",
+			uplink->name, observed->uplink.port_min, observed->uplink.port_max);
+	return 0;
+}
+
+static int find_uplink(struct builder *b, size_t place, struct error *err)
+{
+	const struct masquerade *masquerade = &b->topology->networks[place].masquerade;
+	const char *network = b->topology->networks[place].name;
+	struct uplink *uplink = &b->uplinks[place];
+	const struct state_link *link;
+
+	uplink->name = plan_uplink_name(masquerade, b->view->state);
+	if (!uplink->name)
+		return error_set(err, -ENODEV,
+				 "network '%s' masquerades to the interface of the default route, "
+				 "but there is no default route; name the uplink",
+				 network);
+	link = view_link(b->view, NULL, uplink->name);
+	if (!link)
+		return error_set(err, -ENODEV,
+				 "network '%s' masquerades to '%s', but there is no such interface",
+				 network, uplink->name);
+	if (!uplink_address(&b->view->state->host, link->ifindex, &uplink->address))
+		return error_set(err, -EADDRNOTAVAIL,
+				 "network '%s' masquerades to '%s', which has no IPv4 address; "
+				 "give it one",
+				 network, uplink->name);
+	uplink->port_min = masquerade->port_min;
+	uplink->port_max = masquerade->port_max;
+	return share_uplink(b, place, link, err);
+}
+
+int find_uplinks(struct builder *b, struct error *err)
+{
+	const struct topology *topology = b->topology;
+	int ret;
+
+	b->uplinks = arena_alloc(b->arena, topology->networks_count * sizeof(*b->uplinks));
+	for (size_t i = 0; i < topology->networks_count; i++) {
+		if (!topology->networks[i].masquerade.enabled)
+			continue;
+		ret = find_uplink(b, i, err);
+		if (ret) {
+			error_at(err, topology->file, topology->networks[i].masquerade.at);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+void want_uplinks(struct builder *b)
+{
+	for (size_t i = 0; i < b->topology->networks_count; i++) {
+		const struct uplink *uplink = &b->uplinks[i];
+		const struct state_link *link;
+		struct operation *op;
+
+		if (!uplink->first)
+			continue;
+		link = view_link(b->view, NULL, uplink->name);
+		op = want(b, OPERATION_UPLINK_ADD, b->topology->networks[i].masquerade.at);
+		op->link = uplink->name;
+		op->address = uplink->address;
+		op->port_min = uplink->port_min;
+		op->port_max = uplink->port_max;
+		op->clsact = !link->clsact || view_recorded(b->view, RECORD_CLSACT, uplink->name) ||
+			     view_recorded_elsewhere(b->view, RECORD_CLSACT, uplink->name);
+	}
+	for (size_t i = 0; i < b->topology->networks_count; i++) {
+		const struct network *network = &b->topology->networks[i];
+
+		for (size_t j = 0; b->uplinks[i].name && j < network->subnets_count; j++) {
+			struct operation *op =
+				want(b, OPERATION_INSIDE_ADD, network->masquerade.at);
+
+			op->address = network->subnets[j];
+			op->uplink = b->uplinks[i].name;
+		}
+	}
+}
+
+/* ---- Sysctls of the host. */
+
+static const char *sysctl_value(const struct builder *b, const char *key)
+{
+	const struct state_sysctl *sysctl =
+		view_find(b->view, &(struct operation){.kind = OPERATION_SYSCTL_SET, .key = key});
+
+	return sysctl && sysctl->value ? sysctl->value : "";
+}
+
+/* One that belongs to others: what it was is recorded, and down brings it back. When another fabric
+ * set it already, what it was before that. */
+static void want_host_sysctl(struct builder *b, struct position at, const char *key,
+			     const char *value, const char *why)
+{
+	const struct record_entry *entry = view_recorded(b->view, RECORD_SYSCTL, key);
+	struct operation *op;
+
+	if (!entry)
+		entry = view_recorded_elsewhere(b->view, RECORD_SYSCTL, key);
+	if (!entry && !strcmp(sysctl_value(b, key), value))
+		return;
+	op = want(b, OPERATION_SYSCTL_SET, at);
+	op->key = key;
+	op->value = value;
+	op->old_value = entry ? entry->value : arena_strdup(b->arena, sysctl_value(b, key));
+	op->why = why;
+}
+
+bool plan_lives_on_advertisements(const struct kernel_state *state, uint32_t ifindex)
+{
+	for (size_t i = 0; i < state->host.routes_count; i++)
+		if (state->host.routes[i].protocol == RTPROT_RA &&
+		    state->host.routes[i].ifindex == ifindex)
+			return true;
+	return false;
+}
+
+/* With forwarding on, the kernel ignores router advertisements unless accept_ra is 2: what lives on
+ * them must not lose its address and routes. */
+static void keep_router_advertisements(struct builder *b, struct position at)
+{
+	const struct state_namespace *host = &b->view->state->host;
+
+	for (size_t i = 0; i < host->links_count; i++) {
+		const char *name = host->links[i].name;
+		const char *key = arena_printf(b->arena, "net/ipv6/conf/%s/accept_ra", name);
+
+		if (view_recorded(b->view, RECORD_SYSCTL, key) ||
+		    (!strcmp(sysctl_value(b, key), "1") &&
+		     plan_lives_on_advertisements(b->view->state, host->links[i].ifindex)))
+			want_host_sysctl(b, at, key, "2",
+					 arena_printf(b->arena,
+						      "%s lives on router advertisements, which "
+						      "IPv6 forwarding would make it ignore",
+						      name));
+	}
+}
+
+static void want_ipv6_forwarding(struct builder *b, const struct network *network)
+{
+	static const char key[] = "net/ipv6/conf/all/forwarding";
+
+	if (!strcmp(sysctl_value(b, key), "1") && !view_recorded(b->view, RECORD_SYSCTL, key) &&
+	    !view_recorded_elsewhere(b->view, RECORD_SYSCTL, key))
+		return; /* on before us */
+	keep_router_advertisements(b, network->at);
+	want_host_sysctl(b, network->at, key, "1",
+			 arena_printf(b->arena,
+				      "%s routes IPv6, which the kernel switches for all "
+				      "interfaces at once",
+				      network->name));
+}
+
+static bool routes_ipv6(const struct network *network)
+{
+	for (size_t i = 0; i < network->gateways_count; i++)
+		if (network->gateways[i].family == AF_INET6)
+			return true;
+	return false;
+}
+
+void want_host_sysctls(struct builder *b)
+{
+	const struct topology *topology = b->topology;
+
+	for (size_t i = 0; i < topology->networks_count; i++) {
+		const char *uplink = b->uplinks[i].name;
+
+		if (b->uplinks[i].first)
+			want_host_sysctl(
+				b, topology->networks[i].masquerade.at,
+				arena_printf(b->arena, "net/ipv4/conf/%s/forwarding", uplink), "1",
+				arena_printf(b->arena, "replies come in by %s and are forwarded",
+					     uplink));
+	}
+	for (size_t i = 0; i < topology->networks_count; i++)
+		if (routes_ipv6(&topology->networks[i]))
+			return want_ipv6_forwarding(b, &topology->networks[i]);
+}
+
+/* ---- Numbers of networks. */
+
+/* Numbers are unique in the host namespace: a fabric keeps those that it recorded. */
+int number_networks(struct builder *b, struct error *err)
+{
+	const struct kernel_state *state = b->view->state;
+	const struct topology *topology = b->topology;
+	bool *taken = arena_alloc(b->arena, (UINT16_MAX + 1) * sizeof(*taken));
+	unsigned int next = 1;
+
+	memcpy(taken, b->view->networks, sizeof(b->view->networks));
+	for (size_t i = 0; i < state->datapath.ports_count; i++)
+		taken[state->datapath.ports[i].port.network] = true;
+	for (size_t i = 0; i < state->others_count; i++)
+		for (size_t j = 0; j < state->others[i]->count; j++)
+			if (state->others[i]->entries[j].kind == RECORD_NETWORK)
+				taken[(uint16_t)atoi(state->others[i]->entries[j].value)] = true;
+	b->numbers = arena_alloc(b->arena, topology->networks_count * sizeof(*b->numbers));
+	for (size_t i = 0; i < topology->networks_count; i++) {
+		const struct record_entry *entry =
+			view_recorded(b->view, RECORD_NETWORK, topology->networks[i].name);
+
+		if (entry) {
+			b->numbers[i] = (uint16_t)atoi(entry->value);
+			continue;
+		}
+		while (next <= UINT16_MAX && taken[next])
+			next++;
+		if (next > UINT16_MAX) {
+			error_set(err, -ENOSPC, "no number is left for network '%s'",
+				  topology->networks[i].name);
+			error_at(err, topology->file, topology->networks[i].at);
+			return err->code;
+		}
+		b->numbers[i] = (uint16_t)next++;
+	}
+	return 0;
+}
