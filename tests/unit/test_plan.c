@@ -6,13 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <errno.h>
 #include <cmocka.h>
-
-#include <linux/if.h>
-#include <sys/socket.h>
 
 #include "planning.h"
 
@@ -24,8 +20,8 @@ static void test_text_from_nothing(void **state)
 		"+ datapath: BPF programs and tables",
 		"+ uplink eth0: masquerade as 198.51.100.1, ports 1024-65535",
 		"+ masquerade 192.168.15.0/24 to eth0",
-		"~ sysctl net/ipv4/conf/eth0/forwarding = 1 (was 0): replies come in by eth0 and are "
-		"forwarded",
+		("~ sysctl net/ipv4/conf/eth0/forwarding = 1 (was 0): replies come in by eth0 and "
+		 "are forwarded"),
 		"+ bridge v-net-0",
 		"+ inner interface v-net-0",
 		"+ address 192.168.15.1/24 on v-net-0",

@@ -7,12 +7,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <errno.h>
 #include <cmocka.h>
 
-#include <linux/if.h>
 #include <sys/socket.h>
 
 #include "planning.h"
