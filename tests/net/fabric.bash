@@ -1,0 +1,391 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# fabric.bash - what the files about fabrics share: scratch namespaces, traffic, captures, counters.
+#
+# How it works: new_host makes a namespace that plays the host and one that plays the outside, with a
+# veth pair between them as the uplink eth0. Fabrics are built in the first by "lab ARGUMENTS...",
+# which is nsroute --netns there. Every name that the whole machine sees carries $suffix, which is
+# random for a file and numbered for a test; so files run beside each other. clean_up, called by
+# teardown, removes all of it whatever state the test left, and assert_nothing_left, called by
+# teardown_file, looks for what bears the file's suffix anywhere.
+#
+# A file's setup_file calls new_suffix. Commands that go on in the background start as
+# "ip netns exec NAMESPACE COMMAND &" and not by a function, so that $! is the command itself.
+
+# shellcheck disable=SC2154 # bats sets output, stderr and the rest
+bats_require_minimum_version 1.5.0
+
+NSROUTE=${NSROUTE:-build/nsroute}
+uplink_address=203.0.113.1
+outside_address=203.0.113.10
+uplink_address6=2001:db8:113::1
+outside_address6=2001:db8:113::10
+
+# ---- Namespaces
+
+new_suffix() {
+	local why
+	why=$(tools/preflight 2>&1) || skip "${why//$'\n'/; }"
+	file_suffix=$(printf '%04x' $((RANDOM * RANDOM % 65536)))
+	export file_suffix
+}
+
+new_namespace() { # NAME
+	ip netns add "$1"
+	ip -n "$1" link set lo up
+}
+
+# Sets suffix, host, outside, work (a folder) and topology (a file's name). The uplink has no
+# link-local addresses: they come late, and the state before and after would differ.
+new_host() {
+	suffix=$file_suffix-$BATS_TEST_NUMBER
+	host=nsr-host-$suffix outside=nsr-out-$suffix
+	work=$BATS_TEST_TMPDIR
+	topology=$work/lab-$suffix.yaml
+	new_namespace "$host"
+	new_namespace "$outside"
+	ip link add eth0 netns "$host" type veth peer name eth0 netns "$outside"
+	ip -n "$host" link set eth0 addrgenmode none
+	ip -n "$outside" link set eth0 addrgenmode none
+	ip -n "$host" address add "$uplink_address/24" dev eth0
+	ip -n "$outside" address add "$outside_address/24" dev eth0
+	ip -n "$host" address add "$uplink_address6/64" dev eth0 nodad
+	ip -n "$outside" address add "$outside_address6/64" dev eth0 nodad
+	ip -n "$host" link set eth0 up
+	ip -n "$outside" link set eth0 up
+	ip -n "$host" route add default via "$outside_address"
+	ip -n "$host" route add default via "$outside_address6"
+}
+
+# Namespaces of this test, its own and the fabrics'.
+test_namespaces() {
+	ip netns list | awk -v "suffix=-$suffix" \
+		'substr($1, length($1) - length(suffix) + 1) == suffix { print $1 }'
+}
+
+clean_up() {
+	local namespace processes
+	[[ -n ${suffix-} ]] || return 0
+	for namespace in $(test_namespaces); do
+		processes=$(ip netns pids "$namespace")
+		# shellcheck disable=SC2086 # several; whatever runs there is of this test
+		[[ -z $processes ]] || kill -9 $processes 2>/dev/null || true
+	done
+	if ip netns pids "$host" >/dev/null 2>&1; then
+		lab down --all >/dev/null 2>&1 || true
+	fi
+	for namespace in $(test_namespaces); do
+		ip netns del "$namespace"
+	done
+}
+
+assert_nothing_left() {
+	[[ -n ${file_suffix-} ]] || return 0
+	run ! grep -rls -e "-$file_suffix-" /run/nsroute
+	run ! grep -- "-$file_suffix-" /proc/self/mountinfo
+	run ! compgen -G "/run/netns/*-$file_suffix-*"
+	local cookie
+	while read -r cookie; do
+		[[ ! -e /sys/fs/bpf/nsroute/$cookie && ! -e /run/nsroute/$cookie ]]
+	done < <(sort -u "$BATS_FILE_TMPDIR/cookies" 2>/dev/null)
+}
+
+on() { # NAMESPACE COMMAND...
+	ip netns exec "$@"
+}
+
+lab() { "$NSROUTE" --netns "$host" "$@"; }
+
+# The kernel's number of the host namespace, once a fabric is there. It names records and pins.
+find_cookie() {
+	cookie=$(grep -ls -e "-$suffix" /run/nsroute/*/*.record | head -n 1)
+	cookie=${cookie%/*} cookie=${cookie##*/}
+	[[ -n $cookie ]]
+	echo "$cookie" >>"$BATS_FILE_TMPDIR/cookies"
+}
+
+# ---- Fabrics
+
+# Networks v-net-0 and v-net-1, masqueraded; red and blue on the first, green on the second; far is
+# behind blue, by a cable.
+put_topology() { # [DATAPATH]
+	red=red-$suffix blue=blue-$suffix green=green-$suffix far=far-$suffix
+	cat >"$topology" <<-END
+		version: 1
+		name: lab
+		defaults: {datapath: ${1:-auto}}
+		networks:
+		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], masquerade: eth0}
+		  v-net-1: {subnets: [192.168.16.0/24, "fd00:16::/64"], masquerade: eth0}
+		namespaces:
+		  $red:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}
+		    routes: [{to: 10.99.0.0/24, via: 192.168.15.12}]
+		  $blue:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.12/24, "fd00:15::12/64"]}
+		  $green:
+		    interfaces:
+		      eth0: {network: v-net-1, addresses: [192.168.16.11/24, "fd00:16::11/64"]}
+		  $far:
+		    routes: [{to: default, via: 10.99.0.1}]
+		links:
+		  - endpoints: ["$blue:p0", "$far:p0"]
+		    addresses: [10.99.0.1/24, 10.99.0.2/24]
+	END
+}
+
+# Until no address is tentative any more in the test's namespaces.
+settle() {
+	local namespace i
+	for namespace in $(test_namespaces); do
+		for ((i = 0; i < 100; i++)); do
+			[[ -n $(ip -n "$namespace" -o -6 address show tentative) ]] || break
+			sleep 0.1
+		done
+	done
+}
+
+up() { # [DATAPATH]
+	put_topology "$@"
+	lab apply "$topology"
+	find_cookie
+	on "$blue" sysctl -qw net.ipv4.ip_forward=1
+	settle
+}
+
+# ---- Traffic
+
+pings() { # NAMESPACE ADDRESS [OPTION...]
+	local namespace=$1 address=$2
+	shift 2
+	on "$namespace" ping -n -q -c 3 -i 0.05 -W 3 "$@" "$address"
+}
+
+await_listener() { # NAMESPACE tcp|udp PORT
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[[ -z $(on "$1" ss -Hlna "--$2" "sport = $3") ]] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+# A line each way. Sets caller to the address that the server was called from.
+exchange() { # tcp|udp CLIENT SERVER ADDRESS
+	local server server_options=(-n -v -l) client_options=(-n)
+	if [[ $1 == udp ]]; then
+		server_options+=(-u -W 1) client_options+=(-u -W 1)
+	else
+		client_options+=(-N)
+	fi
+	[[ $4 != *:* ]] || server_options+=(-6)
+	ip netns exec "$3" timeout 20 nc "${server_options[@]}" 8080 \
+		<<<pong >"$work/received" 2>"$work/log" 3>&- &
+	server=$!
+	await_listener "$3" "$1" 8080
+	run -0 on "$2" timeout 10 nc "${client_options[@]}" "$4" 8080 <<<ping
+	[[ $output == pong ]]
+	wait "$server"
+	[[ $(<"$work/received") == ping ]]
+	caller=$(sed -nE 's/^Connection received on ([^ ]+) .*/\1/p' "$work/log")
+}
+
+# All ways through the fabric of put_topology.
+traffic() {
+	local protocol name
+	pings "$red" 192.168.15.12
+	pings "$red" 192.168.16.11
+	pings "$red" 192.168.15.1
+	pings "$red" fd00:15::12
+	pings "$red" fd00:16::11
+	pings "$red" fd00:15::1
+	pings "$red" 10.99.0.2
+	for protocol in tcp udp; do
+		exchange "$protocol" "$red" "$blue" 192.168.15.12
+		[[ $caller == 192.168.15.11 ]]
+		exchange "$protocol" "$green" "$red" 192.168.15.11
+		[[ $caller == 192.168.16.11 ]]
+		exchange "$protocol" "$red" "$blue" fd00:15::12
+		[[ $caller == fd00:15::11 ]]
+		exchange "$protocol" "$red" "$green" fd00:16::11
+		[[ $caller == fd00:15::11 ]]
+		exchange "$protocol" "$red" "$far" 10.99.0.2
+		[[ $caller == 192.168.15.11 ]]
+	done
+	for name in "$red" "$blue" "$green"; do
+		pings "$name" "$outside_address"
+		for protocol in tcp udp; do
+			exchange "$protocol" "$name" "$outside" "$outside_address"
+			[[ $caller == "$uplink_address" ]]
+		done
+	done
+}
+
+bulk() { # CLIENT SERVER ADDRESS [OPTION...]
+	local server client=$1
+	ip netns exec "$2" timeout 60 iperf3 -s -1 >/dev/null 2>&1 3>&- &
+	server=$!
+	await_listener "$2" tcp 5201
+	shift 2
+	on "$client" timeout 30 iperf3 -t 1 -C cubic -c "$@"
+	wait "$server"
+}
+
+# ---- Captures
+
+start_capture() { # NAMESPACE INTERFACE [FILTER]: what arrives there, into $work/capture
+	ip netns exec "$1" tcpdump -nn -Q in -U --immediate-mode -w "$work/capture" -i "$2" "${3-}" \
+		>/dev/null 2>"$work/capture.log" 3>&- &
+	capture=$!
+	local i
+	for ((i = 0; i < 200; i++)); do
+		! grep -q '^tcpdump: listening' "$work/capture.log" || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+stop_capture() {
+	sleep 0.2
+	kill "$capture"
+	wait "$capture"
+}
+
+captured() { # FILTER: prints what of the capture matches it
+	tcpdump -nn -vv -r "$work/capture" "$1" 2>/dev/null
+}
+
+# Not one packet with a source that the outside has no business to see.
+assert_no_leak() {
+	run -0 captured "(ip or arp) and not src host $uplink_address"
+	[[ -z $output ]]
+	run -0 captured "ip6 and not src host $uplink_address6"
+	[[ -z $output ]]
+}
+
+# ---- Counters
+
+stats() { # JQ-EXPRESSION
+	lab -j stats lab | jq -r "$1"
+}
+
+total() { # COUNTER: its sum over all namespaces
+	stats "[.namespaces[].interfaces[].$1] | add"
+}
+
+counter() { # NAMESPACE JQ-EXPRESSION: of its eth0
+	stats ".namespaces[] | select(.name == \"$1\") | .interfaces[] | select(.name == \"eth0\") | $2"
+}
+
+dropped() { # NAMESPACE REASON
+	counter "$1" ".drops.\"$2\""
+}
+
+uplink_dropped() { # REASON
+	stats ".uplinks[] | select(.name == \"eth0\") | .drops.\"$1\""
+}
+
+# Of what the namespaces sent since mark_counters, in percent.
+mark_counters() {
+	fast_before=$(total fast_packets) slow_before=$(total slow_packets)
+}
+fast_share() {
+	local fast slow
+	fast=$(($(total fast_packets) - fast_before))
+	slow=$(($(total slow_packets) - slow_before))
+	echo $((100 * fast / (fast + slow)))
+}
+
+# Whether this kernel counts at the namespace's end what bpf_redirect_peer() delivers: since 6.8.
+peer_is_counted() {
+	local before after
+	before=$(on "$blue" cat /sys/class/net/eth0/statistics/rx_packets)
+	on "$red" ping -n -q -c 20 -i 0.01 192.168.15.12 >/dev/null
+	after=$(on "$blue" cat /sys/class/net/eth0/statistics/rx_packets)
+	((after - before >= 20))
+}
+
+# What each namespace's interfaces counted: by the kernel, and by nsroute.
+kernel_counts() {
+	local name
+	for name in $(stats '.namespaces[].name'); do
+		ip -n "$name" -s -j link show | jq -r --arg name "$name" '.[] |
+			select(.ifname != "lo") | "\($name) \(.ifname) " +
+			"tx \(.stats64.tx.packets) \(.stats64.tx.bytes) " +
+			"rx \(.stats64.rx.packets) \(.stats64.rx.bytes)"'
+	done | sort
+}
+nsroute_counts() {
+	stats '.namespaces[] | .name as $name | .interfaces[] | "\($name) \(.name) " +
+		"tx \(.tx_packets) \(.tx_bytes) rx \(.rx_packets) \(.rx_bytes)"' | sort
+}
+
+# The two are read one after the other, so a packet in between is not a fault: look again then.
+assert_counts_equal() { # [WHAT-TO-LEAVE-OUT]: an extended regular expression
+	local i
+	for ((i = 0; i < 20; i++)); do
+		kernel_counts | sed -E "s/${1:-^$}//" >"$work/kernel"
+		nsroute_counts | sed -E "s/${1:-^$}//" >"$work/nsroute"
+		! cmp -s "$work/kernel" "$work/nsroute" || break
+		sleep 0.3
+	done
+	[[ -s $work/kernel ]]
+	diff "$work/kernel" "$work/nsroute"
+	# Each packet that a namespace sent is in exactly one of fast, slow and drops.
+	stats '.namespaces[].interfaces[] | select(.port) |
+		.tx_packets - .fast_packets - .slow_packets - ([.drops[]] | add)' >"$work/missing"
+	[[ -s $work/missing ]]
+	run ! grep -vx 0 "$work/missing"
+}
+
+# ---- The state of the host namespace
+
+# As stock tools show it. Of neighbours only what somebody entered: the others come and go.
+host_state() {
+	local link hook
+	echo "== links"
+	ip -n "$host" -o -d link | sed -E 's/ state [A-Z]+//'
+	echo "== addresses"
+	ip -n "$host" -o address | sed 's/ valid_lft.*//'
+	echo "== routes"
+	ip -n "$host" route show table all
+	ip -n "$host" -6 route show table all
+	ip -n "$host" rule
+	ip -n "$host" -6 rule
+	echo "== neighbours"
+	ip -n "$host" neighbour show nud permanent
+	echo "== forwarding databases"
+	bridge -n "$host" fdb
+	echo "== queueing disciplines and filters"
+	tc -n "$host" qdisc
+	for link in $(ip -n "$host" -j link | jq -r '.[].ifname'); do
+		for hook in ingress egress; do
+			tc -n "$host" filter show dev "$link" "$hook" 2>/dev/null || true
+		done
+	done
+	echo "== sysctls"
+	# Some are write-only. The congestion control follows the machine's.
+	{ on "$host" grep -rs . /proc/sys/net/ipv4 /proc/sys/net/ipv6 || true; } |
+		grep -v _congestion_control
+	echo "== firewall"
+	on "$host" nft list ruleset
+	echo "== namespaces and mounts"
+	test_namespaces | sort
+	grep -F -- "-$suffix" /proc/self/mountinfo | cut -d ' ' -f 3- | sort
+	findmnt -rno TARGET,FSTYPE -t bpf
+}
+
+# Down has left the host as $work/before says. The kernel ends namespaces a moment later.
+assert_as_before() {
+	local i
+	for ((i = 0; i < 50; i++)); do
+		host_state >"$work/after"
+		! cmp -s "$work/before" "$work/after" || break
+		sleep 0.1
+	done
+	diff "$work/before" "$work/after"
+	[[ ! -e /sys/fs/bpf/nsroute/$cookie && ! -e /run/nsroute/$cookie ]]
+}
