@@ -65,6 +65,22 @@ void plan_needs_namespaces(const struct topology *topology, const struct record 
 	*ret_count = names.count;
 }
 
+static void add_ipv6_keys(struct names *keys, const struct kernel_state *state)
+{
+	add_name(keys, "net/ipv6/conf/all/forwarding");
+	add_name(keys, "net/ipv6/conf/default/forwarding");
+	for (size_t i = 0; i < state->host.links_count; i++) {
+		const struct state_link *link = &state->host.links[i];
+
+		if (strncmp(link->alias, "nsroute:", strlen("nsroute:"))) /* not of a fabric */
+			add_name(keys, arena_printf(keys->arena, "net/ipv6/conf/%s/forwarding",
+						    link->name));
+		if (plan_lives_on_advertisements(state, link->ifindex))
+			add_name(keys, arena_printf(keys->arena, "net/ipv6/conf/%s/accept_ra",
+						    link->name));
+	}
+}
+
 void plan_needs_sysctls(const struct topology *topology, const struct record *record,
 			const struct kernel_state *state, struct arena *arena,
 			const char *const **ret_keys, size_t *ret_count)
@@ -82,11 +98,7 @@ void plan_needs_sysctls(const struct topology *topology, const struct record *re
 			add_name(&keys, arena_printf(arena, "net/ipv4/conf/%s/forwarding", uplink));
 	}
 	if (topology)
-		add_name(&keys, "net/ipv6/conf/all/forwarding");
-	for (size_t i = 0; topology && i < state->host.links_count; i++)
-		if (plan_lives_on_advertisements(state, state->host.links[i].ifindex))
-			add_name(&keys, arena_printf(arena, "net/ipv6/conf/%s/accept_ra",
-						     state->host.links[i].name));
+		add_ipv6_keys(&keys, state);
 	add_recorded(&keys, record, RECORD_SYSCTL);
 	*ret_keys = keys.names;
 	*ret_count = keys.count;

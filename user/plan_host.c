@@ -161,6 +161,12 @@ void want_uplinks(struct builder *b)
 
 /* ---- Sysctls of the host. */
 
+static bool is_recorded(const struct builder *b, const char *key)
+{
+	return view_recorded(b->view, RECORD_SYSCTL, key) ||
+	       view_recorded_elsewhere(b->view, RECORD_SYSCTL, key);
+}
+
 static const char *sysctl_value(const struct builder *b, const char *key)
 {
 	const struct state_sysctl *sysctl =
@@ -175,17 +181,29 @@ static void want_host_sysctl(struct builder *b, struct position at, const char *
 			     const char *value, const char *why)
 {
 	const struct record_entry *entry = view_recorded(b->view, RECORD_SYSCTL, key);
-	struct operation *op;
+	struct operation *op = want(b, OPERATION_SYSCTL_SET, at);
 
 	if (!entry)
 		entry = view_recorded_elsewhere(b->view, RECORD_SYSCTL, key);
-	if (!entry && !strcmp(sysctl_value(b, key), value))
-		return;
-	op = want(b, OPERATION_SYSCTL_SET, at);
 	op->key = key;
 	op->value = value;
 	op->old_value = entry ? entry->value : arena_strdup(b->arena, sysctl_value(b, key));
 	op->why = why;
+}
+
+/* Whether nobody set it for a fabric, and it is what we need. */
+static bool is_set_already(const struct builder *b, const char *key, const char *value)
+{
+	return !strcmp(sysctl_value(b, key), value) && !is_recorded(b, key);
+}
+
+bool plan_is_ipv6_forwarding(const char *key)
+{
+	static const char start[] = "net/ipv6/conf/", end[] = "/forwarding";
+	size_t length = strlen(key);
+
+	return !strncmp(key, start, strlen(start)) && length > strlen(end) &&
+	       !strcmp(key + length - strlen(end), end);
 }
 
 bool plan_lives_on_advertisements(const struct kernel_state *state, uint32_t ifindex)
@@ -207,7 +225,7 @@ static void keep_router_advertisements(struct builder *b, struct position at)
 		const char *name = host->links[i].name;
 		const char *key = arena_printf(b->arena, "net/ipv6/conf/%s/accept_ra", name);
 
-		if (view_recorded(b->view, RECORD_SYSCTL, key) ||
+		if (is_recorded(b, key) ||
 		    (!strcmp(sysctl_value(b, key), "1") &&
 		     plan_lives_on_advertisements(b->view->state, host->links[i].ifindex)))
 			want_host_sysctl(b, at, key, "2",
@@ -218,13 +236,29 @@ static void keep_router_advertisements(struct builder *b, struct position at)
 	}
 }
 
+/* Switching it off for all takes it from those that had it alone: they get it back. */
+static void keep_ipv6_forwarding(struct builder *b, struct position at)
+{
+	const struct state_namespace *host = &b->view->state->host;
+	bool before = !strcmp(sysctl_value(b, "net/ipv6/conf/all/forwarding"), "0");
+
+	for (size_t i = 0; i < host->sysctls_count; i++) {
+		const char *key = host->sysctls[i].key;
+
+		if (host->sysctls[i].value && plan_is_ipv6_forwarding(key) &&
+		    strcmp(key, "net/ipv6/conf/all/forwarding") &&
+		    (is_recorded(b, key) || (before && !strcmp(sysctl_value(b, key), "1"))))
+			want_host_sysctl(b, at, key, "1", "stays as it is when the fabric goes");
+	}
+}
+
 static void want_ipv6_forwarding(struct builder *b, const struct network *network)
 {
 	static const char key[] = "net/ipv6/conf/all/forwarding";
 
-	if (!strcmp(sysctl_value(b, key), "1") && !view_recorded(b->view, RECORD_SYSCTL, key) &&
-	    !view_recorded_elsewhere(b->view, RECORD_SYSCTL, key))
-		return; /* on before us */
+	if (is_set_already(b, key, "1"))
+		return;
+	keep_ipv6_forwarding(b, network->at);
 	keep_router_advertisements(b, network->at);
 	want_host_sysctl(b, network->at, key, "1",
 			 arena_printf(b->arena,
@@ -246,14 +280,16 @@ void want_host_sysctls(struct builder *b)
 	const struct topology *topology = b->topology;
 
 	for (size_t i = 0; i < topology->networks_count; i++) {
-		const char *uplink = b->uplinks[i].name;
+		const char *uplink = b->uplinks[i].name, *key;
 
-		if (b->uplinks[i].first)
-			want_host_sysctl(
-				b, topology->networks[i].masquerade.at,
-				arena_printf(b->arena, "net/ipv4/conf/%s/forwarding", uplink), "1",
-				arena_printf(b->arena, "replies come in by %s and are forwarded",
-					     uplink));
+		if (!b->uplinks[i].first)
+			continue;
+		key = arena_printf(b->arena, "net/ipv4/conf/%s/forwarding", uplink);
+		if (!is_set_already(b, key, "1"))
+			want_host_sysctl(b, topology->networks[i].masquerade.at, key, "1",
+					 arena_printf(b->arena,
+						      "replies come in by %s and are forwarded",
+						      uplink));
 	}
 	for (size_t i = 0; i < topology->networks_count; i++)
 		if (routes_ipv6(&topology->networks[i]))

@@ -13,6 +13,9 @@ const char *plan_uplink_name(const struct masquerade *masquerade, const struct k
 /* Whether an interface of the host has routes from router advertisements. */
 bool plan_lives_on_advertisements(const struct kernel_state *state, uint32_t ifindex);
 
+/* Whether the key of a sysctl is net/ipv6/conf/ANY/forwarding. */
+bool plan_is_ipv6_forwarding(const char *key);
+
 /* Fill uplinks and numbers of the builder. */
 int find_uplinks(struct builder *builder, struct error *err);
 int number_networks(struct builder *builder, struct error *err);

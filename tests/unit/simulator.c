@@ -104,6 +104,7 @@ struct simulator *simulator_new(void)
 	simulator_set_sysctl(sim, "net/ipv4/conf/eth0/forwarding", "0");
 	simulator_set_sysctl(sim, "net/ipv6/conf/eth0/accept_ra", "1");
 	simulator_set_sysctl(sim, "net/ipv6/conf/all/forwarding", "0");
+	simulator_set_sysctl(sim, "net/ipv6/conf/eth0/forwarding", "0");
 	return sim;
 }
 
@@ -412,9 +413,22 @@ static void run_attached(struct simulator *sim, const struct operation *op)
 
 /* ---- All of it. */
 
+/* net/ipv6/addrconf.c: addrconf_fixup_forwarding() */
+static void set_all_ipv6_forwarding(struct simulator *sim, const char *value)
+{
+	struct state_namespace *host = &sim->spaces[0];
+
+	for (size_t i = 0; i < host->sysctls_count; i++)
+		if (!strncmp(host->sysctls[i].key, "net/ipv6/", 9) &&
+		    strstr(host->sysctls[i].key, "/forwarding"))
+			host->sysctls[i].value = value;
+}
+
 static void set_sysctl(struct simulator *sim, const struct operation *op)
 {
 	assert_non_null(simulator_sysctl(sim, op->key));
+	if (!strcmp(op->key, "net/ipv6/conf/all/forwarding"))
+		set_all_ipv6_forwarding(sim, op->value);
 	simulator_set_sysctl(sim, op->key, op->value);
 	if (op->revert)
 		unnote(sim, RECORD_SYSCTL, op->key);

@@ -187,6 +187,33 @@ static void test_edited(void **state)
 	assert_as_found(sim);
 }
 
+/* One switch for all interfaces must not lose what one of them had alone. */
+static void test_ipv6_forwarding_of_others(void **state)
+{
+	struct simulator *sim = *state;
+
+	simulator_set_sysctl(sim, "net/ipv6/conf/eth1/forwarding", "1");
+	converge(sim, fabric);
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth0/forwarding"), "1");
+	converge(sim, fabric);
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth0/forwarding"), "0");
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth1/forwarding"), "1");
+}
+
+/* A host that lives on router advertisements goes on doing so. */
+static void test_router_advertisements(void **state)
+{
+	struct simulator *sim = *state;
+
+	simulator_space(sim, NULL)->routes[0].protocol = 9; /* RTPROT_RA */
+	converge(sim, fabric);
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth0/accept_ra"), "2");
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+}
+
 /* What cannot be taken back comes last. */
 static void test_destruction_comes_last(void **state)
 {
@@ -234,6 +261,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_qdisc_stops_the_fast_path, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uplink_address_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_edited, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ipv6_forwarding_of_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_router_advertisements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_destruction_comes_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaves_others_alone, setup, teardown),
 	};
