@@ -347,7 +347,7 @@ assert_counts_equal() { # [WHAT-TO-LEAVE-OUT]: an extended regular expression
 host_state() {
 	local link hook
 	echo "== links"
-	ip -n "$host" -o -d link | sed -E 's/ state [A-Z]+//'
+	ip -n "$host" -o -d link | sed -E 's/ state [A-Z]+//; s/_timer +[0-9.]+//g'
 	echo "== addresses"
 	ip -n "$host" -o address | sed 's/ valid_lft.*//'
 	echo "== routes"

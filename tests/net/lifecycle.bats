@@ -1,0 +1,396 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The life of a fabric: applied, again, edited, damaged, interrupted, killed half-way, removed. What
+# counts is the host's state as stock tools show it (host_state), before and after.
+
+# shellcheck disable=SC2154 # bats sets output; fabric.bash the names
+load fabric
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+	host_state >"$work/before"
+}
+
+teardown() {
+	clean_up
+}
+
+# A fabric of one network whose namespaces are n1 to nCOUNT.
+put_many() { # COUNT
+	local i
+	{
+		cat <<-END
+			version: 1
+			name: many
+			networks:
+			  br-many: {subnets: [10.20.0.0/16, "fd00:20::/64"], masquerade: eth0}
+			namespaces:
+		END
+		for ((i = 1; i <= $1; i++)); do
+			echo "  n$i-$suffix: {interfaces: {eth0: {network: br-many, addresses: [10.20.1.$i/16]}}}"
+		done
+	} >"$topology"
+}
+
+assert_up() {
+	run -0 lab plan "$topology"
+	pings "$red" 192.168.15.12
+	pings "$red" 192.168.16.11
+	pings "$red" fd00:16::11
+	pings "$red" 10.99.0.2
+	pings "$green" "$outside_address"
+}
+
+# What is damaged shows in plan, apply mends it, and nothing is left to do.
+assert_mended() { # COMMAND...
+	"$@"
+	run -3 lab plan "$topology"
+	run -0 lab apply "$topology"
+	echo "$output"
+	run -0 lab plan "$topology"
+	echo "after $*: $output"
+}
+
+now_ms() {
+	echo $(($(date +%s%N) / 1000000))
+}
+
+# Starts nsroute and ends it by SIGNAL after MILLISECONDS. Sets status to what it ended with.
+signalled() { # SIGNAL MILLISECONDS ARGUMENTS...
+	local signal=$1 delay
+	printf -v delay '0.%03d' "$2"
+	shift 2
+	"$NSROUTE" --netns "$host" "$@" >"$work/signalled" 2>&1 3>&- &
+	sleep "$delay"
+	kill -s "$signal" $! 2>/dev/null || true
+	status=0
+	wait $! || status=$?
+}
+
+@test "plan says what apply would do, apply does it, and again does nothing" {
+	put_topology
+	run -3 lab plan "$topology"
+	((${#lines[@]} > 50))
+	[[ $output == *"+ bridge v-net-0"* ]]
+	operations=${#lines[@]}
+	run -3 lab apply --dry-run "$topology"
+	((${#lines[@]} == operations))
+	host_state | diff "$work/before" -
+
+	run -0 --separate-stderr lab -j apply "$topology"
+	jq -e --argjson operations "$operations" \
+		'.changed and .operations_done == $operations' <<<"$output"
+	[[ -z $stderr ]]
+	find_cookie
+	settle
+	host_state >"$work/up"
+	run -0 lab plan "$topology"
+	[[ $output == *"nothing to do"* ]]
+	run -0 lab apply "$topology"
+	[[ $output == "fabric 'lab': nothing to do" ]]
+	run -0 lab -j apply "$topology"
+	jq -e '.changed == false and .operations_done == 0' <<<"$output"
+	host_state | diff "$work/up" -
+}
+
+@test "down leaves the host as it was, also when the file is gone" {
+	up
+	traffic
+	rm "$topology"
+	run -0 lab down lab
+	assert_as_before
+	run -1 lab down lab
+	[[ $output == *lab* ]]
+	host_state | diff "$work/before" -
+}
+
+@test "down takes the file, the path of one that is gone, and refuses the unknown" {
+	up
+	run -1 lab down unknown
+	run -1 lab down /nonexistent/file.yaml
+	run -0 lab show lab
+	run -0 lab down "$topology"
+	assert_as_before
+	run -0 lab down "$topology"
+	lab apply "$topology"
+	rm "$topology"
+	run -0 lab down "$topology"
+	assert_as_before
+}
+
+@test "an edited file: what is new is added, what is gone is removed, the rest stays" {
+	up
+	index=$(ip -n "$red" -j link show eth0 | jq '.[].ifindex')
+	yellow=yellow-$suffix
+	sed -i "/^  $green:/,+2d" "$topology"
+	sed -i "/^links:/i\\  $yellow: {interfaces: {eth0: {network: v-net-1}}}" "$topology"
+	run -3 lab plan "$topology"
+	[[ $output == *"+ namespace $yellow"* && $output == *"- namespace $green"* ]]
+	[[ $output != *"namespace $red"* ]]
+	lab apply "$topology"
+	run -0 lab plan "$topology"
+	[[ ! -e /run/netns/$green ]]
+	[[ $(ip -n "$red" -j link show eth0 | jq '.[].ifindex') == "$index" ]]
+	settle
+	address=$(ip -n "$yellow" -4 -j address show eth0 | jq -r '.[].addr_info[0].local')
+	pings "$red" "$address"
+	pings "$yellow" "$outside_address"
+
+	sed -i "/^  $far:/,\$d" "$topology"
+	echo "  $far: {}" >>"$topology"
+	lab apply "$topology"
+	run ! ip -n "$blue" link show p0
+	run ! ip -n "$far" link show p0
+	lab down lab
+	assert_as_before
+}
+
+@test "what was deleted by hand is put back by apply" {
+	up
+	bridge_port=$(bridge -n "$host" -j link | jq -r '.[0].ifname')
+	assert_mended ip -n "$host" address del 192.168.15.1/24 dev v-net-0
+	assert_mended ip -n "$red" address del 192.168.15.11/24 dev eth0
+	assert_mended ip -n "$red" -6 address del fd00:15::11/64 dev eth0
+	assert_mended ip -n "$red" route del default
+	assert_mended ip -n "$red" route del 10.99.0.0/24
+	assert_mended ip -n "$red" link set eth0 down
+	assert_mended ip -n "$host" link set "$bridge_port" nomaster
+	assert_mended ip -n "$host" link set v-net-1 down
+	assert_mended on "$host" sysctl -qw net.ipv4.conf.eth0.forwarding=0
+	assert_mended tc -n "$host" qdisc del dev "$bridge_port" clsact
+	assert_mended tc -n "$host" filter del dev eth0 ingress
+	assert_mended tc -n "$host" qdisc del dev eth0 clsact
+	assert_mended ip -n "$red" link del eth0
+	assert_mended ip -n "$far" link del p0
+	assert_mended ip -n "$host" link del v-net-0
+	assert_mended ip netns del "$green"
+	assert_mended rm -r "/sys/fs/bpf/nsroute/$cookie"
+	settle
+	assert_up
+	lab down lab
+	assert_as_before
+}
+
+@test "a name that is taken by somebody else is refused, with its place, and nothing is touched" {
+	put_topology
+	ip -n "$host" link add v-net-1 type bridge
+	host_state >"$work/taken"
+	for command in plan apply; do
+		run -2 --separate-stderr lab "$command" "$topology"
+		[[ -z $output ]]
+		[[ $stderr == *"lab-$suffix.yaml:6:3: "*"'v-net-1' exists already and is not ours"* ]]
+		host_state | diff "$work/taken" -
+	done
+	run -2 --separate-stderr lab -j apply "$topology"
+	jq -e '.error | .line == 6 and .column == 3 and .code == "EEXIST"' <<<"$stderr"
+	ip -n "$host" link del v-net-1
+
+	ip netns add "$blue"
+	host_state >"$work/taken"
+	run -2 --separate-stderr lab apply "$topology"
+	[[ $stderr == *"lab-$suffix.yaml:12:3: "*"'$blue' exists already and is not ours"* ]]
+	host_state | diff "$work/taken" -
+	[[ $(on "$blue" ls /sys/class/net) == lo ]]
+	ip netns del "$blue"
+	host_state | diff "$work/before" -
+}
+
+@test "an uplink that is not there, or has no address, is refused before anything is done" {
+	put_topology
+	sed -i 's/masquerade: eth0/masquerade: eth7/' "$topology"
+	run -2 --separate-stderr lab apply "$topology"
+	[[ $stderr == *"lab-$suffix.yaml:5:"*eth7* ]]
+	host_state | diff "$work/before" -
+
+	put_topology
+	ip -n "$host" -4 address flush dev eth0
+	host_state >"$work/before"
+	run -2 --separate-stderr lab apply "$topology"
+	[[ $stderr == *"lab-$suffix.yaml:5:"*eth0* ]]
+	host_state | diff "$work/before" -
+}
+
+@test "an apply that the kernel refuses half-way is undone" {
+	# New interfaces refuse IPv6 addresses: it shows when bridges and namespaces are there already.
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	host_state >"$work/before"
+	put_topology
+	run -2 --separate-stderr lab apply "$topology"
+	[[ -z $output && $stderr == *"lab-$suffix.yaml:"*"fd00:15::1"* ]]
+	cookie=none assert_as_before
+	run -0 lab show
+	[[ $output == "no fabrics" ]]
+
+	# A fabric that is up stays as it was.
+	sed 's/, "fd00:[^"]*"//' "$topology" >"$work/ipv4.yaml"
+	lab apply "$work/ipv4.yaml"
+	find_cookie
+	settle
+	host_state >"$work/up"
+	run -2 lab apply "$topology"
+	host_state | diff "$work/up" -
+	run -0 lab plan "$work/ipv4.yaml"
+	pings "$red" 192.168.16.11
+	pings "$red" "$outside_address"
+	lab down lab
+	assert_as_before
+}
+
+@test "SIGINT, SIGTERM and SIGHUP in the middle of apply: all is undone" {
+	put_many 30
+	start=$(now_ms)
+	lab apply "$topology"
+	duration=$(($(now_ms) - start))
+	find_cookie
+	lab down many
+	assert_as_before
+	signals=(INT TERM HUP)
+	interrupted=0
+	for eighth in 1 2 3 4 5 6 7; do
+		signalled "${signals[eighth % 3]}" $((duration * eighth / 8)) apply "$topology"
+		if ((status == 2)); then
+			interrupted=$((interrupted + 1))
+			grep -q 'interrupted by a signal' "$work/signalled"
+			grep -q 'everything is as it was before' "$work/signalled"
+			assert_as_before
+		else
+			# Before it could listen, or after it was done.
+			((status == 0 || status > 128))
+			lab down --all
+		fi
+	done
+	((interrupted > 2))
+	assert_as_before
+}
+
+@test "SIGKILL at any instant of apply: the next apply completes it, down removes it" {
+	put_many 30
+	start=$(now_ms)
+	lab apply "$topology"
+	duration=$(($(now_ms) - start))
+	find_cookie
+	lab down many
+	killed=0
+	for eighth in 1 2 3 4 5 6 7; do
+		signalled KILL $((duration * eighth / 8)) apply "$topology"
+		((status != 137)) || killed=$((killed + 1))
+		if ((eighth % 2)); then
+			run -0 lab apply "$topology"
+			run -0 lab plan "$topology"
+			on "n1-$suffix" ping -q -c 1 -W 3 10.20.1.30
+			on "n30-$suffix" ping -q -c 1 -W 3 "$outside_address"
+		fi
+		run -0 lab down --all
+		assert_as_before
+	done
+	((killed > 3))
+}
+
+@test "SIGKILL at any instant of down: the next down completes it, or apply brings it back" {
+	put_many 30
+	lab apply "$topology"
+	find_cookie
+	start=$(now_ms)
+	lab down many
+	duration=$(($(now_ms) - start))
+	killed=0
+	for quarter in 1 2 3; do
+		lab apply "$topology"
+		signalled KILL $((duration * quarter / 4)) down many
+		((status != 137)) || killed=$((killed + 1))
+		if ((quarter == 2)); then
+			run -0 lab apply "$topology"
+			run -0 lab plan "$topology"
+			on "n30-$suffix" ping -q -c 1 -W 3 "$outside_address"
+		fi
+		lab down --all
+		assert_as_before
+	done
+	((killed > 0))
+}
+
+@test "two fabrics share a host and an uplink: one goes, the other's traffic runs on" {
+	put_many 2
+	lab apply "$topology"
+	up
+	n1=n1-$suffix
+	pings "$n1" "$outside_address"
+	ip netns exec "$green" ping -n -q -i 0.01 -c 300 -W 2 "$outside_address" >"$work/ping" 3>&- &
+	lab down many
+	wait $!
+	grep ' 0% packet loss' "$work/ping"
+	assert_up
+	exchange tcp "$red" "$outside" "$outside_address"
+	[[ $caller == "$uplink_address" ]]
+
+	put_many 2
+	lab apply "$topology"
+	lab down lab
+	pings "$n1" "$outside_address"
+	exchange tcp "$n1" "$outside" "$outside_address"
+	[[ $caller == "$uplink_address" ]]
+	run -0 lab down --all
+	assert_as_before
+}
+
+@test "clsact and filters of others on the uplink stay, whoever came first" {
+	filter=(prio 7 handle 1 bpf bytecode '1,6 0 0 0,')
+	tc -n "$host" qdisc add dev eth0 clsact
+	tc -n "$host" filter add dev eth0 ingress "${filter[@]}"
+	tc -n "$host" filter add dev eth0 egress "${filter[@]}"
+	host_state >"$work/before"
+	up
+	assert_up
+	[[ $(tc -n "$host" filter show dev eth0 ingress) == *"pref 7 "* ]]
+	lab down lab
+	assert_as_before
+
+	tc -n "$host" qdisc del dev eth0 clsact
+	up
+	tc -n "$host" filter add dev eth0 egress "${filter[@]}"
+	run -0 lab plan "$topology"
+	lab down lab
+	run -0 tc -n "$host" filter show dev eth0 egress
+	[[ $output == *"pref 7 "* && $output != *nsr_* ]]
+	tc -n "$host" qdisc del dev eth0 clsact
+	tc -n "$host" qdisc add dev eth0 clsact
+	tc -n "$host" filter add dev eth0 ingress "${filter[@]}"
+	tc -n "$host" filter add dev eth0 egress "${filter[@]}"
+	assert_as_before
+}
+
+@test "a process in a namespace does not keep down from removing the fabric" {
+	up
+	ip netns exec "$red" sleep 60 3>&- &
+	sleeper=$!
+	run -0 lab down lab
+	assert_as_before
+	kill "$sleeper"
+}
+
+@test "two applies at once: one does it, the other finds nothing to do" {
+	put_topology
+	for i in 1 2 3; do
+		"$NSROUTE" --netns "$host" apply "$topology" >"$work/apply.$i" 2>&1 3>&- &
+	done
+	for job in $(jobs -p); do
+		wait "$job"
+	done
+	[[ $(grep -l 'operations done' "$work"/apply.? | wc -l) == 1 ]]
+	[[ $(grep -l 'nothing to do' "$work"/apply.? | wc -l) == 2 ]]
+	find_cookie
+	on "$blue" sysctl -qw net.ipv4.ip_forward=1
+	settle
+	assert_up
+	lab down lab
+	assert_as_before
+}
