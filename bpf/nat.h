@@ -299,19 +299,20 @@ static __always_inline struct nsr_session *session_find(const struct nsr_setting
 	struct nsr_flow key = *flow; /* kernel 6.1 wants keys on the stack */
 	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
 	struct nsr_session *session;
-	u32 number, state;
+	u32 number, state, mapping;
 
 	if (!ref)
 		return NULL;
 	number = READ_ONCE(ref->session);
 	state = READ_ONCE(ref->state);
 	session = bpf_map_lookup_elem(&sessions, &number);
-	if (!session || !session_matches(session, state, flow, ret_mapping))
+	if (!session || !session_matches(session, state, flow, &mapping))
 		return NULL;
 	if (session_is_expired(settings, flow, session->seen, session->refreshed_s, now_s)) {
 		session_end(number, state, now_s);
 		return NULL;
 	}
+	*ret_mapping = mapping;
 	return session;
 }
 
@@ -402,13 +403,6 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 	if (result == DROP(NAT_CONTENTION))
 		result = session_use(settings, request) ? 0 : session_open(skb, request);
 	return result;
-}
-
-/* The mapping of what goes out: 0 and request->mapping, or a reason to drop. */
-static __always_inline int nat_out(struct __sk_buff *skb, const struct nsr_settings *settings,
-				   struct nat_request *request)
-{
-	return session_use(settings, request) ? 0 : session_open_or_join(skb, request);
 }
 
 /* Whom an arriving packet is for. */

@@ -269,29 +269,13 @@ static __always_inline bool quotes_inside(const struct packet *p)
 	return inside_of4(quoted->daddr) || inside_of4(quoted->saddr);
 }
 
-/* What an IPv4 packet that leaves by the uplink needs. 0 with request->mapping set: translate. */
-static __always_inline int uplink_translate(struct __sk_buff *skb, const struct nsr_uplink *uplink,
-					    struct packet *p, struct transport *t,
-					    struct nat_request *request)
+/* What a flow from an inside address is called; false for what cannot have a session. */
+static __always_inline bool outbound_flow(const struct nsr_settings *settings,
+					  const struct nsr_uplink *uplink, const struct packet *p,
+					  const struct transport *t, struct nat_request *request)
 {
-	const struct nsr_settings *settings = nat_settings();
-	const struct nsr_inside *inside;
-	int unfit;
-
-	if (p->ip4->saddr == uplink->address4)
-		return quotes_inside(p) ? DROP(NAT_ICMP_ERROR) : 0;
-	inside = inside_of4(p->ip4->saddr);
-	if (!inside)
-		return 0; /* the host's own */
-	if (inside->uplink != uplink->index)
-		return DROP(WRONG_UPLINK);
-	unfit = load_transport(skb, p, t);
-	if (unfit)
-		return unfit;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REQUEST)
-		return DROP(NAT_PROTOCOL);
-	if (!settings || !uplink->address4)
-		return DROP(NAT_PORTS);
+		return false;
 	request->flow.inside.address = p->ip4->saddr;
 	request->flow.inside.port = t->source;
 	request->flow.inside.protocol = t->protocol;
@@ -301,7 +285,40 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	request->seen = seen_by(true, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = uplink->address4;
-	return nat_out(skb, settings, request);
+	return true;
+}
+
+/*
+ * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
+ * be translated, request->mapping. A session is proof enough that the source is inside; without one
+ * the prefixes decide.
+ */
+static __always_inline int uplink_translate(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					    struct packet *p, struct transport *t,
+					    struct nat_request *request)
+{
+	const struct nsr_settings *settings = nat_settings();
+	__be32 source = p->ip4->saddr;
+	const struct nsr_inside *inside;
+	int unfit;
+
+	if (source == uplink->address4)
+		return quotes_inside(p) ? DROP(NAT_ICMP_ERROR) : 0;
+	if (!settings)
+		return DROP(NAT_SESSIONS);
+	unfit = load_transport(skb, p, t);
+	if (!unfit && !outbound_flow(settings, uplink, p, t, request))
+		unfit = DROP(NAT_PROTOCOL);
+	if (!unfit && session_use(settings, request))
+		return 0;
+	inside = inside_of4(source);
+	if (!inside)
+		return 0; /* the host's own */
+	if (inside->uplink != uplink->index)
+		return DROP(WRONG_UPLINK);
+	if (unfit)
+		return unfit;
+	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
 }
 
 /* Whether an ARP packet or an IPv6 packet would show an inside address to the outside. */
