@@ -59,7 +59,8 @@ char *error_format(const struct error *err, char *buffer, size_t size)
 	char where[600] = "";
 
 	if (err->file && err->at.line)
-		snprintf(where, sizeof(where), "%.512s:%u:%u: ", err->file, err->at.line, err->at.column);
+		snprintf(where, sizeof(where), "%.512s:%u:%u: ", err->file, err->at.line,
+			 err->at.column);
 	else if (err->file)
 		snprintf(where, sizeof(where), "%.512s: ", err->file);
 	if (err->kernel[0])
