@@ -62,23 +62,35 @@ static struct place *make_room(struct places *places)
 	return oldest;
 }
 
-int place_get(struct places *places, const char *namespace, struct place **ret, struct error *err)
+static int open_place(struct places *places, const char *namespace, struct place **ret,
+		      struct error *err)
 {
-	struct place *place = namespace ? find(places, namespace) : &places->host;
 	struct place opened = {.name = namespace};
 	int code;
 
-	if (!place) {
-		code = netns_open(namespace, &opened.fd, err);
+	code = netns_open(namespace, &opened.fd, err);
+	if (code)
+		return code;
+	code = netlink_open(&opened.nl, opened.fd, err);
+	if (code) {
+		close(opened.fd);
+		return code;
+	}
+	*ret = make_room(places);
+	**ret = opened;
+	return 0;
+}
+
+int place_get(struct places *places, const char *namespace, struct place **ret, struct error *err)
+{
+	struct place *place = &places->host;
+	int code;
+
+	if (namespace) {
+		place = find(places, namespace);
+		code = place ? 0 : open_place(places, namespace, &place, err);
 		if (code)
 			return code;
-		code = netlink_open(&opened.nl, opened.fd, err);
-		if (code) {
-			close(opened.fd);
-			return code;
-		}
-		place = make_room(places);
-		*place = opened;
 	}
 	place->used = ++places->clock;
 	*ret = place;

@@ -30,7 +30,7 @@ static int read_others(const char *fabric, struct kernel_state *state, struct ar
 		if (ret == -ENOENT)
 			ret = 0; /* removed meanwhile */
 		else if (!ret)
-			*arena_push(arena, state->others, state->others_count) = record;
+			*arena_push(arena, state->others, state->others_count) = *record;
 	}
 	return ret;
 }

@@ -138,7 +138,7 @@ struct kernel_state {
 	struct state_datapath datapath;
 	/* Not the kernel's, but as shared as it is: records of the other fabrics of this host
 	 * namespace, which may need the same uplink or sysctl. */
-	struct record **others;
+	struct record *others;
 	size_t others_count;
 };
 

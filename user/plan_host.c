@@ -310,9 +310,9 @@ int number_networks(struct builder *b, struct error *err)
 	for (size_t i = 0; i < state->datapath.ports_count; i++)
 		taken[state->datapath.ports[i].port.network] = true;
 	for (size_t i = 0; i < state->others_count; i++)
-		for (size_t j = 0; j < state->others[i]->count; j++)
-			if (state->others[i]->entries[j].kind == RECORD_NETWORK)
-				taken[(uint16_t)atoi(state->others[i]->entries[j].value)] = true;
+		for (size_t j = 0; j < state->others[i].count; j++)
+			if (state->others[i].entries[j].kind == RECORD_NETWORK)
+				taken[(uint16_t)atoi(state->others[i].entries[j].value)] = true;
 	b->numbers = arena_alloc(b->arena, topology->networks_count * sizeof(*b->numbers));
 	for (size_t i = 0; i < topology->networks_count; i++) {
 		const struct record_entry *entry =

@@ -290,7 +290,7 @@ void view_init(struct view *view, const struct kernel_state *state, const struct
 	enter_datapath(view, &state->datapath);
 	enter_record(view, &view->records, record);
 	for (size_t i = 0; i < state->others_count; i++)
-		enter_record(view, &view->others, state->others[i]);
+		enter_record(view, &view->others, &state->others[i]);
 	for (size_t i = 0; record && i < record->count; i++)
 		if (record->entries[i].kind == RECORD_NETWORK)
 			view->networks[(uint16_t)atoi(record->entries[i].value)] = true;

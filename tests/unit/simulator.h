@@ -22,7 +22,7 @@ struct simulator {
 	uint32_t next_ifindex;
 	struct state_datapath datapath;
 	struct record record;
-	struct record *others[4];
+	struct record others[4];
 	size_t others_count;
 };
 

@@ -233,12 +233,11 @@ static void test_uplink_auto(void **state)
 /* Puts the record of what is there aside as another fabric's. */
 static void becomes_other(struct simulator *sim, const char *name)
 {
-	struct record *other = arena_alloc(&sim->arena, sizeof(*other));
+	struct record *other = &sim->others[sim->others_count++];
 
 	*other = sim->record;
 	other->fabric = name;
 	memset(&sim->record, 0, sizeof(sim->record));
-	sim->others[sim->others_count++] = other;
 }
 
 static void test_shared_with_another_fabric(void **state)
@@ -258,8 +257,8 @@ static void test_shared_with_another_fabric(void **state)
 
 	/* The first goes: uplink, sysctl and datapath stay for the second. */
 	mine = sim->record;
-	sim->record = *sim->others[0];
-	*sim->others[0] = mine;
+	sim->record = sim->others[0];
+	sim->others[0] = mine;
 	simulator_run(sim, removal_of(sim));
 	assert_true(simulator_link(sim, NULL, "eth0")->hook_out);
 	assert_string_equal(simulator_sysctl(sim, "net/ipv4/conf/eth0/forwarding"), "1");
