@@ -20,8 +20,13 @@
 struct datapath;
 
 /* The programs that sit at clsact hooks (qdisc.h attaches them). */
-enum datapath_program { DATAPATH_PORT_IN, DATAPATH_PORT_OUT, DATAPATH_UPLINK_IN, DATAPATH_UPLINK_OUT,
-			DATAPATH_PROGRAMS };
+enum datapath_program {
+	DATAPATH_PORT_IN,
+	DATAPATH_PORT_OUT,
+	DATAPATH_UPLINK_IN,
+	DATAPATH_UPLINK_OUT,
+	DATAPATH_PROGRAMS
+};
 
 /* Names of the programs as the kernel keeps them (at most 15 bytes), to tell ours from others'. */
 extern const char *const datapath_program_name[DATAPATH_PROGRAMS];
@@ -73,7 +78,7 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 			   struct error *err);
 
 /* Reads every table and counter. */
-int datapath_snapshot(struct datapath *datapath, struct arena *arena,
-		      struct state_datapath *ret, struct error *err);
+int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct state_datapath *ret,
+		      struct error *err);
 
 #endif
