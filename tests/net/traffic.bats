@@ -73,9 +73,9 @@ assert_traffic() {
 
 	ip -n "$host" link set eth0 mtu 1400
 	ip -n "$outside" link set eth0 mtu 1400
-	run -1 on "$red" ping -n -c 1 -W 3 -M do -s 1472 "$outside_address"
+	run -1 on "$red" ping -n -c 1 -W 3 -M "do" -s 1472 "$outside_address"
 	[[ $output == *"From 192.168.15.1 "*"mtu = 1400"* ]]
-	run -0 on "$red" ping -n -c 1 -W 3 -M do -s 1372 "$outside_address"
+	run -0 on "$red" ping -n -c 1 -W 3 -M "do" -s 1372 "$outside_address"
 	# What was learned is heeded: TCP comes through.
 	bulk "$red" "$outside" "$outside_address"
 }
