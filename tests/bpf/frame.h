@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * frame - builds packets and judges them.
+ *
+ * Checksums are computed here the plain way, by adding all words up (RFC 1071), and share no code
+ * with the programs under test, which adjust them.
+ */
+#ifndef TESTS_BPF_FRAME_H
+#define TESTS_BPF_FRAME_H
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_MAX 3328 /* PROG_RUN takes a page, minus what the kernel puts around a packet */
+
+#define FRAME_FIN 0x01
+#define FRAME_SYN 0x02
+#define FRAME_RST 0x04
+#define FRAME_ACK 0x10
+
+/* RFC 792 and RFC 4443; linux/icmp.h clashes with net/if.h. */
+#define FRAME_ECHO_REPLY    0
+#define FRAME_UNREACHABLE   3
+#define FRAME_ECHO_REQUEST  8
+#define FRAME_TIME_EXCEEDED 11
+#define FRAME_ICMPV6        58
+
+struct frame {
+	uint32_t length;
+	uint16_t gso_size;
+	uint8_t bytes[FRAME_MAX];
+};
+_Static_assert((offsetof(struct frame, bytes) + ETH_HLEN) % 4 == 0, "alignment");
+
+struct frame_spec {
+	const uint8_t *to, *from;  /* MAC addresses */
+	const char *source, *dest; /* IPv4, or IPv6 */
+	uint8_t protocol;          /* 0: UDP */
+	uint16_t sport, dport;     /* ICMP: sport is the identifier */
+	uint8_t ttl;               /* 0: 64 */
+	uint8_t tcp_flags;
+	uint8_t icmp_type;
+	uint8_t ip_options;         /* bytes, a multiple of 4 */
+	uint16_t fragment;          /* IPv4 flags and offset, host byte order */
+	uint16_t payload;           /* bytes behind the transport header */
+	bool no_checksum;           /* UDP over IPv4 only */
+	const struct frame *quoted; /* its IP header and 8 bytes more are the payload */
+};
+
+void frame_build(struct frame *frame, const struct frame_spec *spec);
+#define FRAME(frame, ...) frame_build(frame, &(struct frame_spec){__VA_ARGS__})
+
+/* An ARP request. */
+void frame_arp(struct frame *frame, const uint8_t *to, const uint8_t *from,
+	       const uint8_t *sender_mac, const char *sender, const char *target);
+/* Puts the checksums right after the frame was changed by hand. */
+void frame_seal(struct frame *frame);
+/* What is wrong with its checksums; NULL: nothing. */
+const char *frame_fault(struct frame *frame);
+
+__be32 address4(const char *text);
+
+static inline struct ethhdr *frame_eth(struct frame *frame)
+{
+	return (void *)frame->bytes;
+}
+
+static inline struct iphdr *frame_ip4(struct frame *frame)
+{
+	return (void *)(frame->bytes + ETH_HLEN);
+}
+
+static inline struct ipv6hdr *frame_ip6(struct frame *frame)
+{
+	return (void *)(frame->bytes + ETH_HLEN);
+}
+
+/* The transport header; its first two words are the ports of TCP and UDP. */
+void *frame_transport(struct frame *frame);
+/* In host byte order; ICMP: the identifier. */
+uint16_t frame_sport(struct frame *frame);
+uint16_t frame_dport(struct frame *frame);
+
+#endif
