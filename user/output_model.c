@@ -51,12 +51,32 @@ const struct state_uplink *model_uplink(const struct kernel_state *state, uint32
 	return NULL;
 }
 
-bool model_is_pair(const struct state_link *host, const struct state_port *port,
-		   const struct state_link *inside)
+static bool know_each_other(const struct state_link *host, const struct state_link *inside)
 {
-	if (host->peer_ifindex != inside->ifindex || inside->peer_ifindex != host->ifindex)
+	return host->peer_ifindex == inside->ifindex && inside->peer_ifindex == host->ifindex;
+}
+
+/* Over all namespaces. */
+static size_t count_candidates(const struct kernel_state *state, const struct state_link *host)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < state->namespaces_count; i++) {
+		const struct state_link *inside =
+			model_link(&state->namespaces[i], host->peer_ifindex);
+
+		count += inside && know_each_other(host, inside);
+	}
+	return count;
+}
+
+bool model_is_pair(const struct kernel_state *state, const struct state_link *host,
+		   const struct state_port *port, const struct state_link *inside)
+{
+	if (!know_each_other(host, inside))
 		return false;
-	return !port || memcmp(port->port.mac, inside->mac, sizeof(inside->mac)) == 0;
+	return !port || memcmp(port->port.mac, inside->mac, sizeof(inside->mac)) == 0 ||
+	       count_candidates(state, host) == 1;
 }
 
 const struct state_link *model_host_end(const struct kernel_state *state,
@@ -72,7 +92,7 @@ const struct state_link *model_host_end(const struct kernel_state *state,
 	if (!host)
 		return NULL;
 	port = model_port(state, host->ifindex);
-	if (!model_is_pair(host, port, inside))
+	if (!model_is_pair(state, host, port, inside))
 		return NULL;
 	*ret_port = port;
 	return host;

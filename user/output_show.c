@@ -224,7 +224,7 @@ static json_t *host_link_object(const struct record *record, const struct kernel
 		const struct state_link *inside = model_link(namespace, link->peer_ifindex);
 
 		if (!inside || !record_has(record, RECORD_NETNS, namespace->name) ||
-		    !model_is_pair(link, port, inside))
+		    !model_is_pair(state, link, port, inside))
 			continue;
 		peer = inside->name;
 		peer_namespace = namespace->name;
