@@ -189,7 +189,7 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 	@echo "  SKEL    $@"
 	$(Q)bpftool gen skeleton $< name $*_bpf >$@
 
-$(O)/user/datapath.o: | $(SKELETON)
+$(O)/user/datapath.o: $(SKELETON)
 
 compile_commands.json: export COMMAND = $(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS)
 compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
