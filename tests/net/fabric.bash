@@ -36,8 +36,8 @@ new_namespace() { # NAME
 	ip -n "$1" link set lo up
 }
 
-# Sets suffix, host, outside, work (a folder) and topology (a file's name). The uplink has no
-# link-local addresses: they come late, and the state before and after would differ.
+# Sets suffix, host, outside, work (a folder) and topology (a file's name). The uplink's link-local
+# addresses are there at once: late ones would make a difference between before and after.
 new_host() {
 	suffix=$file_suffix-$BATS_TEST_NUMBER
 	host=nsr-host-$suffix outside=nsr-out-$suffix
@@ -52,6 +52,8 @@ new_host() {
 	ip -n "$outside" address add "$outside_address/24" dev eth0
 	ip -n "$host" address add "$uplink_address6/64" dev eth0 nodad
 	ip -n "$outside" address add "$outside_address6/64" dev eth0 nodad
+	ip -n "$host" address add fe80::1/64 dev eth0 nodad
+	ip -n "$outside" address add fe80::10/64 dev eth0 nodad
 	ip -n "$host" link set eth0 up
 	ip -n "$outside" link set eth0 up
 	ip -n "$host" route add default via "$outside_address"
@@ -262,7 +264,7 @@ captured() { # FILTER: prints what of the capture matches it
 assert_no_leak() {
 	run -0 captured "(ip or arp) and not src host $uplink_address"
 	[[ -z $output ]]
-	run -0 captured "ip6 and not src host $uplink_address6"
+	run -0 captured "ip6 and not src host $uplink_address6 and not src net fe80::/10"
 	[[ -z $output ]]
 }
 
