@@ -19,6 +19,8 @@ WERROR ?= -Werror
 KERNEL_RUNNER ?= tools/kernel-run
 FUZZ_SECONDS ?= 60
 Q := $(if $(V),,@)
+export NSROUTE = $(abspath $(O)/nsroute)
+export NSROUTE_BPF = $(abspath $(O)/nsroute.bpf.o)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 PACKAGES := libbpf libmnl yaml-0.1 jansson
@@ -54,8 +56,7 @@ BATS := $(wildcard tests/net/*.bats)
 
 # A second make, on all CPUs unless the caller chose the number of jobs.
 BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) O=$(O)
-RUN_TESTS := NSROUTE=$(abspath $(O)/nsroute) NSROUTE_BPF=$(abspath $(O)/nsroute.bpf.o) \
-	tools/with-bpffs tools/run-tests
+RUN_TESTS := tools/with-bpffs tools/run-tests
 
 .PHONY: all tests demo check check-unit check-bpf check-net check-kernels check-long bench asan fuzz \
 	fuzzers format lint deps deps-long install clean help FORCE
@@ -76,7 +77,7 @@ demo: ## an example fabric: built, used, measured, removed (needs root)
 	@tools/deps
 	@tools/with-bpffs tools/preflight
 	@$(BUILD) all
-	@NSROUTE=$(abspath $(O)/nsroute) tools/with-bpffs tools/demo
+	@tools/with-bpffs tools/demo
 
 check: ## all tests; the last line is "N passed, N failed, N skipped"
 	@tools/deps
@@ -100,8 +101,7 @@ check-net: ## fabrics in scratch namespaces (root)
 
 check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running one (root, deps-long)
 	@$(BUILD) tests
-	@O=$(O) KERNEL_RUNNER=$(KERNEL_RUNNER) tools/check-kernels \
-		$(BPF_TESTS) $(wildcard tests/net/*traffic*.bats)
+	@KERNEL_RUNNER=$(KERNEL_RUNNER) tools/check-kernels $(BPF_TESTS) $(wildcard tests/net/*traffic*.bats)
 
 check-long: ## check, and all that takes long: asan, fuzz, check-kernels
 	@for target in check asan fuzz check-kernels; do \
@@ -115,7 +115,7 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
 	@tools/run-fuzzers $(FUZZ_SECONDS) $(patsubst $(O)/%,build/fuzz/%,$(FUZZERS))
 
 bench: all $(O)/nsperf ## speed beside a direct veth pair and the kernel's own path (root)
-	@NSROUTE=$(abspath $(O)/nsroute) NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs tools/compare
+	@NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs tools/compare
 
 format: ## clang-format every C file
 	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
