@@ -20,7 +20,6 @@ KERNEL_RUNNER ?= tools/kernel-run
 FUZZ_SECONDS ?= 60
 Q := $(if $(V),,@)
 export NSROUTE = $(abspath $(O)/nsroute)
-export NSROUTE_BPF = $(abspath $(O)/nsroute.bpf.o)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 PACKAGES := libbpf libmnl yaml-0.1 jansson
