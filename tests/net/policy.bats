@@ -4,7 +4,7 @@
 # What must not pass: it is dropped, counted with its reason, and nobody receives it. Each refusal is
 # tested with the fast path and with "datapath: kernel", which must be as strict.
 
-# shellcheck disable=SC2154 # bats sets output; fabric.bash the names
+# shellcheck disable=SC2030,SC2031,SC2154 # run sets output; fabric.bash the names
 load fabric
 
 setup_file() {
