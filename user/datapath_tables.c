@@ -268,12 +268,24 @@ static void fill_pool_bits(struct nsr_pool_bits *bits, uint16_t port_min, uint16
 			bits->words[NSR_POOL_BITS_WORDS - 1] |= 1ull << i;
 }
 
+/* Ports that were in use or cooling down went with the pools they were in. */
+static int reset_ports_used(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	struct nsr_nat_counters nat;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_nat_counters], &number, &nat))
+		return error_set(err, -errno, "cannot read an uplink's counters: %s",
+				 strerror(errno));
+	memset(nat.ports_used, 0, sizeof(nat.ports_used));
+	return put(datapath, MAP_nat_counters, &number, &nat, "an uplink's counters", err);
+}
+
 static int add_pools(const struct datapath *datapath, uint32_t number,
 		     const struct nsr_uplink *uplink, struct error *err)
 {
 	static struct nsr_pool_bits bits; /* 8 KiB: not for the stack */
 	uint32_t pool, protocol;
-	int fd, ret = 0;
+	int fd, ret = reset_ports_used(datapath, number, err);
 
 	fill_pool_bits(&bits, uplink->port_min, uplink->port_max);
 	for (protocol = 0; protocol < NSR_NAT_PROTOCOLS && !ret; protocol++) {
