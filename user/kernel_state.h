@@ -19,20 +19,20 @@ struct state_link {
 	uint32_t ifindex;
 	char name[16];
 	char alias[256]; /* "" when none */
-	char kind[16];	 /* "veth", "bridge", "" for hardware and lo */
+	char kind[16];   /* "veth", "bridge", "" for hardware and lo */
 	uint8_t mac[6];
 	uint32_t mtu;
-	uint32_t flags;	       /* IFF_* */
-	uint8_t operstate;     /* IF_OPER_* */
+	uint32_t flags;    /* IFF_* */
+	uint8_t operstate; /* IF_OPER_* */
 	bool carrier;
 	uint32_t master;       /* ifindex of the bridge, 0: none */
 	uint32_t peer_ifindex; /* veth: ifindex of the other end, in its own namespace */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 	/* host namespace only: */
-	bool clsact;		/* has a clsact qdisc */
-	bool other_qdisc;	/* has a root qdisc other than noqueue, or an "ingress" one */
+	bool clsact;            /* has a clsact qdisc */
+	bool other_qdisc;       /* has a root qdisc other than noqueue, or an "ingress" one */
 	bool hook_in, hook_out; /* our program sits at clsact ingress / egress */
-	bool foreign_hooks;	/* somebody else's filter sits there too */
+	bool foreign_hooks;     /* somebody else's filter sits there too */
 };
 
 struct state_address {
@@ -41,12 +41,12 @@ struct state_address {
 	uint32_t flags; /* IFA_F_* */
 };
 
-struct state_route { /* main table only */
+struct state_route {           /* main table only */
 	struct ip_address to;  /* prefix_len 0: default */
 	struct ip_address via; /* family 0: on the link */
 	uint32_t ifindex;
 	uint8_t protocol; /* RTPROT_* */
-	uint8_t type;	  /* RTN_* */
+	uint8_t type;     /* RTN_* */
 	uint32_t metric;
 };
 
@@ -55,7 +55,7 @@ struct state_neighbour { /* ARP and ND entries, and FDB entries (ip.family 0) */
 	struct ip_address ip;
 	uint8_t mac[6];
 	uint16_t state; /* NUD_* */
-	uint8_t flags;	/* NTF_* */
+	uint8_t flags;  /* NTF_* */
 };
 
 struct state_sysctl {
@@ -66,9 +66,9 @@ struct state_sysctl {
 /* One network namespace. */
 struct state_namespace {
 	const char *name; /* NULL: the host namespace */
-	bool exists;	  /* /run/netns/NAME is a network namespace */
-	bool stale;	  /* /run/netns/NAME is there but is no namespace (left by a killed process) */
-	uint64_t cookie;  /* SO_NETNS_COOKIE */
+	bool exists;      /* /run/netns/NAME is a network namespace */
+	bool stale; /* /run/netns/NAME is there but is no namespace (left by a killed process) */
+	uint64_t cookie;   /* SO_NETNS_COOKIE */
 	const char *alias; /* of lo: "nsroute:FABRIC" when it is ours; "" when none */
 	struct state_link *links;
 	size_t links_count;
