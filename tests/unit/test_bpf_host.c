@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The steps of the BPF programs that call no helper, run on the host, where sanitizers see every
+ * byte they touch: the parser on packets of every length, checksums against plain sums, sets of
+ * numbers with threads, and the rules of sessions.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conntrack.h"
+#include "packet.h"
+#include "ports.h"
+#include "rewrite.h"
+
+#define HEADERS_MAX 128 /* longer than anything that the parser reads */
+
+/* ---- packet.h */
+
+/* Ethernet, IPv4 with so many words of header, and a transport header of zeros. */
+static uint32_t build4(u8 *bytes, u8 ihl, u8 protocol)
+{
+	struct iphdr ip = {.version = 4, .ihl = ihl & 0xf, .protocol = protocol, .ttl = 64};
+	uint32_t length = sizeof(struct ethhdr) + ihl * 4u + 20;
+
+	memset(bytes, 0, HEADERS_MAX);
+	bytes[12] = 0x08;
+	ip.tot_len = bpf_htons((u16)(length - sizeof(struct ethhdr)));
+	memcpy(bytes + sizeof(struct ethhdr), &ip, sizeof(ip));
+	return length;
+}
+
+static uint32_t build6(u8 *bytes, u8 protocol)
+{
+	struct ipv6hdr ip = {.version = 6, .nexthdr = protocol, .payload_len = bpf_htons(20)};
+
+	memset(bytes, 0, HEADERS_MAX);
+	bytes[12] = 0x86;
+	bytes[13] = 0xdd;
+	memcpy(bytes + sizeof(struct ethhdr), &ip, sizeof(ip));
+	return sizeof(struct ethhdr) + sizeof(ip) + 20;
+}
+
+/* Parses the first bytes of a packet, out of memory that ends with them. An address that is 2 more
+ * than a multiple of 4 puts the IP header where the kernel puts it. */
+static enum packet_kind parse(const u8 *bytes, uint32_t linear, uint32_t length, struct packet *p,
+			      int *ret_unfit, struct transport *t)
+{
+	u8 *memory = malloc(2 + linear);
+	enum packet_kind kind;
+
+	assert_non_null(memory);
+	memcpy(memory + 2, bytes, linear);
+	kind = packet_parse(p, memory + 2, memory + 2 + linear, length);
+	*ret_unfit = kind == PACKET_IPV4 ? transport_parse(p, t) : 0;
+	if (kind == PACKET_IPV4 || kind == PACKET_IPV6)
+		packet_fits(p, kind == PACKET_IPV6, length, 100, 50);
+	free(memory);
+	return kind;
+}
+
+static enum packet_kind parse_all(const u8 *bytes, uint32_t length)
+{
+	struct transport t = {0};
+	struct packet p;
+	int unfit;
+
+	return parse(bytes, length, length, &p, &unfit, &t);
+}
+
+/* Every header cut off at every place: nothing is read behind the end. */
+static void test_cut_anywhere(void **state)
+{
+	static const u8 protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, 47};
+	static const u8 needed[] = {20, 8, 8, 0};
+	struct transport t = {0};
+	struct packet p;
+	u8 bytes[HEADERS_MAX];
+	uint32_t length, cut, i, header;
+	int unfit;
+
+	(void)state;
+	for (i = 0; i < sizeof(protocols); i++) {
+		for (header = 5; header <= 15; header++) {
+			length = build4(bytes, (u8)header, protocols[i]);
+			for (cut = 0; cut <= length; cut++) {
+				enum packet_kind kind = parse(bytes, cut, length, &p, &unfit, &t);
+
+				assert_int_equal(kind == PACKET_IPV4, cut >= 14 + 20);
+				if (kind != PACKET_IPV4 || protocols[i] == 47)
+					continue;
+				assert_int_equal(unfit, cut < 14 + header * 4 + needed[i]
+								? DROP(MALFORMED)
+								: 0);
+			}
+		}
+		length = build6(bytes, protocols[i]);
+		for (cut = 0; cut <= length; cut++)
+			assert_int_equal(parse(bytes, cut, length, &p, &unfit, &t) == PACKET_IPV6,
+					 cut >= 14 + 40);
+	}
+}
+
+static void test_lengths_that_do_not_fit(void **state)
+{
+	u8 bytes[HEADERS_MAX];
+	uint32_t length = build4(bytes, 5, IPPROTO_TCP), total;
+
+	(void)state;
+	for (total = 0; total < 256; total++) {
+		bytes[14 + 3] = (u8)total;
+		/* 0 is how BIG TCP says that it is longer than the field can tell. */
+		assert_int_equal(parse_all(bytes, length) == PACKET_IPV4,
+				 !total || (total >= 20 && total <= length - 14));
+	}
+	length = build6(bytes, IPPROTO_TCP);
+	for (total = 0; total < 256; total++) {
+		bytes[14 + 5] = (u8)total;
+		assert_int_equal(parse_all(bytes, length) == PACKET_IPV6, total <= 20);
+	}
+}
+
+static void test_versions_and_header_lengths(void **state)
+{
+	u8 bytes[HEADERS_MAX];
+	uint32_t length = build4(bytes, 5, IPPROTO_TCP), i;
+
+	(void)state;
+	for (i = 0; i < 256; i++) {
+		bytes[14] = (u8)i;
+		assert_int_equal(parse_all(bytes, length) == PACKET_IPV4,
+				 i >> 4 == 4 && (i & 15) >= 5 && (i & 15) * 4 <= length - 14);
+	}
+	length = build6(bytes, IPPROTO_TCP);
+	for (i = 0; i < 16; i++) {
+		bytes[14] = (u8)(i << 4);
+		assert_int_equal(parse_all(bytes, length) == PACKET_IPV6, i == 6);
+	}
+}
+
+static void test_other_kinds(void **state)
+{
+	static const u8 arp[] = {0, 1, 8, 0, 6, 4};
+	u8 bytes[HEADERS_MAX] = {0};
+	uint32_t i;
+
+	(void)state;
+	bytes[12] = 0x08;
+	bytes[13] = 0x06;
+	memcpy(bytes + 14, arp, sizeof(arp));
+	assert_int_equal(parse_all(bytes, 14 + 28), PACKET_ARP);
+	assert_int_equal(parse_all(bytes, 14 + 27), PACKET_MALFORMED);
+	for (i = 0; i < sizeof(arp); i++) {
+		bytes[14 + i]++;
+		assert_int_equal(parse_all(bytes, 14 + 28), PACKET_MALFORMED);
+		bytes[14 + i]--;
+	}
+	bytes[12] = 0x88;
+	bytes[13] = 0xcc;
+	assert_int_equal(parse_all(bytes, 14), PACKET_OTHER);
+	assert_int_equal(parse_all(bytes, 13), PACKET_MALFORMED);
+}
+
+/* A fragment behind the first has no transport header, whatever its bytes look like. */
+static void test_fragments(void **state)
+{
+	struct transport t = {0};
+	struct packet p;
+	u8 bytes[HEADERS_MAX];
+	uint32_t length = build4(bytes, 5, IPPROTO_UDP), field;
+	struct iphdr ip = {0};
+	int unfit;
+
+	(void)state;
+	for (field = 0; field < 0x10000; field += 0x0fff) {
+		bytes[14 + 6] = (u8)(field >> 8);
+		bytes[14 + 7] = (u8)field;
+		parse(bytes, length, length, &p, &unfit, &t);
+		if (field & 0x1fff)
+			assert_int_equal(unfit, DROP(NAT_FRAGMENT));
+		ip.frag_off = bpf_htons((u16)field);
+		assert_int_equal(ip4_is_fragment(&ip), (field & 0x3fff) != 0);
+	}
+}
+
+static void test_transport_fields(void **state)
+{
+	struct transport t = {0};
+	struct packet p;
+	u8 bytes[HEADERS_MAX];
+	uint32_t length = build4(bytes, 6, IPPROTO_TCP);
+	int unfit;
+
+	(void)state;
+	memcpy(bytes + 14 + 24, "\x12\x34\x56\x78", 4);
+	bytes[14 + 24 + 13] = TCP_SYN | TCP_ACK;
+	parse(bytes, length, length, &p, &unfit, &t);
+	assert_int_equal(unfit, 0);
+	assert_int_equal(t.offset, 14 + 24);
+	assert_int_equal(t.source, bpf_htons(0x1234));
+	assert_int_equal(t.dest, bpf_htons(0x5678));
+	assert_int_equal(t.tcp_flags, TCP_SYN | TCP_ACK);
+	length = build4(bytes, 5, IPPROTO_ICMP);
+	memcpy(bytes + 14 + 20, "\x08\x00\x00\x00\x9a\xbc", 6);
+	parse(bytes, length, length, &p, &unfit, &t);
+	assert_int_equal(t.icmp_type, ICMP_ECHO_REQUEST);
+	assert_int_equal(t.source, bpf_htons(0x9abc));
+	assert_int_equal(t.dest, t.source);
+}
+
+static void test_addresses(void **state)
+{
+	static const u32 none[4] = {0}, one[4] = {0, 0, 0, 1};
+	u8 a[6] = {1, 2, 3, 4, 5, 6}, b[6] = {0};
+	u8 local[16] __attribute__((aligned(4))) = {0xfe, 0x80};
+	int i;
+
+	(void)state;
+	mac_copy(b, a);
+	for (i = 0; i < 6; i++) {
+		assert_true(mac_equal(a, b));
+		b[i] ^= 0x80;
+		assert_false(mac_equal(a, b));
+		b[i] ^= 0x80;
+	}
+	assert_true(mac_is_multicast(a));
+	assert_true(ip6_is_unspecified(none));
+	assert_false(ip6_is_unspecified(one));
+	assert_false(ip6_equal(none, one));
+	assert_true(ip6_is_link_local(local));
+	local[1] = 0xbf;
+	assert_true(ip6_is_link_local(local));
+	local[1] = 0xc0;
+	assert_false(ip6_is_link_local(local));
+}
+
+/* ---- rewrite.h */
+
+static u16 plain_checksum(const u16 *words, size_t count)
+{
+	u32 sum = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		sum += words[i];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (u16)~sum;
+}
+
+/* Adjusting one word gives what adding all of them up gives, at every value of the word. The sum of
+ * a header is never 0, because its version is in it, so that 0 has one form. */
+static void test_checksum_of_every_change(void **state)
+{
+	static const u16 from[] = {0, 1, 0x7fff, 0x8000, 0xfffe, 0xffff, 0x4006};
+	u16 words[10] = {0x4500, 0x0054, 0x1234, 0x4000, 0, 0, 0xc0a8, 0x0f0b, 0xc000, 0x0250};
+	u16 before;
+	size_t i;
+	u32 to;
+
+	(void)state;
+	for (i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+		words[4] = from[i];
+		before = plain_checksum(words, 10);
+		for (to = 0; to < 0x10000; to++) {
+			words[4] = (u16)to;
+			assert_int_equal(checksum_replace(before, from[i], (u16)to),
+					 plain_checksum(words, 10));
+		}
+	}
+}
+
+static void test_rewritten_header(void **state)
+{
+	struct iphdr ip = {.version = 4, .ihl = 5, .protocol = IPPROTO_TCP, .saddr = 0x0b0fa8c0};
+	u16 words[10];
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 100000; i++) {
+		ip.ttl = (u8)(1 + i % 255);
+		ip.id = (u16)(i * 2654435761u >> 16);
+		ip.check = 0;
+		memcpy(words, &ip, sizeof(words));
+		ip.check = plain_checksum(words, 10);
+		rewrite_ttl4(&ip);
+		rewrite_address4(&ip, true, i * 2246822519u);
+		rewrite_address4(&ip, false, i * 3266489917u);
+		assert_int_equal(ip.ttl, i % 255);
+		assert_int_equal(ip.saddr, i * 2246822519u);
+		assert_int_equal(ip.daddr, i * 3266489917u);
+		memcpy(words, &ip, sizeof(words));
+		assert_int_equal(plain_checksum(words, 10), 0);
+	}
+}
+
+/* ---- ports.h */
+
+#define WORDS  NSR_POOL_WORDS
+#define LENGTH NSR_POOL_BITS_WORDS
+
+static u64 *new_set(void)
+{
+	u64 *words = calloc(LENGTH, sizeof(*words));
+	u32 i;
+
+	assert_non_null(words);
+	for (i = WORDS / 64; i < 64; i++)
+		words[LENGTH - 1] |= 1ull << i; /* summaries that do not exist */
+	return words;
+}
+
+static void test_lowest_bit(void **state)
+{
+	u32 i, j;
+
+	(void)state;
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(lowest_bit(1ull << i), i);
+		assert_int_equal(lowest_bit(~0ull << i), i);
+		for (j = i; j < 64; j++)
+			assert_int_equal(lowest_bit(1ull << i | 1ull << j), i);
+	}
+}
+
+/* Every number is handed out once, wherever the search starts; then none is left; then all of them
+ * again. */
+static void test_handed_out_once(void **state)
+{
+	u8 *owned = calloc(NSR_POOL_PORTS, 1);
+	u64 *words = new_set();
+	u32 i, number, round;
+
+	(void)state;
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < NSR_POOL_PORTS; i++) {
+			number = bits_claim_any(words, WORDS, i * 2654435761u >> 16);
+			assert_in_range(number, 0, NSR_POOL_PORTS - 1);
+			assert_int_equal(owned[number]++, round);
+		}
+		assert_int_equal(bits_claim_any(words, WORDS, 12345), BITS_NONE);
+		assert_false(bits_claim(words, WORDS, 12345));
+		for (i = 0; i < NSR_POOL_PORTS; i++)
+			bits_release(words, WORDS, i);
+	}
+	free(words);
+	free(owned);
+}
+
+/* The last free number is found from everywhere. */
+static void test_last_free_number(void **state)
+{
+	static const u32 last[] = {0, 63, 64, 4095, 4096, 40000, 65535};
+	u64 *words = new_set();
+	u32 i, start;
+
+	(void)state;
+	for (i = 0; i < NSR_POOL_PORTS; i++)
+		assert_true(bits_claim(words, WORDS, i));
+	for (i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+		for (start = 0; start < NSR_POOL_PORTS; start += 997) {
+			bits_release(words, WORDS, last[i]);
+			assert_int_equal(bits_claim_any(words, WORDS, start), last[i]);
+		}
+	}
+	free(words);
+}
+
+static void test_parity_is_kept(void **state)
+{
+	u64 *words = new_set();
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 32; i++)
+		assert_int_equal(bits_claim_any(words, WORDS, 1001) % 2, 1);
+	for (i = 0; i < 32; i++)
+		assert_int_equal(bits_claim_any(words, WORDS, 1000) % 2, 0);
+	free(words);
+}
+
+/* The table of sessions is the largest set that there may be. */
+static void test_largest_set(void **state)
+{
+	u64 *words = calloc(NSR_SESSION_BITS_WORDS, sizeof(*words));
+	u32 i;
+
+	(void)state;
+	assert_non_null(words);
+	for (i = 0; i < NSR_SESSIONS_MAX; i++)
+		assert_in_range(bits_claim_any(words, NSR_SESSION_WORDS, i * 2654435761u), 0,
+				NSR_SESSIONS_MAX - 1);
+	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), BITS_NONE);
+	for (i = 0; i < NSR_SESSION_BITS_WORDS; i++)
+		assert_true(!~words[i]);
+	bits_release(words, NSR_SESSION_WORDS, NSR_SESSIONS_MAX - 1);
+	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), NSR_SESSIONS_MAX - 1);
+	free(words);
+}
+
+#define THREADS 4
+#define HELD    20000 /* by each thread: 80,000 wanted of 65,536 */
+#define ROUNDS  4
+
+struct crowd {
+	u64 *words;
+	atomic_uchar owned[NSR_POOL_PORTS];
+	atomic_uint twice, refused;
+};
+
+static void *claim_and_release(void *argument)
+{
+	struct crowd *crowd = argument;
+	u32 *held = malloc(HELD * sizeof(*held)), count, round, i, number;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (count = 0, i = 0; i < HELD; i++) {
+			number = bits_claim_any(crowd->words, WORDS, i * 2654435761u >> 16);
+			if (number == BITS_NONE) {
+				atomic_fetch_add(&crowd->refused, 1);
+				continue;
+			}
+			if (atomic_fetch_add(&crowd->owned[number], 1))
+				atomic_fetch_add(&crowd->twice, 1);
+			held[count++] = number;
+		}
+		for (i = 0; i < count; i++) {
+			atomic_fetch_sub(&crowd->owned[held[i]], 1);
+			bits_release(crowd->words, WORDS, held[i]);
+		}
+	}
+	free(held);
+	return NULL;
+}
+
+/* Full and emptied by all at once: nothing twice, and afterwards nothing is hidden by a summary. */
+static void test_threads(void **state)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+	pthread_t threads[THREADS];
+	u32 i;
+
+	(void)state;
+	crowd->words = new_set();
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, claim_and_release, crowd), 0);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(crowd->twice, 0);
+	for (i = 0; i < WORDS; i++)
+		assert_true(!crowd->words[i]);
+	for (i = 0; i < NSR_POOL_PORTS; i++)
+		assert_int_not_equal(bits_claim_any(crowd->words, WORDS, 0), BITS_NONE);
+	free(crowd->words);
+	free(crowd);
+}
+
+/* ---- conntrack.h */
+
+static void test_what_a_packet_tells(void **state)
+{
+	(void)state;
+	assert_int_equal(seen_by(true, NSR_NAT_UDP, 0xff), NSR_SEEN_OUT);
+	assert_int_equal(seen_by(false, NSR_NAT_ICMP, 0xff), NSR_SEEN_IN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_SYN), NSR_SEEN_OUT | NSR_SEEN_OUT_SYN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_SYN | TCP_ACK),
+			 NSR_SEEN_OUT | NSR_SEEN_OUT_SYN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_ACK), NSR_SEEN_OUT | NSR_SEEN_OUT_ACK);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_SYN | TCP_ACK),
+			 NSR_SEEN_IN | NSR_SEEN_IN_SYN);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_ACK), NSR_SEEN_IN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_FIN | TCP_ACK),
+			 NSR_SEEN_OUT | NSR_SEEN_OUT_ACK | NSR_SEEN_OUT_FIN);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_FIN), NSR_SEEN_IN | NSR_SEEN_IN_FIN);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_RST), NSR_SEEN_IN | NSR_SEEN_RST);
+}
+
+static void test_expired_at_the_second(void **state)
+{
+	struct nsr_settings settings = {.timeout_s = {[NSR_TIMEOUT_ICMP] = 60}};
+	struct nsr_flow flow = {.inside = {.protocol = NSR_NAT_ICMP}};
+	static const u32 starts[] = {0, 1000, 0x7ffffff0, 0xfffffff0}; /* the clock wraps */
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		assert_false(session_is_expired(&settings, &flow, 0, starts[i], starts[i] + 59));
+		assert_true(session_is_expired(&settings, &flow, 0, starts[i], starts[i] + 60));
+		/* Refreshed by a CPU whose clock is ahead. */
+		assert_false(session_is_expired(&settings, &flow, 0, starts[i], starts[i] - 1));
+	}
+}
+
+static void test_over(void **state)
+{
+	(void)state;
+	assert_false(session_is_over(NSR_SEEN_OUT_FIN));
+	assert_false(session_is_over(NSR_SEEN_IN_FIN));
+	assert_true(session_is_over(NSR_SEEN_IN_FIN | NSR_SEEN_OUT_FIN));
+	assert_true(session_is_over(NSR_SEEN_RST));
+}
+
+static void test_match_is_of_one_generation(void **state)
+{
+	struct nsr_session session = {
+		.flow = {.inside = {.address = 1, .port = 2}, .remote_address = 3},
+		.state = 4 * NSR_SESSION_GENERATION | NSR_SESSION_ACTIVE,
+		.mapping = 77,
+	};
+	struct nsr_flow other = session.flow;
+	u32 mapping = 0;
+
+	(void)state;
+	assert_true(session_matches(&session, session.state, &session.flow, &mapping));
+	assert_int_equal(mapping, 77);
+	assert_false(session_matches(&session, session.state + NSR_SESSION_GENERATION,
+				     &session.flow, &mapping));
+	other.remote_port = 1;
+	assert_false(session_matches(&session, session.state, &other, &mapping));
+	session.state = (session.state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
+	assert_false(session_matches(&session, session.state, &session.flow, &mapping));
+}
+
+static void test_a_syn_starts_anew(void **state)
+{
+	struct nsr_session session = {.seen = NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK};
+	u32 syn = NSR_SEEN_OUT | NSR_SEEN_OUT_SYN;
+
+	(void)state;
+	session_seen(&session, syn, 5);
+	assert_true(session.seen & NSR_SEEN_IN); /* established: a stray SYN changes nothing */
+	assert_int_equal(session.refreshed_s, 5);
+	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_RST, 9);
+	assert_int_equal(session.refreshed_s, 5);
+	session_seen(&session, syn, 10);
+	assert_int_equal(session.seen, syn);
+	assert_int_equal(session.refreshed_s, 10);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_lengths_that_do_not_fit),
+		cmocka_unit_test(test_versions_and_header_lengths),
+		cmocka_unit_test(test_other_kinds),
+		cmocka_unit_test(test_fragments),
+		cmocka_unit_test(test_transport_fields),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_checksum_of_every_change),
+		cmocka_unit_test(test_rewritten_header),
+		cmocka_unit_test(test_lowest_bit),
+		cmocka_unit_test(test_handed_out_once),
+		cmocka_unit_test(test_last_free_number),
+		cmocka_unit_test(test_parity_is_kept),
+		cmocka_unit_test(test_largest_set),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_what_a_packet_tells),
+		cmocka_unit_test(test_expired_at_the_second),
+		cmocka_unit_test(test_over),
+		cmocka_unit_test(test_match_is_of_one_generation),
+		cmocka_unit_test(test_a_syn_starts_anew),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
