@@ -36,8 +36,18 @@ new_namespace() { # NAME
 	ip -n "$1" link set lo up
 }
 
+# The kernel tells the rest of itself a moment after a link is up.
+await_link() { # NAMESPACE INTERFACE
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[[ $(ip -n "$1" -o link show "$2") != *" state UP "* ]] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
 # Sets suffix, host, outside, work (a folder) and topology (a file's name). The uplink's link-local
-# addresses are there at once: late ones would make a difference between before and after.
+# addresses are given by hand, for late ones would make a difference between before and after.
 new_host() {
 	suffix=$file_suffix-$BATS_TEST_NUMBER
 	host=nsr-host-$suffix outside=nsr-out-$suffix
@@ -46,16 +56,16 @@ new_host() {
 	new_namespace "$host"
 	new_namespace "$outside"
 	ip link add eth0 netns "$host" type veth peer name eth0 netns "$outside"
-	ip -n "$host" link set eth0 addrgenmode none
-	ip -n "$outside" link set eth0 addrgenmode none
+	ip -n "$host" link set eth0 addrgenmode none up
+	ip -n "$outside" link set eth0 addrgenmode none up
+	await_link "$host" eth0
+	await_link "$outside" eth0
 	ip -n "$host" address add "$uplink_address/24" dev eth0
 	ip -n "$outside" address add "$outside_address/24" dev eth0
 	ip -n "$host" address add "$uplink_address6/64" dev eth0 nodad
 	ip -n "$outside" address add "$outside_address6/64" dev eth0 nodad
 	ip -n "$host" address add fe80::1/64 dev eth0 nodad
 	ip -n "$outside" address add fe80::10/64 dev eth0 nodad
-	ip -n "$host" link set eth0 up
-	ip -n "$outside" link set eth0 up
 	ip -n "$host" route add default via "$outside_address"
 	ip -n "$host" route add default via "$outside_address6"
 }
@@ -139,6 +149,23 @@ put_topology() { # [DATAPATH]
 	END
 }
 
+# A fabric of one network whose namespaces are n1 to nCOUNT.
+put_many() { # COUNT
+	local i
+	{
+		cat <<-END
+			version: 1
+			name: many
+			networks:
+			  br-many: {subnets: [10.20.0.0/16, "fd00:20::/64"], masquerade: eth0}
+			namespaces:
+		END
+		for ((i = 1; i <= $1; i++)); do
+			echo "  n$i-$suffix: {interfaces: {eth0: {network: br-many, addresses: [10.20.1.$i/16]}}}"
+		done
+	} >"$topology"
+}
+
 # Until no address is tentative any more in the test's namespaces.
 settle() {
 	local namespace i
@@ -155,7 +182,6 @@ up() { # [DATAPATH]
 	lab apply "$topology"
 	find_cookie
 	on "$blue" sysctl -qw net.ipv4.ip_forward=1
-	settle
 }
 
 # ---- Traffic

@@ -4,7 +4,7 @@
 # What tutorials do by hand with ip and iptables, declared in a file, then used and looked at with
 # stock tools only; and the examples, each with the commands that its comments tell to try.
 
-# shellcheck disable=SC2154 # bats sets output; fabric.bash the names
+# shellcheck disable=SC2030,SC2031,SC2154 # bats sets output; fabric.bash the names
 load fabric
 
 setup_file() {
@@ -26,10 +26,10 @@ teardown() {
 # The example with the suffix on its namespaces, in $topology.
 put_example() { # FILE
 	local name edits=()
-	for name in $(sed -n '/^namespaces:/,/^[a-z]*:/s/^  \([a-z0-9-]*\):.*/\1/p' "$1"); do
+	while read -r name; do
 		edits+=(-e "s/^  $name:/  $name-$suffix:/" -e "s/\"$name:/\"$name-$suffix:/")
 		edits+=(-e "s/exec $name -- /exec $name-$suffix -- /")
-	done
+	done < <(sed -n '/^namespaces:/,/^[a-z]*:/s/^  \([a-z0-9-]*\):.*/\1/p' "$1")
 	sed -E "${edits[@]}" "$1" >"$topology"
 }
 
@@ -70,7 +70,6 @@ serve_page() { # NAMESPACE TEXT
 			if [[ ${words[1]} == down ]]; then
 				run -0 lab plan "$topology"
 				find_cookie
-				settle
 			fi
 			run_command "${words[@]}"
 		done < <(commands_in "$topology")
