@@ -133,6 +133,7 @@ struct ip_address lab_ip(const char *text);
 void lab_clock_offset(struct lab *lab, uint32_t seconds);
 struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which);
 uint64_t lab_sum(const __u64 counters[NSR_NAT_PROTOCOLS]);
+struct nsr_port_counters lab_port_counters(struct lab *lab, enum lab_port which);
 struct nsr_uplink_counters lab_uplink_counters(struct lab *lab, enum lab_uplink which);
 /* Sessions in the table that are active, and numbers in use by bit. */
 uint32_t lab_active_sessions(struct lab *lab);

@@ -72,6 +72,14 @@ static void read_counts(struct lab *lab, struct counts *ret)
 	}
 }
 
+struct nsr_port_counters lab_port_counters(struct lab *lab, enum lab_port which)
+{
+	struct counts counts;
+
+	read_counts(lab, &counts);
+	return counts.port[which];
+}
+
 struct nsr_uplink_counters lab_uplink_counters(struct lab *lab, enum lab_uplink which)
 {
 	struct counts counts;
