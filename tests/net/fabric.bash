@@ -408,7 +408,7 @@ host_state() {
 # Down has left the host as $work/before says. The kernel ends namespaces a moment later.
 assert_as_before() {
 	local i
-	for ((i = 0; i < 50; i++)); do
+	for ((i = 0; i < 20; i++)); do
 		host_state >"$work/after"
 		! cmp -s "$work/before" "$work/after" || break
 		sleep 0.1
