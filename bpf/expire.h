@@ -80,7 +80,8 @@ static __always_inline void expire_one_port(u32 mapping, u32 now_s)
 	if (!record)
 		return;
 	released_s = READ_ONCE(record->released_s);
-	if (!released_s || now_s - released_s < NSR_PORT_COOLDOWN_S)
+	/* Another CPU may have crossed a second since this pass began. */
+	if (!released_s || (int)(now_s - released_s) < NSR_PORT_COOLDOWN_S)
 		return;
 	/* References are 0 and the bit is set: nobody else touches the record. */
 	WRITE_ONCE(record->released_s, 0);

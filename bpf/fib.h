@@ -40,11 +40,11 @@ static __always_inline const struct nsr_endpoint *fib_host6(const void *address)
 
 /* Which way the kernel would route what a port sent to its gateway. */
 enum fib_way {
-	FIB_KERNEL, /* to the host itself, into a fabric, or refused: the kernel's answer is right
-		     */
-	FIB_UPLINK, /* by the uplink of the port's network; *lookup has the next hop */
-	FIB_TOO_LARGE, /* by the uplink, where it does not fit: the kernel answers */
-	FIB_ELSEWHERE, /* by another interface */
+	FIB_KERNEL,        /* to the host itself, into a fabric, or refused: the kernel answers */
+	FIB_UPLINK,        /* by the uplink of the port's network; *lookup has the next hop */
+	FIB_UPLINK_KERNEL, /* there too, but too large, or the next hop's MAC is to be found first
+			    */
+	FIB_ELSEWHERE,     /* by another interface */
 };
 
 /*
@@ -77,8 +77,8 @@ static __noinline enum fib_way fib_outside(struct __sk_buff *skb, const struct n
 	    result != BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return FIB_KERNEL; /* local, or the kernel refuses it too */
 	if (uplink && lookup->ifindex == *uplink)
-		return too_large || result == BPF_FIB_LKUP_RET_FRAG_NEEDED ? FIB_TOO_LARGE
-									   : FIB_UPLINK;
+		return too_large || result != BPF_FIB_LKUP_RET_SUCCESS ? FIB_UPLINK_KERNEL
+								       : FIB_UPLINK;
 	if (bpf_map_lookup_elem(&inner_links, &lookup->ifindex))
 		return FIB_KERNEL;
 	return FIB_ELSEWHERE;

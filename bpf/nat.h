@@ -339,9 +339,10 @@ static __always_inline int session_enter(u32 number, const struct nat_request *r
 	barrier();
 	ref.session = number;
 	ref.state = generation | NSR_SESSION_ACTIVE;
-	WRITE_ONCE(session->state, ref.state);
 	result = bpf_map_update_elem(&session_by_flow, &flow, &ref, BPF_NOEXIST);
 	if (!result) {
+		/* From here on others may end it; until here it was nobody's but ours. */
+		WRITE_ONCE(session->state, ref.state);
 		count_nat(flow.inside.uplink, sessions_created, flow.inside.protocol, 1);
 		return 0;
 	}
@@ -349,6 +350,21 @@ static __always_inline int session_enter(u32 number, const struct nat_request *r
 	barrier();
 	session_release(number);
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
+}
+
+/* The mapping that the inside endpoint has, or a new one; with a reference. One that it has may be
+ * of no use for this remote, when a socket of the host talks to it from the same port. */
+static __always_inline int mapping_use(struct __sk_buff *skb, struct nat_request *request)
+{
+	request->mapping = mapping_find(&request->flow.inside, request->now_s);
+	if (!request->mapping)
+		return mapping_create(skb, request);
+	if (!host_has_socket(skb, request->flow.inside.protocol, request->flow.remote_address,
+			     request->flow.remote_port, request->external,
+			     bpf_htons(NSR_MAPPING_PORT(request->mapping))))
+		return 0;
+	mapping_put(request->mapping, request->now_s);
+	return DROP(NAT_PORTS);
 }
 
 /* Opens a session, with the mapping its inside endpoint has or a new one. */
@@ -362,13 +378,10 @@ NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 	number = session_claim();
 	if (number == BITS_NONE)
 		return DROP(NAT_SESSIONS);
-	request->mapping = mapping_find(&request->flow.inside, request->now_s);
-	if (!request->mapping) {
-		result = mapping_create(skb, request);
-		if (result) {
-			session_release(number);
-			return result;
-		}
+	result = mapping_use(skb, request);
+	if (result) {
+		session_release(number);
+		return result;
 	}
 	result = session_enter(number, request);
 	if (result)
@@ -407,15 +420,18 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 
 /* Whom an arriving packet is for. */
 enum nat_inbound {
-	NAT_INBOUND_HOST,    /* the host itself */
-	NAT_INBOUND_SESSION, /* request->flow.inside */
-	NAT_INBOUND_REFUSED, /* a mapped port, but this remote is not one it talks to */
+	NAT_INBOUND_HOST,     /* the host itself */
+	NAT_INBOUND_SESSION,  /* request->flow.inside */
+	NAT_INBOUND_FRAGMENT, /* of a session, and only a part: the host would reset the flow */
+	NAT_INBOUND_REFUSED,  /* a mapped port, but this remote is not one it talks to */
 };
 
 /*
  * request->flow has remote, protocol and uplink; port is the external one. Inbound packets never
  * create anything. What belongs to no session goes to the host when the host has a socket for it,
- * and is dropped in silence when it has not (RFC 5382 REQ-4: no RST for an unsolicited SYN).
+ * and is dropped in silence when it has not (RFC 5382 REQ-4: no RST for an unsolicited SYN). Echo
+ * replies go to the host in any case: it keeps no sockets for them that could be asked for, and
+ * answers none.
  */
 static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb,
 					       const struct nsr_settings *settings,
@@ -430,7 +446,8 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb,
 	request->flow.inside = record->inside;
 	if (session_use(settings, request) && request->mapping == mapping)
 		return NAT_INBOUND_SESSION;
-	if (host_has_socket(skb, asked.protocol, request->flow.remote_address,
+	if (asked.protocol == NSR_NAT_ICMP ||
+	    host_has_socket(skb, asked.protocol, request->flow.remote_address,
 			    request->flow.remote_port, request->external, port))
 		return NAT_INBOUND_HOST;
 	return NAT_INBOUND_REFUSED;

@@ -47,11 +47,15 @@ static __always_inline enum packet_kind parse(struct __sk_buff *skb, struct pack
 	return packet_parse(p, (void *)(long)skb->data, (void *)(long)skb->data_end, skb->len);
 }
 
+/* Whatever comes of the pull, pointers into the packet are lost by it. */
 static __always_inline enum packet_kind load(struct __sk_buff *skb, struct packet *p)
 {
 	enum packet_kind kind = parse(skb, p);
 
-	return kind != PACKET_MALFORMED || !pull_headers(skb) ? kind : parse(skb, p);
+	if (kind != PACKET_MALFORMED)
+		return kind;
+	pull_headers(skb);
+	return parse(skb, p);
 }
 
 static __always_inline int load_transport(struct __sk_buff *skb, struct packet *p,
@@ -93,52 +97,96 @@ static __always_inline bool endpoint_takes(struct __sk_buff *skb, const struct p
 	return to->flags & NSR_PORT_FAST && packet_fits(p, ipv6, skb->len, skb->gso_size, to->mtu);
 }
 
-static __always_inline u32 largest_piece(struct __sk_buff *skb, const struct packet *p, bool ipv6)
+static __always_inline const struct nsr_inside *inside_of4(__be32 address)
 {
-	u32 network = ipv6 ? sizeof(struct ipv6hdr) : p->ip4->ihl * 4u;
-	u8 protocol = ipv6 ? p->ip6->nexthdr : p->ip4->protocol;
-	u8 *l4 = (u8 *)p->ip4 + network;
+	struct nsr_inside4_key key = {.prefix_len = 32, .address = address};
 
-	if (!skb->gso_size)
-		return skb->len - sizeof(struct ethhdr);
-	if (protocol == IPPROTO_TCP && (void *)(l4 + sizeof(struct tcphdr)) <= p->end)
-		network += (l4[12] >> 4) * 4u;
-	else
-		network += sizeof(struct udphdr);
-	return skb->gso_size + network;
+	return bpf_map_lookup_elem(&inside4, &key);
 }
 
-/* A masqueraded network's packet to the outside: policy first, by the kernel's own FIB. */
-static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_port *port,
-					const struct packet *p, bool ipv6, struct route *route)
+static __always_inline const struct nsr_inside *inside_of6(const void *address)
 {
-	struct bpf_fib_lookup *lookup = route->lookup;
-	bool rare;
+	struct nsr_inside6_key key = {.prefix_len = 128};
 
+	__builtin_memcpy(key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&inside6, &key);
+}
+
+/* Whether the uplink's hook will take a source for one that it masquerades. A port's own first
+ * address always is. */
+static __always_inline bool masqueraded4(const struct nsr_port *port, __be32 address)
+{
+	const struct nsr_inside *inside;
+
+	if (address == port->address4)
+		return true;
+	inside = inside_of4(address);
+	return inside && inside->uplink + 1 == port->uplink;
+}
+
+static __always_inline bool masqueraded6(const struct nsr_port *port, const void *address)
+{
+	const struct nsr_inside *inside = inside_of6(address);
+
+	return inside && inside->uplink + 1 == port->uplink;
+}
+
+/* Rules of the kernel's FIB may ask for ports. */
+static __always_inline void lookup_ports(struct bpf_fib_lookup *lookup, const struct packet *p)
+{
+	struct udphdr *ports = (void *)(p->ip4 + 1); /* TCP's are where UDP's are */
+
+	if (p->ip4->ihl != 5 || ip4_is_fragment(p->ip4) || (void *)(ports + 1) > p->end ||
+	    (p->ip4->protocol != IPPROTO_TCP && p->ip4->protocol != IPPROTO_UDP))
+		return;
+	lookup->sport = ports->source;
+	lookup->dport = ports->dest;
+}
+
+static __always_inline enum fib_way way_outside(struct __sk_buff *skb, const struct nsr_port *port,
+						const struct packet *p, bool ipv6,
+						struct bpf_fib_lookup *lookup)
+{
 	if (ipv6) {
 		lookup->family = ADDRESS_FAMILY_IPV6;
 		__builtin_memcpy(lookup->ipv6_src, &p->ip6->saddr, 16);
 		__builtin_memcpy(lookup->ipv6_dst, &p->ip6->daddr, 16);
-		rare = true; /* IPv6 is not masqueraded: the uplink's hook refuses it */
 	} else {
 		lookup->family = ADDRESS_FAMILY_IPV4;
 		lookup->tos = p->ip4->tos;
 		lookup->l4_protocol = p->ip4->protocol;
 		lookup->ipv4_src = p->ip4->saddr;
 		lookup->ipv4_dst = p->ip4->daddr;
-		rare = p->ip4->ihl != 5 || p->ip4->ttl <= 1;
+		lookup_ports(lookup, p);
 	}
-	switch (fib_outside(skb, port, lookup, largest_piece(skb, p, ipv6))) {
-	case FIB_ELSEWHERE:
-		return DROP(WRONG_UPLINK);
-	case FIB_UPLINK:
-		if (rare || !(port->flags & NSR_PORT_FAST))
-			return VERDICT_KERNEL;
-		route->routed = true;
-		return VERDICT_NEIGHBOUR;
-	default:
+	return fib_outside(skb, port, lookup, packet_largest(p, ipv6, skb->len, skb->gso_size));
+}
+
+/* A masqueraded network's packet to the outside: policy first, by the kernel's own FIB. */
+static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_port *port,
+					const struct packet *p, bool ipv6, struct route *route)
+{
+	enum fib_way way = way_outside(skb, port, p, ipv6, route->lookup);
+
+	if (way == FIB_KERNEL)
 		return VERDICT_KERNEL;
-	}
+	if (way == FIB_ELSEWHERE)
+		return DROP(WRONG_UPLINK);
+	if (ipv6 ? !masqueraded6(port, &p->ip6->saddr) : !masqueraded4(port, p->ip4->saddr))
+		return DROP(NOT_INSIDE);
+	/* IPv6 is not masqueraded: the uplink's hook refuses it, whichever way it comes. */
+	if (way == FIB_UPLINK_KERNEL || ipv6 || p->ip4->ihl != 5 || p->ip4->ttl <= 1 ||
+	    !(port->flags & NSR_PORT_FAST))
+		return VERDICT_KERNEL;
+	route->routed = true;
+	return VERDICT_NEIGHBOUR;
+}
+
+/* Sources and destinations that a router has its own rules for. */
+static __always_inline bool is_special(const struct packet *p, bool ipv6)
+{
+	return ipv6 ? ip6_is_special(&p->ip6->saddr) || ip6_is_special(&p->ip6->daddr)
+		    : ip4_is_special(p->ip4->saddr) || ip4_is_special(p->ip4->daddr);
 }
 
 static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_port *port,
@@ -147,8 +195,7 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	u8 hops = ipv6 ? p->ip6->hop_limit : p->ip4->ttl;
 	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS : p->ip4->ihl == 5;
 
-	if (ipv6 ? p->ip6->daddr.s6_addr[0] == 0xff || ip6_is_link_local(&p->ip6->daddr)
-		 : (p->ip4->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000))
+	if (is_special(p, ipv6))
 		return VERDICT_KERNEL;
 	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
 	if (!route->to)
@@ -166,7 +213,7 @@ static __always_inline int port_switch(struct __sk_buff *skb, const struct nsr_p
 				       struct route *route)
 {
 	route->to = fib_switch(port, p);
-	if (!route->to || !(port->flags & NSR_PORT_FAST) ||
+	if (!route->to || route->to->ifindex == skb->ifindex || !(port->flags & NSR_PORT_FAST) ||
 	    !endpoint_takes(skb, p, route->to, kind == PACKET_IPV6))
 		return VERDICT_KERNEL;
 	return VERDICT_PEER;
@@ -182,9 +229,11 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 		return refused;
 	if (kind != PACKET_IPV4 && kind != PACKET_IPV6)
 		return VERDICT_KERNEL;
-	if (mac_is_multicast(p->eth->h_dest))
+	if (mac_is_multicast(p->eth->h_dest) || skb->vlan_present)
 		return VERDICT_KERNEL;
-	if (port->gateway_ifindex && mac_equal(p->eth->h_dest, port->gateway_mac))
+	/* A bridge takes frames for the MACs of its ports as its own, too. */
+	if (port->gateway_ifindex &&
+	    (mac_equal(p->eth->h_dest, port->gateway_mac) || skb->pkt_type == PACKET_HOST))
 		return kind == PACKET_IPV6 ? port_route(skb, port, p, true, route)
 					   : port_route(skb, port, p, false, route);
 	return port_switch(skb, port, p, kind, route);
@@ -233,40 +282,31 @@ int nsr_port_out(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-static __always_inline const struct nsr_inside *inside_of4(__be32 address)
+static __always_inline bool is_icmp_error(u8 type)
 {
-	struct nsr_inside4_key key = {.prefix_len = 32, .address = address};
-
-	return bpf_map_lookup_elem(&inside4, &key);
+	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-static __always_inline const struct nsr_inside *inside_of6(const void *address)
-{
-	struct nsr_inside6_key key = {.prefix_len = 128};
-
-	__builtin_memcpy(key.address, address, sizeof(key.address));
-	return bpf_map_lookup_elem(&inside6, &key);
-}
-
-/* The host's own ICMP errors quote the packet that caused them, which has been translated by then.
+/*
+ * Of an ICMP packet. The host's own ICMP errors quote the packet that caused them, which has been
+ * translated by then. One whose quote cannot be read is not let out either.
  */
-static __always_inline bool quotes_inside(const struct packet *p)
+static __always_inline bool quotes_inside(struct __sk_buff *skb, struct packet *p)
 {
-	u32 header = p->ip4->ihl * 4u;
-	struct icmp_header *icmp = (void *)((u8 *)p->ip4 + header);
-	struct iphdr *quoted = (void *)(icmp + 1);
+	struct icmp_header *icmp;
+	struct iphdr *quoted;
 
-	if (p->ip4->protocol != IPPROTO_ICMP || ip4_is_fragment(p->ip4))
+	if (!pull_headers(skb) || parse(skb, p) != PACKET_IPV4)
+		return true;
+	if (ip4_is_fragment(p->ip4))
 		return false;
-	if ((void *)(icmp + 1) > p->end)
+	icmp = (void *)((u8 *)p->ip4 + p->ip4->ihl * 4u);
+	if ((void *)(icmp + 1) > p->end || !is_icmp_error(icmp->type))
 		return false;
-	if (icmp->type != ICMP_UNREACHABLE && icmp->type != ICMP_TIME_EXCEEDED &&
-	    icmp->type != ICMP_PARAMETER_PROBLEM && icmp->type != ICMP_REDIRECT &&
-	    icmp->type != ICMP_SOURCE_QUENCH)
-		return false;
-	if ((void *)(quoted + 1) > p->end)
-		return false;
-	return inside_of4(quoted->daddr) || inside_of4(quoted->saddr);
+	quoted = (void *)(icmp + 1);
+	return (void *)(quoted + 1) > p->end || inside_of4(quoted->daddr) ||
+	       inside_of4(quoted->saddr);
 }
 
 /* What a flow from an inside address is called; false for what cannot have a session. */
@@ -298,22 +338,23 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 					    struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
+	bool icmp = p->ip4->protocol == IPPROTO_ICMP;
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
 	int unfit;
 
 	if (source == uplink->address4)
-		return quotes_inside(p) ? DROP(NAT_ICMP_ERROR) : 0;
+		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
 	if (!settings)
 		return DROP(NAT_SESSIONS);
-	unfit = load_transport(skb, p, t);
+	unfit = ip4_is_fragment(p->ip4) ? DROP(NAT_FRAGMENT) : load_transport(skb, p, t);
 	if (!unfit && !outbound_flow(settings, uplink, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
 	if (!unfit && session_use(settings, request))
 		return 0;
 	inside = inside_of4(source);
-	if (!inside)
-		return 0; /* the host's own */
+	if (!inside) /* the host's own, from another of its addresses */
+		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
 	if (unfit)
@@ -321,17 +362,51 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
 }
 
-/* Whether an ARP packet or an IPv6 packet would show an inside address to the outside. */
-static __always_inline bool leaks_other(const struct packet *p, enum packet_kind kind)
+/* Whether a packet that cannot be judged has an inside address where its source should be. */
+static __always_inline bool leaks_malformed(const struct packet *p)
+{
+	const struct iphdr *ip4 = (void *)(p->eth + 1);
+	const struct ipv6hdr *ip6 = (void *)(p->eth + 1);
+
+	if ((void *)(ip4 + 1) > p->end)
+		return false;
+	if (p->eth->h_proto == bpf_htons(ETH_P_IP))
+		return inside_of4(ip4->saddr);
+	if (p->eth->h_proto != bpf_htons(ETH_P_IPV6) || (void *)(ip6 + 1) > p->end)
+		return false;
+	return inside_of6(&ip6->saddr);
+}
+
+/* ARP asks in the name of the packet that waits for the answer, which may be the host's own with
+ * the gateway's address: then it asks in the uplink's. 0 or a reason to drop. */
+static __always_inline int uplink_ask(const struct nsr_uplink *uplink, struct packet *p)
 {
 	__be32 sender;
 
-	if (kind == PACKET_IPV6)
-		return inside_of6(&p->ip6->saddr);
-	if (kind != PACKET_ARP)
-		return false;
 	__builtin_memcpy(&sender, p->arp->sender, sizeof(sender));
-	return inside_of4(sender);
+	if (!inside_of4(sender))
+		return 0;
+	if (!uplink->address4)
+		return DROP(NAT_PROTOCOL);
+	__builtin_memcpy(p->arp->sender, &uplink->address4, sizeof(sender));
+	return 0;
+}
+
+/* What is no proper IPv4 packet, but would show an inside address to the outside: 0 or the reason
+ * to drop it. */
+static __always_inline int uplink_leaks(const struct nsr_uplink *uplink, struct packet *p,
+					enum packet_kind kind)
+{
+	switch (kind) {
+	case PACKET_MALFORMED:
+		return leaks_malformed(p) ? DROP(MALFORMED) : 0;
+	case PACKET_IPV6:
+		return inside_of6(&p->ip6->saddr) ? DROP(NAT_PROTOCOL) : 0;
+	case PACKET_ARP:
+		return uplink_ask(uplink, p);
+	default:
+		return 0;
+	}
 }
 
 SEC("tc")
@@ -348,10 +423,13 @@ int nsr_uplink_out(struct __sk_buff *skb)
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	kind = load(skb, &p);
-	if (kind == PACKET_IPV4)
+	if (skb->vlan_present)
+		verdict = 0; /* of a VLAN interface upon the uplink, where no network masquerades to
+			      */
+	else if (kind == PACKET_IPV4)
 		verdict = uplink_translate(skb, uplink, &p, &t, &request);
-	else if (leaks_other(&p, kind))
-		verdict = DROP(NAT_PROTOCOL);
+	else
+		verdict = uplink_leaks(uplink, &p, kind);
 	if (!verdict && request.mapping)
 		verdict = rewrite_endpoint4(skb, &p, &t, true, uplink->address4,
 					    bpf_htons(NSR_MAPPING_PORT(request.mapping)));
@@ -359,26 +437,44 @@ int nsr_uplink_out(struct __sk_buff *skb)
 	return verdict < 0 ? drop() : TC_ACT_UNSPEC;
 }
 
-/* Whom an IPv4 packet that arrives at the uplink is for; NAT_INBOUND_SESSION: translate. */
+/* Whom an IPv4 packet that arrives at the external address is for; NAT_INBOUND_SESSION: translate.
+ */
 static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 							const struct nsr_uplink *uplink,
 							struct packet *p, struct transport *t,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
+	bool fragment = ip4_is_fragment(p->ip4);
+	__be32 source = p->ip4->saddr;
+	enum nat_inbound whom;
 
-	if (!settings || p->ip4->daddr != uplink->address4 || load_transport(skb, p, t))
+	if (!settings || load_transport(skb, p, t))
 		return NAT_INBOUND_HOST;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
 		return NAT_INBOUND_HOST;
 	request->flow.inside.protocol = t->protocol;
 	request->flow.inside.uplink = uplink->index;
-	request->flow.remote_address = p->ip4->saddr;
+	request->flow.remote_address = source;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	request->seen = seen_by(false, t->protocol, t->tcp_flags);
+	request->seen = fragment ? 0 : seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = uplink->address4;
-	return nat_in(skb, settings, request, t->dest);
+	whom = nat_in(skb, settings, request, t->dest);
+	return whom == NAT_INBOUND_SESSION && fragment ? NAT_INBOUND_FRAGMENT : whom;
+}
+
+/* What is not for a session: the host's own, unless it is refused. */
+static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
+{
+	switch (whom) {
+	case NAT_INBOUND_REFUSED:
+		return DROP(NAT_FILTERED);
+	case NAT_INBOUND_FRAGMENT:
+		return DROP(NAT_FRAGMENT);
+	default:
+		return inside_of4(dest) ? DROP(INBOUND) : VERDICT_KERNEL;
+	}
 }
 
 /* Delivers what was translated, or leaves it to the kernel, translated. */
@@ -412,13 +508,14 @@ int nsr_uplink_in(struct __sk_buff *skb)
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	kind = load(skb, &p);
-	if (kind == PACKET_IPV4) {
+	if (skb->vlan_present || skb->pkt_type == PACKET_OTHERHOST) {
+		verdict = VERDICT_KERNEL; /* for an interface upon the uplink, or somebody else */
+	} else if (kind == PACKET_IPV4) {
 		dest = p.ip4->daddr;
-		whom = uplink_classify(skb, uplink, &p, &t, &request);
-		if (whom == NAT_INBOUND_REFUSED)
-			verdict = DROP(NAT_FILTERED);
-		else if (whom == NAT_INBOUND_HOST && inside_of4(dest))
-			verdict = DROP(INBOUND);
+		if (dest == uplink->address4)
+			whom = uplink_classify(skb, uplink, &p, &t, &request);
+		if (whom != NAT_INBOUND_SESSION)
+			verdict = uplink_judge(whom, dest);
 	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {
 		verdict = DROP(INBOUND);
 	}

@@ -136,9 +136,21 @@ static __always_inline bool ip6_equal(const void *a, const void *b)
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
 }
 
+#define IP_OFFSET         0x1fff /* RFC 791 3.1 */
+#define IP_MORE_FRAGMENTS 0x2000
+
 static __always_inline bool ip4_is_fragment(const struct iphdr *ip)
 {
-	return ip->frag_off & bpf_htons(0x3fff); /* more fragments, or an offset */
+	return ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_OFFSET);
+}
+
+/* Addresses that no router forwards from or to: 0/8, 127/8, 224/4 and 240/4 with the broadcast (RFC
+ * 1122 3.2.1.3). */
+static __always_inline bool ip4_is_special(__be32 address)
+{
+	u32 first = bpf_ntohl(address) >> 24;
+
+	return first == 0 || first == 127 || first >= 224;
 }
 
 /* fe80::/10, RFC 4291 2.5.6 */
@@ -147,6 +159,15 @@ static __always_inline bool ip6_is_link_local(const void *address)
 	const u8 *bytes = address;
 
 	return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+}
+
+/* ::, ::1, link-local and multicast: of no concern to a router. */
+static __always_inline bool ip6_is_special(const void *address)
+{
+	const u32 *words = address;
+
+	return *(const u8 *)address == 0xff || ip6_is_link_local(address) ||
+	       !(words[0] | words[1] | words[2] | (words[3] & ~bpf_htonl(1)));
 }
 
 static __always_inline bool ip6_is_unspecified(const void *address)
@@ -171,13 +192,14 @@ struct transport {
 #define TCP_RST       0x04
 #define TCP_ACK       0x10
 
-/* 0, or the reason why this packet of an inside address has to be dropped. */
+/* 0, or the reason why this packet cannot be translated. A first fragment is read like any packet.
+ */
 static __always_inline int transport_parse(const struct packet *p, struct transport *t)
 {
 	u32 header = p->ip4->ihl * 4u;
 	u8 *l4 = (u8 *)p->ip4 + header;
 
-	if (ip4_is_fragment(p->ip4))
+	if (p->ip4->frag_off & bpf_htons(IP_OFFSET))
 		return DROP(NAT_FRAGMENT);
 	t->offset = sizeof(struct ethhdr) + header;
 	switch (p->ip4->protocol) {
@@ -208,24 +230,30 @@ static __always_inline int transport_parse(const struct packet *p, struct transp
 	return 0;
 }
 
-/* Whether a packet of this length fits an MTU once it is segmented. segment is its GSO size, 0 when
- * it is a single packet. */
-static __always_inline bool packet_fits(const struct packet *p, bool ipv6, u32 length, u32 segment,
-					u32 mtu)
+/*
+ * Bytes from the IP header on of the largest packet that this one is once it is segmented; segment
+ * is its GSO size, 0 when it is a single packet. What is not plain TCP may hold headers of a tunnel
+ * in each segment, which only the kernel can add up: it counts as too large for anything.
+ */
+static __always_inline u32 packet_largest(const struct packet *p, bool ipv6, u32 length,
+					  u32 segment)
 {
 	u32 network = ipv6 ? sizeof(struct ipv6hdr) : p->ip4->ihl * 4u;
 	u8 protocol = ipv6 ? p->ip6->nexthdr : p->ip4->protocol;
 	u8 *l4 = (u8 *)p->ip4 + network;
 
-	if (length - sizeof(struct ethhdr) <= mtu)
-		return true;
 	if (!segment)
-		return false;
-	if (protocol == IPPROTO_UDP)
-		return segment + network + sizeof(struct udphdr) <= mtu;
+		return length - sizeof(struct ethhdr);
 	if (protocol != IPPROTO_TCP || (void *)(l4 + sizeof(struct tcphdr)) > p->end)
-		return false;
-	return segment + network + (l4[12] >> 4) * 4u <= mtu; /* data offset, RFC 9293 3.1 */
+		return 0xffff;
+	return segment + network + (l4[12] >> 4) * 4u; /* data offset, RFC 9293 3.1 */
+}
+
+static __always_inline bool packet_fits(const struct packet *p, bool ipv6, u32 length, u32 segment,
+					u32 mtu)
+{
+	return length - sizeof(struct ethhdr) <= mtu ||
+	       (segment && packet_largest(p, ipv6, length, segment) <= mtu);
 }
 
 #endif

@@ -8,8 +8,9 @@
  * the same one. Finding a free one takes at most three bit scans, however full the set is.
  *
  * Summary bits are hints. Setting one may race with a release, so it is followed by a second look
- * at the word, which takes it back: a word with a free bit is never hidden for good. Bits of words
- * that do not exist are set by whoever prepares the set.
+ * at what it sums up, which takes it back: a word with a free bit is never hidden for good. That
+ * may take back the mark of a word that has become full meanwhile; a search that finds such a word
+ * marks it again. Bits of words that do not exist are set by whoever prepares the set.
  */
 #ifndef NSROUTE_BPF_PORTS_H
 #define NSROUTE_BPF_PORTS_H
@@ -48,15 +49,17 @@ static __always_inline u32 bits_word(u32 number, u32 count)
  */
 static __always_inline void bits_mark_full(u64 *words, u32 count, u32 word)
 {
-	u32 summary = bits_word(word, count / 64);
-	u64 bit = 1ull << (word % 64);
-	u64 *top = &words[count + count / 64];
+	u32 summary = count + bits_word(word, count / 64), top = count + count / 64;
+	u64 bit = 1ull << (word % 64), top_bit = 1ull << bits_word(word, count / 64);
 
-	if (~(__sync_fetch_and_or(&words[count + summary], bit) | bit) == 0)
-		__sync_fetch_and_or(top, 1ull << summary);
+	if (~(__sync_fetch_and_or(&words[summary], bit) | bit) == 0) {
+		__sync_fetch_and_or(&words[top], top_bit);
+		if (~READ_ONCE(words[summary]))
+			__sync_fetch_and_and(&words[top], ~top_bit);
+	}
 	if (~READ_ONCE(words[word])) {
-		__sync_fetch_and_and(&words[count + summary], ~bit);
-		__sync_fetch_and_and(top, ~(1ull << summary));
+		__sync_fetch_and_and(&words[summary], ~bit);
+		__sync_fetch_and_and(&words[top], ~top_bit);
 	}
 }
 
@@ -113,9 +116,10 @@ static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
 			return BITS_NONE;
 		summary = bits_word(lowest_bit(free) * 64, count / 64);
 		free = ~READ_ONCE(words[count + summary]);
-		if (!free)
-			continue;
-		number = bits_claim_in(words, count, summary * 64 + lowest_bit(free), ~0ull);
+		word = bits_word((summary * 64 + (free ? lowest_bit(free) : 0)) * 64, count);
+		number = bits_claim_in(words, count, word, ~0ull);
+		if (number == BITS_NONE)
+			bits_mark_full(words, count, word);
 	}
 	return number;
 }

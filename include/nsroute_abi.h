@@ -7,8 +7,8 @@
  * the size of every structure is asserted, because the maps outlive the binary that made them: a
  * change of anything here is a change of NSR_LAYOUT_VERSION.
  *
- * Addresses and ports are in network byte order and say so in their type (__be32, __be16). Times are
- * seconds of the kernel's monotonic clock unless the name says otherwise.
+ * Addresses and ports are in network byte order and say so in their type (__be32, __be16). Times
+ * are seconds of the kernel's monotonic clock unless the name says otherwise.
  */
 #ifndef NSROUTE_ABI_H
 #define NSROUTE_ABI_H
@@ -20,35 +20,38 @@
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
 
-#define NSR_PORTS_MAX	   16384  /* veths of namespaces in one host namespace (ports of networks) */
-#define NSR_ADDRESSES_MAX  65536  /* addresses of those ports, per family */
-#define NSR_SOURCES_MAX	   65536  /* source prefixes beyond the first address of a port */
-#define NSR_UPLINKS_MAX	   16	  /* interfaces that networks masquerade to */
-#define NSR_INSIDE_MAX	   1024	  /* masqueraded prefixes, per family */
-#define NSR_INNER_MAX	   16384  /* interfaces that belong to fabrics (bridges) */
-#define NSR_POOLS_MAX	   (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
-#define NSR_POOL_PORTS	   65536  /* external ports (ICMP: identifiers) of one pool */
-#define NSR_SESSIONS_MAX   262144 /* concurrent sessions of one host namespace */
-#define NSR_PORT_COOLDOWN_S 120	  /* a freed external port is not used again for this long (RFC 6888 8) */
+#define NSR_PORTS_MAX     16384 /* veths of namespaces in one host namespace (ports of networks) */
+#define NSR_ADDRESSES_MAX 65536 /* addresses of those ports, per family */
+#define NSR_SOURCES_MAX   65536 /* source prefixes beyond the first address of a port */
+#define NSR_UPLINKS_MAX   16    /* interfaces that networks masquerade to */
+#define NSR_INSIDE_MAX    1024  /* masqueraded prefixes, per family */
+#define NSR_INNER_MAX     16384 /* interfaces that belong to fabrics (bridges) */
+#define NSR_POOLS_MAX     (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
+#define NSR_POOL_PORTS    65536  /* external ports (ICMP: identifiers) of one pool */
+#define NSR_SESSIONS_MAX  262144 /* concurrent sessions of one host namespace */
+#define NSR_PORT_COOLDOWN_S \
+	120 /* a freed external port is not used again for this long (RFC 6888 8) */
 
 /* ---- Drop reasons: X(NAME, "name as printed", "what it means").
  * Verdicts below zero are the negative of these, so that the reason is the verdict.
  */
-#define NSR_DROP_REASONS(X)                                                                        \
-	X(MALFORMED, "malformed", "headers truncated or inconsistent")                             \
-	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                          \
-	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface")     \
-	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface")    \
-	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")          \
-	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")        \
-	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                   \
-	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                   \
-	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")         \
-	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                   \
-	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")       \
-	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                          \
-	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")           \
-	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")      \
+#define NSR_DROP_REASONS(X)                                                                     \
+	X(MALFORMED, "malformed", "headers truncated or inconsistent")                          \
+	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                       \
+	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface") \
+	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface") \
+	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")       \
+	X(NOT_INSIDE, "not-masqueraded",                                                        \
+	  "another source than the masqueraded ones, to the uplink")                            \
+	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")     \
+	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                \
+	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                \
+	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")      \
+	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                \
+	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")    \
+	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                       \
+	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")        \
+	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")   \
 	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")
 
 enum nsr_drop_reason {
@@ -65,18 +68,19 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 /* ---- Forwarding. */
 
 /* nsr_port.flags and nsr_endpoint.flags */
-#define NSR_PORT_FAST	      1 /* forwarded by us; without it policy and counters only */
+#define NSR_PORT_FAST         1 /* forwarded by us; without it policy and counters only */
 #define NSR_PORT_SPOOF_CHECK  2 /* source MAC and addresses are checked */
 #define NSR_PORT_MORE_SOURCES 4 /* "sources" has prefixes for this port */
 
 /* Map "ports": HASH by ifindex (__u32) of the host's end of a namespace's veth. */
 struct nsr_port {
-	__u32 index;	       /* slot in "port_counters" and "port_drops" */
-	__u32 gateway_ifindex; /* the bridge, which is where the kernel would route; 0: no gateway */
-	__u16 network;	       /* number of the network, unique in the host namespace */
+	__u32 index;           /* slot in "port_counters" and "port_drops" */
+	__u32 gateway_ifindex; /* the bridge, which is where the kernel would route; 0: no gateway
+				*/
+	__u16 network;         /* number of the network, unique in the host namespace */
 	__u16 flags;
-	__u16 uplink;	 /* 1 + index of the uplink that the network is masqueraded to; 0: none */
-	__u8 mac[6];	 /* of the namespace's end */
+	__u16 uplink; /* 1 + index of the uplink that the network is masqueraded to; 0: none */
+	__u8 mac[6];  /* of the namespace's end */
 	__u8 gateway_mac[6]; /* frames to it are routed */
 	__u16 reserved;
 	__be32 address4;   /* first IPv4 address of the namespace's end, or 0 */
@@ -149,7 +153,7 @@ struct nsr_uplink_counters {
 	__u64 rx_translated;
 	__u64 tx_passed;
 	__u64 rx_passed;
-	__u64 rx_fast; /* of rx_translated: delivered to the namespace by us */
+	__u64 rx_fast;    /* of rx_translated: delivered to the namespace by us */
 	__u64 tx_dropped; /* drops by direction; the reasons are in "uplink_drops" */
 	__u64 rx_dropped;
 };
@@ -162,14 +166,14 @@ enum nsr_nat_protocol { NSR_NAT_TCP, NSR_NAT_UDP, NSR_NAT_ICMP, NSR_NAT_PROTOCOL
 /* Timeouts: X(NAME, "name as in the topology file", default in seconds). RFC 5382 REQ-5, RFC 4787
  * REQ-5, RFC 5508 REQ-2, RFC 7857 2.2.
  */
-#define NSR_NAT_TIMEOUTS(X)                                                                        \
-	X(TCP_SYN, "tcp_syn", 240)                                                                 \
-	X(TCP_ESTABLISHED, "tcp_established", 432000)                                              \
-	X(TCP_FIN, "tcp_fin", 240)                                                                 \
-	X(TCP_RST, "tcp_rst", 240)                                                                 \
-	X(UDP_UNREPLIED, "udp_unreplied", 120)                                                     \
-	X(UDP_REPLIED, "udp_replied", 300)                                                         \
-	X(UDP_DNS, "udp_dns", 30)                                                                  \
+#define NSR_NAT_TIMEOUTS(X)                           \
+	X(TCP_SYN, "tcp_syn", 240)                    \
+	X(TCP_ESTABLISHED, "tcp_established", 432000) \
+	X(TCP_FIN, "tcp_fin", 240)                    \
+	X(TCP_RST, "tcp_rst", 240)                    \
+	X(UDP_UNREPLIED, "udp_unreplied", 120)        \
+	X(UDP_REPLIED, "udp_replied", 300)            \
+	X(UDP_DNS, "udp_dns", 30)                     \
 	X(ICMP, "icmp", 60)
 
 enum nsr_nat_timeout {
@@ -189,11 +193,11 @@ _Static_assert(sizeof(struct nsr_settings) == 8 + 4 * NSR_TIMEOUTS, "layout");
 
 /* Map "uplinks": HASH by ifindex. */
 struct nsr_uplink {
-	__u32 index;	   /* slot in "uplink_counters", "uplink_drops", "nat_counters" */
-	__be32 address4;   /* external address; 0: nothing can be translated, so inside is dropped */
-	__u16 port_min;	   /* external ports, host byte order, inclusive */
+	__u32 index;     /* slot in "uplink_counters", "uplink_drops", "nat_counters" */
+	__be32 address4; /* external address; 0: nothing can be translated, so inside is dropped */
+	__u16 port_min;  /* external ports, host byte order, inclusive */
 	__u16 port_max;
-	__u32 ifindex;	   /* the key again, to compare a route's interface with */
+	__u32 ifindex; /* the key again, to compare a route's interface with */
 };
 _Static_assert(sizeof(struct nsr_uplink) == 16, "layout");
 
@@ -215,15 +219,15 @@ struct nsr_inside {
 /* A mapping is named by one number: its pool and its external port. So the translation can be
  * computed from the name, and no reader can ever see half of one.
  */
-#define NSR_MAPPING(pool, port) ((__u32)(pool) << 16 | (__u16)(port))
-#define NSR_MAPPING_POOL(m)	((m) >> 16)
-#define NSR_MAPPING_PORT(m)	((__u16)(m))
-#define NSR_POOL(uplink, protocol) ((uplink) * NSR_NAT_PROTOCOLS + (protocol))
+#define NSR_MAPPING(pool, port)    ((__u32)(pool) << 16 | (__u16)(port))
+#define NSR_MAPPING_POOL(m)        ((m) >> 16)
+#define NSR_MAPPING_PORT(m)        ((__u16)(m))
+#define NSR_POOL(uplink, protocol) ((uplink)*NSR_NAT_PROTOCOLS + (protocol))
 
 /* The inside half of a mapping; key of HASH "mapping_by_inside". */
 struct nsr_inside_endpoint {
 	__be32 address;
-	__be16 port; /* ICMP: identifier */
+	__be16 port;   /* ICMP: identifier */
 	__u8 protocol; /* enum nsr_nat_protocol */
 	__u8 uplink;   /* index */
 };
@@ -256,22 +260,22 @@ struct nsr_flow {
 _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 
 /* nsr_session.state: status in the low two bits, generation above. */
-#define NSR_SESSION_FREE   0
-#define NSR_SESSION_CLAIMED 1
-#define NSR_SESSION_ACTIVE 2
-#define NSR_SESSION_DYING  3
-#define NSR_SESSION_STATUS 3u /* mask */
+#define NSR_SESSION_FREE       0
+#define NSR_SESSION_CLAIMED    1
+#define NSR_SESSION_ACTIVE     2
+#define NSR_SESSION_DYING      3
+#define NSR_SESSION_STATUS     3u /* mask */
 #define NSR_SESSION_GENERATION 4u /* added on every reuse */
 
 /* nsr_session.seen */
-#define NSR_SEEN_OUT	 1 /* a packet went out */
-#define NSR_SEEN_IN	 2 /* a packet came in */
+#define NSR_SEEN_OUT     1 /* a packet went out */
+#define NSR_SEEN_IN      2 /* a packet came in */
 #define NSR_SEEN_OUT_SYN 4
-#define NSR_SEEN_IN_SYN	 8
+#define NSR_SEEN_IN_SYN  8
 #define NSR_SEEN_OUT_ACK 16 /* an ACK without SYN: the handshake's third segment */
 #define NSR_SEEN_OUT_FIN 32
-#define NSR_SEEN_IN_FIN	 64
-#define NSR_SEEN_RST	 128
+#define NSR_SEEN_IN_FIN  64
+#define NSR_SEEN_RST     128
 
 /* Map "sessions": ARRAY by session number. */
 struct nsr_session {
@@ -288,8 +292,8 @@ struct nsr_session_ref {
 	__u32 state; /* the session's state when it was entered */
 };
 
-/* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that it
- * is run on: end every session of this uplink whose inside address is in address/mask.
+/* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that
+ * it is run on: end every session of this uplink whose inside address is in address/mask.
  */
 struct nsr_flush {
 	__u32 uplink; /* index */
@@ -300,9 +304,9 @@ struct nsr_flush {
 /* A set of numbers that are handed out: one bit each, a summary bit for 64 full words, and one for
  * 64 full summaries, in consecutive words of the ARRAY that holds it.
  */
-#define NSR_POOL_WORDS	   (NSR_POOL_PORTS / 64)
-#define NSR_POOL_BITS_WORDS (NSR_POOL_WORDS + NSR_POOL_WORDS / 64 + 1)
-#define NSR_SESSION_WORDS  (NSR_SESSIONS_MAX / 64)
+#define NSR_POOL_WORDS         (NSR_POOL_PORTS / 64)
+#define NSR_POOL_BITS_WORDS    (NSR_POOL_WORDS + NSR_POOL_WORDS / 64 + 1)
+#define NSR_SESSION_WORDS      (NSR_SESSIONS_MAX / 64)
 #define NSR_SESSION_BITS_WORDS (NSR_SESSION_WORDS + NSR_SESSION_WORDS / 64 + 1)
 
 /* Map "pool_bits": ARRAY by pool. */
