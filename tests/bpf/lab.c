@@ -19,14 +19,15 @@ const uint8_t mac_red[6] = {2, 0, 0, 0, 0, 0x0b}, mac_blue[6] = {2, 0, 0, 0, 0, 
 	      mac_green[6] = {2, 0, 0, 0, 0, 0x0d}, mac_plain[6] = {2, 0, 0, 0, 0, 0x0e},
 	      mac_br1[6] = {2, 0, 0, 0, 0, 1}, mac_br2[6] = {2, 0, 0, 0, 0, 2},
 	      mac_br3[6] = {2, 0, 0, 0, 0, 3}, mac_up0[6] = {2, 0, 0, 0, 0, 0x10},
-	      mac_router[6] = {2, 0, 0, 0, 0, 0xfe}, mac_stranger[6] = {2, 0, 0, 0, 0, 0xee};
+	      mac_port_red[6] = {2, 0, 0, 0, 1, 0x0b}, mac_router[6] = {2, 0, 0, 0, 0, 0xfe},
+	      mac_stranger[6] = {2, 0, 0, 0, 0, 0xee};
 
 /* Input of "ip -batch". */
 static const char links[] = "link set lo up\n"
 			    "link add br1 address 02:00:00:00:00:01 type bridge\n"
 			    "link add br2 address 02:00:00:00:00:02 mtu 32768 type bridge\n"
 			    "link add br3 address 02:00:00:00:00:03 type bridge\n"
-			    "link add red type veth peer name red-in\n"
+			    "link add red address 02:00:00:00:01:0b type veth peer name red-in\n"
 			    "link add blue type veth peer name blue-in\n"
 			    "link add green mtu 32768 type veth peer name green-in mtu 32768\n"
 			    "link add plain type veth peer name plain-in\n"
@@ -61,6 +62,8 @@ static const char links[] = "link set lo up\n"
 			    "addr add 10.9.0.1/24 dev else0\n"
 			    "route add default via 198.51.100.1\n"
 			    "route add default via 2001:db8:1::1\n"
+			    "neigh add 198.51.100.1 lladdr 02:00:00:00:00:fe dev up0\n"
+			    "neigh add 198.51.100.77 lladdr 02:00:00:00:00:fd dev up0\n"
 			    "route add 192.0.2.128/25 via 10.9.0.2\n";
 
 /* What the tables say of each port. */

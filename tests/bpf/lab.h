@@ -47,7 +47,8 @@
 #define LAB_SPACIOUS 32768 /* MTU of br2 and its port */
 
 extern const uint8_t mac_red[6], mac_blue[6], mac_green[6], mac_plain[6], mac_br1[6], mac_br2[6],
-	mac_br3[6], mac_up0[6], mac_router[6], mac_stranger[6];
+	mac_br3[6], mac_up0[6], mac_router[6], mac_stranger[6],
+	mac_port_red[6]; /* of the host's end; mac_red is of the namespace's */
 
 enum lab_port { RED, BLUE, GREEN, PLAIN, LAB_PORTS };
 enum lab_uplink { UP0, UP1, LAB_UPLINKS };

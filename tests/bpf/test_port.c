@@ -327,6 +327,9 @@ static void test_not_switched(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 	frame_arp(&f, mac_blue, mac_red, mac_red, RED_IP, BLUE_IP);
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	to_blue(&f);
+	memcpy(frame_eth(&f)->h_dest, mac_red, 6); /* back where it came from */
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 }
 
 static void test_too_large_to_switch(void **state)
@@ -362,17 +365,18 @@ static void test_segments(void **state)
 	blue.mtu = 1000 + 20 + 20;
 	lab_fdb_set(lab, BLUE, &blue);
 	EXPECT_PORT_IN(lab, RED, &tcp, TO_PEER);
-	EXPECT_PORT_IN(lab, RED, &udp, TO_PEER);
 	EXPECT_PORT_IN(lab, RED, &tcp6, TO_KERNEL);
 	blue.mtu--;
 	lab_fdb_set(lab, BLUE, &blue);
 	EXPECT_PORT_IN(lab, RED, &tcp, TO_KERNEL);
-	blue.mtu = 1000 + 20 + 8 - 1;
-	lab_fdb_set(lab, BLUE, &blue);
-	EXPECT_PORT_IN(lab, RED, &udp, TO_KERNEL);
 	blue.mtu = 1000 + 40 + 20;
 	lab_fdb_set(lab, BLUE, &blue);
 	EXPECT_PORT_IN(lab, RED, &tcp6, TO_PEER);
+	/* UDP may be a tunnel, with more headers in each segment than can be seen. */
+	EXPECT_PORT_IN(lab, RED, &udp, TO_KERNEL);
+	blue.mtu = udp.length - ETH_HLEN;
+	lab_fdb_set(lab, BLUE, &blue);
+	EXPECT_PORT_IN(lab, RED, &udp, TO_PEER);
 }
 
 static void test_kernel_mode(void **state)

@@ -196,6 +196,51 @@ static void test_echo(void **state)
 	EXPECT_IN(lab, UP0, &f, PASSED);
 }
 
+/* The host's own pings have no socket to be asked for, so an identifier may be theirs too. */
+static void test_echo_of_another_remote(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	uint16_t identifier = open_flow(lab, IPPROTO_ICMP, 4321);
+
+	arriving(&f, IPPROTO_ICMP, REMOTE2_IP, 0, identifier);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+}
+
+static void test_fragments(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = port, .fragment = 0x2000, .payload = 64);
+	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FRAGMENT));
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = port, .fragment = 0x2000, .payload = 64);
+	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FILTERED));
+	/* The host's own: a first one to a port that nobody has, and what follows any. */
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = 4322, .fragment = 0x2000, .payload = 64);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .fragment = 8, .payload = 64);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+}
+
+/* Frames for another station, as an interface in promiscuous mode sees them. */
+static void test_for_somebody_else(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	arriving(&f, IPPROTO_UDP, REMOTE_IP, 80, open_flow(lab, IPPROTO_UDP, 4321));
+	memcpy(frame_eth(&f)->h_dest, mac_stranger, 6);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	FRAME(&f, .to = mac_stranger, .from = mac_router, .source = REMOTE_IP, .dest = RED_IP);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+}
+
 static void test_straight_to_the_inside(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -292,6 +337,28 @@ static void test_host_socket_keeps_its_port(void **state)
 	close(fd);
 }
 
+/* The mapping is there already; towards this remote its port is the host's. */
+static void test_host_talks_to_the_same_remote(void **state)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(81)};
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	int fd = listen_at(SOCK_DGRAM, port);
+	struct frame f;
+
+	to.sin_addr.s_addr = address4(REMOTE2_IP);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE2_IP,
+	      .sport = 4321, .dport = 81);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
+	/* Other remotes, and the session that is there, are not touched by that. */
+	open_flow(lab, IPPROTO_UDP, 4321);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	close(fd);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	lab_expect_no_flows(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,11 +369,15 @@ int main(void)
 		LAB_TEST(test_for_the_host),
 		LAB_TEST(test_malformed),
 		LAB_TEST(test_echo),
+		LAB_TEST(test_echo_of_another_remote),
+		LAB_TEST(test_fragments),
+		LAB_TEST(test_for_somebody_else),
 		LAB_TEST(test_straight_to_the_inside),
 		LAB_TEST(test_left_to_the_kernel_translated),
 		LAB_TEST(test_no_endpoint),
 		LAB_TEST(test_host_socket_on_a_mapped_port),
 		LAB_TEST(test_host_socket_keeps_its_port),
+		LAB_TEST(test_host_talks_to_the_same_remote),
 	};
 
 	return LAB_MAIN(tests);

@@ -246,9 +246,25 @@ static void test_untranslatable(void **state)
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_FRAGMENT));
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP6, .dest = REMOTE_IP6);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
+	expect_created(lab, 0, 0);
+}
+
+/* The host may ask in the name of the gateway's address: then it asks in the uplink's. */
+static void test_arp_sender(void **state)
+{
+	static const uint32_t sender = ETH_HLEN + 14; /* its place in the frame */
+	struct lab *lab = lab_of(state);
+	struct frame f, out;
+	__be32 address = address4(UPLINK_IP);
+
+	frame_arp(&f, mac_router, mac_up0, mac_up0, GATEWAY_IP, "198.51.100.1");
+	assert_int_equal(lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out), -1);
+	memcpy(f.bytes + sender, &address, sizeof(address));
+	assert_memory_equal(out.bytes, f.bytes, f.length);
+	assert_int_equal(lab_uplink_counters(lab, UP0).tx_passed, 1);
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX); /* no address to ask with */
 	frame_arp(&f, mac_router, mac_up0, mac_up0, GATEWAY_IP, "198.51.100.1");
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
-	expect_created(lab, 0, 0);
 }
 
 static void test_truncated(void **state)
@@ -471,6 +487,7 @@ int main(void)
 		LAB_TEST(test_udp_checksum_zero),
 		LAB_TEST(test_ip_options),
 		LAB_TEST(test_untranslatable),
+		LAB_TEST(test_arp_sender),
 		LAB_TEST(test_truncated),
 		LAB_TEST(test_malformed),
 		LAB_TEST(test_wrong_uplink),
