@@ -121,7 +121,6 @@ spoofed_mac() {
 	run -0 captured "udp or ether src 02:00:00:00:00:99 or ether src $(mac_of "$blue" eth0)"
 	[[ -z $output ]]
 	ip -n "$red" link set eth0 address "$mac"
-	lab apply "$topology" # an interface that was changed lost its IPv6 routes
 	pings "$red" 192.168.15.12
 }
 
