@@ -130,6 +130,13 @@ cleanup:
 	return ret;
 }
 
+/* What keeps inside addresses in. It stays as long as something inside may be there still. */
+static bool guards(enum operation_kind kind)
+{
+	return kind == OPERATION_INSIDE_DELETE || kind == OPERATION_UPLINK_DELETE ||
+	       kind == OPERATION_DATAPATH_UNLOAD;
+}
+
 int apply_remove(const struct plan *plan, const struct apply_options *options, struct error *err)
 {
 	struct runner *r = calloc(1, sizeof(*r));
@@ -144,6 +151,8 @@ int apply_remove(const struct plan *plan, const struct apply_options *options, s
 		goto cleanup;
 	for (size_t i = 0, length; i < plan->count && code != -EINTR; i += length) {
 		length = run_length(&plan->operations[i], plan->count - i);
+		if (ret && guards(plan->operations[i].kind))
+			continue;
 		code = check_signal(options, &cause);
 		if (!code)
 			code = run(r, &plan->operations[i], length, outcomes, &cause);

@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/if_ether.h>
 #include <linux/magic.h>
@@ -184,6 +185,7 @@ static int remove_folder(const char *folder, struct error *err)
 	char path[2 * PIN_MAX + 256];
 	struct dirent *entry;
 	DIR *listing = opendir(folder);
+	int ret = 0;
 
 	if (!listing)
 		return errno == ENOENT ? 0
@@ -193,13 +195,20 @@ static int remove_folder(const char *folder, struct error *err)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		unlink(path);
+		if (unlink(path) && errno != ENOENT)
+			ret = error_set(err, -errno, "cannot remove '%s': %s", path,
+					strerror(errno));
 	}
 	closedir(listing);
-	if (rmdir(folder))
-		return error_set(err, -errno, "cannot remove folder '%s': %s", folder,
-				 strerror(errno));
-	return 0;
+	if (!ret && rmdir(folder))
+		ret = error_set(err, -errno, "cannot remove folder '%s': %s", folder,
+				strerror(errno));
+	return ret;
+}
+
+static int own_descriptor(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /* Descriptors of our own: those of the skeleton go away with it. */
@@ -212,15 +221,23 @@ static int take_descriptors(struct datapath *datapath, struct nsroute_bpf *objec
 
 	for (i = 0; i < DATAPATH_MAPS_COUNT; i++) {
 		map = bpf_object__find_map_by_name(object->obj, map_name[i]);
-		datapath->maps[i] = map ? dup(bpf_map__fd(map)) : -1;
-		if (datapath->maps[i] < 0)
+		if (map)
+			datapath->maps[i] = own_descriptor(bpf_map__fd(map));
+		if (map && datapath->maps[i] < 0)
+			return error_set(err, -errno, "cannot open map '%s': %s", map_name[i],
+					 strerror(errno));
+		if (!map)
 			return error_set(err, -EINVAL, "the BPF object has no map '%s'",
 					 map_name[i]);
 	}
 	for (i = 0; i < DATAPATH_ALL_PROGRAMS; i++) {
 		program = bpf_object__find_program_by_name(object->obj, program_name(i));
-		datapath->programs[i] = program ? dup(bpf_program__fd(program)) : -1;
-		if (datapath->programs[i] < 0)
+		if (program)
+			datapath->programs[i] = own_descriptor(bpf_program__fd(program));
+		if (program && datapath->programs[i] < 0)
+			return error_set(err, -errno, "cannot open program '%s': %s",
+					 program_name(i), strerror(errno));
+		if (!program)
 			return error_set(err, -EINVAL, "the BPF object has no program '%s'",
 					 program_name(i));
 	}
@@ -376,17 +393,19 @@ void datapath_close(struct datapath *datapath)
 	free(datapath);
 }
 
+/* Away by a rename, as it came: a half-removed folder is never found under its name. */
 int datapath_unpin(uint64_t cookie, struct error *err)
 {
-	char folder[PIN_MAX];
+	char folder[PIN_MAX], unfinished[PIN_MAX];
 	int ret;
 
-	pin_folder(folder, cookie, "-new");
-	ret = remove_folder(folder, err);
-	if (ret)
-		return ret;
 	pin_folder(folder, cookie, "");
-	ret = remove_folder(folder, err);
+	pin_folder(unfinished, cookie, "-new");
+	ret = remove_folder(unfinished, err);
+	if (!ret && rename(folder, unfinished) && errno != ENOENT)
+		ret = error_set(err, -errno, "cannot rename '%s': %s", folder, strerror(errno));
+	if (!ret)
+		ret = remove_folder(unfinished, err);
 	if (!ret)
 		rmdir(PINS); /* stays when another host namespace has a datapath */
 	return ret;

@@ -4,8 +4,10 @@
  * packets see the old one or the new one. Numbers (of ports, of uplinks) are given out here, the
  * lowest free one first.
  *
- * An uplink comes in this order: pools, counters, its number's ifindex, and last the entry that
- * makes the programs act; and goes in the reverse one, with its sessions ended in between.
+ * An uplink's entry makes its programs act, so it comes last and goes last. While its pools and
+ * sessions change it has no external address, which means that what is inside is dropped: at no
+ * instant does a guard that was there let an inside source out. A number that is given out may have
+ * been half taken back by a process that was killed; so its sessions and pools are removed first.
  */
 #include "datapath.h"
 
@@ -93,28 +95,6 @@ static int reset_port_counters(const struct datapath *datapath, uint32_t number,
 	return ret ? ret : put(datapath, MAP_port_drops, &number, &drops, "a port's counters", err);
 }
 
-int datapath_port_set(struct datapath *datapath, uint32_t ifindex, const struct nsr_port *port,
-		      uint32_t *ret_index, struct error *err)
-{
-	struct nsr_port entry, known;
-	int ret = 0;
-
-	entry = *port;
-	entry.reserved = 0;
-	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, &known) == 0) {
-		entry.index = known.index;
-	} else {
-		ret = take_port_number(datapath, &entry.index, err);
-		if (!ret)
-			ret = reset_port_counters(datapath, entry.index, err);
-	}
-	if (!ret)
-		ret = put(datapath, MAP_ports, &ifindex, &entry, "a port", err);
-	if (!ret && ret_index)
-		*ret_index = entry.index;
-	return ret;
-}
-
 static int drop_sources(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	struct nsr_source_key key, next, *previous = NULL;
@@ -132,6 +112,30 @@ static int drop_sources(const struct datapath *datapath, uint32_t number, struct
 	return 0;
 }
 
+int datapath_port_set(struct datapath *datapath, uint32_t ifindex, const struct nsr_port *port,
+		      uint32_t *ret_index, struct error *err)
+{
+	struct nsr_port entry, known;
+	int ret = 0;
+
+	entry = *port;
+	entry.reserved = 0;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, &known) == 0) {
+		entry.index = known.index;
+	} else {
+		ret = take_port_number(datapath, &entry.index, err);
+		if (!ret) /* a killed process may have left some */
+			ret = drop_sources(datapath, entry.index, err);
+		if (!ret)
+			ret = reset_port_counters(datapath, entry.index, err);
+	}
+	if (!ret)
+		ret = put(datapath, MAP_ports, &ifindex, &entry, "a port", err);
+	if (!ret && ret_index)
+		*ret_index = entry.index;
+	return ret;
+}
+
 int datapath_port_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
 {
 	struct nsr_port port;
@@ -139,9 +143,9 @@ int datapath_port_delete(struct datapath *datapath, uint32_t ifindex, struct err
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, &port))
 		return 0;
-	ret = drop(datapath, MAP_ports, &ifindex, "a port", err);
-	if (!ret && port.flags & NSR_PORT_MORE_SOURCES)
-		ret = drop_sources(datapath, port.index, err);
+	ret = drop_sources(datapath, port.index, err);
+	if (!ret)
+		ret = drop(datapath, MAP_ports, &ifindex, "a port", err);
 	if (!ret && datapath->port_numbers)
 		datapath->port_numbers[port.index / 64] &= ~(1ull << port.index % 64);
 	return ret;
@@ -337,70 +341,101 @@ static int reset_uplink_counters(const struct datapath *datapath, uint32_t numbe
 	return ret;
 }
 
+/* A number is free when no uplink has it, whatever uplink_by_index says. */
 static int take_uplink_number(const struct datapath *datapath, uint32_t *ret_number,
 			      struct error *err)
 {
-	uint32_t number, ifindex;
+	bool used[NSR_UPLINKS_MAX] = {false};
+	uint32_t key, number, *previous = NULL;
+	struct nsr_uplink uplink;
 
+	while (bpf_map_get_next_key(datapath->maps[MAP_uplinks], previous, &key) == 0) {
+		if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &key, &uplink) == 0)
+			used[uplink.index] = true;
+		previous = &key;
+	}
 	for (number = 0; number < NSR_UPLINKS_MAX; number++) {
-		if (bpf_map_lookup_elem(datapath->maps[MAP_uplink_by_index], &number, &ifindex) ==
-			    0 &&
-		    !ifindex) {
-			*ret_number = number;
-			return 0;
-		}
+		if (used[number])
+			continue;
+		*ret_number = number;
+		return 0;
 	}
 	return error_set(err, -ENOSPC, "cannot add an uplink: this host namespace has %d already",
 			 NSR_UPLINKS_MAX);
 }
 
 /*
- * Ends the sessions of an uplink that acts no more. A change of a map of maps returns when every
- * program that ran before has ended, so entering a pool again is how to wait for those that may
- * still be opening a session.
+ * Returns when every program that ran before has ended: a change of a map of maps does. So a pool
+ * is entered again; without one no program can have done anything for the uplink.
  */
-static int quiet_uplink(const struct datapath *datapath, uint32_t number, struct error *err)
+static int wait_for_programs(const struct datapath *datapath, uint32_t number, struct error *err)
 {
-	struct nsr_flush flush = {.uplink = number};
 	uint32_t pool = NSR_POOL(number, 0), id;
 	int fd, ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id))
-		return 0; /* it never acted */
+		return 0;
 	fd = bpf_map_get_fd_by_id(id);
 	if (fd < 0)
 		return error_set(err, fd, "cannot open a pool of ports: %s", strerror(-fd));
 	ret = put(datapath, MAP_pools, &pool, &fd, "a pool of ports", err);
 	close(fd);
-	return ret ? ret : datapath_flush(datapath, &flush, err);
+	return ret;
+}
+
+/* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */
+static int empty_uplink(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	struct nsr_flush flush = {.uplink = number};
+	int ret = wait_for_programs(datapath, number, err);
+
+	if (!ret)
+		ret = datapath_flush(datapath, &flush, err);
+	return ret ? ret : drop_pools(datapath, number, err);
+}
+
+static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
+		      struct error *err)
+{
+	return put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
+}
+
+/* Its entry is there, and closed. */
+static int open_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
+		       struct error *err)
+{
+	int ret = empty_uplink(datapath, uplink->index, err);
+
+	if (!ret)
+		ret = add_pools(datapath, uplink->index, uplink, err);
+	if (!ret)
+		ret = put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
+			  "an uplink", err);
+	return ret ? ret : put_uplink(datapath, uplink, err);
 }
 
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err)
 {
-	struct nsr_uplink entry = *uplink, known;
-	int ret;
+	struct nsr_uplink entry = *uplink, known, closed;
+	int ret = 0;
 
 	entry.ifindex = ifindex;
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known) == 0) {
 		entry.index = known.index;
 		if (!memcmp(&entry, &known, sizeof(entry)))
 			goto done;
-		ret = datapath_uplink_delete(datapath, ifindex, err);
-		if (ret)
-			return ret;
 	} else {
 		ret = take_uplink_number(datapath, &entry.index, err);
 		if (!ret)
 			ret = reset_uplink_counters(datapath, entry.index, err);
-		if (ret)
-			return ret;
 	}
-	ret = add_pools(datapath, entry.index, &entry, err);
+	closed = entry;
+	closed.address4 = 0;
 	if (!ret)
-		ret = put(datapath, MAP_uplink_by_index, &entry.index, &ifindex, "an uplink", err);
+		ret = put_uplink(datapath, &closed, err);
 	if (!ret)
-		ret = put(datapath, MAP_uplinks, &ifindex, &entry, "an uplink", err);
+		ret = open_uplink(datapath, &entry, err);
 	if (ret)
 		return ret;
 done:
@@ -411,18 +446,19 @@ done:
 
 int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
 {
-	struct nsr_uplink known;
+	struct nsr_uplink closed;
 	uint32_t unused = 0;
 	int ret;
 
-	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known))
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &closed))
 		return 0;
-	ret = drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
+	closed.address4 = 0;
+	ret = put_uplink(datapath, &closed, err);
 	if (!ret)
-		ret = put(datapath, MAP_uplink_by_index, &known.index, &unused, "an uplink", err);
+		ret = put(datapath, MAP_uplink_by_index, &closed.index, &unused, "an uplink", err);
 	if (!ret)
-		ret = quiet_uplink(datapath, known.index, err);
-	return ret ? ret : drop_pools(datapath, known.index, err);
+		ret = empty_uplink(datapath, closed.index, err);
+	return ret ? ret : drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
 }
 
 /* ---- Masqueraded prefixes. */
@@ -433,27 +469,47 @@ static void inside_key(const struct ip_address *prefix, struct nsr_inside6_key *
 	memcpy(ret_key->address, prefix->bytes, 16); /* IPv4: the first 4, as nsr_inside4_key */
 }
 
+static int end_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
+			   uint32_t uplink, struct error *err)
+{
+	struct nsr_flush flush = {
+		.uplink = uplink,
+		.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0,
+	};
+	int ret;
+
+	if (prefix->family != AF_INET)
+		return 0; /* has none */
+	memcpy(&flush.address, prefix->bytes, sizeof(flush.address));
+	ret = wait_for_programs(datapath, uplink, err);
+	return ret ? ret : datapath_flush(datapath, &flush, err);
+}
+
 int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
 			uint32_t uplink_ifindex, struct error *err)
 {
+	enum datapath_map map = prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
+	struct nsr_inside inside, known;
 	struct nsr_inside6_key key;
-	struct nsr_inside inside;
 	struct nsr_uplink uplink;
+	bool moved;
+	int ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
 		return error_set(err, -ENOENT, "cannot masquerade: no uplink has ifindex %u",
 				 uplink_ifindex);
 	inside_key(prefix, &key);
 	inside.uplink = uplink.index;
-	return put(datapath, prefix->family == AF_INET ? MAP_inside4 : MAP_inside6, &key, &inside,
-		   "a masqueraded prefix", err);
+	moved = bpf_map_lookup_elem(datapath->maps[map], &key, &known) == 0 &&
+		known.uplink != inside.uplink;
+	ret = put(datapath, map, &key, &inside, "a masqueraded prefix", err);
+	return ret || !moved ? ret : end_sessions_of(datapath, prefix, known.uplink, err);
 }
 
 int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
 			   struct error *err)
 {
 	enum datapath_map map = prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
-	struct nsr_flush flush;
 	struct nsr_inside6_key key;
 	struct nsr_inside inside;
 	int ret;
@@ -462,12 +518,5 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 	if (bpf_map_lookup_elem(datapath->maps[map], &key, &inside))
 		return 0;
 	ret = drop(datapath, map, &key, "a masqueraded prefix", err);
-	if (ret || prefix->family != AF_INET)
-		return ret;
-	flush = (struct nsr_flush){
-		.uplink = inside.uplink,
-		.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0,
-	};
-	memcpy(&flush.address, prefix->bytes, sizeof(flush.address));
-	return datapath_flush(datapath, &flush, err);
+	return ret ? ret : end_sessions_of(datapath, prefix, inside.uplink, err);
 }

@@ -19,6 +19,7 @@ struct state_link {
 	uint32_t ifindex;
 	char name[16];
 	char alias[256]; /* "" when none */
+	uint16_t type;   /* ARPHRD_* */
 	char kind[16];   /* "veth", "bridge", "" for hardware and lo */
 	uint8_t mac[6];
 	uint32_t mtu;

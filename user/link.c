@@ -260,6 +260,7 @@ static int take_link(const struct nlmsghdr *message, size_t request, void *conte
 
 	(void)request;
 	link->ifindex = (uint32_t)header->ifi_index;
+	link->type = header->ifi_type;
 	link->flags = header->ifi_flags;
 	mnl_attr_for_each(attribute, message, sizeof(*header)) take_attribute(link, attribute);
 	if (strcmp(link->kind, "veth") != 0)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 
 /* ---- Uplinks. */
@@ -100,6 +101,12 @@ static int find_uplink(struct builder *b, size_t place, struct error *err)
 		return error_set(err, -ENODEV,
 				 "network '%s' masquerades to '%s', but there is no such interface",
 				 network, uplink->name);
+	if (link->type != ARPHRD_ETHER)
+		return error_set(
+			err, -EOPNOTSUPP,
+			"network '%s' masquerades to '%s', which is no Ethernet interface; "
+			"other kinds are not supported yet",
+			network, uplink->name);
 	if (!uplink_address(&b->view->state->host, link->ifindex, &uplink->address))
 		return error_set(err, -EADDRNOTAVAIL,
 				 "network '%s' masquerades to '%s', which has no IPv4 address; "

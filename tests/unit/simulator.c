@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include <linux/if_addr.h>
+#include <linux/if_arp.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
@@ -64,6 +65,7 @@ struct state_link *simulator_add_link(struct simulator *sim, const char *namespa
 	link = arena_push(&sim->arena, ns->links, ns->links_count);
 	memset(link, 0, sizeof(*link));
 	link->ifindex = !strcmp(name, "lo") ? 1 : ++sim->next_ifindex;
+	link->type = !strcmp(name, "lo") ? ARPHRD_LOOPBACK : ARPHRD_ETHER;
 	link->mtu = 1500;
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	snprintf(link->kind, sizeof(link->kind), "%s", kind);
