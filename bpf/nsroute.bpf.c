@@ -359,6 +359,8 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return DROP(WRONG_UPLINK);
 	if (unfit)
 		return unfit;
+	if (t->tcp_flags & TCP_RST)
+		return DROP(NAT_STATE); /* it ends what is not there */
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
 }
 

@@ -155,6 +155,15 @@ static void nat_contention(struct lab *lab)
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CONTENTION));
 }
 
+static void nat_state(struct lab *lab)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_TCP, .sport = 3000, .dport = 80, .tcp_flags = FRAME_RST);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_STATE));
+}
+
 static void nat_filtered(struct lab *lab)
 {
 	struct frame f;
@@ -181,7 +190,7 @@ static const struct {
 	[NSR_DROP_NAT_PROTOCOL] = {nat_protocol, NULL},
 	[NSR_DROP_NAT_FRAGMENT] = {nat_fragment, NULL},
 	[NSR_DROP_NAT_ICMP_ERROR] = {nat_icmp_error, NULL},
-	[NSR_DROP_NAT_STATE] = {NULL, "any packet that can be translated opens a session"},
+	[NSR_DROP_NAT_STATE] = {nat_state, NULL},
 	[NSR_DROP_NAT_PORTS] = {nat_ports, NULL},
 	[NSR_DROP_NAT_SESSIONS] = {nat_sessions, NULL},
 	[NSR_DROP_NAT_CONTENTION] = {nat_contention, NULL},
