@@ -472,14 +472,12 @@ static void inside_key(const struct ip_address *prefix, struct nsr_inside6_key *
 static int end_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
 			   uint32_t uplink, struct error *err)
 {
-	struct nsr_flush flush = {
-		.uplink = uplink,
-		.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0,
-	};
+	struct nsr_flush flush = {.uplink = uplink};
 	int ret;
 
 	if (prefix->family != AF_INET)
 		return 0; /* has none */
+	flush.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
 	memcpy(&flush.address, prefix->bytes, sizeof(flush.address));
 	ret = wait_for_programs(datapath, uplink, err);
 	return ret ? ret : datapath_flush(datapath, &flush, err);
