@@ -21,6 +21,7 @@
 #include "apply_record.h"
 #include "apply_request.h"
 #include "apply_table.h"
+#include "neighbour.h"
 #include "netns.h"
 #include "sysctl.h"
 
@@ -253,6 +254,24 @@ static void run_queued(struct runner *r, struct netlink *nl, const struct operat
 	}
 }
 
+/* Packets are translated when they leave an uplink, after they have waited for their next hop's
+ * MAC. None may be waiting when that ends. */
+static int release_uplinks(struct runner *r, struct netlink *nl, const struct operation *ops,
+			   size_t count, struct error *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < count && !ret; i++) {
+		uint32_t ifindex = ops[i].kind == OPERATION_UPLINK_DELETE && !ops[i].ifindex
+					   ? place_ifindex(&r->places, NULL, ops[i].link)
+					   : 0;
+
+		if (ifindex)
+			ret = neighbour_drop_waiting(nl, &r->arena, ifindex, ops[i].link, err);
+	}
+	return ret;
+}
+
 static void run_batch(struct runner *r, const struct operation *ops, size_t count,
 		      enum outcome *outcomes, struct error *err)
 {
@@ -262,6 +281,10 @@ static void run_batch(struct runner *r, const struct operation *ops, size_t coun
 
 	if (resolve(r, ops, count, &cause) ||
 	    place_get(&r->places, ops[0].namespace, &place, &cause)) {
+		fail(r, &ops[0], &cause, err);
+		return;
+	}
+	if (release_uplinks(r, place->nl, ops, count, &cause)) {
 		fail(r, &ops[0], &cause, err);
 		return;
 	}

@@ -8,6 +8,7 @@
  */
 #include "neighbour.h"
 
+#include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -19,6 +20,7 @@ struct neighbour_list {
 	struct arena *arena;
 	struct state_neighbour *neighbours;
 	size_t count;
+	uint32_t waiting_on; /* only entries of this link that have no MAC yet; 0: those with one */
 };
 
 static struct nlmsghdr *queue(struct netlink *nl, uint16_t type, uint16_t flags, const char *verb,
@@ -94,7 +96,8 @@ static int take_neighbour(const struct nlmsghdr *message, size_t request, void *
 		}
 		has_vlan |= type == NDA_VLAN; /* copies that the bridge keeps for its VLANs */
 	}
-	if (!has_mac || has_vlan)
+	if (list->waiting_on ? entry.ifindex != list->waiting_on || entry.state != NUD_INCOMPLETE
+			     : !has_mac || has_vlan)
 		return 0;
 	if (entry.ip.family)
 		entry.ip.prefix_len = (uint8_t)ip_bits(&entry.ip);
@@ -119,4 +122,21 @@ int neighbour_read(struct netlink *nl, struct arena *arena, struct state_neighbo
 	*ret_neighbours = list.neighbours;
 	*ret_count = list.count;
 	return 0;
+}
+
+int neighbour_drop_waiting(struct netlink *nl, struct arena *arena, uint32_t ifindex,
+			   const char *link, struct error *err)
+{
+	struct neighbour_list list = {.arena = arena, .waiting_on = ifindex};
+	struct ndmsg header = {.ndm_family = AF_UNSPEC};
+	int code = netlink_dump(nl, RTM_GETNEIGH, &header, sizeof(header), "read neighbours",
+				take_neighbour, &list, err);
+
+	if (code || !list.count)
+		return code;
+	for (size_t i = 0; i < list.count; i++) {
+		neighbour_delete(nl, &list.neighbours[i], link);
+		netlink_tolerate(nl, -ENOENT);
+	}
+	return netlink_flush(nl, NULL, err);
 }

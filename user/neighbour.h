@@ -26,4 +26,8 @@ void neighbour_delete(struct netlink *nl, const struct state_neighbour *entry, c
 int neighbour_read(struct netlink *nl, struct arena *arena, struct state_neighbour **ret_neighbours,
 		   size_t *ret_count, struct error *err);
 
+/* Drops the packets that wait on a link for the MAC of their next hop. */
+int neighbour_drop_waiting(struct netlink *nl, struct arena *arena, uint32_t ifindex,
+			   const char *link, struct error *err);
+
 #endif

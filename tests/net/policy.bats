@@ -259,3 +259,15 @@ filtered() {
 @test "a mapped port answers to the remote that it talks to, and to no other" {
 	in_both_modes filtered
 }
+
+# Untranslated until it leaves: the hook is behind the queue where it waits for the next hop's MAC.
+@test "what waits for a next hop when the fabric goes does not leave" {
+	up
+	start_capture "$outside" eth0
+	no_ping "$red" 203.0.113.99
+	lab down --all
+	on "$outside" ip address add 203.0.113.99/24 dev eth0
+	sleep 2 # ARP asks once a second, three times
+	stop_capture
+	assert_no_leak
+}
