@@ -46,7 +46,7 @@ static void harmless_codes(const struct operation *op, int codes[2])
 		break;
 	case OPERATION_PORT_ADD:
 	case OPERATION_UPLINK_ADD:
-		codes[0] = -EEXIST; /* the clsact; filters are replaced */
+		codes[0] = -EEXIST; /* the clsact */
 		break;
 	case OPERATION_PORT_DELETE:
 	case OPERATION_UPLINK_DELETE:
@@ -58,10 +58,13 @@ static void harmless_codes(const struct operation *op, int codes[2])
 	}
 }
 
-bool is_harmless(const struct operation *op, int code)
+bool is_harmless(const struct operation *op, size_t request, int code)
 {
+	bool attaches = op->kind == OPERATION_PORT_ADD || op->kind == OPERATION_UPLINK_ADD;
 	int codes[2];
 
+	if (attaches && request) /* the filters, behind the clsact */
+		return !code;
 	harmless_codes(op, codes);
 	return !code || code == codes[0] || code == codes[1];
 }
@@ -172,10 +175,13 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 		return ret;
 	qdisc_add_clsact(nl, ifindex, op->link);
 	tolerate(nl, op);
-	qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
-			     datapath_program_fd(r->datapath, in), datapath_program_name[in]);
-	qdisc_replace_filter(nl, ifindex, op->link, QDISC_EGRESS,
-			     datapath_program_fd(r->datapath, out), datapath_program_name[out]);
+	/* What is there and is not ours is not exchanged: it came after the plan was made. */
+	(op->hook_in ? qdisc_replace_filter : qdisc_add_filter)(
+		nl, ifindex, op->link, QDISC_INGRESS, datapath_program_fd(r->datapath, in),
+		datapath_program_name[in]);
+	(op->hook_out ? qdisc_replace_filter : qdisc_add_filter)(
+		nl, ifindex, op->link, QDISC_EGRESS, datapath_program_fd(r->datapath, out),
+		datapath_program_name[out]);
 	return 0;
 }
 

@@ -213,7 +213,7 @@ static int conclude(struct runner *r, const struct operation *op, const int *res
 	int ret = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!is_harmless(op, results[i]))
+		if (!is_harmless(op, i, results[i]))
 			return results[i]; /* the flush has said it in its words */
 		if (results[i])
 			reached = OUTCOME_NOTHING;

@@ -15,6 +15,10 @@
 #include "ip.h"
 #include "nsroute_abi.h"
 
+/* Priority of our filters at clsact hooks: "NS"; late, so that others' usual low numbers run first.
+ */
+#define STATE_HOOK_PRIORITY 0x4e53
+
 struct state_link {
 	uint32_t ifindex;
 	char name[16];
@@ -31,9 +35,11 @@ struct state_link {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 	/* host namespace only: */
 	bool clsact;            /* has a clsact qdisc */
-	bool other_qdisc;       /* has a root qdisc other than noqueue, or an "ingress" one */
+	bool other_qdisc;       /* has a root qdisc other than noqueue */
+	bool ingress_qdisc;     /* has an "ingress" qdisc, which is where clsact would be */
 	bool hook_in, hook_out; /* our program sits at clsact ingress / egress */
 	bool foreign_hooks;     /* somebody else's filter sits there too */
+	bool place_taken;       /* ... at the priority that is ours */
 };
 
 struct state_address {

@@ -93,6 +93,7 @@ struct operation {
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max; /* UPLINK_ADD */
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
+	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and is exchanged */
 	enum record_kind record;     /* FORGET: "link" is the name in the record */
 	const char *why;             /* SYSCTL_SET and other surprising ones: shown by plan */
 };

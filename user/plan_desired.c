@@ -244,6 +244,7 @@ static void want_port(struct builder *b, const struct interface *interface)
 	const struct network *network = interface->network;
 	size_t place = network_place(b, network);
 	const struct uplink *uplink = &b->uplinks[place];
+	const struct state_link *link = view_link(b->view, NULL, interface->host_name);
 	struct operation *op = want(b, OPERATION_PORT_ADD, interface->at);
 
 	op->link = interface->host_name;
@@ -252,6 +253,10 @@ static void want_port(struct builder *b, const struct interface *interface)
 	if (network->gateways_count) {
 		op->network_link = network->name;
 		memcpy(op->gateway_mac, network->mac, sizeof(op->gateway_mac));
+	}
+	if (link) {
+		op->hook_in = link->hook_in;
+		op->hook_out = link->hook_out;
 	}
 	if (uplink->name) {
 		const struct state_uplink *observed =
@@ -406,6 +411,24 @@ static void want_inner_ends(struct builder *b)
 	}
 }
 
+static int check_ports(const struct builder *b, struct error *err)
+{
+	for (size_t i = 0; i < b->topology->namespaces_count; i++) {
+		const struct topology_namespace *ns = &b->topology->namespaces[i];
+
+		for (size_t j = 0; j < ns->interfaces_count; j++) {
+			const struct state_link *link =
+				view_link(b->view, NULL, ns->interfaces[j].host_name);
+
+			if (link && check_hooks(link, err)) {
+				error_at(err, b->topology->file, ns->interfaces[j].at);
+				return err->code;
+			}
+		}
+	}
+	return 0;
+}
+
 int plan_desired(const struct topology *topology, const struct view *view, struct plan *plan,
 		 struct error *err)
 {
@@ -415,6 +438,8 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	ret = find_uplinks(&b, err);
 	if (!ret)
 		ret = number_networks(&b, err);
+	if (!ret)
+		ret = check_ports(&b, err);
 	if (ret)
 		return ret;
 	index_vias(&b);

@@ -83,6 +83,24 @@ static int share_uplink(struct builder *b, size_t place, const struct state_link
 	return 0;
 }
 
+int check_hooks(const struct state_link *link, struct error *err)
+{
+	if (link->ingress_qdisc)
+		return error_set(
+			err, -EEXIST,
+			"interface '%s' has an 'ingress' qdisc, which leaves no place for "
+			"the program that guards what goes out; move its filters to a clsact "
+			"qdisc (tc qdisc del dev %s ingress, tc qdisc add dev %s clsact)",
+			link->name, link->name, link->name);
+	if (link->place_taken)
+		return error_set(
+			err, -EEXIST,
+			"interface '%s' has a filter of somebody else at priority %u, which "
+			"is nsroute's; give it another priority",
+			link->name, STATE_HOOK_PRIORITY);
+	return 0;
+}
+
 static int find_uplink(struct builder *b, size_t place, struct error *err)
 {
 	const struct masquerade *masquerade = &b->topology->networks[place].masquerade;
@@ -112,6 +130,8 @@ static int find_uplink(struct builder *b, size_t place, struct error *err)
 				 "network '%s' masquerades to '%s', which has no IPv4 address; "
 				 "give it one",
 				 network, uplink->name);
+	if (check_hooks(link, err))
+		return err->code;
 	uplink->port_min = masquerade->port_min;
 	uplink->port_max = masquerade->port_max;
 	return share_uplink(b, place, link, err);
@@ -150,6 +170,8 @@ void want_uplinks(struct builder *b)
 		op->address = uplink->address;
 		op->port_min = uplink->port_min;
 		op->port_max = uplink->port_max;
+		op->hook_in = link->hook_in;
+		op->hook_out = link->hook_out;
 		op->clsact = !link->clsact || view_recorded(b->view, RECORD_CLSACT, uplink->name) ||
 			     view_recorded_elsewhere(b->view, RECORD_CLSACT, uplink->name);
 	}

@@ -16,6 +16,10 @@ bool plan_lives_on_advertisements(const struct kernel_state *state, uint32_t ifi
 /* Whether the key of a sysctl is net/ipv6/conf/ANY/forwarding. */
 bool plan_is_ipv6_forwarding(const char *key);
 
+/* Whether our programs can be attached: -EEXIST where somebody else's qdisc or filter is in the
+ * way. */
+int check_hooks(const struct state_link *link, struct error *err);
+
 /* Fill uplinks and numbers of the builder. */
 int find_uplinks(struct builder *builder, struct error *err);
 int number_networks(struct builder *builder, struct error *err);

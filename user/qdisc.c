@@ -33,7 +33,7 @@ struct qdisc_reader {
 
 struct filter_reader {
 	const char *prefix;
-	bool ours, foreign;
+	bool ours, foreign, place_taken;
 };
 
 /* ---- Requests. */
@@ -146,8 +146,9 @@ static int take_qdisc(const struct nlmsghdr *message, size_t request, void *cont
 			continue;
 		if (is_string(attribute, "clsact"))
 			link->clsact = true;
-		else if (header->tcm_parent == TC_H_INGRESS ||
-			 (header->tcm_parent == TC_H_ROOT && !is_string(attribute, "noqueue")))
+		else if (header->tcm_parent == TC_H_INGRESS)
+			link->ingress_qdisc = true;
+		else if (header->tcm_parent == TC_H_ROOT && !is_string(attribute, "noqueue"))
 			link->other_qdisc = true;
 	}
 	return 0;
@@ -170,6 +171,7 @@ static bool has_our_name(const struct nlattr *options, const char *prefix)
 static int take_filter(const struct nlmsghdr *message, size_t request, void *context)
 {
 	const struct tcmsg *header = mnl_nlmsg_get_payload(message);
+	bool our_place = TC_H_MAJ(header->tcm_info) >> 16 == QDISC_FILTER_PRIORITY;
 	bool is_bpf = false, is_named = false;
 	struct filter_reader *reader = context;
 	const struct nlattr *attribute;
@@ -184,11 +186,12 @@ static int take_filter(const struct nlmsghdr *message, size_t request, void *con
 		if (mnl_attr_get_type(attribute) == TCA_OPTIONS)
 			is_named = has_our_name(attribute, reader->prefix);
 	}
-	if (is_bpf && is_named && header->tcm_handle == QDISC_FILTER_HANDLE &&
-	    TC_H_MAJ(header->tcm_info) >> 16 == QDISC_FILTER_PRIORITY)
+	if (is_bpf && is_named && header->tcm_handle == QDISC_FILTER_HANDLE && our_place) {
 		reader->ours = true;
-	else
+	} else {
 		reader->foreign = true;
+		reader->place_taken |= our_place;
+	}
 	return 0;
 }
 
@@ -204,6 +207,7 @@ static int read_hook(struct netlink *nl, struct state_link *link, enum qdisc_hoo
 		return error_context(err, "link '%s'", link->name);
 	*ret_ours = reader.ours;
 	link->foreign_hooks |= reader.foreign;
+	link->place_taken |= reader.place_taken;
 	return 0;
 }
 

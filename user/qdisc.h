@@ -15,7 +15,7 @@
 #include "kernel_state.h"
 #include "netlink.h"
 
-#define QDISC_FILTER_PRIORITY 0x4e53 /* "NS": late, so that others' usual low numbers run first */
+#define QDISC_FILTER_PRIORITY STATE_HOOK_PRIORITY
 #define QDISC_FILTER_HANDLE   1
 
 enum qdisc_hook { QDISC_INGRESS, QDISC_EGRESS };
@@ -37,8 +37,8 @@ void qdisc_replace_filter(struct netlink *nl, uint32_t ifindex, const char *link
 void qdisc_delete_filter(struct netlink *nl, uint32_t ifindex, const char *link,
 			 enum qdisc_hook hook);
 
-/* Fills in clsact, other_qdisc, hook_in, hook_out and foreign_hooks of the links, which are of the
- * socket's namespace. prefix is what names of our programs start with. */
+/* Fills in what struct state_link has of qdiscs and hooks, for links of the socket's namespace.
+ * prefix is what names of our programs start with. */
 int qdisc_read(struct netlink *nl, struct state_link *links, size_t count, const char *prefix,
 	       struct error *err);
 

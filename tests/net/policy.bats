@@ -271,3 +271,21 @@ filtered() {
 	stop_capture
 	assert_no_leak
 }
+
+# An "ingress" qdisc would take the filter of both hooks for one, and nothing would guard what leaves.
+@test "an uplink with no place for the guard is refused" {
+	put_topology
+	on "$host" tc qdisc add dev eth0 handle ffff: ingress
+	run -2 lab apply "$topology"
+	[[ $output == *"'eth0' has an 'ingress' qdisc"* ]]
+	on "$host" tc qdisc del dev eth0 ingress
+	on "$host" tc qdisc add dev eth0 clsact
+	on "$host" tc filter add dev eth0 egress pref 20051 protocol ip u32 match u32 0 0
+	run -2 lab apply "$topology"
+	[[ $output == *"'eth0' has a filter of somebody else at priority 20051"* ]]
+	run -0 on "$host" tc filter show dev eth0 egress
+	[[ $output == *"pref 20051 u32"* ]]
+	[[ $output != *nsr_* ]]
+	run -0 lab show
+	[[ $output == *"no fabrics"* ]]
+}
