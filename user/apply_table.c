@@ -2,7 +2,9 @@
 /*
  * How it works: tables name links by ifindex, which is known by now. A port says which uplink its
  * network leaves by with the uplink's number: the plan knows it of an uplink that was there before,
- * of a new one we keep what the datapath gave it.
+ * of a new one we keep what the datapath gave it. Without tables nothing is to be deleted from
+ * them: whoever removed the pins, or the bpffs with them, does not keep the rest from being
+ * removed.
  */
 #include "apply_table.h"
 
@@ -92,11 +94,21 @@ static int delete_host(struct runner *r, const struct operation *op, struct erro
 				  : datapath_fdb_delete(r->datapath, &key, err);
 }
 
+static bool deletes(enum operation_kind kind)
+{
+	return kind == OPERATION_PORT_DELETE || kind == OPERATION_UPLINK_DELETE ||
+	       kind == OPERATION_INNER_LINK_DELETE || kind == OPERATION_HOST_DELETE ||
+	       kind == OPERATION_INSIDE_DELETE;
+}
+
 int run_table(struct runner *r, const struct operation *op, struct error *err)
 {
 	uint32_t ifindex = op->ifindex ? op->ifindex : place_ifindex(&r->places, NULL, op->link);
-	int ret = open_datapath(r, false, err);
+	int ret;
 
+	if (deletes(op->kind) && !r->datapath && !datapath_exists(r->options->host_cookie))
+		return 0;
+	ret = open_datapath(r, false, err);
 	if (ret)
 		return ret;
 	switch (op->kind) {

@@ -94,6 +94,15 @@ assert_mended() { # COMMAND...
 	assert_as_before
 }
 
+@test "down removes all the rest when the pins are gone" {
+	up
+	rm -r "/sys/fs/bpf/nsroute/$cookie"
+	run -0 lab down lab
+	assert_as_before
+	run -0 lab show
+	[[ $output == "no fabrics" ]]
+}
+
 @test "an edited file: what is new is added, what is gone is removed, the rest stays" {
 	up
 	index=$(ip -n "$red" -j link show eth0 | jq '.[].ifindex')
@@ -283,5 +292,20 @@ assert_mended() { # COMMAND...
 	on "$blue" sysctl -qw net.ipv4.ip_forward=1
 	assert_up
 	lab down lab
+	assert_as_before
+}
+
+@test "a namespace that took the name of ours is somebody else's: down leaves it, apply refuses" {
+	up
+	ip netns del "$red"
+	ip netns add "$red"
+	for command in plan apply; do
+		run -2 --separate-stderr lab "$command" "$topology"
+		[[ $stderr == *"lab-$suffix.yaml:8:3: "*"'$red' exists already and is not ours"* ]]
+	done
+	run -0 --separate-stderr lab down lab
+	[[ $stderr == *"'$red' is not the one that fabric 'lab' made: left alone"* ]]
+	[[ $(on "$red" ls /sys/class/net) == lo ]]
+	ip netns del "$red"
 	assert_as_before
 }
