@@ -155,7 +155,8 @@ static int run_direct(struct runner *r, const struct operation *op, struct error
 {
 	switch (op->kind) {
 	case OPERATION_NETNS_ADD:
-		return netns_add(op->namespace, err);
+		return netns_add(op->namespace,
+				 arena_printf(&r->arena, "nsroute:%s", r->options->fabric), err);
 	case OPERATION_NETNS_DELETE:
 		return delete_namespace(r, op, err);
 	case OPERATION_SYSCTL_SET:

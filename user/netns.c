@@ -4,7 +4,9 @@
  *
  * A namespace lives as long as something refers to it. A name does so by a bind mount: the thread
  * makes a new namespace for itself, mounts its nsfs file (/proc/thread-self/ns/net) on an empty
- * file in the registry, and goes back. The registry is a shared mount point of its own, so that
+ * file in the registry, and goes back. Before the mount it marks the namespace by the alias of lo:
+ * whoever is killed half-way leaves an empty file or a marked namespace, and a namespace without
+ * the mark is somebody else's. The registry is a shared mount point of its own, so that
  * a name made or deleted here is so in every mount namespace that received the registry. All of
  * this is what iproute2 does (ip/ipnetns.c), so that either tool can work on the other's names.
  *
@@ -35,7 +37,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "link.h"
 #include "log.h"
+#include "netlink.h"
 
 #define OWN_NETNS     "/proc/thread-self/ns/net"
 #define ETC_DIRECTORY "/etc/netns"
@@ -114,26 +118,41 @@ static int share_registry(void)
 	return code;
 }
 
+/* Of the namespace that the thread is in. */
+static int mark(const char *alias, struct error *err)
+{
+	struct netlink *nl;
+	int code = netlink_open(&nl, -1, err);
+
+	if (code)
+		return code;
+	link_set(nl, "lo", &(struct link_change){.alias = alias});
+	code = netlink_flush(nl, NULL, err);
+	netlink_close(nl);
+	return code;
+}
+
 /* Makes a new namespace and mounts it; the thread is back in its own on return. */
-static int mount_new(const char *path)
+static int mount_new(const char *path, const char *alias, struct error *err)
 {
 	int previous = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
-	int code = 0;
+	int code;
 
 	if (previous < 0)
-		return -errno;
+		return error_set(err, -errno, "%s: %s", OWN_NETNS, strerror(errno));
 	if (unshare(CLONE_NEWNET)) {
-		code = -errno;
+		code = error_set(err, -errno, "%s", strerror(errno));
 		close(previous);
 		return code;
 	}
-	if (mount(OWN_NETNS, path, NULL, MS_BIND, NULL))
-		code = -errno;
+	code = mark(alias, err);
+	if (!code && mount(OWN_NETNS, path, NULL, MS_BIND, NULL))
+		code = error_set(err, -errno, "%s", strerror(errno));
 	netns_leave(previous);
 	return code;
 }
 
-int netns_add(const char *name, struct error *err)
+int netns_add(const char *name, const char *alias, struct error *err)
 {
 	char path[PATH_MAX];
 	int fd, code;
@@ -150,11 +169,11 @@ int netns_add(const char *name, struct error *err)
 		return error_set(err, -errno, "cannot create namespace '%s': %s", name,
 				 strerror(errno));
 	close(fd);
-	code = mount_new(path);
+	code = mount_new(path, alias, err);
 	if (!code)
 		return 0;
 	unlink(path);
-	return error_set(err, code, "cannot create namespace '%s': %s", name, strerror(-code));
+	return error_context(err, "cannot create namespace '%s'", name);
 }
 
 int netns_delete(const char *name, struct error *err)

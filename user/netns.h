@@ -21,8 +21,9 @@ enum netns_status { NETNS_ABSENT, NETNS_STALE, NETNS_PRESENT };
 
 enum netns_status netns_status(const char *name);
 
-/* As "ip netns add": -EEXIST when the name is taken, by a stale file too. Its lo is down. */
-int netns_add(const char *name, struct error *err);
+/* As "ip netns add": -EEXIST when the name is taken, by a stale file too. Its lo is down, and has
+ * the alias from before the name can be seen. */
+int netns_add(const char *name, const char *alias, struct error *err);
 /* As "ip netns delete"; removes a stale file as well. -ENOENT when there is none. */
 int netns_delete(const char *name, struct error *err);
 /* Names that are namespaces, sorted; memory is the arena's. None when there is no registry. */

@@ -369,13 +369,8 @@ const struct record_entry *view_recorded_elsewhere(const struct view *view, enum
 
 bool view_namespace_is_ours(const struct view *view, const struct state_namespace *ns)
 {
-	if (!view_recorded(view, RECORD_NETNS, ns->name))
-		return false;
-	if (ns->stale)
-		return true;
-	if (ns->alias && ns->alias[0])
-		return !strcmp(ns->alias, view->alias);
-	return ns->links_count <= 1;
+	return view_recorded(view, RECORD_NETNS, ns->name) &&
+	       (ns->stale || !strcmp(ns->alias, view->alias));
 }
 
 bool view_link_is_ours(const struct view *view, const struct state_link *link)

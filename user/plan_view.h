@@ -62,9 +62,9 @@ const struct record_entry *view_recorded(const struct view *view, enum record_ki
 const struct record_entry *view_recorded_elsewhere(const struct view *view, enum record_kind kind,
 						   const char *name);
 
-/* Recorded, and nobody has put something else in its place: the alias is ours, or there is none yet
- * (we were killed before it was set) and a link has the MAC that the record promises, a namespace
- * nothing in it. */
+/* Recorded, and nobody has put something else in its place: the alias is ours. A namespace has it
+ * from the first, so that only its stale name may be without. A link of ours may have none yet (we
+ * were killed before it was set); then it has the MAC that the record promises. */
 bool view_namespace_is_ours(const struct view *view, const struct state_namespace *namespace);
 bool view_link_is_ours(const struct view *view, const struct state_link *link);
 

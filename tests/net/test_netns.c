@@ -53,11 +53,13 @@ static void test_names_are_those_of_iproute2(void **state)
 	assert_int_equal(netns_status(name), NETNS_ABSENT);
 	assert_int_equal(netns_open(name, &by_name, &s->err), -ENOENT);
 	expect_done(s, netns_cookie(-1, &own, &s->err));
-	expect_done(s, netns_add(name, &s->err));
-	assert_int_equal(netns_add(name, &s->err), -EEXIST);
+	expect_done(s, netns_add(name, "nsroute:test", &s->err));
+	assert_int_equal(netns_add(name, "nsroute:test", &s->err), -EEXIST);
 	assert_int_equal(netns_status(name), NETNS_PRESENT);
 	assert_true(is_listed(s, name));
 	assert_int_equal(shell("ip netns list | grep -qw %s", name), 0);
+	assert_int_equal(shell("ip -n %s link show lo | grep -qx '    alias nsroute:test'", name),
+			 0);
 
 	snprintf(path, sizeof(path), "/run/netns/%s", name);
 	expect_done(s, netns_open(name, &by_name, &s->err));
@@ -95,7 +97,7 @@ static void test_a_stale_name(void **state)
 	assert_int_equal(netns_status(name), NETNS_STALE);
 	assert_false(is_listed(s, name));
 	assert_int_equal(netns_open(name, &fd, &s->err), -EINVAL);
-	assert_int_equal(netns_add(name, &s->err), -EEXIST);
+	assert_int_equal(netns_add(name, "nsroute:test", &s->err), -EEXIST);
 	assert_string_not_equal(s->err.message, "");
 	expect_done(s, netns_delete(name, &s->err));
 	assert_int_equal(netns_status(name), NETNS_ABSENT);
@@ -107,7 +109,7 @@ static void test_names_that_cannot_be(void **state)
 	struct scratch *s = scratch_need_root(state);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		assert_int_equal(netns_add(names[i], &s->err), -EINVAL);
+		assert_int_equal(netns_add(names[i], "nsroute:test", &s->err), -EINVAL);
 		assert_int_equal(netns_delete(names[i], &s->err), -EINVAL);
 		assert_int_equal(s->err.exit, EXIT_INVALID);
 		assert_int_equal(netns_status(names[i]), NETNS_ABSENT);

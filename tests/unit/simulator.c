@@ -444,6 +444,7 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 	case OPERATION_NETNS_ADD:
 		note(sim, RECORD_NETNS, op->namespace, "", "");
 		add_space(sim, op->namespace);
+		strcpy(simulator_link(sim, op->namespace, "lo")->alias, "nsroute:lab");
 		break;
 	case OPERATION_NETNS_DELETE:
 		simulator_delete_space(sim, op->namespace);

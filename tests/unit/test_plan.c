@@ -209,6 +209,36 @@ static void test_name_taken_after_ours_went(void **state)
 	assert_non_null(simulator_link(sim, NULL, "v-net-0"));
 }
 
+static void test_namespace_taken_after_ours_went(void **state)
+{
+	struct simulator *sim = *state;
+
+	converge(sim, fabric);
+	simulator_delete_space(sim, "red");
+	simulator_execute(sim,
+			  &(struct operation){.kind = OPERATION_NETNS_ADD, .namespace = "red"});
+	simulator_link(sim, "red", "lo")->alias[0] = '\0';
+	assert_refused(sim, fabric, -EEXIST, "ip netns delete red");
+	simulator_run(sim, removal_of(sim));
+	assert_non_null(simulator_space(sim, "red"));
+	assert_null(simulator_space(sim, "green"));
+}
+
+/* Killed right after making it, where the kernel puts tunnels of its own into each namespace. */
+static void test_half_made_namespace(void **state)
+{
+	struct simulator *sim = *state;
+
+	sim->record.fabric = "lab";
+	simulator_execute(sim,
+			  &(struct operation){.kind = OPERATION_NETNS_ADD, .namespace = "red"});
+	simulator_add_link(sim, "red", "tunl0", "ipip");
+	simulator_add_link(sim, "red", "sit0", "sit");
+	converge(sim, fabric);
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+}
+
 static void test_uplink_refusals(void **state)
 {
 	struct simulator *sim = *state;
@@ -315,6 +345,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_edit_undone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_name_taken_after_ours_went, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_namespace_taken_after_ours_went, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_half_made_namespace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uplink_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uplink_auto, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_with_another_fabric, setup, teardown),
