@@ -2,8 +2,8 @@
 /*
  * How it works: operations are carried out in runs (apply_run.h). What became of each is kept, so
  * that after a failure exactly those that did something are undone, by their inverses, the last
- * first. A signal is looked at between runs and is a failure like any other. Undoing goes on after
- * a failure of its own, and cannot be interrupted.
+ * first; one that failed in its middle too. A signal is looked at between runs and is a failure
+ * like any other. Undoing goes on after a failure of its own, and cannot be interrupted.
  *
  * Killed at any instant, a plan leaves what it has done so far, and a record that names at least
  * that: the next plan starts from there.
@@ -75,7 +75,7 @@ static void undo(struct runner *r, const struct plan *plan, const enum outcome *
 	size_t left = 0;
 
 	for (size_t i = plan->count; i > 0; i--) {
-		if (outcomes[i - 1] != OUTCOME_DONE ||
+		if ((outcomes[i - 1] != OUTCOME_DONE && outcomes[i - 1] != OUTCOME_PARTLY) ||
 		    !plan_inverse(&plan->operations[i - 1], &inverse) ||
 		    !run(r, &inverse, 1, &outcome, &cause))
 			continue;

@@ -229,6 +229,15 @@ static int conclude(struct runner *r, const struct operation *op, const int *res
 	return note_after(r->record_fd, op, err);
 }
 
+/* What an operation has come to when it fails now: of several requests, each stands for itself. */
+static enum outcome failed(const int *results, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!results[i])
+			return OUTCOME_PARTLY;
+	return OUTCOME_FAILED;
+}
+
 /* The batch is queued and answered; starts[i] is the first request of operation i. */
 static void run_queued(struct runner *r, struct netlink *nl, const struct operation *ops,
 		       size_t count, const size_t *starts, enum outcome *outcomes,
@@ -247,7 +256,7 @@ static void run_queued(struct runner *r, struct netlink *nl, const struct operat
 			continue;
 		if (together && ops[i].ifindex && !results[starts[i]])
 			results[starts[i]] = results[starts[count]];
-		outcomes[i] = OUTCOME_FAILED;
+		outcomes[i] = failed(results + starts[i], starts[i + 1] - starts[i]);
 		cause.code = 0;
 		if (conclude(r, &ops[i], results + starts[i], starts[i + 1] - starts[i],
 			     &outcomes[i], &cause))

@@ -26,7 +26,9 @@ struct runner {
 };
 
 enum outcome {
-	OUTCOME_FAILED,
+	OUTCOME_UNTRIED, /* its turn did not come */
+	OUTCOME_FAILED,  /* nothing of it was done */
+	OUTCOME_PARTLY,  /* failed, but some of its requests did something */
 	OUTCOME_QUEUED,  /* never an end */
 	OUTCOME_NOTHING, /* it was so already */
 	OUTCOME_DONE,

@@ -219,6 +219,24 @@ assert_mended() { # COMMAND...
 	assert_as_before
 }
 
+@test "an uplink that the datapath has no room for keeps no programs" {
+	echo 'version: 1' >"$topology"
+	echo 'name: wide' >>"$topology"
+	echo 'networks:' >>"$topology"
+	for i in {1..17}; do
+		ip -n "$host" link add "up$i" up type bridge
+		ip -n "$host" address add "198.51.100.$i/32" dev "up$i"
+		echo "  br$i: {subnets: [10.20.$i.0/24], masquerade: up$i}" >>"$topology"
+	done
+	settle
+	host_state >"$work/before"
+	run -2 lab apply "$topology"
+	[[ $output == *"lab-$suffix.yaml:20:"*16* ]]
+	cookie=none assert_as_before
+	run -0 lab show
+	[[ $output == "no fabrics" ]]
+}
+
 @test "two fabrics share a host and an uplink: one goes, the other's traffic runs on" {
 	put_many 2
 	lab apply "$topology"
