@@ -65,6 +65,13 @@ static void name_what_is_left(struct error *err, const char *what, size_t count)
 	err->exit = EXIT_PARTLY;
 }
 
+/* What keeps inside addresses in. It stays as long as something inside may be there still. */
+static bool guards(enum operation_kind kind)
+{
+	return kind == OPERATION_INSIDE_DELETE || kind == OPERATION_UPLINK_DELETE ||
+	       kind == OPERATION_DATAPATH_UNLOAD;
+}
+
 static void undo(struct runner *r, const struct plan *plan, const enum outcome *outcomes,
 		 struct error *err)
 {
@@ -76,8 +83,13 @@ static void undo(struct runner *r, const struct plan *plan, const enum outcome *
 
 	for (size_t i = plan->count; i > 0; i--) {
 		if ((outcomes[i - 1] != OUTCOME_DONE && outcomes[i - 1] != OUTCOME_PARTLY) ||
-		    !plan_inverse(&plan->operations[i - 1], &inverse) ||
-		    !run(r, &inverse, 1, &outcome, &cause))
+		    !plan_inverse(&plan->operations[i - 1], &inverse))
+			continue;
+		if (left && guards(inverse.kind)) {
+			left++;
+			continue;
+		}
+		if (!run(r, &inverse, 1, &outcome, &cause))
 			continue;
 		if (!first)
 			first = arena_printf(&r->arena, "%s: %s",
@@ -128,13 +140,6 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 cleanup:
 	free(r);
 	return ret;
-}
-
-/* What keeps inside addresses in. It stays as long as something inside may be there still. */
-static bool guards(enum operation_kind kind)
-{
-	return kind == OPERATION_INSIDE_DELETE || kind == OPERATION_UPLINK_DELETE ||
-	       kind == OPERATION_DATAPATH_UNLOAD;
 }
 
 int apply_remove(const struct plan *plan, const struct apply_options *options, struct error *err)
