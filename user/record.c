@@ -2,8 +2,9 @@
 /*
  * How it works: lines are appended with one write() each, so that a killed process leaves whole
  * lines and at most one torn one, which has no newline. Whoever opens the file for appending cuts
- * the torn line off first; whoever only reads leaves it out. /run is memory: what is recorded there
- * is gone after a reboot, and so is what it is about; nothing needs fsync().
+ * the torn line off first; whoever only reads leaves it out. A line that /run has no room for is
+ * cut off at once. /run is memory: what is recorded there is gone after a reboot, and so is what it
+ * is about; nothing needs fsync().
  *
  *	{"version": 1, "fabric": "lab", "file": "/home/me/lab.yaml"}
  *	{"kind": "netns", "name": "red"}
@@ -37,6 +38,9 @@
 #define RECORD_VERSION   1
 #define RECORD_FILE_MAX  (256L * 1024 * 1024) /* bytes; a namespace takes about 200 */
 #define LOCK_POLL_MS     50
+
+/* The mend for a file of which nothing can be used. */
+#define BY_HAND "delete the file, and by hand what its fabric made (ip netns, ip link)"
 
 static const char *const kind_names[RECORD_KINDS] = {
 	[RECORD_NETNS] = "netns",   [RECORD_LINK] = "link",     [RECORD_SYSCTL] = "sysctl",
@@ -175,15 +179,19 @@ static int read_line(struct reader *reader, const char *text, size_t size, const
 		reader->record->file = text_of(reader->arena, line, "file");
 		if (version != RECORD_VERSION)
 			ret = error_set(err, -ENOTSUP,
-					"%s was written by another nsroute (format %lld, not %d)",
+					"%s was written by another nsroute (format %lld, not %d); "
+					"remove the fabric with that one",
 					path, (long long)version, RECORD_VERSION);
 	} else if (kind_of(line, "kind", &kind)) {
 		read_entry(reader, line, kind, false);
 	} else if (kind_of(line, "gone", &kind)) {
 		read_entry(reader, line, kind, true);
 	} else {
-		ret = error_set(err, -EBADMSG, "%s has a line that is not understood: %.*s", path,
-				size > 80 ? 80 : (int)size, text);
+		ret = error_set(
+			err, -EBADMSG,
+			"%s has a line that is not understood; delete it there, and by hand "
+			"what it tells of: %.*s",
+			path, size > 80 ? 80 : (int)size, text);
 	}
 	json_decref(line);
 	return ret;
@@ -210,7 +218,8 @@ static int load(int fd, const char *path, char **ret_text, size_t *ret_whole, st
 	if (fstat(fd, &status))
 		return error_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
 	if (status.st_size > RECORD_FILE_MAX)
-		return error_set(err, -EFBIG, "%s is larger than any record can be", path);
+		return error_set(err, -EFBIG, "%s is larger than any record can be; " BY_HAND,
+				 path);
 	text = malloc((size_t)status.st_size + 1);
 	if (!text)
 		return error_set(err, -ENOMEM, "cannot read %s: out of memory", path);
@@ -255,7 +264,7 @@ int record_read(uint64_t cookie, const char *fabric, struct arena *arena, struct
 		char *end = strchr(line, '\n');
 
 		result = end ? read_line(&reader, line, (size_t)(end - line), path, err)
-			     : error_set(err, -EBADMSG, "%s is not text", path);
+			     : error_set(err, -EBADMSG, "%s is not text; " BY_HAND, path);
 		line = end ? end + 1 : line;
 	}
 	drop_gone(record);
@@ -305,23 +314,35 @@ int record_list(uint64_t cookie, struct arena *arena, const char ***ret_names, s
 
 /* ---- Writing. */
 
+/* All of it or nothing: a part of a line would spoil the one that is written after it. */
+static int write_line(int fd, const char *line, size_t size)
+{
+	ssize_t written = write(fd, line, size);
+
+	if (written == (ssize_t)size)
+		return 0;
+	if (written < 0 || ftruncate(fd, lseek(fd, 0, SEEK_END) - written))
+		return -errno;
+	return -ENOSPC;
+}
+
 /* Takes the reference of line. */
 static int append(int fd, json_t *line, struct error *err)
 {
 	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
 	char *whole = NULL;
-	int ret = 0, length;
+	int ret, length;
 
 	json_decref(line);
 	length = text ? asprintf(&whole, "%s\n", text) : -1;
 	free(text);
 	if (length < 0)
 		return error_set(err, -ENOMEM, "cannot write the record: out of memory");
-	if (write(fd, whole, (size_t)length) != length)
-		ret = error_set(err, errno ? -errno : -ENOSPC, "cannot write the record: %s",
-				strerror(errno ? errno : ENOSPC));
+	ret = write_line(fd, whole, (size_t)length);
 	free(whole);
-	return ret;
+	return ret ? error_set(err, ret, "cannot write the record in %s: %s", RECORD_DIRECTORY,
+			       strerror(-ret))
+		   : 0;
 }
 
 /* A path that is not UTF-8 cannot be kept; nothing but "show" misses it. */

@@ -12,8 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -162,6 +164,36 @@ static void test_torn_last_line(void **state)
 	assert_int_equal(read_record(*state)->count, 2);
 }
 
+static void limit_file_size(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* As when /run is full: the kernel takes the beginning of a line. */
+static void test_no_room_for_a_line(void **state)
+{
+	struct record_entry red = {RECORD_NETNS, "red", "", ""};
+	struct stat before, after;
+	struct error err = {0};
+	int fd = open_record();
+
+	assert_int_equal(fstat(fd, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	limit_file_size((rlim_t)before.st_size + 10);
+	assert_int_equal(record_add(fd, &red, &err), -ENOSPC);
+	limit_file_size(RLIM_INFINITY);
+	assert_non_null(strstr(err.message, "/run/nsroute: No space left"));
+	assert_int_equal(fstat(fd, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	add(fd, RECORD_NETNS, "blue", NULL, NULL);
+	close(fd);
+	assert_int_equal(read_record(*state)->count, 1);
+}
+
 static void test_damaged(void **state)
 {
 	struct record *record = NULL;
@@ -172,6 +204,8 @@ static void test_damaged(void **state)
 	assert_int_equal(record_read(COOKIE, "lab", *state, &record, &err), -EBADMSG);
 	assert_null(record);
 	assert_non_null(strstr(err.message, "spaceship"));
+	assert_non_null(strstr(err.message, FILE_NAME));
+	assert_non_null(strstr(err.message, "delete it there"));
 }
 
 static void test_other_version(void **state)
@@ -249,6 +283,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_added_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_last_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_room_for_a_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
