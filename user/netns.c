@@ -81,7 +81,7 @@ enum netns_status netns_status(const char *name)
 		return NETNS_ABSENT;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? NETNS_ABSENT : NETNS_STALE;
+		return errno == ENOENT ? NETNS_ABSENT : NETNS_PRESENT;
 	status = is_netns(fd) ? NETNS_PRESENT : NETNS_STALE;
 	close(fd);
 	return status;
@@ -184,7 +184,7 @@ int netns_delete(const char *name, struct error *err)
 	if (code)
 		return code;
 	/* EINVAL: nothing is mounted on it; ENOENT is unlink's to report. */
-	if (umount2(path, MNT_DETACH) && errno != EINVAL && errno != ENOENT)
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) && errno != EINVAL && errno != ENOENT)
 		return error_set(err, -errno, "cannot unmount namespace '%s': %s", name,
 				 strerror(errno));
 	if (unlink(path))

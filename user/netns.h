@@ -19,6 +19,8 @@
 
 enum netns_status { NETNS_ABSENT, NETNS_STALE, NETNS_PRESENT };
 
+/* A name that cannot be opened is present: what is not known to be stale must not be removed as
+ * such, and netns_open() tells what is the matter with it. */
 enum netns_status netns_status(const char *name);
 
 /* As "ip netns add": -EEXIST when the name is taken, by a stale file too. Its lo is down, and has

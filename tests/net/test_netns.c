@@ -103,6 +103,29 @@ static void test_a_stale_name(void **state)
 	assert_int_equal(netns_status(name), NETNS_ABSENT);
 }
 
+/* What cannot be looked at may be anything, and a link may lead to what is somebody else's. */
+static void test_a_name_that_is_a_link(void **state)
+{
+	struct scratch *s = scratch_need_root(state);
+	const char *other = scratch_name(s);
+	char name[32], path[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s-l", other);
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	expect_done(s, netns_add(other, "nsroute:test", &s->err));
+	assert_int_equal(symlink(path, path), 0); /* for ever */
+	assert_int_equal(netns_status(name), NETNS_PRESENT);
+	assert_int_equal(netns_open(name, &fd, &s->err), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+
+	assert_int_equal(symlink(other, path), 0);
+	expect_done(s, netns_delete(name, &s->err));
+	assert_int_equal(netns_status(name), NETNS_ABSENT);
+	assert_int_equal(netns_status(other), NETNS_PRESENT);
+	expect_done(s, netns_delete(other, &s->err));
+}
+
 static void test_names_that_cannot_be(void **state)
 {
 	static const char *const names[] = {"", ".", "..", "a/b"};
@@ -207,8 +230,11 @@ static void test_becoming_a_namespace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SCRATCH_TEST(test_names_are_those_of_iproute2), SCRATCH_TEST(test_a_stale_name),
-		SCRATCH_TEST(test_names_that_cannot_be),        SCRATCH_TEST(test_sysctls),
+		SCRATCH_TEST(test_names_are_those_of_iproute2),
+		SCRATCH_TEST(test_a_stale_name),
+		SCRATCH_TEST(test_a_name_that_is_a_link),
+		SCRATCH_TEST(test_names_that_cannot_be),
+		SCRATCH_TEST(test_sysctls),
 		SCRATCH_TEST(test_becoming_a_namespace),
 	};
 
