@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "command.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +9,8 @@
 #include <unistd.h>
 
 #include "output.h"
+
+#define OPTIONS_MAX 8 /* of one command */
 
 /* ---- Results and errors. */
 
@@ -97,12 +100,15 @@ int command_usage(struct context *context, const char *format, ...)
 
 int command_option(struct context *context, int argc, char **argv, const struct option *options)
 {
-	int option = getopt_long(argc, argv, ":j", options, NULL);
+	struct option all[1 + OPTIONS_MAX + 1] = {{"json", no_argument, NULL, 'j'}};
+	int option;
 
-	while (option == 'j') {
-		context->json = true;
-		option = getopt_long(argc, argv, ":j", options, NULL);
+	for (size_t i = 0; options[i].name; i++) {
+		assert(i < OPTIONS_MAX);
+		all[1 + i] = options[i];
 	}
+	while ((option = getopt_long(argc, argv, ":j", all, NULL)) == 'j')
+		context->json = true;
 	if (option != '?' && option != ':')
 		return option;
 	if (option == ':')

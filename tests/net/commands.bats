@@ -63,8 +63,10 @@ without_root() { # ARGUMENTS...
 	[[ -z $output ]]
 	jq -e '.error | .code == "EINVAL" and .line == null and (.message | test("one file"))' \
 		<<<"$stderr"
-	run -1 --separate-stderr "$NSROUTE" validate -j
-	jq -e .error.message <<<"$stderr"
+	for option in -j --json; do
+		run -1 --separate-stderr "$NSROUTE" validate "$option"
+		jq -e .error.message <<<"$stderr"
+	done
 }
 
 @test "every command tells how to use it" {
