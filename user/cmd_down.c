@@ -33,7 +33,7 @@ const char cmd_down_help[] =
 	"each in {\"fabrics\": [...]}.\n"
 	"\n"
 	"Exit code: 0 removed, or a file whose fabric is not there, 1 no such fabric, 2 the kernel\n"
-	"refused; what is left stays recorded for the next try.\n"
+	"refused, 4 removed in part; what is left stays recorded for the next try.\n"
 	"\n"
 	"Examples:\n"
 	"  sudo nsroute down lab\n"
