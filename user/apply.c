@@ -16,11 +16,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apply_record.h"
 #include "apply_run.h"
 #include "record.h"
 
 static int start(struct runner *r, const struct apply_options *options, struct error *err)
 {
+	struct record *before;
 	int ret;
 
 	memset(r, 0, sizeof(*r));
@@ -28,7 +30,12 @@ static int start(struct runner *r, const struct apply_options *options, struct e
 	ret = places_open(&r->places, options->host_fd, &r->arena, err);
 	if (ret)
 		return ret;
-	ret = record_open(options->host_cookie, options->fabric, options->file, &r->record_fd, err);
+	ret = record_read(options->host_cookie, options->fabric, &r->arena, &before, err);
+	if (!ret)
+		r->before = before;
+	if (!ret || ret == -ENOENT)
+		ret = record_open(options->host_cookie, options->fabric, options->file,
+				  &r->record_fd, err);
 	if (ret)
 		places_close(&r->places);
 	return ret;
@@ -72,24 +79,37 @@ static bool guards(enum operation_kind kind)
 	       kind == OPERATION_DATAPATH_UNLOAD;
 }
 
+/* Of what failed nothing was made, but it was noted. */
+static int undo_one(struct runner *r, const struct operation *op, enum outcome outcome,
+		    const struct operation *inverse, struct error *err)
+{
+	enum outcome ignored;
+
+	return outcome == OUTCOME_FAILED ? note_failed(r->record_fd, r->kept, op, err)
+					 : run(r, inverse, 1, &ignored, err);
+}
+
 static void undo(struct runner *r, const struct plan *plan, const enum outcome *outcomes,
 		 struct error *err)
 {
 	struct operation inverse;
 	const char *first = NULL;
-	enum outcome outcome;
 	struct error cause;
 	size_t left = 0;
 
+	r->kept = r->before;
 	for (size_t i = plan->count; i > 0; i--) {
-		if ((outcomes[i - 1] != OUTCOME_DONE && outcomes[i - 1] != OUTCOME_PARTLY) ||
-		    !plan_inverse(&plan->operations[i - 1], &inverse))
+		const struct operation *op = &plan->operations[i - 1];
+		enum outcome outcome = outcomes[i - 1];
+
+		if (outcome == OUTCOME_UNTRIED || outcome == OUTCOME_NOTHING ||
+		    !plan_inverse(op, &inverse))
 			continue;
-		if (left && guards(inverse.kind)) {
+		if (left && outcome != OUTCOME_FAILED && guards(inverse.kind)) {
 			left++;
 			continue;
 		}
-		if (!run(r, &inverse, 1, &outcome, &cause))
+		if (!undo_one(r, op, outcome, &inverse, &cause))
 			continue;
 		if (!first)
 			first = arena_printf(&r->arena, "%s: %s",

@@ -8,8 +8,6 @@
 
 #include <stdio.h>
 
-#include "record.h"
-
 static int note(int fd, enum record_kind kind, const char *name, const char *value, const char *set,
 		struct error *err)
 {
@@ -61,51 +59,79 @@ int note_before(int fd, const struct operation *op, struct error *err)
 	}
 }
 
-static int gone(int fd, enum record_kind kind, const char *name, struct error *err)
+static int gone(int fd, const struct record *kept, enum record_kind kind, const char *name,
+		struct error *err)
 {
+	if (record_has(kept, kind, name))
+		return 0;
 	return record_gone(fd, &(struct record_entry){.kind = kind, .name = name}, err);
 }
 
-static int gone_link(int fd, const char *name, struct error *err)
+static int gone_link(int fd, const struct record *kept, const char *name, struct error *err)
 {
-	int ret = gone(fd, RECORD_LINK, name, err);
+	int ret = gone(fd, kept, RECORD_LINK, name, err);
 
-	return ret ? ret : gone(fd, RECORD_NETWORK, name, err);
+	return ret ? ret : gone(fd, kept, RECORD_NETWORK, name, err);
 }
 
-static int gone_uplink(int fd, const char *name, struct error *err)
+static int gone_uplink(int fd, const struct record *kept, const char *name, struct error *err)
 {
-	int ret = gone(fd, RECORD_CLSACT, name, err);
+	int ret = gone(fd, kept, RECORD_CLSACT, name, err);
 
-	return ret ? ret : gone(fd, RECORD_UPLINK, name, err);
+	return ret ? ret : gone(fd, kept, RECORD_UPLINK, name, err);
 }
 
-static int forget(int fd, const struct operation *op, struct error *err)
+static int forget(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
 	if (op->record == RECORD_LINK)
-		return gone_link(fd, op->link, err);
+		return gone_link(fd, kept, op->link, err);
 	if (op->record == RECORD_UPLINK)
-		return gone_uplink(fd, op->link, err);
-	return gone(fd, op->record, op->link, err);
+		return gone_uplink(fd, kept, op->link, err);
+	return gone(fd, kept, op->record, op->link, err);
 }
 
-int note_after(int fd, const struct operation *op, struct error *err)
+int note_after(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
 	char text[IP_TEXT_MAX];
 
 	switch (op->kind) {
 	case OPERATION_NETNS_DELETE:
-		return gone(fd, RECORD_NETNS, op->namespace, err);
+		return gone(fd, kept, RECORD_NETNS, op->namespace, err);
 	case OPERATION_LINK_DELETE:
-		return op->namespace ? 0 : gone_link(fd, op->link, err);
+		return op->namespace ? 0 : gone_link(fd, kept, op->link, err);
 	case OPERATION_SYSCTL_SET:
-		return op->revert ? gone(fd, RECORD_SYSCTL, op->key, err) : 0;
+		return op->revert ? gone(fd, kept, RECORD_SYSCTL, op->key, err) : 0;
 	case OPERATION_UPLINK_DELETE:
-		return op->link ? gone_uplink(fd, op->link, err) : 0;
+		return op->link ? gone_uplink(fd, kept, op->link, err) : 0;
 	case OPERATION_FORGET:
-		return forget(fd, op, err);
+		return forget(fd, kept, op, err);
 	case OPERATION_INSIDE_DELETE:
-		return gone(fd, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
+		return gone(fd, kept, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
+	default:
+		return 0;
+	}
+}
+
+int note_failed(int fd, const struct record *kept, const struct operation *op, struct error *err)
+{
+	char text[IP_TEXT_MAX];
+	int ret;
+
+	switch (op->kind) {
+	case OPERATION_NETNS_ADD:
+		return gone(fd, kept, RECORD_NETNS, op->namespace, err);
+	case OPERATION_BRIDGE_ADD:
+		return gone_link(fd, kept, op->link, err);
+	case OPERATION_VETH_ADD:
+		ret = op->namespace ? 0 : gone_link(fd, kept, op->link, err);
+		return ret || op->peer_namespace ? ret : gone_link(fd, kept, op->peer, err);
+	case OPERATION_SYSCTL_SET:
+		return op->old_value && !op->revert ? gone(fd, kept, RECORD_SYSCTL, op->key, err)
+						    : 0;
+	case OPERATION_UPLINK_ADD:
+		return gone_uplink(fd, kept, op->link, err);
+	case OPERATION_INSIDE_ADD:
+		return gone(fd, kept, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
 	default:
 		return 0;
 	}

@@ -203,7 +203,7 @@ static int run_one(struct runner *r, const struct operation *op, enum outcome *o
 		ret = run_direct(r, op, err);
 	if (!ret)
 		*outcome = OUTCOME_DONE;
-	return ret ? ret : note_after(r->record_fd, op, err);
+	return ret ? ret : note_after(r->record_fd, r->kept, op, err);
 }
 
 /* What came of an operation whose requests have been answered; its table entry comes now. */
@@ -226,7 +226,7 @@ static int conclude(struct runner *r, const struct operation *op, const int *res
 	if (ret)
 		return ret;
 	*outcome = reached;
-	return note_after(r->record_fd, op, err);
+	return note_after(r->record_fd, r->kept, op, err);
 }
 
 /* What an operation has come to when it fails now: of several requests, each stands for itself. */

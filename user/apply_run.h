@@ -18,6 +18,8 @@ struct runner {
 	struct places places;
 	struct datapath *datapath; /* NULL until it is needed */
 	int record_fd;
+	const struct record *before; /* NULL: the fabric is new */
+	const struct record *kept;   /* undoing: what was noted before stays so; else NULL */
 	struct {
 		const char *link;
 		uint16_t slot;      /* 1 + index */

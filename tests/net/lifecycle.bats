@@ -219,6 +219,16 @@ assert_mended() { # COMMAND...
 	assert_as_before
 }
 
+@test "a creation that fails is not recorded" {
+	ip -n "$host" link property add dev eth0 altname v-net-0
+	host_state >"$work/before"
+	put_topology
+	run -2 lab apply "$topology"
+	run -0 lab show
+	[[ $output == "no fabrics" ]]
+	cookie=none assert_as_before
+}
+
 @test "an uplink that the datapath has no room for keeps no programs" {
 	echo 'version: 1' >"$topology"
 	echo 'name: wide' >>"$topology"
