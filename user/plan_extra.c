@@ -18,6 +18,7 @@
 #include <linux/rtnetlink.h>
 
 #include "log.h"
+#include "plan_host.h"
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
 {
@@ -260,7 +261,18 @@ static void extra_uplink(struct extra *extra, const char *name)
 	}
 }
 
-/* Given back only while it has the value that we gave it, and nobody else counts on that. */
+/* Whether a sysctl has the value that we gave it. That of an interface for IPv6 forwarding may have
+ * gone already with the one for all interfaces, when a process was killed between the two. */
+static bool is_as_we_left_it(const struct state_sysctl *observed, const struct record_entry *entry)
+{
+	if (!observed || !observed->value)
+		return false;
+	return !strcmp(observed->value, entry->set) ||
+	       (plan_is_ipv6_forwarding(entry->name) && !strcmp(observed->value, "0") &&
+		strcmp(entry->value, "0"));
+}
+
+/* Given back only while it has that value, and nobody else counts on it. */
 static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
 {
 	struct operation twin = {.kind = OPERATION_SYSCTL_SET, .key = entry->name};
@@ -269,7 +281,7 @@ static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
 
 	if (is_wanted(extra, &twin))
 		return;
-	if (!observed || !observed->value || strcmp(observed->value, entry->set) ||
+	if (!is_as_we_left_it(observed, entry) ||
 	    view_recorded_elsewhere(extra->view, RECORD_SYSCTL, entry->name)) {
 		forget(extra, RECORD_SYSCTL, entry->name);
 		return;
@@ -277,7 +289,7 @@ static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
 	op = add(extra, OPERATION_SYSCTL_SET);
 	op->key = entry->name;
 	op->value = entry->value;
-	op->old_value = entry->set;
+	op->old_value = observed->value;
 	op->revert = true;
 	op->why = "as it was before";
 }

@@ -202,6 +202,26 @@ static void test_ipv6_forwarding_of_others(void **state)
 	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth1/forwarding"), "1");
 }
 
+/* Killed after the switch went back, before the one interface got its own value again. */
+static void test_ipv6_forwarding_of_others_after_kill(void **state)
+{
+	struct simulator *sim = *state;
+	struct plan part;
+
+	simulator_set_sysctl(sim, "net/ipv6/conf/eth1/forwarding", "1");
+	converge(sim, fabric);
+	part = *removal_of(sim);
+	for (size_t i = 0; i < part.count; i++)
+		if (part.operations[i].key &&
+		    !strcmp(part.operations[i].key, "net/ipv6/conf/all/forwarding"))
+			part.count = i + 1;
+	simulator_run(sim, &part);
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth1/forwarding"), "0");
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth1/forwarding"), "1");
+}
+
 /* A host that lives on router advertisements goes on doing so. */
 static void test_router_advertisements(void **state)
 {
@@ -262,6 +282,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_uplink_address_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_edited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ipv6_forwarding_of_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ipv6_forwarding_of_others_after_kill, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_router_advertisements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_destruction_comes_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaves_others_alone, setup, teardown),
