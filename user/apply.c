@@ -62,14 +62,23 @@ static void show_progress(const struct apply_options *options, size_t done, size
 		options->progress(done, total, options->progress_context);
 }
 
-/* Adds what is left to the message of the failure that is being undone. */
-static void name_what_is_left(struct error *err, const char *what, size_t count)
+/* Adds what cannot be as it was to the message of the failure that is being undone. */
+static void name_rest(struct error *err, const char *which, const char *first, size_t count)
 {
 	size_t used = strlen(err->message);
 
-	snprintf(err->message + used, sizeof(err->message) - used,
-		 "; not everything could be undone (%zu left, the first: %s)", count, what);
+	if (!count)
+		return;
+	snprintf(err->message + used, sizeof(err->message) - used, "; %s (%zu, the first: %s)",
+		 which, count, first);
 	err->exit = EXIT_PARTLY;
+}
+
+/* What of this was done is not done by undoing: there is nothing to bring it back from. */
+static bool destroys(enum operation_kind kind)
+{
+	return kind == OPERATION_NETNS_DELETE || kind == OPERATION_LINK_DELETE ||
+	       kind == OPERATION_DATAPATH_UNLOAD;
 }
 
 /* What keeps inside addresses in. It stays as long as something inside may be there still. */
@@ -93,15 +102,19 @@ static void undo(struct runner *r, const struct plan *plan, const enum outcome *
 		 struct error *err)
 {
 	struct operation inverse;
-	const char *first = NULL;
+	const char *first = NULL, *first_lost = NULL;
 	struct error cause;
-	size_t left = 0;
+	size_t left = 0, lost = 0;
 
 	r->kept = r->before;
 	for (size_t i = plan->count; i > 0; i--) {
 		const struct operation *op = &plan->operations[i - 1];
 		enum outcome outcome = outcomes[i - 1];
 
+		if (outcome == OUTCOME_DONE && destroys(op->kind)) {
+			first_lost = plan_describe(op, &r->arena);
+			lost++;
+		}
 		if (outcome == OUTCOME_UNTRIED || outcome == OUTCOME_NOTHING ||
 		    !plan_inverse(op, &inverse))
 			continue;
@@ -116,8 +129,8 @@ static void undo(struct runner *r, const struct plan *plan, const enum outcome *
 					     plan_describe(&inverse, &r->arena), cause.message);
 		left++;
 	}
-	if (left)
-		name_what_is_left(err, first, left);
+	name_rest(err, "not everything could be undone", first, left);
+	name_rest(err, "what was deleted cannot be brought back", first_lost, lost);
 }
 
 /* A fabric that never came to be leaves no record. */

@@ -22,8 +22,8 @@ struct apply_options {
 };
 
 /* Writes each object to the record before it creates it. On failure the operations that were done
- * are undone; err->exit is EXIT_PARTLY when that failed too, and err->message names what is left.
- */
+ * are undone; err->exit is EXIT_PARTLY when that failed too, or something had been deleted that
+ * cannot be brought back, and err->message names it. */
 int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err);
 /* Runs a removal plan: goes on after failures, reports the first, forgets the record when all is
  * gone. */

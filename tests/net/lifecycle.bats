@@ -229,6 +229,24 @@ assert_mended() { # COMMAND...
 	cookie=none assert_as_before
 }
 
+@test "a failed apply that deleted something says so" {
+	up
+	ip -n "$far" link del p0
+	ip -n "$far" link add p0 type veth peer name p1
+	ip -n "$far" link set p0 alias nsroute:lab
+	sed -i "/^namespaces:/i\  v-net-2: {subnets: [\"fd00:17::/64\"]}" "$topology"
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	run -3 lab plan "$topology"
+	[[ $output == *"- interface p0 in $far"* ]]
+	run -4 lab apply "$topology"
+	[[ $output == *"cannot be brought back (1, the first: - interface p0 in $far"* ]]
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=0
+	lab apply "$topology"
+	assert_up
+	lab down lab
+	assert_as_before
+}
+
 @test "an uplink that the datapath has no room for keeps no programs" {
 	echo 'version: 1' >"$topology"
 	echo 'name: wide' >>"$topology"
