@@ -63,6 +63,7 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 	if (op->replaces) {
 		inverse = *op->replaces;
 		inverse.replaces = op;
+		inverse.hook_in = inverse.hook_out = true; /* by now both are ours */
 		*ret = inverse;
 		return true;
 	}
