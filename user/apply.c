@@ -90,12 +90,16 @@ static bool guards(enum operation_kind kind)
 
 /* Of what failed nothing was made, but it was noted. */
 static int undo_one(struct runner *r, const struct operation *op, enum outcome outcome,
-		    const struct operation *inverse, struct error *err)
+		    struct operation *inverse, struct error *err)
 {
 	enum outcome ignored;
 
-	return outcome == OUTCOME_FAILED ? note_failed(r->record_fd, r->kept, op, err)
-					 : run(r, inverse, 1, &ignored, err);
+	if (outcome == OUTCOME_FAILED)
+		return note_failed(r->record_fd, r->kept, op, err);
+	/* One that was there has others' filters perhaps. */
+	if (inverse->kind == OPERATION_UPLINK_DELETE)
+		inverse->clsact = inverse->clsact && made_clsact(r, inverse->link);
+	return run(r, inverse, 1, &ignored, err);
 }
 
 static void undo(struct runner *r, const struct plan *plan, const enum outcome *outcomes,

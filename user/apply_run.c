@@ -206,6 +206,24 @@ static int run_one(struct runner *r, const struct operation *op, enum outcome *o
 	return ret ? ret : note_after(r->record_fd, r->kept, op, err);
 }
 
+static void note_clsact(struct runner *r, const char *link)
+{
+	struct made_clsact *made = arena_alloc(&r->arena, sizeof(*made));
+
+	made->link = link;
+	made->next = r->clsacts;
+	r->clsacts = made;
+}
+
+bool made_clsact(const struct runner *r, const char *link)
+{
+	const struct made_clsact *made = r->clsacts;
+
+	while (made && strcmp(made->link, link))
+		made = made->next;
+	return made;
+}
+
 /* What came of an operation whose requests have been answered; its table entry comes now. */
 static int conclude(struct runner *r, const struct operation *op, const int *results, size_t count,
 		    enum outcome *outcome, struct error *err)
@@ -213,6 +231,8 @@ static int conclude(struct runner *r, const struct operation *op, const int *res
 	enum outcome reached = OUTCOME_DONE;
 	int ret = 0;
 
+	if (op->kind == OPERATION_UPLINK_ADD && !results[0]) /* the first asks for the clsact */
+		note_clsact(r, op->link);
 	for (size_t i = 0; i < count; i++) {
 		if (!is_harmless(op, i, results[i]))
 			return results[i]; /* the flush has said it in its words */

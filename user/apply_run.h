@@ -25,6 +25,10 @@ struct runner {
 		uint16_t slot;      /* 1 + index */
 	} uplinks[NSR_UPLINKS_MAX]; /* those that this plan set */
 	size_t uplinks_count;
+	struct made_clsact {
+		const char *link;
+		const struct made_clsact *next;
+	} * clsacts; /* of uplinks, by this plan */
 };
 
 enum outcome {
@@ -36,6 +40,8 @@ enum outcome {
 	OUTCOME_DONE,
 };
 
+/* Whether this plan made the clsact of the uplink, and did not find it there. */
+bool made_clsact(const struct runner *runner, const char *link);
 /* How many operations from the first on go together; at least 1. */
 size_t run_length(const struct operation *operations, size_t count);
 /* Carries out one run, all of it even when a part fails. 0, or the first failure with its position

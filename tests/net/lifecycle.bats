@@ -247,22 +247,52 @@ assert_mended() { # COMMAND...
 	assert_as_before
 }
 
-@test "an uplink that the datapath has no room for keeps no programs" {
-	echo 'version: 1' >"$topology"
-	echo 'name: wide' >>"$topology"
-	echo 'networks:' >>"$topology"
-	for i in {1..17}; do
-		ip -n "$host" link add "up$i" up type bridge
-		ip -n "$host" address add "198.51.100.$i/32" dev "up$i"
+# Each network with an uplink of its own, up1 to upCOUNT: the datapath has room for 16.
+put_wide() { # COUNT
+	printf '%s\n' 'version: 1' 'name: wide' 'networks:' >"$topology"
+	for ((i = 1; i <= $1; i++)); do
 		echo "  br$i: {subnets: [10.20.$i.0/24], masquerade: up$i}" >>"$topology"
 	done
+}
+
+new_uplinks() { # COUNT
+	for ((i = 1; i <= $1; i++)); do
+		ip -n "$host" link add "up$i" up type bridge
+		ip -n "$host" address add "198.51.100.$i/32" dev "up$i"
+	done
 	settle
+}
+
+@test "an uplink that the datapath has no room for keeps no programs" {
+	new_uplinks 17
 	host_state >"$work/before"
+	put_wide 17
 	run -2 lab apply "$topology"
 	[[ $output == *"lab-$suffix.yaml:20:"*16* ]]
 	cookie=none assert_as_before
 	run -0 lab show
 	[[ $output == "no fabrics" ]]
+}
+
+@test "undoing leaves a clsact that was there, with others' filters, and ours to be removed" {
+	new_uplinks 17
+	host_state >"$work/before"
+	put_wide 1
+	lab apply "$topology"
+	find_cookie
+	tc -n "$host" filter add dev up1 egress prio 7 handle 1 bpf bytecode '1,6 0 0 0,'
+	tc -n "$host" filter del dev up1 ingress
+	put_wide 17
+	run -2 lab apply "$topology"
+	run -0 tc -n "$host" filter show dev up1 egress
+	[[ $output == *"pref 7 "* ]]
+	rm -r "/sys/fs/bpf/nsroute/$cookie" # now the uplink is a new one, but for its clsact
+	run -2 lab apply "$topology"
+	run -0 tc -n "$host" filter show dev up1 egress
+	[[ $output == *"pref 7 "* && $output != *nsr_* ]]
+	tc -n "$host" filter del dev up1 egress prio 7
+	lab down wide
+	assert_as_before
 }
 
 @test "two fabrics share a host and an uplink: one goes, the other's traffic runs on" {
