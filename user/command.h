@@ -70,7 +70,8 @@ extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_do
 	cmd_version_help[];
 
 /* Next long option of the running command, as getopt_long() (the command's own options have values
- * from 256 on): -1 at the end; '?' after it has said what is wrong. -j and --json are taken here. */
+ * from 256 on): -1 at the end; '?' after it has said what is wrong. -j and --json are taken here.
+ */
 int command_option(struct context *context, int argc, char **argv, const struct option *options);
 
 /* Says what is wrong with the arguments, and the usage. Returns EXIT_INVALID. */
