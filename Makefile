@@ -117,7 +117,7 @@ bench: all $(O)/nsperf ## speed beside a direct veth pair and the kernel's own p
 	@NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs tools/compare
 
 format: ## clang-format every C file
-	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+	clang-format -i $(filter-out build/%,$(wildcard */*.[ch] tests/*/*.[ch]))
 
 lint: $(SKELETON) compile_commands.json ## style, layers, clang-tidy, shellcheck, spelling, SPDX tags
 	@tools/lint
