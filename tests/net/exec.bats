@@ -121,15 +121,15 @@ inside() { # COMMAND...
 
 @test "files of /etc/netns/NAME stand in for those in /etc" {
 	lab apply "$topology"
-	before=$(</etc/hosts)
+	before=$(</etc/passwd)
 	[[ -d /etc/netns ]] || made_folder=1
 	mkdir -p "/etc/netns/$red"
-	echo "192.0.2.7 seven.example" >"/etc/netns/$red/hosts"
-	run -0 inside cat /etc/hosts
-	[[ $output == "192.0.2.7 seven.example" ]]
-	run -0 inside getent hosts seven.example
-	[[ $output == "192.0.2.7"* ]]
-	run -0 "$NSROUTE" exec "$blue" -- cat /etc/hosts
+	echo "seven:x:7007:7007::/:/bin/false" >"/etc/netns/$red/passwd"
+	run -0 inside cat /etc/passwd
+	[[ $output == "seven:x:7007:7007::/:/bin/false" ]]
+	run -0 inside getent passwd seven
+	[[ $output == "seven:x:7007:"* ]]
+	run -0 "$NSROUTE" exec "$blue" -- cat /etc/passwd
 	[[ $output == "$before" ]]
-	[[ $(</etc/hosts) == "$before" ]]
+	[[ $(</etc/passwd) == "$before" ]]
 }

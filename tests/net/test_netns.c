@@ -186,7 +186,7 @@ static int become_and_look(struct scratch *s, const char *name)
 		return 2;
 	if (access("/sys/fs/bpf/nsr-test-marker", F_OK))
 		return 3;
-	file = fopen("/etc/hosts", "re");
+	file = fopen("/etc/passwd", "re");
 	if (!file || !fgets(line, sizeof(line), file) || strcmp(line, "# of the test\n") != 0)
 		return 4;
 	fclose(file);
@@ -206,7 +206,7 @@ static void test_becoming_a_namespace(void **state)
 	mkdir("/etc/netns", 0755);
 	snprintf(directory, sizeof(directory), "/etc/netns/%s", name);
 	assert_int_equal(mkdir(directory, 0755), 0);
-	snprintf(path, sizeof(path), "%s/hosts", directory);
+	snprintf(path, sizeof(path), "%s/passwd", directory);
 	file = fopen(path, "we");
 	assert_non_null(file);
 	fputs("# of the test\n", file);
