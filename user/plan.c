@@ -128,10 +128,13 @@ static int check_namespace(const struct build *b, const char *name, struct error
 	if (!ns || (!ns->exists && !ns->stale) || view_namespace_is_ours(b->view, ns))
 		return 0;
 	if (ns->alias && !strcmp(ns->alias, b->view->alias))
-		return error_set(err, -EEXIST,
-				 "namespace '%s' has our mark but no record says that fabric '%s' "
-				 "made it; remove it (ip netns delete %s)",
-				 name, b->view->fabric, name);
+		return error_set(
+			err, -EEXIST,
+			"namespace '%s' has our mark but no record of this host namespace "
+			"says that fabric '%s' made it; it may be in use by a fabric of "
+			"another host namespace (nsroute --netns): choose another name, or, "
+			"when no fabric has it, remove it (ip netns delete %s)",
+			name, b->view->fabric, name);
 	return refuse(err, ns->alias ? ns->alias : "", "namespace", name, "ip netns delete");
 }
 
