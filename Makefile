@@ -7,7 +7,8 @@
 # make, so that what pkg-config says is read after the libraries are there.
 #
 # Variables: CC (gcc or clang), CLANG (for BPF), O (output folder), WERROR= (warnings do not stop),
-# SANITIZE=1 (address and undefined behaviour), V=1 (show commands), PREFIX, DESTDIR, KERNEL_RUNNER.
+# SANITIZE=1 (address and undefined behaviour), V=1 (show commands), PREFIX, DESTDIR, KERNEL_RUNNER,
+# FUZZ_SECONDS, LONG_TIME_LIMIT (seconds that a file tests/net/long_*.bats may take).
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -18,6 +19,7 @@ PREFIX ?= /usr/local
 WERROR ?= -Werror
 KERNEL_RUNNER ?= tools/kernel-run
 FUZZ_SECONDS ?= 60
+LONG_TIME_LIMIT ?= 1800
 Q := $(if $(V),,@)
 export NSROUTE = $(abspath $(O)/nsroute)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -51,14 +53,15 @@ BPF_TESTS := $(call programs,bpf,test)
 NET_TESTS := $(call programs,net,test)
 FUZZERS := $(call programs,fuzz,fuzz)
 TESTS := $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
-BATS := $(wildcard tests/net/*.bats)
+LONG_BATS := $(wildcard tests/net/long_*.bats)
+BATS := $(filter-out $(LONG_BATS),$(wildcard tests/net/*.bats))
 
 # A second make, on all CPUs unless the caller chose the number of jobs.
 BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) O=$(O)
 RUN_TESTS := tools/with-bpffs tools/run-tests
 
-.PHONY: all tests demo check check-unit check-bpf check-net check-kernels check-long bench asan fuzz \
-	fuzzers format lint deps deps-long install clean help FORCE
+.PHONY: all tests demo check check-unit check-bpf check-net check-net-long check-kernels check-long \
+	bench asan fuzz fuzzers format lint deps deps-long install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -102,9 +105,14 @@ check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running 
 	@$(BUILD) tests
 	@KERNEL_RUNNER=$(KERNEL_RUNNER) tools/check-kernels $(BPF_TESTS) $(wildcard tests/net/*traffic*.bats)
 
-check-long: ## check, and all that takes long: asan, fuzz, check-kernels
-	@for target in check asan fuzz check-kernels; do \
+check-long: ## check, and all that takes long: long_*.bats, asan, fuzz, check-kernels
+	@for target in check check-net-long asan fuzz check-kernels; do \
 		$(MAKE) --no-print-directory $$target || exit; done
+
+check-net-long: ## fabrics in scratch namespaces: what takes minutes (root)
+	@tools/deps
+	@$(BUILD) all
+	@TIME_LIMIT=$(LONG_TIME_LIMIT) $(RUN_TESTS) $(LONG_BATS)
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory SANITIZE=1 O=build/asan check
@@ -139,10 +147,6 @@ clean: ## remove what was built
 
 # ---- How things are built
 
-$(O)/nsroute: $(O)/user/main.o $(LIBRARY)
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
-
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@echo "  AR      $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -151,28 +155,23 @@ $(O)/version: FORCE
 	@mkdir -p $(@D) && { echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@; }
 $(O)/user/cmd_version.o: $(O)/version
 
-$(O)/user/%.o: user/%.c Makefile
+$(O)/tests/%.o: override CPPFLAGS += -Ibpf -Itests
+$(O)/%.o: %.c Makefile | $(SKELETON)
 	@echo "  CC      $@"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(O)/tests/%.o: tests/%.c Makefile | $(SKELETON)
-	@echo "  CC      $@"
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS) -MMD -MP -c $< -o $@
-
+$(O)/nsroute: $(O)/user/main.o $(LIBRARY)
 $(UNIT_TESTS): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(call helpers,unit,test) $(LIBRARY)
 $(BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LIBRARY)
 $(NET_TESTS): $(O)/tests/net/%: $(O)/tests/net/%.o $(call helpers,net,test) $(LIBRARY)
 $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(LIBRARY)
 
-$(TESTS):
+$(TESTS): LIBS += -lcmocka
+$(FUZZERS): LIBS += -fsanitize=fuzzer
+$(O)/nsroute $(TESTS) $(FUZZERS):
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -lcmocka -o $@
-
-$(FUZZERS):
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(O)/nsperf: tools/nsperf.c Makefile
 	@echo "  CC      $@"
