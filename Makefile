@@ -141,6 +141,10 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/share/doc/nsroute/examples
 	install -m 644 README.md docs/*.md LICENSES/* $(DESTDIR)$(PREFIX)/share/doc/nsroute
 	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/nsroute/examples
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system tools/system/nsroute@.service
+	sed -i 's,@PREFIX@,$(PREFIX),' $(DESTDIR)$(PREFIX)/lib/systemd/system/nsroute@.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network tools/system/10-nsroute.*
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d tools/system/70-nsroute.rules
 
 clean: ## remove what was built
 	rm -rf build compile_commands.json

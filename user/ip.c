@@ -155,10 +155,12 @@ char *mac_format(const uint8_t mac[6], char buffer[MAC_TEXT_MAX])
 void mac_derive(uint8_t ret[6], const char *fabric, const char *owner, const char *interface)
 {
 	uint64_t hash = hash_strings(fabric, owner, interface, NULL);
+	uint32_t folded = (uint32_t)(hash ^ hash >> 32);
 
-	for (int i = 0; i < 6; i++)
-		ret[i] = (uint8_t)(hash >> (40 - 8 * i));
-	ret[0] = (uint8_t)((ret[0] & 0xfc) | 0x02); /* unicast, locally administered */
+	ret[0] = MAC_DERIVED_0;
+	ret[1] = MAC_DERIVED_1;
+	for (int i = 2; i < 6; i++)
+		ret[i] = (uint8_t)(folded >> (40 - 8 * i));
 }
 
 uint64_t hash_strings(const char *first, ...)

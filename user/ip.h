@@ -33,7 +33,10 @@ bool ip_is_link_local(const struct ip_address *ip);        /* fe80::/10, 169.254
 
 bool mac_parse(const char *text, uint8_t ret[6]);
 char *mac_format(const uint8_t mac[6], char buffer[MAC_TEXT_MAX]);
-/* A locally administered unicast MAC that is always the same for the same words. */
+/* A locally administered unicast MAC that is always the same for the same words. All of them begin
+ * with 6e:73 ("ns"), by which udev's rules know our links from the first (tools/system/). */
+#define MAC_DERIVED_0 0x6e
+#define MAC_DERIVED_1 0x73
 void mac_derive(uint8_t ret[6], const char *fabric, const char *owner, const char *interface);
 /* FNV-1a over several strings, each with its terminator; the list ends with NULL. */
 uint64_t hash_strings(const char *first, ...) __attribute__((sentinel));

@@ -128,8 +128,8 @@ static void complete_mac(uint8_t mac[6], const char *fabric, const char *owner,
 
 	mac_derive(mac, fabric, owner, interface);
 	while (lookup_find(&taken->macs, mac_format(mac, text)))
-		for (int byte = 5; byte > 0 && ++mac[byte] == 0; byte--)
-			; /* counts up, but never changes the first byte's bits */
+		for (int byte = 5; byte > 1 && ++mac[byte] == 0; byte--)
+			; /* counts up, but not in what all of ours begin with */
 	name = arena_strdup(arena, text);
 	lookup_add(&taken->macs, arena, name, name);
 }

@@ -198,6 +198,8 @@ static void test_mac_derive(void **state)
 	assert_memory_equal(a, again, 6);
 	assert_memory_not_equal(a, b, 6);
 	assert_int_equal(a[0] & 3, 2); /* locally administered, unicast */
+	assert_memory_equal(a, "ns", 2); /* as 70-nsroute.rules looks for */
+	assert_memory_equal(b, "ns", 2);
 }
 
 static void test_hash(void **state)
