@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How it works: what the record keeps is less than what operations do: objects that nothing else
- * takes with it when it goes. A bridge's number is noted before the bridge, an uplink before its
+ * takes with it when it goes. A network's number is noted before its ports, an uplink before its
  * clsact, so that whatever is noted last is never there without what explains it.
  */
 #include "apply_record.h"
@@ -38,10 +38,12 @@ int note_before(int fd, const struct operation *op, struct error *err)
 	switch (op->kind) {
 	case OPERATION_NETNS_ADD:
 		return note(fd, RECORD_NETNS, op->namespace, NULL, NULL, err);
-	case OPERATION_BRIDGE_ADD:
+	case OPERATION_NETWORK_ADD:
 		snprintf(text, sizeof(text), "%u", op->network);
-		ret = note(fd, RECORD_NETWORK, op->link, text, NULL, err);
-		return ret ? ret : note_link(fd, op->link, op->mac, err);
+		return note(fd, RECORD_NETWORK, op->link, text, network_type_name(op->network_type),
+			    err);
+	case OPERATION_BRIDGE_ADD:
+		return note_link(fd, op->link, op->mac, err);
 	case OPERATION_VETH_ADD:
 		ret = op->namespace ? 0 : note_link(fd, op->link, op->mac, err);
 		return ret || op->peer_namespace ? ret : note_link(fd, op->peer, op->peer_mac, err);
@@ -67,13 +69,6 @@ static int gone(int fd, const struct record *kept, enum record_kind kind, const 
 	return record_gone(fd, &(struct record_entry){.kind = kind, .name = name}, err);
 }
 
-static int gone_link(int fd, const struct record *kept, const char *name, struct error *err)
-{
-	int ret = gone(fd, kept, RECORD_LINK, name, err);
-
-	return ret ? ret : gone(fd, kept, RECORD_NETWORK, name, err);
-}
-
 static int gone_uplink(int fd, const struct record *kept, const char *name, struct error *err)
 {
 	int ret = gone(fd, kept, RECORD_CLSACT, name, err);
@@ -83,8 +78,6 @@ static int gone_uplink(int fd, const struct record *kept, const char *name, stru
 
 static int forget(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
-	if (op->record == RECORD_LINK)
-		return gone_link(fd, kept, op->link, err);
 	if (op->record == RECORD_UPLINK)
 		return gone_uplink(fd, kept, op->link, err);
 	return gone(fd, kept, op->record, op->link, err);
@@ -98,7 +91,7 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 	case OPERATION_NETNS_DELETE:
 		return gone(fd, kept, RECORD_NETNS, op->namespace, err);
 	case OPERATION_LINK_DELETE:
-		return op->namespace ? 0 : gone_link(fd, kept, op->link, err);
+		return op->namespace ? 0 : gone(fd, kept, RECORD_LINK, op->link, err);
 	case OPERATION_SYSCTL_SET:
 		return op->revert ? gone(fd, kept, RECORD_SYSCTL, op->key, err) : 0;
 	case OPERATION_UPLINK_DELETE:
@@ -120,11 +113,13 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 	switch (op->kind) {
 	case OPERATION_NETNS_ADD:
 		return gone(fd, kept, RECORD_NETNS, op->namespace, err);
+	case OPERATION_NETWORK_ADD:
+		return gone(fd, kept, RECORD_NETWORK, op->link, err);
 	case OPERATION_BRIDGE_ADD:
-		return gone_link(fd, kept, op->link, err);
+		return gone(fd, kept, RECORD_LINK, op->link, err);
 	case OPERATION_VETH_ADD:
-		ret = op->namespace ? 0 : gone_link(fd, kept, op->link, err);
-		return ret || op->peer_namespace ? ret : gone_link(fd, kept, op->peer, err);
+		ret = op->namespace ? 0 : gone(fd, kept, RECORD_LINK, op->link, err);
+		return ret || op->peer_namespace ? ret : gone(fd, kept, RECORD_LINK, op->peer, err);
 	case OPERATION_SYSCTL_SET:
 		return op->old_value && !op->revert ? gone(fd, kept, RECORD_SYSCTL, op->key, err)
 						    : 0;

@@ -68,6 +68,7 @@ static const struct {
 	[OPERATION_INSIDE_ADD] = {CLASS_DIRECT, NEED_LINKS},
 	[OPERATION_INSIDE_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_FORGET] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_NETWORK_ADD] = {CLASS_DIRECT, NEED_NOTHING},
 };
 
 static bool same_place(const struct operation *a, const struct operation *b)
@@ -166,6 +167,7 @@ static int run_direct(struct runner *r, const struct operation *op, struct error
 	case OPERATION_DATAPATH_UNLOAD:
 		return unload(r, err);
 	case OPERATION_FORGET:
+	case OPERATION_NETWORK_ADD:
 		return 0; /* the record is all there is */
 	default:
 		return run_table(r, op, err);

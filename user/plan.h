@@ -54,6 +54,7 @@ enum operation_kind {
 	OPERATION_INSIDE_DELETE,
 	OPERATION_FORGET, /* a record of something that is gone, or that another fabric still needs
 			   */
+	OPERATION_NETWORK_ADD, /* a record: the network's number in the datapath */
 	OPERATION_KINDS
 };
 
@@ -83,9 +84,10 @@ struct operation {
 	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link */
 	bool revert;                /* SYSCTL_SET: takes an earlier one back */
 	uint16_t network;           /* number of the network in the datapath */
-	const char *network_link;   /* PORT_ADD: the bridge, when it has a gateway */
-	uint8_t gateway_mac[6];     /* PORT_ADD, HOST_ADD */
-	uint16_t port_flags;        /* PORT_ADD, HOST_ADD: NSR_PORT_* */
+	enum network_type network_type; /* NETWORK_ADD */
+	const char *network_link;       /* PORT_ADD: the bridge, when it has a gateway */
+	uint8_t gateway_mac[6];         /* PORT_ADD, HOST_ADD */
+	uint16_t port_flags;            /* PORT_ADD, HOST_ADD: NSR_PORT_* */
 	const struct ip_address
 		*sources; /* PORT_ADD: what it may send from besides its first addresses */
 	size_t sources_count;
@@ -94,7 +96,7 @@ struct operation {
 	uint16_t port_min, port_max; /* UPLINK_ADD */
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and is exchanged */
-	enum record_kind record;     /* FORGET: "link" is the name in the record */
+	enum record_kind record;     /* FORGET, NETWORK_ADD: "link" is the name in the record */
 	const char *why;             /* SYSCTL_SET and other surprising ones: shown by plan */
 };
 

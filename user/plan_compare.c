@@ -314,6 +314,30 @@ static bool inside_missing(const struct view *view, struct operation *op)
 	       !view_recorded(view, RECORD_INSIDE, ip_format_prefix(&op->address, prefix));
 }
 
+/* A record of an earlier version has no type: then it was a bridge. */
+static enum network_type recorded_type(const struct record_entry *entry)
+{
+	for (enum network_type type = NETWORK_BRIDGE; type < NETWORK_TYPES; type++)
+		if (!strcmp(entry->set, network_type_name(type)))
+			return type;
+	return NETWORK_BRIDGE;
+}
+
+static bool network_missing(const struct view *view, struct operation *op)
+{
+	const struct record_entry *entry = view_recorded(view, RECORD_NETWORK, op->link);
+	struct operation *old;
+
+	if (!entry)
+		return true;
+	if (recorded_type(entry) == op->network_type)
+		return false;
+	old = copy(view, op);
+	old->network_type = recorded_type(entry);
+	op->replaces = old;
+	return true;
+}
+
 bool plan_missing(const struct view *view, struct operation *op)
 {
 	const struct state_namespace *ns;
@@ -322,6 +346,8 @@ bool plan_missing(const struct view *view, struct operation *op)
 	case OPERATION_NETNS_ADD:
 		ns = view_namespace(view, op->namespace);
 		return !ns || !ns->exists;
+	case OPERATION_NETWORK_ADD:
+		return network_missing(view, op);
 	case OPERATION_BRIDGE_ADD:
 		return !view_link(view, op->namespace, op->link);
 	case OPERATION_VETH_ADD:

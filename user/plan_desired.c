@@ -94,6 +94,19 @@ static void want_link_shape(struct builder *b, const uint8_t mac[6])
 	memcpy(op->mac, mac, sizeof(op->mac));
 }
 
+static void want_networks(struct builder *b)
+{
+	for (size_t i = 0; i < b->topology->networks_count; i++) {
+		const struct network *network = &b->topology->networks[i];
+		struct operation *op = want(b, OPERATION_NETWORK_ADD, network->at);
+
+		op->link = network->name;
+		op->network = b->numbers[i];
+		op->network_type = network->type;
+		op->record = RECORD_NETWORK;
+	}
+}
+
 static void want_bridges(struct builder *b)
 {
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
@@ -101,7 +114,6 @@ static void want_bridges(struct builder *b)
 		struct operation *op = want(b, OPERATION_BRIDGE_ADD, network->at);
 
 		op->link = network->name;
-		op->network = b->numbers[i];
 		want_link_shape(b, network->mac);
 	}
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
@@ -447,6 +459,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 		want(&b, OPERATION_DATAPATH_LOAD, (struct position){0});
 	want_uplinks(&b);
 	want_host_sysctls(&b);
+	want_networks(&b);
 	want_bridges(&b);
 	want_namespaces(&b);
 	want_veths(&b);

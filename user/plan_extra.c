@@ -215,8 +215,8 @@ static void extra_netns(struct extra *extra, const char *name)
 
 static void extra_network(struct extra *extra, const char *name)
 {
-	if (!link_is_wanted(extra, NULL, name) && !view_recorded(extra->view, RECORD_LINK, name))
-		forget(extra, RECORD_NETWORK, name); /* killed before the bridge was recorded */
+	if (!is_wanted(extra, &(struct operation){.kind = OPERATION_NETWORK_ADD, .link = name}))
+		forget(extra, RECORD_NETWORK, name);
 }
 
 static void extra_inside(struct extra *extra, const struct record_entry *entry)
@@ -441,12 +441,12 @@ void plan_extra_objects(struct extra *extra)
 	each_recorded(extra, RECORD_LINK, extra_link);
 	extra_inner_veths(extra);
 	each_recorded(extra, RECORD_NETNS, extra_netns);
-	each_recorded(extra, RECORD_NETWORK, extra_network);
 	if (!extra->unload) {
 		extra_hosts(extra);
 		extra_ports(extra);
 		extra_inner_links(extra);
 	}
+	each_recorded(extra, RECORD_NETWORK, extra_network); /* by it the entries were found */
 	for (size_t i = 0; record && i < record->count; i++)
 		if (record->entries[i].kind == RECORD_INSIDE)
 			extra_inside(extra, &record->entries[i]);

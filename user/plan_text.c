@@ -43,6 +43,7 @@ static const struct {
 	[OPERATION_INSIDE_ADD] = {"inside_add", '+', OPERATION_INSIDE_DELETE},
 	[OPERATION_INSIDE_DELETE] = {"inside_delete", '-', OPERATION_INSIDE_ADD},
 	[OPERATION_FORGET] = {"forget", '-', NO_INVERSE},
+	[OPERATION_NETWORK_ADD] = {"network_add", '+', OPERATION_FORGET},
 };
 
 const char *plan_kind_name(enum operation_kind kind)
@@ -222,6 +223,9 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 	case OPERATION_INSIDE_DELETE:
 		return arena_printf(arena, "masquerade %s to %s",
 				    ip_format_prefix(&op->address, address), op->uplink);
+	case OPERATION_NETWORK_ADD:
+		return arena_printf(arena, "network %s: %s", op->link,
+				    network_type_name(op->network_type));
 	case OPERATION_FORGET:
 		return arena_printf(arena, "record of %s %s", records[op->record], op->link);
 	default:

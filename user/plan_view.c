@@ -89,6 +89,9 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	case OPERATION_INSIDE_DELETE:
 		snprintf(buffer, OPERATION_KEY_MAX, "inside/%s", address);
 		break;
+	case OPERATION_NETWORK_ADD:
+		snprintf(buffer, OPERATION_KEY_MAX, "network/%s", link);
+		break;
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 	case OPERATION_FORGET:

@@ -26,7 +26,7 @@ enum record_kind {
 	RECORD_SYSCTL,  /* name = key, value = what it was, set = what we made of it */
 	RECORD_CLSACT,  /* name = uplink that had none */
 	RECORD_UPLINK,  /* name = interface that our programs are attached to */
-	RECORD_NETWORK, /* name, of a bridge network; value = its number in the datapath */
+	RECORD_NETWORK, /* name; value = its number in the datapath, set = its type */
 	RECORD_INSIDE,  /* name = masqueraded prefix; value = uplink */
 	RECORD_KINDS
 };

@@ -551,6 +551,16 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 	return errors->count ? -EINVAL : 0;
 }
 
+const char *network_type_name(enum network_type type)
+{
+	static const char *const names[NETWORK_TYPES] = {
+		[NETWORK_BRIDGE] = "bridge",
+		[NETWORK_ROUTED] = "routed",
+	};
+
+	return names[type];
+}
+
 /* The routes of the file come first: nsroute adds no second default. */
 static bool has_default_route(const struct topology_namespace *namespace, uint8_t family)
 {

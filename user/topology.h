@@ -34,7 +34,7 @@
 /* Positions and the "incomplete" marks serve the checks only. What is incomplete had an error when
  * it was read: checks that would only follow from that are left out. */
 
-enum network_type { NETWORK_BRIDGE };
+enum network_type { NETWORK_BRIDGE, NETWORK_ROUTED, NETWORK_TYPES };
 enum datapath_mode { DATAPATH_AUTO, DATAPATH_KERNEL };
 
 struct masquerade {
@@ -144,6 +144,9 @@ void error_list_finish(struct error_list *list, const char *file);
 /* Resolves, checks and completes (the latter only when the list is empty); adds every error it
  * finds. 0, or -EINVAL when the list is not empty. */
 int topology_check(struct topology *topology, struct arena *arena, struct error_list *errors);
+
+/* As in the file: "bridge". */
+const char *network_type_name(enum network_type type);
 
 /* The default gateway of a namespace (first gateway, per family, of its first interface that has
  * one, unless its routes say "default"): false when it has none. */

@@ -271,7 +271,6 @@ static void add_bridge(struct simulator *sim, const struct operation *op)
 
 	memcpy(link->mac, op->mac, 6);
 	link->mtu = op->mtu;
-	note(sim, RECORD_NETWORK, op->link, arena_printf(&sim->arena, "%u", op->network), "");
 	note(sim, RECORD_LINK, op->link, mac_text(sim, op->mac), "");
 	simulator_set_sysctl(
 		sim, arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", op->link), "0");
@@ -346,7 +345,6 @@ static void delete_link(struct simulator *sim, const struct operation *op)
 	if (op->namespace)
 		return;
 	unnote(sim, RECORD_LINK, op->link);
-	unnote(sim, RECORD_NETWORK, op->link);
 }
 
 /* ---- What hangs on links. */
@@ -467,8 +465,10 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 		break;
 	case OPERATION_FORGET:
 		unnote(sim, op->record, op->link);
-		if (op->record == RECORD_LINK)
-			unnote(sim, RECORD_NETWORK, op->link);
+		break;
+	case OPERATION_NETWORK_ADD:
+		note(sim, RECORD_NETWORK, op->link, arena_printf(&sim->arena, "%u", op->network),
+		     network_type_name(op->network_type));
 		break;
 	case OPERATION_ADDRESS_ADD:
 	case OPERATION_ADDRESS_DELETE:
