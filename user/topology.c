@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: one pass over networks, namespaces, links and routes, in that order, because each
- * refers only to what stands before it in this list. A pass never stops at an error: it says what
- * is wrong with one object, the mend if there is one, and goes on with the next. Tables by name and
- * by address (struct taken) keep the whole linear in the size of the file.
+ * How it works: one pass over networks, namespaces, links, devices and routes, in that order,
+ * because each refers only to what stands before it in this list. A pass never stops at an error:
+ * it says what is wrong with one object, the mend if there is one, and goes on with the next.
+ * Tables by name and by address (struct taken) keep the whole linear in the size of the file.
  *
  * What needs no other object than itself (is this an address? is it one a host may have?) was
  * checked by the reader already. What is missing is completed last, and only if nothing is wrong.
@@ -17,22 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "lookup.h"
-#include "topology_complete.h"
-
-struct check {
-	struct topology *topology;
-	struct arena *arena;
-	struct error_list *errors;
-	struct taken taken;
-	struct lookup networks, namespaces; /* by name */
-	struct lookup links;                /* "NAMESPACE:INTERFACE": whose, a string */
-	struct lookup uplinks;              /* first network that masquerades to it */
-	size_t *ports;                      /* of each network's bridge */
-};
-
-#define refuse(check, at, ...) \
-	error_list_add((check)->errors, (check)->topology->file, at, __VA_ARGS__)
+#include "topology_check.h"
 
 void error_list_add(struct error_list *list, const char *file, struct position at,
 		    const char *format, ...)
@@ -77,9 +62,7 @@ void error_list_finish(struct error_list *list, const char *file)
 		 list->omitted);
 }
 
-/* Says who has the name in the table already, or enters owner and returns NULL. */
-static const char *taken_by(struct check *check, struct lookup *lookup, const char *name,
-			    char *owner)
+const char *taken_by(struct check *check, struct lookup *lookup, const char *name, char *owner)
 {
 	return lookup_add(lookup, check->arena, arena_strdup(check->arena, name), owner);
 }
@@ -91,8 +74,8 @@ static char *interface_owner(struct check *check, const struct topology_namespac
 			    interface->name, namespace->name, interface->at.line);
 }
 
-static void check_address_free(struct check *check, struct position at, const char *object,
-			       const struct ip_address *address, char *owner)
+void check_address_free(struct check *check, struct position at, const char *object,
+			const struct ip_address *address, char *owner)
 {
 	char text[IP_TEXT_MAX];
 	const char *other =
@@ -457,7 +440,8 @@ static struct own_prefixes find_prefixes(struct check *check,
 {
 	const struct topology *topology = check->topology;
 	struct own_prefixes own = {.incomplete = namespace->interfaces_incomplete ||
-						 topology->links_incomplete};
+						 topology->links_incomplete ||
+						 topology->devices_incomplete};
 
 	for (size_t i = 0; i < namespace->interfaces_count; i++) {
 		const struct interface *interface = &namespace->interfaces[i];
@@ -474,6 +458,12 @@ static struct own_prefixes find_prefixes(struct check *check,
 
 		if (end->namespace == namespace && end->has_address)
 			add_prefixes(check, &own, &end->address, 1);
+	}
+	for (size_t i = 0; i < topology->devices_count; i++) {
+		const struct topology_device *device = &topology->devices[i];
+
+		if (device->namespace == namespace)
+			add_prefixes(check, &own, device->addresses, device->addresses_count);
 	}
 	return own;
 }
@@ -544,6 +534,7 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 	check_namespaces(&check);
 	for (size_t i = 0; i < 2 * topology->links_count; i++)
 		check_end(&check, &topology->links[i / 2].ends[i % 2]);
+	check_devices(&check);
 	for (size_t i = 0; i < topology->namespaces_count; i++)
 		check_routes(&check, &topology->namespaces[i]);
 	if (!errors->count)

@@ -112,19 +112,37 @@ struct topology_link { /* a veth pair with nothing between */
 	struct link_end ends[2];
 };
 
+/* An existing interface of the host namespace that is moved into a namespace, and given back. */
+struct topology_device {
+	const char *name; /* in the host namespace and in the other */
+	struct position at;
+	const char *namespace_name;
+	struct position namespace_at;
+	const struct topology_namespace *namespace; /* resolved */
+	struct ip_address *addresses;               /* with prefix */
+	struct position *addresses_at;
+	size_t addresses_count;
+	bool has_mac; /* false: it keeps its own */
+	struct position mac_at;
+	uint8_t mac[6];
+	unsigned int mtu; /* 0: it keeps its own */
+};
+
 struct topology {
 	const char *file; /* as given on the command line, for messages */
 	const char *name;
 	struct position at;
 	uint32_t mtu; /* of every link of the fabric; 1500 by default */
 	enum datapath_mode datapath;
-	bool networks_incomplete, namespaces_incomplete, links_incomplete;
+	bool networks_incomplete, namespaces_incomplete, links_incomplete, devices_incomplete;
 	struct network *networks;
 	size_t networks_count;
 	struct topology_namespace *namespaces;
 	size_t namespaces_count;
 	struct topology_link *links;
 	size_t links_count;
+	struct topology_device *devices;
+	size_t devices_count;
 };
 
 /* All errors of one file; topology_read() leaves them in the order of their positions. */

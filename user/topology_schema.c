@@ -244,25 +244,9 @@ static void read_interface_addresses(struct yaml_reader *reader, const struct ya
 
 static void read_mac(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
-	static const char expected[] = "a MAC address such as \"02:00:00:00:00:0b\"";
-	static const uint8_t zero[6];
 	struct interface *interface = into;
-	const char *text = yaml_read_text(reader, pair->key, &pair->value, expected);
-	uint8_t mac[6];
 
-	if (!text)
-		return;
-	if (!mac_parse(text, mac)) {
-		yaml_wrong(reader, pair->key, &pair->value, expected);
-		return;
-	}
-	if (mac[0] & 1 || !memcmp(mac, zero, sizeof(mac))) {
-		yaml_refuse(reader, pair->value.at,
-			    "MAC %s is not of one interface (multicast or zero)", text);
-		return;
-	}
-	memcpy(interface->mac, mac, sizeof(mac));
-	interface->has_mac = true;
+	interface->has_mac = topology_read_mac(reader, pair->key, &pair->value, interface->mac);
 	interface->mac_at = pair->value.at;
 }
 
@@ -533,12 +517,8 @@ static void read_name(struct yaml_reader *reader, const struct yaml_tree_pair *p
 static void read_mtu(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
 	struct topology *topology = into;
-	const char *expected = arena_printf(reader->arena, "a number from %d to %d",
-					    TOPOLOGY_MTU_MIN, TOPOLOGY_MTU_MAX);
-	const char *text = yaml_read_text(reader, pair->key, &pair->value, expected);
 
-	if (text && !yaml_parse_number(text, TOPOLOGY_MTU_MIN, TOPOLOGY_MTU_MAX, &topology->mtu))
-		yaml_wrong(reader, pair->key, &pair->value, expected);
+	topology_read_mtu(reader, pair->key, &pair->value, &topology->mtu);
 }
 
 static void read_datapath(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)

@@ -118,3 +118,44 @@ bool topology_read_prefix(struct yaml_reader *reader, const char *key,
 	*ret = net;
 	return true;
 }
+
+bool topology_read_mac(struct yaml_reader *reader, const char *key,
+		       const struct yaml_tree_node *node, uint8_t ret[6])
+{
+	static const char expected[] = "a MAC address such as \"02:00:00:00:00:0b\"";
+	static const uint8_t zero[6];
+	const char *text = yaml_read_text(reader, key, node, expected);
+	uint8_t mac[6];
+
+	if (!text)
+		return false;
+	if (!mac_parse(text, mac)) {
+		yaml_wrong(reader, key, node, expected);
+		return false;
+	}
+	if (mac[0] & 1 || !memcmp(mac, zero, sizeof(mac))) {
+		yaml_refuse(reader, node->at, "MAC %s is not of one interface (multicast or zero)",
+			    text);
+		return false;
+	}
+	memcpy(ret, mac, sizeof(mac));
+	return true;
+}
+
+bool topology_read_mtu(struct yaml_reader *reader, const char *key,
+		       const struct yaml_tree_node *node, uint32_t *ret)
+{
+	const char *expected = arena_printf(reader->arena, "a number from %d to %d",
+					    TOPOLOGY_MTU_MIN, TOPOLOGY_MTU_MAX);
+	const char *text = yaml_read_text(reader, key, node, expected);
+	unsigned int mtu;
+
+	if (!text)
+		return false;
+	if (!yaml_parse_number(text, TOPOLOGY_MTU_MIN, TOPOLOGY_MTU_MAX, &mtu)) {
+		yaml_wrong(reader, key, node, expected);
+		return false;
+	}
+	*ret = mtu;
+	return true;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * topology_values - reads names, addresses and networks from nodes of a topology file.
+ * topology_values - reads names, addresses, networks, MACs and MTUs from nodes of a topology file.
  *
  * What does not fit is reported, and the output untouched.
  */
@@ -26,5 +26,10 @@ bool topology_read_address_with_prefix(struct yaml_reader *reader, const char *k
 /* A network: with a prefix length, and nothing behind it. */
 bool topology_read_prefix(struct yaml_reader *reader, const char *key,
 			  const struct yaml_tree_node *node, struct ip_address *ret);
+/* A MAC that one interface may have. */
+bool topology_read_mac(struct yaml_reader *reader, const char *key,
+		       const struct yaml_tree_node *node, uint8_t ret[6]);
+bool topology_read_mtu(struct yaml_reader *reader, const char *key,
+		       const struct yaml_tree_node *node, uint32_t *ret);
 
 #endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * topology_check - what the checks of a topology share. For topology*.c only.
+ */
+#ifndef NSROUTE_TOPOLOGY_CHECK_H
+#define NSROUTE_TOPOLOGY_CHECK_H
+
+#include "lookup.h"
+#include "topology.h"
+#include "topology_complete.h"
+
+struct check {
+	struct topology *topology;
+	struct arena *arena;
+	struct error_list *errors;
+	struct taken taken;
+	struct lookup networks, namespaces; /* by name */
+	struct lookup links;                /* "NAMESPACE:INTERFACE": whose, a string */
+	struct lookup uplinks;              /* first network that masquerades to it */
+	size_t *ports;                      /* of each network's bridge */
+};
+
+#define refuse(check, at, ...) \
+	error_list_add((check)->errors, (check)->topology->file, at, __VA_ARGS__)
+
+/* Says who has the name in the table already, or enters owner and returns NULL. */
+const char *taken_by(struct check *check, struct lookup *lookup, const char *name, char *owner);
+void check_address_free(struct check *check, struct position at, const char *object,
+			const struct ip_address *address, char *owner);
+
+/* After networks, namespaces and links. */
+void check_devices(struct check *check);
+
+#endif
