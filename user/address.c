@@ -51,6 +51,8 @@ void address_add(struct netlink *nl, const struct state_address *address, const 
 		flags &= ~(uint32_t)IFA_F_NODAD; /* IPv4 would only show it */
 	if (flags)
 		mnl_attr_put_u32(message, IFA_FLAGS, flags);
+	if (address->protocol)
+		mnl_attr_put_u8(message, IFA_PROTO, address->protocol);
 }
 
 void address_delete(struct netlink *nl, const struct state_address *address, const char *link)
@@ -76,6 +78,8 @@ static int take_address(const struct nlmsghdr *message, size_t request, void *co
 
 		if (type == IFA_FLAGS)
 			entry.flags = mnl_attr_get_u32(attribute);
+		else if (type == IFA_PROTO)
+			entry.protocol = mnl_attr_get_u8(attribute);
 		else if ((type == IFA_LOCAL || (type == IFA_ADDRESS && !has_local)) &&
 			 mnl_attr_get_payload_len(attribute) == ip_bits(&ip) / 8)
 			memcpy(ip.bytes, mnl_attr_get_payload(attribute), ip_bits(&ip) / 8);

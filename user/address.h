@@ -13,7 +13,8 @@
 #include "netlink.h"
 
 /* flags of the address: IFA_F_NODAD (IPv6: usable at once, no duplicate detection) and
- * IFA_F_NOPREFIXROUTE have a meaning here. link names the link in messages. */
+ * IFA_F_NOPREFIXROUTE have a meaning here, and protocol says who made it. link names the link in
+ * messages. */
 void address_add(struct netlink *nl, const struct state_address *address, const char *link);
 void address_delete(struct netlink *nl, const struct state_address *address, const char *link);
 

@@ -29,6 +29,7 @@ static void harmless_codes(const struct operation *op, int codes[2])
 		codes[0] = -ENODEV;
 		break;
 	case OPERATION_ADDRESS_ADD:
+	case OPERATION_ROUTE_ADD:
 		codes[0] = op->replaces ? -EEXIST : 0;
 		break;
 	case OPERATION_ADDRESS_DELETE:
@@ -43,6 +44,9 @@ static void harmless_codes(const struct operation *op, int codes[2])
 	case OPERATION_FDB_DELETE:
 		codes[0] = -ENOENT;
 		codes[1] = -ENODEV;
+		break;
+	case OPERATION_NEIGHBOUR_ADD:
+		codes[0] = op->unmarked ? -ENOENT : 0;
 		break;
 	case OPERATION_PORT_ADD:
 	case OPERATION_UPLINK_ADD:
@@ -132,9 +136,13 @@ static void queue_link_set(struct runner *r, struct netlink *nl, const struct op
 
 static void queue_attached(struct netlink *nl, const struct operation *op, uint32_t ifindex)
 {
-	struct state_address address = {.ifindex = ifindex, .address = op->address};
-	struct state_route route = {.ifindex = ifindex, .to = op->address, .via = op->via};
-	struct state_neighbour neighbour = {.ifindex = ifindex, .ip = op->address};
+	uint8_t protocol = op->unmarked ? 0 : STATE_PROTOCOL;
+	struct state_address address = {
+		.ifindex = ifindex, .address = op->address, .protocol = protocol};
+	struct state_route route = {
+		.ifindex = ifindex, .to = op->address, .via = op->via, .protocol = protocol};
+	struct state_neighbour neighbour = {
+		.ifindex = ifindex, .ip = op->address, .protocol = protocol};
 
 	if (op->address.family == AF_INET6)
 		address.flags = IFA_F_NODAD; /* the file says that it is free */
@@ -154,6 +162,10 @@ static void queue_attached(struct netlink *nl, const struct operation *op, uint3
 		break;
 	case OPERATION_NEIGHBOUR_ADD:
 	case OPERATION_FDB_ADD:
+		if (op->unmarked) { /* the kernel would keep the mark of what is replaced */
+			neighbour_delete(nl, &neighbour, op->link);
+			tolerate(nl, op);
+		}
 		neighbour_add(nl, &neighbour, op->link);
 		break;
 	default: /* NEIGHBOUR_DELETE, FDB_DELETE */

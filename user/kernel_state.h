@@ -19,6 +19,14 @@
  */
 #define STATE_HOOK_PRIORITY 0x4e53
 
+/* Our mark on routes, addresses and neighbours: who made them, which the kernel keeps with each
+ * (rtm_protocol, IFA_PROTO since Linux 5.18, NDA_PROTOCOL since 5.0) and does nothing with. "N"; of
+ * the numbers that are left to user space (4 and up for routes, include/uapi/linux/rtnetlink.h) one
+ * that neither the kernel's headers nor iproute2's rt_protos give to another program, so that
+ * "ip route" shows "proto 78". Forwarding entries of bridges have no such field: ours are those
+ * that the datapath's table names as well. */
+#define STATE_PROTOCOL 0x4e
+
 struct state_link {
 	uint32_t ifindex;
 	char name[16];
@@ -45,14 +53,15 @@ struct state_link {
 struct state_address {
 	uint32_t ifindex;
 	struct ip_address address;
-	uint32_t flags; /* IFA_F_* */
+	uint32_t flags;   /* IFA_F_* */
+	uint8_t protocol; /* STATE_PROTOCOL: ours */
 };
 
 struct state_route {           /* main table only */
 	struct ip_address to;  /* prefix_len 0: default */
 	struct ip_address via; /* family 0: on the link */
 	uint32_t ifindex;
-	uint8_t protocol; /* RTPROT_* */
+	uint8_t protocol; /* RTPROT_*; STATE_PROTOCOL: ours */
 	uint8_t type;     /* RTN_* */
 	uint32_t metric;
 };
@@ -61,8 +70,9 @@ struct state_neighbour { /* ARP and ND entries, and FDB entries (ip.family 0) */
 	uint32_t ifindex;
 	struct ip_address ip;
 	uint8_t mac[6];
-	uint16_t state; /* NUD_* */
-	uint8_t flags;  /* NTF_* */
+	uint16_t state;   /* NUD_* */
+	uint8_t flags;    /* NTF_* */
+	uint8_t protocol; /* STATE_PROTOCOL: ours; not of FDB entries */
 };
 
 struct state_sysctl {

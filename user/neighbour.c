@@ -45,6 +45,8 @@ static struct nlmsghdr *queue(struct netlink *nl, uint16_t type, uint16_t flags,
 	if (!is_fdb)
 		mnl_attr_put(message, NDA_DST, ip_bits(&entry->ip) / 8, entry->ip.bytes);
 	mnl_attr_put(message, NDA_LLADDR, sizeof(entry->mac), entry->mac);
+	if (!is_fdb && entry->protocol)
+		mnl_attr_put_u8(message, NDA_PROTOCOL, entry->protocol);
 	return message;
 }
 
@@ -94,6 +96,8 @@ static int take_neighbour(const struct nlmsghdr *message, size_t request, void *
 			memcpy(entry.mac, payload, size);
 			has_mac = true;
 		}
+		if (type == NDA_PROTOCOL)
+			entry.protocol = mnl_attr_get_u8(attribute);
 		has_vlan |= type == NDA_VLAN; /* copies that the bridge keeps for its VLANs */
 	}
 	if (list->waiting_on ? entry.ifindex != list->waiting_on || entry.state != NUD_INCOMPLETE

@@ -15,8 +15,8 @@
 #include "kernel_state.h"
 #include "netlink.h"
 
-/* ifindex, ip and mac count. Takes the place of an entry that the kernel learned. link names the
- * link in messages. */
+/* ifindex, ip, mac and protocol count. Takes the place of an entry that the kernel learned. link
+ * names the link in messages. */
 void neighbour_add(struct netlink *nl, const struct state_neighbour *entry, const char *link);
 void neighbour_delete(struct netlink *nl, const struct state_neighbour *entry, const char *link);
 

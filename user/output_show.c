@@ -145,6 +145,8 @@ static const char *protocol_name(uint8_t protocol)
 		return "static";
 	case RTPROT_RA:
 		return "ra";
+	case STATE_PROTOCOL:
+		return "nsroute";
 	default:
 		return "other";
 	}

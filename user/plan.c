@@ -294,6 +294,22 @@ static void remake_broken(struct build *b)
 
 /* ---- All of it. */
 
+/* The kernel forgets the neighbours of a link whose MAC changes. */
+static void shake_changed_macs(struct build *b)
+{
+	for (size_t i = 0; i < b->desired.count; i++) {
+		const struct operation *op = &b->desired.operations[i];
+		const struct state_link *link =
+			op->kind == OPERATION_LINK_SET && op->has_mac
+				? view_link(b->view, op->namespace, op->link)
+				: NULL;
+
+		if (link && memcmp(link->mac, op->mac, sizeof(op->mac)))
+			view_shake(b->view, SHAKEN_NEIGHBOURS, op->namespace, op->link,
+				   &(struct ip_address){0});
+	}
+}
+
 static void enter_wanted(struct build *b, const struct operation *op)
 {
 	char key[OPERATION_KEY_MAX];
@@ -346,6 +362,7 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 	index_wanted(&b);
 	extra.unload = !topology->networks_count && state->datapath.loaded && !state->others_count;
 	remake_broken(&b);
+	shake_changed_macs(&b);
 	plan_extra_attached(&extra);
 	add_missing(&b);
 	plan_extra_objects(&extra);

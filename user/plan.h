@@ -97,6 +97,7 @@ struct operation {
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and is exchanged */
 	enum record_kind record;     /* FORGET, NETWORK_ADD: "link" is the name in the record */
+	bool unmarked;               /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
 	const char *why;             /* SYSCTL_SET and other surprising ones: shown by plan */
 };
 

@@ -89,12 +89,31 @@ static bool attached_missing(const struct view *view, const struct operation *op
 
 static bool address_missing(const struct view *view, struct operation *op)
 {
-	bool missing = attached_missing(view, op);
+	const struct state_address *observed;
 
-	/* The kernel may take more than was asked for when an address goes: give it again. */
-	if (missing || !view_is_shaken(view, op->namespace, op->link, op->address.family))
-		return missing;
+	if (attached_missing(view, op))
+		return true;
+	if (!view_is_shaken(view, SHAKEN_ADDRESSES, op->namespace, op->link, &op->address))
+		return false;
+	observed = view_find(view, op);
+	op->unmarked = observed->protocol != STATE_PROTOCOL;
 	op->replaces = copy(view, op);
+	return true;
+}
+
+/* One of ours was deleted before what shakes its link (plan_extra.c), so that it is new now. */
+static bool route_missing(const struct view *view, struct operation *op)
+{
+	const struct state_route *observed;
+
+	if (attached_missing(view, op))
+		return true;
+	if (!view_is_shaken(view, SHAKEN_ROUTES, op->namespace, op->link, &op->address))
+		return false;
+	observed = view_find(view, op);
+	op->unmarked = observed->protocol != STATE_PROTOCOL;
+	if (op->unmarked)
+		op->replaces = copy(view, op);
 	return true;
 }
 
@@ -103,14 +122,18 @@ static bool neighbour_missing(const struct view *view, struct operation *op)
 	const struct state_neighbour *observed;
 	struct operation *old;
 
-	if (attached_missing(view, op) ||
-	    view_is_shaken(view, op->namespace, op->link, op->address.family))
+	if (attached_missing(view, op))
 		return true;
 	observed = view_find(view, op);
-	if (!memcmp(observed->mac, op->mac, sizeof(op->mac)))
+	if (view_is_shaken(view, SHAKEN_NEIGHBOURS, op->namespace, op->link, &op->address) &&
+	    observed->protocol == STATE_PROTOCOL)
+		return true;
+	if (!memcmp(observed->mac, op->mac, sizeof(op->mac)) &&
+	    !view_is_shaken(view, SHAKEN_NEIGHBOURS, op->namespace, op->link, &op->address))
 		return false;
 	old = copy(view, op);
 	memcpy(old->mac, observed->mac, sizeof(old->mac));
+	old->unmarked = observed->protocol != STATE_PROTOCOL;
 	op->replaces = old;
 	return true;
 }
@@ -357,8 +380,7 @@ bool plan_missing(const struct view *view, struct operation *op)
 	case OPERATION_ADDRESS_ADD:
 		return address_missing(view, op);
 	case OPERATION_ROUTE_ADD:
-		return attached_missing(view, op) ||
-		       view_is_shaken(view, op->namespace, op->link, op->address.family);
+		return route_missing(view, op);
 	case OPERATION_FDB_ADD:
 	case OPERATION_INNER_LINK_ADD:
 		return attached_missing(view, op);

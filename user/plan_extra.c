@@ -2,8 +2,15 @@
 /*
  * How it works: what is ours is what the record says, so the record is walked, and the tables of
  * the datapath for what belongs to our networks or to no link at all. On links that stay, only what
- * we put there is removed: permanent addresses, routes of protocol static, permanent neighbours;
- * what a process in a namespace learned or set up otherwise is its own.
+ * bears our mark (STATE_PROTOCOL) is removed; what somebody else put there is his. A bridge's
+ * forwarding entries bear none: ours are those whose MAC the datapath has in the same network.
+ *
+ * The kernel takes more than it is asked to. With the last IPv4 address of a link go its IPv4
+ * routes and neighbours (net/ipv4/fib_frontend.c: fib_disable_ip()), with the first address of a
+ * subnet the others of that subnet, unless promote_secondaries is on (net/ipv4/devinet.c:
+ * __inet_del_ifa()), and with a MAC all neighbours (net/core/neighbour.c: neigh_changeaddr()). What
+ * of this is wanted is given again by the same plan. Routes and neighbours of ours are deleted
+ * before, so that undoing brings them back.
  *
  * Links go before the table entries that judge their packets, and those before the masquerade, so
  * that nothing is forwarded without its policy or leaves untranslated while a fabric goes.
@@ -15,7 +22,6 @@
 
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
-#include <linux/rtnetlink.h>
 
 #include "log.h"
 #include "plan_host.h"
@@ -63,19 +69,25 @@ static void drop_if_unwanted(struct extra *extra, const struct operation *twin)
 		*add(extra, twin->kind) = *twin;
 }
 
+static struct operation address_twin(const struct state_namespace *ns,
+				     const struct state_link *link,
+				     const struct state_address *address)
+{
+	return (struct operation){.kind = OPERATION_ADDRESS_DELETE,
+				  .namespace = ns->name,
+				  .link = link->name,
+				  .address = address->address};
+}
+
 /* Whether it goes; *ret is what deletes it. */
 static bool address_goes(const struct extra *extra, const struct state_namespace *ns,
 			 const struct state_address *address, struct operation *ret)
 {
 	const struct state_link *link = kept_link(extra, ns, address->ifindex);
 
-	if (!link || !(address->flags & IFA_F_PERMANENT) ||
-	    (address->address.family == AF_INET6 && ip_is_link_local(&address->address)))
+	if (!link || address->protocol != STATE_PROTOCOL)
 		return false;
-	*ret = (struct operation){.kind = OPERATION_ADDRESS_DELETE,
-				  .namespace = ns->name,
-				  .link = link->name,
-				  .address = address->address};
+	*ret = address_twin(ns, link, address);
 	return !is_wanted(extra, ret);
 }
 
@@ -88,22 +100,43 @@ static void extra_addresses(struct extra *extra, const struct state_namespace *n
 			*add(extra, twin.kind) = twin;
 }
 
+/* Whether the kernel certainly keeps an address of the link. */
+static bool keeps_address(const struct extra *extra, const struct state_namespace *ns,
+			  uint32_t ifindex, const char *link, uint8_t family)
+{
+	struct operation twin;
+
+	for (size_t i = 0; i < ns->addresses_count; i++) {
+		const struct state_address *address = &ns->addresses[i];
+
+		if (address->ifindex == ifindex && address->address.family == family &&
+		    !address_goes(extra, ns, address, &twin) &&
+		    !(address->flags & IFA_F_SECONDARY &&
+		      view_is_shaken(extra->view, SHAKEN_ADDRESSES, ns->name, link,
+				     &address->address)))
+			return true;
+	}
+	return false;
+}
+
 static void shake_links(struct extra *extra, const struct state_namespace *ns)
 {
 	struct operation twin;
 
 	for (size_t i = 0; i < ns->addresses_count; i++)
-		if (address_goes(extra, ns, &ns->addresses[i], &twin))
-			view_shake(extra->view, ns->name, twin.link, twin.address.family);
-}
-
-/* What the kernel may take with the last address of a link is deleted before that and made again
- * after it, so that undoing brings it back. */
-static void drop_if_unwanted_or_shaken(struct extra *extra, const struct operation *twin)
-{
-	if (!is_wanted(extra, twin) ||
-	    view_is_shaken(extra->view, twin->namespace, twin->link, twin->address.family))
-		*add(extra, twin->kind) = *twin;
+		if (ns->addresses[i].address.family == AF_INET &&
+		    !(ns->addresses[i].flags & IFA_F_SECONDARY) &&
+		    address_goes(extra, ns, &ns->addresses[i], &twin))
+			view_shake(extra->view, SHAKEN_ADDRESSES, ns->name, twin.link,
+				   &twin.address);
+	for (size_t i = 0; i < ns->addresses_count; i++) {
+		if (!address_goes(extra, ns, &ns->addresses[i], &twin) ||
+		    keeps_address(extra, ns, ns->addresses[i].ifindex, twin.link,
+				  twin.address.family))
+			continue;
+		view_shake(extra->view, SHAKEN_ROUTES, ns->name, twin.link, &twin.address);
+		view_shake(extra->view, SHAKEN_NEIGHBOURS, ns->name, twin.link, &twin.address);
+	}
 }
 
 static void extra_routes(struct extra *extra, const struct state_namespace *ns)
@@ -116,10 +149,12 @@ static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 					 .address = route->to,
 					 .via = plan_host_address(route->via)};
 
-		if (!link || route->protocol != RTPROT_STATIC)
+		if (!link || route->protocol != STATE_PROTOCOL)
 			continue;
 		twin.link = link->name;
-		drop_if_unwanted_or_shaken(extra, &twin);
+		if (!is_wanted(extra, &twin) ||
+		    view_is_shaken(extra->view, SHAKEN_ROUTES, ns->name, link->name, &route->to))
+			*add(extra, twin.kind) = twin;
 	}
 }
 
@@ -128,17 +163,36 @@ static void extra_neighbours(struct extra *extra, const struct state_namespace *
 	for (size_t i = 0; i < ns->neighbours_count; i++) {
 		const struct state_neighbour *neighbour = &ns->neighbours[i];
 		const struct state_link *link = kept_link(extra, ns, neighbour->ifindex);
-		bool fdb = !neighbour->ip.family;
-		struct operation twin = {.kind = fdb ? OPERATION_FDB_DELETE
-						     : OPERATION_NEIGHBOUR_DELETE,
+		struct operation twin = {.kind = OPERATION_NEIGHBOUR_DELETE,
 					 .namespace = ns->name,
 					 .address = plan_host_address(neighbour->ip)};
 
-		if (!link || !(neighbour->state & (fdb ? NUD_NOARP : NUD_PERMANENT)))
+		if (!link || !neighbour->ip.family || neighbour->protocol != STATE_PROTOCOL)
 			continue;
 		twin.link = link->name;
 		memcpy(twin.mac, neighbour->mac, sizeof(twin.mac));
-		drop_if_unwanted_or_shaken(extra, &twin);
+		if (!is_wanted(extra, &twin) ||
+		    view_is_shaken(extra->view, SHAKEN_NEIGHBOURS, ns->name, link->name,
+				   &neighbour->ip))
+			*add(extra, twin.kind) = twin;
+	}
+}
+
+static void extra_fdb(struct extra *extra)
+{
+	const struct state_namespace *host = &extra->view->state->host;
+
+	for (size_t i = 0; i < host->neighbours_count; i++) {
+		const struct state_neighbour *entry = &host->neighbours[i];
+		const struct state_link *link = kept_link(extra, host, entry->ifindex);
+		struct operation twin = {.kind = OPERATION_FDB_DELETE};
+
+		if (!link || entry->ip.family || !(entry->state & NUD_NOARP))
+			continue;
+		twin.link = link->name;
+		memcpy(twin.mac, entry->mac, sizeof(twin.mac));
+		if (view_port_knows(extra->view, link, entry->mac))
+			drop_if_unwanted(extra, &twin);
 	}
 }
 
@@ -155,6 +209,7 @@ void plan_extra_attached(struct extra *extra)
 	const struct kernel_state *state = extra->view->state;
 
 	extra_of_namespace(extra, &state->host);
+	extra_fdb(extra);
 	for (size_t i = 0; i < state->namespaces_count; i++)
 		extra_of_namespace(extra, &state->namespaces[i]);
 }

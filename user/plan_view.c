@@ -340,6 +340,20 @@ const struct state_uplink *view_uplink_by_slot(const struct view *view, uint32_t
 	return NULL;
 }
 
+bool view_port_knows(const struct view *view, const struct state_link *link, const uint8_t mac[6])
+{
+	struct operation twin = {.kind = OPERATION_PORT_ADD, .link = link->name};
+	const struct state_port *port = view_find(view, &twin);
+	const struct state_endpoint *endpoint;
+
+	if (!port || !view->networks[port->port.network])
+		return false;
+	twin = (struct operation){.kind = OPERATION_HOST_ADD, .network = port->port.network};
+	memcpy(twin.mac, mac, sizeof(twin.mac));
+	endpoint = view_find(view, &twin);
+	return endpoint && endpoint->endpoint.ifindex == link->ifindex;
+}
+
 bool view_sources_equal(const struct view *view, uint32_t port, const struct ip_address *sources,
 			size_t count)
 {
@@ -399,25 +413,36 @@ void view_remake(struct view *view, const char *namespace, const char *link)
 	lookup_add(&view->remade, view->arena, arena_strdup(view->arena, key), view);
 }
 
-static char *shaken_key(char buffer[OPERATION_KEY_MAX], const char *namespace, const char *link,
-			uint8_t family)
+static char *shaken_key(char buffer[OPERATION_KEY_MAX], enum shaken what, const char *namespace,
+			const char *link, const struct ip_address *address)
 {
-	snprintf(buffer, OPERATION_KEY_MAX, "%u/%s/%s", family, where(namespace), link);
+	struct ip_address subnet = ip_network(address);
+	char text[IP_TEXT_MAX] = "";
+
+	if (what == SHAKEN_ADDRESSES)
+		ip_format_prefix(&subnet, text);
+	snprintf(buffer, OPERATION_KEY_MAX, "%d/%u/%s/%s/%s", (int)what, address->family,
+		 where(namespace), link, text);
 	return buffer;
 }
 
-void view_shake(struct view *view, const char *namespace, const char *link, uint8_t family)
+void view_shake(struct view *view, enum shaken what, const char *namespace, const char *link,
+		const struct ip_address *address)
 {
 	char key[OPERATION_KEY_MAX];
 
-	shaken_key(key, namespace, link, family);
+	shaken_key(key, what, namespace, link, address);
 	lookup_add(&view->shaken, view->arena, arena_strdup(view->arena, key), view);
 }
 
-bool view_is_shaken(const struct view *view, const char *namespace, const char *link,
-		    uint8_t family)
+bool view_is_shaken(const struct view *view, enum shaken what, const char *namespace,
+		    const char *link, const struct ip_address *address)
 {
+	static const struct ip_address both;
 	char key[OPERATION_KEY_MAX];
 
-	return lookup_find(&view->shaken, shaken_key(key, namespace, link, family));
+	if (lookup_find(&view->shaken, shaken_key(key, what, namespace, link, address)))
+		return true;
+	return what == SHAKEN_NEIGHBOURS &&
+	       lookup_find(&view->shaken, shaken_key(key, what, namespace, link, &both));
 }

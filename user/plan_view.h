@@ -36,7 +36,7 @@ struct view {
 	struct lookup records; /* of this fabric, by kind and name */
 	struct lookup others;  /* of the other fabrics */
 	struct lookup remade;  /* links that will be deleted and made again: as good as absent */
-	struct lookup shaken;  /* links that lose an address, by namespace, link and family */
+	struct lookup shaken;  /* what the kernel takes with an address or a MAC; view_shake() */
 	bool networks[UINT16_MAX + 1]; /* numbers of this fabric's recorded networks */
 };
 
@@ -53,6 +53,8 @@ const struct state_link *view_link_by_index(const struct view *view, const char 
 /* The observed object that the operation would make or delete. */
 void *view_find(const struct view *view, const struct operation *operation);
 const struct state_uplink *view_uplink_by_slot(const struct view *view, uint32_t index);
+/* Whether the datapath has the MAC behind this link, which is a port of one of our networks. */
+bool view_port_knows(const struct view *view, const struct state_link *link, const uint8_t mac[6]);
 /* Whether the port may send from exactly these prefixes besides its first addresses. */
 bool view_sources_equal(const struct view *view, uint32_t port, const struct ip_address *sources,
 			size_t count);
@@ -69,8 +71,16 @@ bool view_namespace_is_ours(const struct view *view, const struct state_namespac
 bool view_link_is_ours(const struct view *view, const struct state_link *link);
 
 void view_remake(struct view *view, const char *namespace, const char *link);
-void view_shake(struct view *view, const char *namespace, const char *link, uint8_t family);
-bool view_is_shaken(const struct view *view, const char *namespace, const char *link,
-		    uint8_t family);
+
+/* What the kernel takes, or may take, besides what it is asked to: given again by the same plan. */
+enum shaken {
+	SHAKEN_ADDRESSES,  /* those in the same subnet as the given one */
+	SHAKEN_ROUTES,     /* of a link and the given one's family */
+	SHAKEN_NEIGHBOURS, /* likewise; family 0: of both families */
+};
+void view_shake(struct view *view, enum shaken what, const char *namespace, const char *link,
+		const struct ip_address *address);
+bool view_is_shaken(const struct view *view, enum shaken what, const char *namespace,
+		    const char *link, const struct ip_address *address);
 
 #endif

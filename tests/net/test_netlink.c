@@ -228,11 +228,13 @@ static void test_addresses(void **state)
 	struct scratch *s = scratch_need_root(state);
 	struct state_address four = {.address = ip("192.168.15.11/24"), .flags = IFA_F_NODAD},
 			     six = {.address = ip("fd00:15::11/64"), .flags = IFA_F_NODAD}, *found;
+	const uint8_t mark = STATE_PROTOCOL;
 	bool has_four = false, has_six = false;
 	size_t count;
 
 	scratch_build(s);
 	four.ifindex = six.ifindex = index_of(s, s->inner, "eth0");
+	four.protocol = six.protocol = mark;
 	address_add(s->inner, &four, "eth0");
 	address_add(s->inner, &six, "eth0");
 	expect_flush(s, s->inner);
@@ -240,6 +242,8 @@ static void test_addresses(void **state)
 	for (size_t i = 0; i < count; i++) {
 		if (found[i].ifindex != four.ifindex)
 			continue;
+		/* The link-local one is the kernel's. */
+		assert_int_equal(found[i].protocol == mark, !ip_is_link_local(&found[i].address));
 		if (!memcmp(&found[i].address, &four.address, sizeof(four.address)))
 			has_four = !(found[i].flags & IFA_F_NODAD);
 		if (!memcmp(&found[i].address, &six.address, sizeof(six.address)))
@@ -293,7 +297,7 @@ static void test_routes(void **state)
 		{.to = ip("0.0.0.0/0"), .via = ip("192.168.15.1")},
 		{.to = ip("10.99.0.0/16"), .via = ip("192.168.15.12"), .metric = 7},
 		{.to = ip("10.98.0.1/32")},
-		{.to = ip("::/0"), .via = ip("fd00:15::1")},
+		{.to = ip("::/0"), .via = ip("fd00:15::1"), .protocol = STATE_PROTOCOL},
 		{.to = ip("fd00:99::/48"), .via = ip("fe80::1")},
 	};
 	const size_t count = sizeof(routes) / sizeof(routes[0]);
@@ -314,7 +318,8 @@ static void test_routes(void **state)
 		assert_non_null(found);
 		assert_memory_equal(&found->via, &routes[i].via, sizeof(found->via));
 		assert_int_equal(found->ifindex, four.ifindex);
-		assert_int_equal(found->protocol, RTPROT_STATIC);
+		assert_int_equal(found->protocol,
+				 routes[i].protocol ? STATE_PROTOCOL : RTPROT_STATIC);
 		assert_int_equal(found->type, RTN_UNICAST);
 		assert_true(!routes[i].metric || found->metric == routes[i].metric);
 		route_add(s->inner, found, "eth0");
@@ -336,7 +341,8 @@ static bool has_neighbour(struct scratch *s, struct netlink *nl, const struct st
 	for (size_t i = 0; i < count; i++)
 		if (found[i].ifindex == want->ifindex && found[i].state == want->state &&
 		    !memcmp(&found[i].ip, &want->ip, sizeof(want->ip)) &&
-		    !memcmp(found[i].mac, want->mac, sizeof(want->mac)))
+		    !memcmp(found[i].mac, want->mac, sizeof(want->mac)) &&
+		    found[i].protocol == want->protocol)
 			return true;
 	return false;
 }
@@ -345,7 +351,10 @@ static void test_neighbours_and_forwarding_entries(void **state)
 {
 	struct scratch *s = scratch_need_root(state);
 	struct state_neighbour entries[] = {
-		{.ip = ip("192.168.15.1"), .mac = {2, 0, 0, 0, 0, 1}, .state = NUD_PERMANENT},
+		{.ip = ip("192.168.15.1"),
+		 .mac = {2, 0, 0, 0, 0, 1},
+		 .state = NUD_PERMANENT,
+		 .protocol = STATE_PROTOCOL},
 		{.ip = ip("fd00:15::1"), .mac = {2, 0, 0, 0, 0, 1}, .state = NUD_PERMANENT},
 		{.mac = {2, 0, 0, 0, 0, 0xb}, .state = NUD_NOARP},
 	};

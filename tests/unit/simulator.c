@@ -96,7 +96,7 @@ struct simulator *simulator_new(void)
 	eth0->flags = IFF_UP;
 	host = &sim->spaces[0];
 	*arena_push(&sim->arena, host->addresses, host->addresses_count) = (struct state_address){
-		eth0->ifindex, {AF_INET, 24, {198, 51, 100, 1}}, IFA_F_PERMANENT};
+		eth0->ifindex, {AF_INET, 24, {198, 51, 100, 1}}, IFA_F_PERMANENT, 0};
 	*arena_push(&sim->arena, host->routes, host->routes_count) =
 		(struct state_route){.to = {.family = AF_INET},
 				     .via = {AF_INET, 32, {198, 51, 100, 254}},
@@ -323,8 +323,11 @@ static void set_link(struct simulator *sim, const struct operation *op)
 		snprintf(link->alias, sizeof(link->alias), "%s", op->alias);
 	if (op->mtu)
 		link->mtu = op->mtu;
-	if (op->has_mac)
+	if (op->has_mac) {
 		memcpy(link->mac, op->mac, 6);
+		DELETE_IF(ns->neighbours, ns->neighbours_count,
+			  it->ifindex == ifindex && it->ip.family);
+	}
 	if (op->master)
 		link->master = *op->master ? need(sim, NULL, op->master)->ifindex : 0;
 	if (op->up) {
@@ -349,16 +352,77 @@ static void delete_link(struct simulator *sim, const struct operation *op)
 
 /* ---- What hangs on links. */
 
-/* As the kernel does when a link has no address of a family any more. */
-static void lose_last_address(struct state_namespace *ns, uint32_t ifindex, uint8_t family)
+static bool same_subnet(const struct ip_address *a, const struct ip_address *b)
 {
+	return a->prefix_len == b->prefix_len && ip_within(a, b);
+}
+
+static void add_address(struct simulator *sim, struct state_namespace *ns, uint32_t ifindex,
+			const struct operation *op)
+{
+	struct state_address address = {ifindex, op->address, IFA_F_PERMANENT,
+					op->unmarked ? 0 : STATE_PROTOCOL};
+
+	for (size_t i = 0; i < ns->addresses_count; i++) {
+		const struct state_address *other = &ns->addresses[i];
+
+		if (other->ifindex != ifindex || !same_subnet(&other->address, &op->address))
+			continue;
+		if (ip_equal(&other->address, &op->address)) {
+			assert_non_null(op->replaces); /* only then apply tolerates it */
+			return;
+		}
+		if (op->address.family == AF_INET && !(other->flags & IFA_F_SECONDARY))
+			address.flags |= IFA_F_SECONDARY;
+	}
+	*arena_push(&sim->arena, ns->addresses, ns->addresses_count) = address;
+}
+
+/* As the kernel does: with a subnet's first IPv4 address go its others, and with a link's last one
+ * its routes and neighbours. */
+static void delete_address(struct state_namespace *ns, uint32_t ifindex,
+			   const struct ip_address *address)
+{
+	uint32_t flags = IFA_F_SECONDARY;
+
 	for (size_t i = 0; i < ns->addresses_count; i++)
 		if (ns->addresses[i].ifindex == ifindex &&
-		    ns->addresses[i].address.family == family)
+		    ip_equal(&ns->addresses[i].address, address))
+			flags = ns->addresses[i].flags;
+	DELETE_IF(ns->addresses, ns->addresses_count,
+		  it->ifindex == ifindex &&
+			  (ip_equal(&it->address, address) ||
+			   (!(flags & IFA_F_SECONDARY) && it->flags & IFA_F_SECONDARY &&
+			    same_subnet(&it->address, address))));
+	for (size_t i = 0; i < ns->addresses_count; i++)
+		if (ns->addresses[i].ifindex == ifindex &&
+		    ns->addresses[i].address.family == AF_INET)
 			return;
-	DELETE_IF(ns->routes, ns->routes_count, it->ifindex == ifindex && it->to.family == family);
+	if (address->family != AF_INET)
+		return;
+	DELETE_IF(ns->routes, ns->routes_count, it->ifindex == ifindex && it->to.family == AF_INET);
 	DELETE_IF(ns->neighbours, ns->neighbours_count,
-		  it->ifindex == ifindex && it->ip.family == family);
+		  it->ifindex == ifindex && it->ip.family == AF_INET);
+}
+
+static bool same_route(const struct state_route *route, uint32_t ifindex,
+		       const struct operation *op)
+{
+	return route->ifindex == ifindex && route->to.family == op->address.family &&
+	       ip_equal(&route->to, &op->address) && route->to.prefix_len == op->address.prefix_len;
+}
+
+static void add_route(struct simulator *sim, struct state_namespace *ns, uint32_t ifindex,
+		      const struct operation *op)
+{
+	for (size_t i = 0; i < ns->routes_count; i++)
+		if (same_route(&ns->routes[i], ifindex, op)) {
+			assert_non_null(op->replaces);
+			return;
+		}
+	*arena_push(&sim->arena, ns->routes, ns->routes_count) = (struct state_route){
+		op->address, op->via, ifindex, op->unmarked ? RTPROT_STATIC : STATE_PROTOCOL,
+		RTN_UNICAST, 0};
 }
 
 static void run_attached(struct simulator *sim, const struct operation *op)
@@ -368,30 +432,24 @@ static void run_attached(struct simulator *sim, const struct operation *op)
 	bool fdb = op->kind == OPERATION_FDB_ADD || op->kind == OPERATION_FDB_DELETE;
 	struct state_neighbour entry = {.ifindex = link->ifindex,
 					.ip = op->address,
-					.state = fdb ? NUD_NOARP : NUD_PERMANENT};
+					.state = fdb ? NUD_NOARP : NUD_PERMANENT,
+					.protocol = fdb || op->unmarked ? 0 : STATE_PROTOCOL};
 
 	memcpy(entry.mac, op->mac, 6);
 	switch (op->kind) {
-	case OPERATION_ADDRESS_DELETE:
 	case OPERATION_ADDRESS_ADD:
-		DELETE_IF(ns->addresses, ns->addresses_count,
-			  it->ifindex == link->ifindex && ip_equal(&it->address, &op->address));
-		if (op->kind == OPERATION_ADDRESS_ADD)
-			*arena_push(&sim->arena, ns->addresses, ns->addresses_count) =
-				(struct state_address){link->ifindex, op->address, IFA_F_PERMANENT};
-		else
-			lose_last_address(ns, link->ifindex, op->address.family);
+		add_address(sim, ns, link->ifindex, op);
 		break;
-	case OPERATION_ROUTE_DELETE:
+	case OPERATION_ADDRESS_DELETE:
+		delete_address(ns, link->ifindex, &op->address);
+		break;
 	case OPERATION_ROUTE_ADD:
 		assert_true(link->flags & IFF_UP);
+		add_route(sim, ns, link->ifindex, op);
+		break;
+	case OPERATION_ROUTE_DELETE:
 		DELETE_IF(ns->routes, ns->routes_count,
-			  ip_equal(&it->to, &op->address) && it->ifindex == link->ifindex &&
-				  it->to.prefix_len == op->address.prefix_len);
-		if (op->kind == OPERATION_ROUTE_ADD)
-			*arena_push(&sim->arena, ns->routes, ns->routes_count) =
-				(struct state_route){op->address,   op->via,     link->ifindex,
-						     RTPROT_STATIC, RTN_UNICAST, 0};
+			  same_route(it, link->ifindex, op) && it->protocol == STATE_PROTOCOL);
 		break;
 	case OPERATION_NEIGHBOUR_ADD:
 	case OPERATION_NEIGHBOUR_DELETE:

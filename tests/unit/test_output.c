@@ -166,7 +166,7 @@ static int build(void **unused)
 	red_routes[0] = (struct state_route){.to = {.family = AF_INET},
 					     .via = ip("192.168.15.1"),
 					     .ifindex = 2,
-					     .protocol = RTPROT_STATIC};
+					     .protocol = STATE_PROTOCOL};
 	red_routes[1] = (struct state_route){
 		.to = ip("192.168.15.0/24"), .ifindex = 2, .protocol = RTPROT_KERNEL};
 	uplinks[0] =
@@ -255,7 +255,7 @@ static void show_json(void **unused)
 		    "\"addresses\":[\"192.168.15.11/24\",\"fd00:15::b/64\"],"
 		    "\"network\":\"v-net-0\",\"host_end\":\"red-eth0\",\"fast_path\":true}],"
 		    "\"routes\":[{\"to\":\"default\",\"family\":\"inet\",\"via\":\"192.168.15.1\","
-		    "\"interface\":\"eth0\",\"protocol\":\"static\"},"
+		    "\"interface\":\"eth0\",\"protocol\":\"nsroute\"},"
 		    "{\"to\":\"192.168.15.0/24\",\"family\":\"inet\",\"via\":null,"
 		    "\"interface\":\"eth0\",\"protocol\":\"kernel\"}]}");
 	assert_json(model, "namespaces/1/interfaces/0/host_end", "null");
@@ -319,7 +319,7 @@ static void show_sections(void **unused)
 		    "(host)     blue-eth0  veth    down   1500  02:00:00:00:01:01  v-net-0  -\n"
 		    "\n"
 		    "NAMESPACE  TO               VIA           INTERFACE  PROTOCOL\n"
-		    "red        default          192.168.15.1  eth0       static\n"
+		    "red        default          192.168.15.1  eth0       nsroute\n"
 		    "red        192.168.15.0/24  -             eth0       kernel\n");
 	json_decref(model);
 }

@@ -12,6 +12,10 @@
 
 #include <sys/socket.h>
 
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
 #include "planning.h"
 
 /* ---- Killed at any instant. */
@@ -254,19 +258,92 @@ static void test_destruction_comes_last(void **state)
 	assert_true(destroyed);
 }
 
-/* What processes in a namespace set up is theirs. */
+/* ---- What others set up on our links is theirs. */
+
+static void put_by_hand(struct simulator *sim, const char *namespace, const char *link)
+{
+	struct state_namespace *ns = simulator_space(sim, namespace);
+	uint32_t ifindex = simulator_link(sim, namespace, link)->ifindex;
+
+	*arena_push(&sim->arena, ns->addresses, ns->addresses_count) =
+		(struct state_address){ifindex, {AF_INET, 24, {172, 16, 0, 9}}, IFA_F_PERMANENT, 0};
+	*arena_push(&sim->arena, ns->routes, ns->routes_count) =
+		(struct state_route){.to = {AF_INET, 8, {11}},
+				     .via = {AF_INET, 32, {172, 16, 0, 1}},
+				     .ifindex = ifindex,
+				     .protocol = RTPROT_STATIC,
+				     .type = RTN_UNICAST};
+	*arena_push(&sim->arena, ns->neighbours, ns->neighbours_count) = (struct state_neighbour){
+		.ifindex = ifindex, .ip = {AF_INET, 32, {172, 16, 0, 1}}, .state = NUD_PERMANENT};
+}
+
+static size_t count_by_hand(struct simulator *sim, const char *namespace, const char *link)
+{
+	const struct state_namespace *ns = simulator_space(sim, namespace);
+	uint32_t ifindex = simulator_link(sim, namespace, link)->ifindex;
+	size_t count = 0;
+
+	for (size_t i = 0; i < ns->addresses_count; i++)
+		count += ns->addresses[i].ifindex == ifindex && !ns->addresses[i].protocol;
+	for (size_t i = 0; i < ns->routes_count; i++)
+		count +=
+			ns->routes[i].ifindex == ifindex && ns->routes[i].protocol == RTPROT_STATIC;
+	for (size_t i = 0; i < ns->neighbours_count; i++)
+		count += ns->neighbours[i].ifindex == ifindex && ns->neighbours[i].ip.family &&
+			 !ns->neighbours[i].protocol;
+	return count;
+}
+
 static void test_leaves_others_alone(void **state)
 {
+	static const char *const places[][2] = {{NULL, "v-net-0"}, {"red", "eth0"}, {"red", "p0"}};
 	struct simulator *sim = *state;
+	struct state_namespace *host = simulator_space(sim, NULL);
+	const char *text = fabric;
+	uint32_t port;
+
+	converge(sim, text);
+	simulator_add_link(sim, "red", "tun0", "tun");
+	for (size_t i = 0; i < 3; i++)
+		put_by_hand(sim, places[i][0], places[i][1]);
+	port = simulator_link(sim, NULL, host_end(sim, 0))->ifindex;
+	*arena_push(&sim->arena, host->neighbours, host->neighbours_count) =
+		(struct state_neighbour){
+			.ifindex = port, .mac = {2, 0, 0, 0, 0, 99}, .state = NUD_NOARP};
+	assert_empty(sim, plan_of(sim, parse(sim, text)));
+	text = edited(sim, text, "192.168.15.11/24]",
+		      "192.168.15.77/24], mac: \"02:00:00:00:00:0b\"");
+	text = edited(sim, text, "10.0.0.1/30, 10.0.0.2/30", "10.0.0.5/30, 10.0.0.6/30");
+	converge(sim, text);
+	assert_non_null(simulator_link(sim, "red", "tun0"));
+	assert_int_equal(count_by_hand(sim, NULL, "v-net-0"), 3);
+	assert_int_equal(count_by_hand(sim, "red", "p0"), 3);
+	/* With the old MAC the kernel itself forgets all neighbours. */
+	assert_int_equal(count_by_hand(sim, "red", "eth0"), 2);
+	assert_int_equal(host->neighbours[host->neighbours_count - 1].ifindex, port);
+}
+
+/* What the file asks for and is there already is not made again, and not ours when it goes. */
+static void test_accepts_what_is_there(void **state)
+{
+	struct simulator *sim = *state;
+	const char *text =
+		edited(sim, fabric, "192.168.15.11/24]", "192.168.15.11/24, 192.168.15.50/24]");
 	struct state_namespace *red;
+	const struct plan *plan;
 
 	converge(sim, fabric);
 	red = simulator_space(sim, "red");
-	red->routes[0].protocol = 3; /* boot: "ip route add" */
-	red->routes[0].to = (struct ip_address){AF_INET, 8, {11}};
-	simulator_add_link(sim, "red", "tun0", "tun");
-	converge(sim, fabric);
-	assert_non_null(simulator_link(sim, "red", "tun0"));
+	*arena_push(&sim->arena, red->addresses, red->addresses_count) =
+		(struct state_address){simulator_link(sim, "red", "eth0")->ifindex,
+				       {AF_INET, 24, {192, 168, 15, 50}},
+				       IFA_F_PERMANENT | IFA_F_SECONDARY,
+				       0};
+	plan = converge(sim, text);
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_ADD), 0);
+	plan = converge(sim, fabric);
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_DELETE), 0);
+	assert_int_equal(count_by_hand(sim, "red", "eth0"), 1);
 }
 
 int main(void)
@@ -287,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_router_advertisements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_destruction_comes_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaves_others_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_accepts_what_is_there, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
