@@ -108,7 +108,7 @@ static int queue_veth(struct runner *r, struct netlink *nl, const struct operati
 static void queue_link_delete(struct runner *r, struct netlink *nl, const struct operation *op)
 {
 	if (op->ifindex)
-		link_doom(nl, op->ifindex, op->link);
+		link_doom(nl, op->ifindex, op->link, op->down);
 	else
 		link_delete(nl, op->link);
 	tolerate(nl, op);

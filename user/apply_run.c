@@ -80,10 +80,13 @@ static bool same_place(const struct operation *a, const struct operation *b)
 size_t run_length(const struct operation *ops, size_t count)
 {
 	enum class class = traits[ops[0].kind].class;
-	size_t length = 1;
+	bool deletes = ops[0].kind == OPERATION_LINK_DELETE;
+	size_t length = 1, max = deletes ? RUN_MAX : RUN_USUALLY;
 
-	while (class != CLASS_DIRECT && length < count && length < RUN_MAX &&
-	       traits[ops[length].kind].class == class && same_place(&ops[0], &ops[length]))
+	while (class != CLASS_DIRECT && length < count && length < max &&
+	       traits[ops[length].kind].class == class &&
+	       (ops[length].kind == OPERATION_LINK_DELETE) == deletes &&
+	       same_place(&ops[0], &ops[length]))
 		length++;
 	return length;
 }

@@ -9,8 +9,10 @@
 #include "apply_place.h"
 #include "datapath.h"
 
-/* Operations of one run: bounds what an interrupt waits for. */
-#define RUN_MAX 64
+/* Operations of one run: bounds what an interrupt waits for. The kernel deletes links in a group,
+ * and waits for its own readers once for each group, so there may be more of them. */
+#define RUN_MAX     1024
+#define RUN_USUALLY 64
 
 struct runner {
 	const struct apply_options *options;

@@ -107,7 +107,9 @@ static int remove_fabric(const struct host *host, const char *name,
 	struct plan *plan;
 	int code;
 
-	code = command_observe(host, name, arena, &record, &state, err);
+	code = record_read(host->cookie, name, arena, &record, err);
+	if (code == 0)
+		code = fabric_observe_removal(record, host->fd, arena, &state, err);
 	if (code == 0)
 		code = plan_removal(record, state, arena, &plan, err);
 	if (code != 0)

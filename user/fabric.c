@@ -35,26 +35,47 @@ static int read_others(const char *fabric, struct kernel_state *state, struct ar
 	return ret;
 }
 
-int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
-		   struct arena *arena, struct kernel_state **ret_state, struct error *err)
+static int observe(const struct topology *topology, const struct record *record,
+		   struct snapshot_request *request, struct arena *arena,
+		   struct kernel_state **ret_state, struct error *err)
 {
 	const char *fabric = topology ? topology->name : record ? record->fabric : NULL;
-	struct snapshot_request request = {.host_fd = host_fd};
 	struct kernel_state *state;
 	const char *const *sysctls;
 	size_t sysctls_count;
 	int ret;
 
-	plan_needs_namespaces(topology, record, arena, &request.namespaces,
-			      &request.namespaces_count);
-	ret = snapshot_take(&request, arena, &state, err);
+	plan_needs_namespaces(topology, record, arena, &request->namespaces,
+			      &request->namespaces_count);
+	ret = snapshot_take(request, arena, &state, err);
 	if (ret)
 		return ret;
 	plan_needs_sysctls(topology, record, state, arena, &sysctls, &sysctls_count);
-	ret = snapshot_sysctls(host_fd, sysctls, sysctls_count, arena, state, err);
+	ret = snapshot_sysctls(request->host_fd, sysctls, sysctls_count, arena, state, err);
 	if (!ret)
 		ret = read_others(fabric, state, arena, err);
 	if (!ret)
 		*ret_state = state;
 	return ret;
+}
+
+int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
+		   struct arena *arena, struct kernel_state **ret_state, struct error *err)
+{
+	struct snapshot_request request = {.host_fd = host_fd};
+
+	return observe(topology, record, &request, arena, ret_state, err);
+}
+
+int fabric_observe_removal(const struct record *record, int host_fd, struct arena *arena,
+			   struct kernel_state **ret_state, struct error *err)
+{
+	struct snapshot_request request = {.host_fd = host_fd, .links_only = true};
+	const char **uplinks = NULL;
+
+	for (size_t i = 0; i < record->count; i++)
+		if (record->entries[i].kind == RECORD_UPLINK)
+			*arena_push(arena, uplinks, request.hooked_count) = record->entries[i].name;
+	request.hooked = uplinks;
+	return observe(NULL, record, &request, arena, ret_state, err);
 }

@@ -17,5 +17,8 @@
  * and the records of the other fabrics of this host namespace. Memory is the arena's. */
 int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
 		   struct arena *arena, struct kernel_state **ret_state, struct error *err);
+/* As much of it as plan_removal() needs. */
+int fabric_observe_removal(const struct record *record, int host_fd, struct arena *arena,
+			   struct kernel_state **ret_state, struct error *err);
 
 #endif

@@ -117,13 +117,15 @@ void link_delete(struct netlink *nl, const char *name)
 /* A number that nobody else uses by chance; the default group is 0. */
 #define DOOMED_GROUP 0x6e737274 /* "nsrt" */
 
-void link_doom(struct netlink *nl, uint32_t ifindex, const char *name)
+void link_doom(struct netlink *nl, uint32_t ifindex, const char *name, bool down)
 {
 	struct nlmsghdr *message = netlink_queue(nl, RTM_SETLINK, 0, sizeof(struct ifinfomsg),
 						 "delete link '%s'", name);
 	struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
 	header->ifi_index = (int)ifindex;
+	if (down)
+		header->ifi_change = IFF_UP;
 	mnl_attr_put_u32(message, IFLA_GROUP, DOOMED_GROUP);
 }
 

@@ -51,8 +51,10 @@ void link_set(struct netlink *nl, const char *name, const struct link_change *ch
 void link_delete(struct netlink *nl, const char *name);
 /* Many at once: the kernel waits for its readers once for all links of a group, not once a link.
  * Links are put into it by number, which a name that was given away meanwhile cannot fool; name is
- * for the message. Deleting answers -ENODEV when nothing is in the group. */
-void link_doom(struct netlink *nl, uint32_t ifindex, const char *name);
+ * for the message. A bridge goes much faster when it is down first: one that is up looks at all its
+ * ports again for each port that leaves it. Deleting answers -ENODEV when nothing is in the group.
+ */
+void link_doom(struct netlink *nl, uint32_t ifindex, const char *name, bool down);
 void link_delete_doomed(struct netlink *nl);
 
 /* -ENODEV when there is none. Flushes: the batch must be empty, as for all that reads. */

@@ -122,6 +122,18 @@ int netlink_open(struct netlink **ret, int netns_fd, struct error *err)
 	return 0;
 }
 
+int netlink_cookie(const struct netlink *nl, uint64_t *ret_cookie, struct error *err)
+{
+	socklen_t size = sizeof(*ret_cookie);
+	uint64_t cookie;
+
+	if (getsockopt(mnl_socket_get_fd(nl->socket), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size))
+		return error_set(err, -errno, "cannot read the cookie of a namespace: %s",
+				 strerror(errno));
+	*ret_cookie = cookie;
+	return 0;
+}
+
 void netlink_close(struct netlink *nl)
 {
 	if (!nl)

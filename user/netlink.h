@@ -26,6 +26,8 @@ struct netlink;
 /* Opens in the namespace of netns_fd, or in that of the calling thread when it is -1. The thread is
  * back in its own namespace on return. */
 int netlink_open(struct netlink **ret, int netns_fd, struct error *err);
+/* As netns_cookie(), of the namespace that the socket is in. */
+int netlink_cookie(const struct netlink *nl, uint64_t *ret_cookie, struct error *err);
 /* Requests that were not flushed are forgotten. NULL is fine. */
 void netlink_close(struct netlink *nl);
 

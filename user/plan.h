@@ -74,7 +74,7 @@ struct operation {
 	uint32_t mtu;               /* 0: leave */
 	const char *alias;          /* LINK_SET; NULL: leave */
 	const char *master;         /* LINK_SET; NULL: leave, "": none */
-	bool up, down;              /* LINK_SET; neither: leave */
+	bool up, down;              /* LINK_SET; neither: leave. LINK_DELETE: down first */
 	bool no_ipv6_autoaddress;   /* LINK_SET: no link-local address on a bridge's port */
 	struct ip_address address;  /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
 				     * UPLINK_*:  the external one; PORT_*: the first IPv4 one */

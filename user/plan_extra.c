@@ -244,6 +244,7 @@ static void extra_link(struct extra *extra, const char *name)
 		op = add(extra, OPERATION_LINK_DELETE);
 		op->link = name;
 		op->ifindex = link->ifindex;
+		op->down = !strcmp(link->kind, "bridge");
 		return;
 	}
 	if (link)

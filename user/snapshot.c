@@ -23,12 +23,27 @@
 
 #define LOOPBACK_IFINDEX 1 /* include/net/net_namespace.h */
 
+static int read_hooks_of(struct netlink *nl, struct state_namespace *ns,
+			 const struct snapshot_request *request, struct error *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < ns->links_count; i++)
+		for (size_t j = 0; !ret && j < request->hooked_count; j++)
+			if (!strcmp(ns->links[i].name, request->hooked[j]))
+				ret = qdisc_read(nl, &ns->links[i], 1, DATAPATH_PROGRAM_PREFIX,
+						 err);
+	return ret;
+}
+
 static int read_tables(struct netlink *nl, struct arena *arena, struct state_namespace *ns,
-		       struct error *err)
+		       const struct snapshot_request *request, struct error *err)
 {
 	int ret;
 
 	ret = link_read(nl, arena, &ns->links, &ns->links_count, err);
+	if (!ret && request->links_only)
+		return ns->name ? 0 : read_hooks_of(nl, ns, request, err);
 	if (!ret)
 		ret = address_read(nl, arena, &ns->addresses, &ns->addresses_count, err);
 	if (!ret)
@@ -41,16 +56,17 @@ static int read_tables(struct netlink *nl, struct arena *arena, struct state_nam
 }
 
 static int read_namespace(int fd, struct arena *arena, struct state_namespace *ns,
-			  struct error *err)
+			  const struct snapshot_request *request, struct error *err)
 {
-	struct netlink *nl = NULL;
+	struct netlink *nl;
 	int ret;
 
-	ret = netns_cookie(fd, &ns->cookie, err);
+	ret = netlink_open(&nl, fd, err);
+	if (ret)
+		return ret;
+	ret = netlink_cookie(nl, &ns->cookie, err);
 	if (!ret)
-		ret = netlink_open(&nl, fd, err);
-	if (!ret)
-		ret = read_tables(nl, arena, ns, err);
+		ret = read_tables(nl, arena, ns, request, err);
 	netlink_close(nl);
 	if (ret)
 		return ret;
@@ -63,20 +79,21 @@ static int read_namespace(int fd, struct arena *arena, struct state_namespace *n
 }
 
 static int read_named(const char *name, struct arena *arena, struct state_namespace *ns,
-		      struct error *err)
+		      const struct snapshot_request *request, struct error *err)
 {
+	enum netns_status status = netns_status(name);
 	int fd, ret;
 
 	*ns = (struct state_namespace){.name = arena_strdup(arena, name), .alias = ""};
-	ns->stale = netns_status(name) == NETNS_STALE;
-	if (netns_status(name) != NETNS_PRESENT)
+	ns->stale = status == NETNS_STALE;
+	if (status != NETNS_PRESENT)
 		return 0;
 	ret = netns_open(name, &fd, err);
 	if (ret == -ENOENT)
 		return 0;
 	if (ret)
 		return ret;
-	ret = read_namespace(fd, arena, ns, err);
+	ret = read_namespace(fd, arena, ns, request, err);
 	close(fd);
 	return ret ? error_context(err, "namespace '%s'", name) : 0;
 }
@@ -103,14 +120,15 @@ int snapshot_take(const struct snapshot_request *request, struct arena *arena,
 	struct kernel_state *state = arena_alloc(arena, sizeof(*state));
 	int ret;
 
-	ret = read_namespace(request->host_fd, arena, &state->host, err);
+	ret = read_namespace(request->host_fd, arena, &state->host, request, err);
 	if (ret)
 		return ret;
 	state->namespaces_count = request->namespaces_count;
 	state->namespaces =
 		arena_alloc(arena, request->namespaces_count * sizeof(*state->namespaces));
 	for (size_t i = 0; i < request->namespaces_count; i++) {
-		ret = read_named(request->namespaces[i], arena, &state->namespaces[i], err);
+		ret = read_named(request->namespaces[i], arena, &state->namespaces[i], request,
+				 err);
 		if (ret)
 			return ret;
 	}

@@ -5,6 +5,9 @@
 #ifndef NSROUTE_SNAPSHOT_H
 #define NSROUTE_SNAPSHOT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "arena.h"
 #include "error.h"
 #include "kernel_state.h"
@@ -15,6 +18,11 @@ struct snapshot_request {
 	int host_fd;
 	const char *const *namespaces;
 	size_t namespaces_count;
+	/* For a removal of everything links are enough, wherever they are, and the hooks of these
+	 * links of the host: what hangs on a link goes with it. */
+	bool links_only;
+	const char *const *hooked;
+	size_t hooked_count;
 };
 
 /* A namespace that does not exist is in the result with exists = false. */
