@@ -77,8 +77,7 @@ static int run_plan(struct context *context, const struct host *host,
 }
 
 /* The lock covers the look at the kernel too: a plan is good for what was seen. */
-static int plan_and_run(struct context *context, const struct host *host,
-			const struct topology *topology)
+static int plan_and_run(struct context *context, const struct host *host, struct topology *topology)
 {
 	struct plan *plan;
 	struct error err;

@@ -74,7 +74,7 @@ int command_models(const struct host *host, const char *fabric, command_model mo
 	return 0;
 }
 
-int command_plan(const struct host *host, const struct topology *topology, struct arena *arena,
+int command_plan(const struct host *host, struct topology *topology, struct arena *arena,
 		 struct plan **ret, struct error *err)
 {
 	struct kernel_state *state;
@@ -91,7 +91,7 @@ int command_plan(const struct host *host, const struct topology *topology, struc
 
 int command_with_topology(struct context *context, const char *file,
 			  int (*run)(struct context *context, const struct host *host,
-				     const struct topology *topology))
+				     struct topology *topology))
 {
 	struct error_list errors = {.arena = &context->arena};
 	struct topology *topology;

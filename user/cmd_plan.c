@@ -54,8 +54,7 @@ static void print_operation(const char *text, bool color)
 	printf("%s%s%s\n", color ? paint : "", text, color ? "\033[0m" : "");
 }
 
-int command_show_plan(struct context *context, const struct host *host,
-		      const struct topology *topology)
+int command_show_plan(struct context *context, const struct host *host, struct topology *topology)
 {
 	struct plan *plan;
 	struct error err;

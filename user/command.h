@@ -114,15 +114,14 @@ int command_models(const struct host *host, const char *fabric, command_model mo
 		   json_t **ret_array, struct error *err);
 
 /* plan FILE and apply FILE: what is to be done. Memory is the arena's. */
-int command_plan(const struct host *host, const struct topology *topology, struct arena *arena,
+int command_plan(const struct host *host, struct topology *topology, struct arena *arena,
 		 struct plan **ret, struct error *err);
 /* Prints it; EXIT_DIFFERS when there is something. */
-int command_show_plan(struct context *context, const struct host *host,
-		      const struct topology *topology);
+int command_show_plan(struct context *context, const struct host *host, struct topology *topology);
 /* Opens the host namespace, reads the file, and returns what run() returns for both. */
 int command_with_topology(struct context *context, const char *file,
 			  int (*run)(struct context *context, const struct host *host,
-				     const struct topology *topology));
+				     struct topology *topology));
 
 /* Makes SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process, and write errors
  * return instead of SIGPIPE: from here on the command is in the middle of a change. A signal that

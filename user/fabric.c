@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "plan.h"
+#include "plan_keep.h"
 #include "snapshot.h"
 
 static int read_others(const char *fabric, struct kernel_state *state, struct arena *arena,
@@ -35,7 +36,7 @@ static int read_others(const char *fabric, struct kernel_state *state, struct ar
 	return ret;
 }
 
-static int observe(const struct topology *topology, const struct record *record,
+static int observe(struct topology *topology, const struct record *record,
 		   struct snapshot_request *request, struct arena *arena,
 		   struct kernel_state **ret_state, struct error *err)
 {
@@ -48,6 +49,8 @@ static int observe(const struct topology *topology, const struct record *record,
 	plan_needs_namespaces(topology, record, arena, &request->namespaces,
 			      &request->namespaces_count);
 	ret = snapshot_take(request, arena, &state, err);
+	if (!ret && topology)
+		ret = plan_keep(topology, record, state, arena, err);
 	if (ret)
 		return ret;
 	plan_needs_sysctls(topology, record, state, arena, &sysctls, &sysctls_count);
@@ -59,7 +62,7 @@ static int observe(const struct topology *topology, const struct record *record,
 	return ret;
 }
 
-int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
+int fabric_observe(struct topology *topology, const struct record *record, int host_fd,
 		   struct arena *arena, struct kernel_state **ret_state, struct error *err)
 {
 	struct snapshot_request request = {.host_fd = host_fd};

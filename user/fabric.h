@@ -12,10 +12,11 @@
 #include "topology.h"
 
 /* Reads the kernel's state for the fabric that the topology describes, the record remembers, or
- * both; either may be NULL. host_fd is a descriptor of the host namespace. The result has the
+ * both; either may be NULL. What the file leaves to us and is there already stays as it is
+ * (plan_keep.h). host_fd is a descriptor of the host namespace. The result has the
  * namespaces that either names, the sysctls that a plan may change, the datapath when there is one,
  * and the records of the other fabrics of this host namespace. Memory is the arena's. */
-int fabric_observe(const struct topology *topology, const struct record *record, int host_fd,
+int fabric_observe(struct topology *topology, const struct record *record, int host_fd,
 		   struct arena *arena, struct kernel_state **ret_state, struct error *err);
 /* As much of it as plan_removal() needs. */
 int fabric_observe_removal(const struct record *record, int host_fd, struct arena *arena,

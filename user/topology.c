@@ -537,8 +537,13 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 	check_devices(&check);
 	for (size_t i = 0; i < topology->namespaces_count; i++)
 		check_routes(&check, &topology->namespaces[i]);
-	if (!errors->count)
-		topology_complete(topology, arena, &check.taken, errors);
+	if (!errors->count) {
+		struct taken *taken = arena_alloc(arena, sizeof(*taken));
+
+		*taken = check.taken;
+		topology->taken = taken;
+		topology_complete(topology, arena, NULL, errors);
+	}
 	return errors->count ? -EINVAL : 0;
 }
 

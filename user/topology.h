@@ -70,6 +70,7 @@ struct interface {
 		*addresses; /* with prefix; completed: one a subnet when the file has none */
 	struct position *addresses_at; /* of those written in the file */
 	size_t addresses_count;
+	bool addresses_auto; /* completed: the file has none */
 	bool has_mac;
 	struct position mac_at;
 	uint8_t mac[6];        /* completed */
@@ -143,6 +144,7 @@ struct topology {
 	size_t links_count;
 	struct topology_device *devices;
 	size_t devices_count;
+	const struct taken *taken; /* checked: what the file gives itself; topology_complete.h */
 };
 
 /* All errors of one file; topology_read() leaves them in the order of their positions. */

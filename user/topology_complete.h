@@ -10,7 +10,7 @@
 #include "lookup.h"
 #include "topology.h"
 
-/* Names and addresses that are taken, by their text. */
+/* Names and addresses that are taken, by their text: those that stand in the file. */
 struct taken {
 	struct lookup addresses;  /* "192.0.2.1": who has it, a string */
 	struct lookup macs;       /* "02:00:00:00:00:01": who has it, a string */
@@ -24,9 +24,18 @@ bool subnet_reserves(const struct ip_address *address);
 /* The first address that a host may have, with the subnet's prefix length. */
 struct ip_address subnet_first_host(const struct ip_address *subnet);
 
-/* Fills in what is missing, in file order, around what is taken already. The one thing that can go
- * wrong is a subnet without a free address; it is added to the list. */
-void topology_complete(struct topology *topology, struct arena *arena, struct taken *taken,
+/* What is there already, and stays where the file leaves it to us. */
+struct kept {
+	uint8_t mac[6];
+	const char *host_name;              /* NULL: there is no host end */
+	const struct ip_address *addresses; /* that we gave it, with their prefix */
+	size_t addresses_count;
+};
+
+/* Fills in what is missing, around what is taken already; or once more, when it is known what there
+ * is: kept (may be NULL) has struct kept by "NAMESPACE:LINK", or ":LINK" in the host namespace. The
+ * one thing that can go wrong is a subnet without a free address; it is added to the list. */
+void topology_complete(struct topology *topology, struct arena *arena, const struct lookup *kept,
 		       struct error_list *errors);
 
 #endif

@@ -64,7 +64,7 @@ const char *edited(struct simulator *sim, const char *text, const char *old, con
 	return arena_printf(&sim->arena, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
 }
 
-struct plan *plan_of(struct simulator *sim, const struct topology *topology)
+struct plan *plan_of(struct simulator *sim, struct topology *topology)
 {
 	struct plan *plan = NULL;
 	struct error err = {0};

@@ -22,7 +22,7 @@ struct topology *parse(struct simulator *sim, const char *text);
 const char *edited(struct simulator *sim, const char *text, const char *old, const char *new);
 
 /* What there is to do; fails the test when the plan is refused. */
-struct plan *plan_of(struct simulator *sim, const struct topology *topology);
+struct plan *plan_of(struct simulator *sim, struct topology *topology);
 struct plan *removal_of(struct simulator *sim);
 /* Plans, runs the plan, which it returns, and fails unless there is nothing to do then. */
 struct plan *converge(struct simulator *sim, const char *text);

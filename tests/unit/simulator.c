@@ -5,6 +5,8 @@
  */
 #include "simulator_private.h"
 
+#include "plan_keep.h"
+
 #include <linux/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,10 +218,11 @@ static struct state_datapath copy_datapath(struct simulator *sim)
 	return datapath;
 }
 
-struct kernel_state *simulator_observe(struct simulator *sim, const struct topology *topology)
+struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology)
 {
 	struct kernel_state *state = arena_alloc(&sim->arena, sizeof(*state));
 	const char *const *names;
+	struct error err;
 	size_t count;
 
 	plan_needs_namespaces(topology, &sim->record, &sim->arena, &names, &count);
@@ -235,6 +238,8 @@ struct kernel_state *simulator_observe(struct simulator *sim, const struct topol
 	state->datapath = copy_datapath(sim);
 	state->others = sim->others;
 	state->others_count = sim->others_count;
+	if (topology)
+		assert_int_equal(plan_keep(topology, &sim->record, state, &sim->arena, &err), 0);
 	plan_needs_sysctls(topology, &sim->record, state, &sim->arena, &names, &count);
 	for (size_t i = 0; i < count; i++) /* what a plan looks at, it must have asked for */
 		assert_non_null(names[i]);

@@ -40,7 +40,7 @@ void simulator_set_sysctl(struct simulator *sim, const char *key, const char *va
 const char *simulator_sysctl(struct simulator *sim, const char *key);
 
 /* As fabric_observe() would. topology may be NULL. */
-struct kernel_state *simulator_observe(struct simulator *sim, const struct topology *topology);
+struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology);
 void simulator_execute(struct simulator *sim, const struct operation *operation);
 void simulator_run(struct simulator *sim, const struct plan *plan);
 

@@ -346,6 +346,99 @@ static void test_accepts_what_is_there(void **state)
 	assert_int_equal(count_by_hand(sim, "red", "eth0"), 1);
 }
 
+/* ---- What the file leaves to us, in a subnet that is full: 13 addresses for 13 namespaces. */
+
+#define DENSE 13
+
+/* Where the namespace stands in the file differs from edit to edit. */
+static const char *dense(struct simulator *sim, size_t first, size_t without)
+{
+	const char *text = HEAD "networks: {lan: {subnets: [10.0.0.0/28]}}\nnamespaces:\n";
+
+	for (size_t i = 0; i < DENSE; i++) {
+		size_t which = (first + 5 * i) % DENSE;
+
+		if (which != without)
+			text = arena_printf(&sim->arena,
+					    "%s  n%zu: {interfaces: {eth0: {network: lan}}}\n",
+					    text, which);
+	}
+	return text;
+}
+
+static uint8_t last_byte(struct simulator *sim, size_t which)
+{
+	struct state_namespace *ns = simulator_space(sim, arena_printf(&sim->arena, "n%zu", which));
+
+	if (!ns)
+		return 0;
+	assert_int_equal(ns->addresses_count, 1);
+	return ns->addresses[0].address.bytes[3];
+}
+
+static void test_no_edit_moves_an_automatic_address(void **state)
+{
+	struct simulator *sim = *state;
+	uint8_t before[DENSE] = {0};
+	size_t displaced = 0;
+
+	for (size_t start = 0; start < DENSE; start++) {
+		converge(sim, dense(sim, start, start));
+		for (size_t i = 0; i < DENSE; i++)
+			before[i] = last_byte(sim, i);
+		for (size_t i = 0; i < DENSE; i++) {
+			const struct plan *plan = converge(sim, dense(sim, i, (start + i) % DENSE));
+			const char *gone;
+
+			gone = arena_printf(&sim->arena, "n%zu", (start + i) % DENSE);
+			for (size_t j = 0; j < plan->count; j++) /* the others are not touched */
+				assert_true(plan->operations[j].kind != OPERATION_ADDRESS_DELETE);
+			assert_null(simulator_space(sim, gone));
+			for (size_t j = 0; j < DENSE; j++) {
+				uint8_t now = last_byte(sim, j);
+
+				if (now && before[j])
+					assert_int_equal(now, before[j]);
+				before[j] = now;
+			}
+		}
+		simulator_run(sim, removal_of(sim));
+		assert_as_found(sim);
+		sim->record.count = 0;
+		converge(sim, dense(sim, 0, start)); /* as after a reboot */
+		for (size_t i = 0; i < DENSE; i++)
+			displaced += last_byte(sim, i) != before[i];
+		simulator_run(sim, removal_of(sim));
+		sim->record.count = 0;
+	}
+	assert_true(displaced > 0); /* or this test would show nothing */
+}
+
+/* Two namespaces whose host ends would have one name: who is there keeps it. */
+static void test_no_edit_moves_a_host_name(void **state)
+{
+	static const char *const lines[] = {"  a: {interfaces: {b-c: {network: lan}}}\n",
+					    "  a-b: {interfaces: {c: {network: lan}}}\n"};
+	struct simulator *sim = *state;
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *text = arena_printf(
+			&sim->arena,
+			HEAD "networks: {lan: {subnets: [10.0.0.0/24]}}\nnamespaces:\n%s",
+			lines[i]);
+		uint32_t ifindex;
+
+		converge(sim, text);
+		ifindex = simulator_link(sim, NULL, "a-b-c")->ifindex;
+		text = edited(sim, text, "namespaces:\n",
+			      arena_printf(&sim->arena, "namespaces:\n%s", lines[!i]));
+		assert_int_equal(count_kind(converge(sim, text), OPERATION_LINK_DELETE), 0);
+		assert_int_equal(simulator_link(sim, NULL, "a-b-c")->ifindex, ifindex);
+		simulator_run(sim, removal_of(sim));
+		sim->record.count = 0;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +458,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_destruction_comes_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaves_others_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accepts_what_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_edit_moves_an_automatic_address, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_no_edit_moves_a_host_name, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
