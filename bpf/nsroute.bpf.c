@@ -189,6 +189,16 @@ static __always_inline bool is_special(const struct packet *p, bool ipv6)
 		    : ip4_is_special(p->ip4->saddr) || ip4_is_special(p->ip4->daddr);
 }
 
+/* Back where it came from. A bridge leads to all of its network; without one the port is itself
+ * what the kernel would route to. */
+static __always_inline bool turns_back(const struct __sk_buff *skb, const struct nsr_port *port,
+				       const struct nsr_endpoint *to)
+{
+	if (port->gateway_ifindex == skb->ifindex)
+		return to->ifindex == skb->ifindex;
+	return to->network == port->network;
+}
+
 static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_port *port,
 				      const struct packet *p, bool ipv6, struct route *route)
 {
@@ -201,7 +211,7 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	if (!route->to)
 		return port->uplink ? port_outside(skb, port, p, ipv6, route) : VERDICT_KERNEL;
 	/* A router answers these: too old, options, too large, or back where it came from. */
-	if (hops <= 1 || !plain || route->to->network == port->network ||
+	if (hops <= 1 || !plain || turns_back(skb, port, route->to) ||
 	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, p, route->to, ipv6))
 		return VERDICT_KERNEL;
 	route->routed = true;

@@ -75,8 +75,8 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 /* Map "ports": HASH by ifindex (__u32) of the host's end of a namespace's veth. */
 struct nsr_port {
 	__u32 index;           /* slot in "port_counters" and "port_drops" */
-	__u32 gateway_ifindex; /* the bridge, which is where the kernel would route; 0: no gateway
-				*/
+	__u32 gateway_ifindex; /* where the kernel would route: the bridge, or without one the port
+				* itself; 0: no gateway */
 	__u16 network;         /* number of the network, unique in the host namespace */
 	__u16 flags;
 	__u16 uplink; /* 1 + index of the uplink that the network is masqueraded to; 0: none */

@@ -128,9 +128,12 @@ static void queue_link_set(struct runner *r, struct netlink *nl, const struct op
 		.alias = op->alias,
 	};
 
-	if (op->no_ipv6_autoaddress) /* in a request of its own: the kernel looks at it after "up"
-				      */
-		link_set(nl, op->link, &(struct link_change){.no_ipv6_autoaddress = true});
+	/* In a request of its own: the kernel looks at these after "up". */
+	if (op->no_ipv6_autoaddress || op->forward || op->no_forward)
+		link_set(nl, op->link,
+			 &(struct link_change){.no_ipv6_autoaddress = op->no_ipv6_autoaddress,
+					       .forward = op->forward,
+					       .no_forward = op->no_forward});
 	link_set(nl, op->link, &change);
 }
 
@@ -146,6 +149,8 @@ static void queue_attached(struct netlink *nl, const struct operation *op, uint3
 
 	if (op->address.family == AF_INET6)
 		address.flags = IFA_F_NODAD; /* the file says that it is free */
+	if (op->no_prefix_route)
+		address.flags |= IFA_F_NOPREFIXROUTE;
 	memcpy(neighbour.mac, op->mac, sizeof(neighbour.mac));
 	switch (op->kind) {
 	case OPERATION_ADDRESS_ADD:

@@ -38,6 +38,7 @@ struct state_link {
 	uint32_t flags;    /* IFF_* */
 	uint8_t operstate; /* IF_OPER_* */
 	bool carrier;
+	bool forwards;         /* IPv4 forwarding is on (its sysctl) */
 	uint32_t master;       /* ifindex of the bridge, 0: none */
 	uint32_t peer_ifindex; /* veth: ifindex of the other end, in its own namespace */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -78,11 +79,33 @@ void link_add_veth(struct netlink *nl, const struct link_veth *veth)
 
 static void put_no_ipv6_autoaddress(struct nlmsghdr *message)
 {
-	struct nlattr *families = mnl_attr_nest_start(message, IFLA_AF_SPEC);
 	struct nlattr *inet6 = mnl_attr_nest_start(message, AF_INET6);
 
 	mnl_attr_put_u8(message, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(message, inet6);
+}
+
+static void put_forwarding(struct nlmsghdr *message, bool on)
+{
+	struct nlattr *inet = mnl_attr_nest_start(message, AF_INET);
+	struct nlattr *settings = mnl_attr_nest_start(message, IFLA_INET_CONF);
+
+	mnl_attr_put_u32(message, IPV4_DEVCONF_FORWARDING, on);
+	mnl_attr_nest_end(message, settings);
+	mnl_attr_nest_end(message, inet);
+}
+
+static void put_families(struct nlmsghdr *message, const struct link_change *change)
+{
+	struct nlattr *families;
+
+	if (!change->no_ipv6_autoaddress && !change->forward && !change->no_forward)
+		return;
+	families = mnl_attr_nest_start(message, IFLA_AF_SPEC);
+	if (change->no_ipv6_autoaddress)
+		put_no_ipv6_autoaddress(message);
+	if (change->forward || change->no_forward)
+		put_forwarding(message, change->forward);
 	mnl_attr_nest_end(message, families);
 }
 
@@ -92,7 +115,7 @@ void link_set(struct netlink *nl, const char *name, const struct link_change *ch
 						 "set up link '%s'", name);
 	struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
-	assert(!(change->up && change->down));
+	assert(!(change->up && change->down) && !(change->forward && change->no_forward));
 	if (change->up || change->down) {
 		header->ifi_change = IFF_UP;
 		header->ifi_flags = change->up ? IFF_UP : 0;
@@ -102,8 +125,7 @@ void link_set(struct netlink *nl, const char *name, const struct link_change *ch
 		mnl_attr_put_u32(message, IFLA_MASTER, change->master);
 	if (change->alias)
 		netlink_put_string(message, IFLA_IFALIAS, change->alias);
-	if (change->no_ipv6_autoaddress)
-		put_no_ipv6_autoaddress(message);
+	put_families(message, change);
 }
 
 void link_delete(struct netlink *nl, const char *name)
@@ -216,6 +238,31 @@ static void take_kind(struct state_link *link, const struct nlattr *info)
 		copy_string(link->kind, sizeof(link->kind), attribute);
 }
 
+/* Of IFLA_AF_SPEC: for IPv4 an array of all settings, of which the first has the number 1. */
+static void take_forwarding(struct state_link *link, const struct nlattr *families)
+{
+	const struct nlattr *family, *settings;
+	uint32_t value;
+
+	mnl_attr_for_each_nested(family, families)
+	{
+		if (mnl_attr_get_type(family) != AF_INET)
+			continue;
+		mnl_attr_for_each_nested(settings, family)
+		{
+			if (mnl_attr_get_type(settings) != IFLA_INET_CONF ||
+			    mnl_attr_get_payload_len(settings) <
+				    IPV4_DEVCONF_FORWARDING * sizeof(value))
+				continue;
+			memcpy(&value,
+			       (const uint32_t *)mnl_attr_get_payload(settings) +
+				       IPV4_DEVCONF_FORWARDING - 1,
+			       sizeof(value));
+			link->forwards = value;
+		}
+	}
+}
+
 static void take_attribute(struct state_link *link, const struct nlattr *attribute)
 {
 	switch (mnl_attr_get_type(attribute)) {
@@ -249,6 +296,9 @@ static void take_attribute(struct state_link *link, const struct nlattr *attribu
 		break;
 	case IFLA_STATS64:
 		take_statistics(link, attribute);
+		break;
+	case IFLA_AF_SPEC:
+		take_forwarding(link, attribute);
 		break;
 	}
 }

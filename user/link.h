@@ -43,6 +43,7 @@ struct link_change {
 	const char *alias;        /* "": remove */
 	bool no_ipv6_autoaddress; /* addrgenmode none: no link-local address of the kernel's choice
 				   */
+	bool forward, no_forward; /* the link's sysctl for IPv4; at most one */
 };
 
 /* Changes what is set (not false, 0 or NULL) of the link, in the kernel's order. */

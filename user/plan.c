@@ -93,7 +93,9 @@ void plan_needs_sysctls(const struct topology *topology, const struct record *re
 					     ? plan_uplink_name(&network->masquerade, state)
 					     : NULL;
 
-		add_name(&keys, arena_printf(arena, "net/ipv4/conf/%s/forwarding", network->name));
+		if (network->type == NETWORK_BRIDGE)
+			add_name(&keys,
+				 arena_printf(arena, "net/ipv4/conf/%s/forwarding", network->name));
 		if (uplink)
 			add_name(&keys, arena_printf(arena, "net/ipv4/conf/%s/forwarding", uplink));
 	}

@@ -75,7 +75,9 @@ struct operation {
 	const char *alias;          /* LINK_SET; NULL: leave */
 	const char *master;         /* LINK_SET; NULL: leave, "": none */
 	bool up, down;              /* LINK_SET; neither: leave. LINK_DELETE: down first */
-	bool no_ipv6_autoaddress;   /* LINK_SET: no link-local address on a bridge's port */
+	bool no_ipv6_autoaddress;   /* LINK_SET: no link-local address of the kernel's choice */
+	bool forward, no_forward;   /* LINK_SET: IPv4 forwarding; neither: leave */
+	bool no_prefix_route;       /* ADDRESS_*: its neighbours are not on the link */
 	struct ip_address address;  /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
 				     * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
 	struct ip_address address6; /* PORT_*: the first IPv6 one */

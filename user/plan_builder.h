@@ -26,5 +26,15 @@ struct builder {
 
 /* Appends an operation; the pointer is good until the next one. */
 struct operation *want(struct builder *builder, enum operation_kind kind, struct position at);
+struct operation *want_address(struct builder *builder, struct position at, const char *namespace,
+			       const char *link, const struct ip_address *address);
+void want_neighbour(struct builder *builder, struct position at, const char *namespace,
+		    const char *link, const struct ip_address *ip, const uint8_t mac[6]);
+/* Up, and marked as ours; with the MAC, and the fabric's MTU, of a link that we made. */
+struct operation *want_link(struct builder *builder, struct position at, const char *namespace,
+			    const char *link, const uint8_t mac[6]);
+/* via may be NULL: what it leads to is on the link. */
+void want_route(struct builder *builder, struct position at, const char *namespace,
+		const char *link, const struct ip_address *to, const struct ip_address *via);
 
 #endif

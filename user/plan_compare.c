@@ -45,9 +45,10 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 	struct operation *old;
 	bool new;
 
-	if (!link) { /* will be made with its MTU and MAC */
+	if (!link) { /* will be made with its MTU and MAC, and on no bridge */
 		op->mtu = 0;
 		op->has_mac = false;
+		op->master = op->master && *op->master ? op->master : NULL;
 		return true;
 	}
 	new = strcmp(link->alias, op->alias);
@@ -71,11 +72,15 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 		const struct state_link *master = view_link(view, op->namespace, op->master);
 
 		old->master = arena_strdup(view->arena, master_name(view, op->namespace, link));
-		if (master && link->master == master->ifindex)
+		if (*op->master ? master && link->master == master->ifindex : !link->master)
 			op->master = old->master = NULL;
 	}
+	if (op->forward && link->forwards)
+		op->forward = false;
+	old->no_forward = op->forward;
+	old->forward = false;
 	op->no_ipv6_autoaddress = new && op->no_ipv6_autoaddress;
-	if (old->down || old->mtu || old->has_mac || old->master)
+	if (old->down || old->mtu || old->has_mac || old->master || old->no_forward)
 		op->replaces = old;
 	return new || op->replaces;
 }

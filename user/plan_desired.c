@@ -7,7 +7,7 @@
  *	what the host's sysctls have to allow
  *	bridges, namespaces, veths, all of them still silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
- *	the host's ends: on the bridge, up
+ *	the host's ends: on the bridge, or with the gateway's addresses; up
  *	veths without a bridge, which have no policy
  *	the namespaces' ends: addresses, up, neighbours, routes	(now packets flow)
  *
@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "plan_host.h"
+#include "plan_routed.h"
 
 struct via {
 	const struct topology_route *route;
@@ -63,18 +64,19 @@ static void want_link_up(struct builder *b, struct position at, const char *name
 	op->up = true;
 }
 
-static void want_address(struct builder *b, struct position at, const char *namespace,
-			 const char *link, const struct ip_address *address)
+struct operation *want_address(struct builder *b, struct position at, const char *namespace,
+			       const char *link, const struct ip_address *address)
 {
 	struct operation *op = want(b, OPERATION_ADDRESS_ADD, at);
 
 	op->namespace = namespace;
 	op->link = link;
 	op->address = *address;
+	return op;
 }
 
-static void want_neighbour(struct builder *b, struct position at, const char *namespace,
-			   const char *link, const struct ip_address *ip, const uint8_t mac[6])
+void want_neighbour(struct builder *b, struct position at, const char *namespace, const char *link,
+		    const struct ip_address *ip, const uint8_t mac[6])
 {
 	struct operation *op = want(b, OPERATION_NEIGHBOUR_ADD, at);
 
@@ -94,6 +96,26 @@ static void want_link_shape(struct builder *b, const uint8_t mac[6])
 	memcpy(op->mac, mac, sizeof(op->mac));
 }
 
+struct operation *want_link(struct builder *b, struct position at, const char *namespace,
+			    const char *link, const uint8_t mac[6])
+{
+	want_link_up(b, at, namespace, link);
+	want_link_shape(b, mac);
+	return &b->plan->operations[b->plan->count - 1];
+}
+
+void want_route(struct builder *b, struct position at, const char *namespace, const char *link,
+		const struct ip_address *to, const struct ip_address *via)
+{
+	struct operation *op = want(b, OPERATION_ROUTE_ADD, at);
+
+	op->namespace = namespace;
+	op->link = link;
+	op->address = *to;
+	if (via)
+		op->via = plan_host_address(*via);
+}
+
 static void want_networks(struct builder *b)
 {
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
@@ -111,29 +133,34 @@ static void want_bridges(struct builder *b)
 {
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
 		const struct network *network = &b->topology->networks[i];
-		struct operation *op = want(b, OPERATION_BRIDGE_ADD, network->at);
+		struct operation *op;
 
+		if (network->type != NETWORK_BRIDGE)
+			continue;
+		op = want(b, OPERATION_BRIDGE_ADD, network->at);
 		op->link = network->name;
 		want_link_shape(b, network->mac);
 	}
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
 		const struct network *network = &b->topology->networks[i];
 
-		want(b, OPERATION_INNER_LINK_ADD, network->at)->link = network->name;
+		if (network->type == NETWORK_BRIDGE)
+			want(b, OPERATION_INNER_LINK_ADD, network->at)->link = network->name;
 	}
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
 		const struct network *network = &b->topology->networks[i];
 
+		if (network->type != NETWORK_BRIDGE)
+			continue;
 		for (size_t j = 0; j < network->gateways_count; j++)
 			want_address(b, network->at, NULL, network->name, &network->gateways[j]);
-		want_link_up(b, network->at, NULL, network->name);
-		want_link_shape(b, network->mac);
+		want_link(b, network->at, NULL, network->name, network->mac);
 	}
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
 		const struct network *network = &b->topology->networks[i];
 		struct operation *op;
 
-		if (!network->gateways_count)
+		if (network->type != NETWORK_BRIDGE || !network->gateways_count)
 			continue;
 		op = want(b, OPERATION_SYSCTL_SET, network->at);
 		op->key = arena_printf(b->arena, "net/ipv4/conf/%s/forwarding", network->name);
@@ -263,7 +290,8 @@ static void want_port(struct builder *b, const struct interface *interface)
 	op->network = b->numbers[place];
 	memcpy(op->mac, interface->mac, sizeof(op->mac));
 	if (network->gateways_count) {
-		op->network_link = network->name;
+		op->network_link =
+			network->type == NETWORK_ROUTED ? interface->host_name : network->name;
 		memcpy(op->gateway_mac, network->mac, sizeof(op->gateway_mac));
 	}
 	if (link) {
@@ -309,7 +337,8 @@ static void for_each_interface(struct builder *b,
 
 static void want_hosts(struct builder *b, const struct interface *interface)
 {
-	want_host(b, interface);
+	if (interface->network->type != NETWORK_ROUTED)
+		want_host(b, interface); /* by its MAC */
 	for (size_t i = 0; i < interface->addresses_count; i++)
 		if (gateway_of(interface->network, &interface->addresses[i]))
 			want_host(b, interface)->address =
@@ -323,9 +352,9 @@ static void want_host_end(struct builder *b, const struct interface *interface)
 	const struct network *network = interface->network;
 	struct operation *op;
 
-	want_link_up(b, interface->at, NULL, interface->host_name);
-	want_link_shape(b, interface->host_mac);
-	op = &b->plan->operations[b->plan->count - 1];
+	if (network->type == NETWORK_ROUTED)
+		return want_routed_host_end(b, interface);
+	op = want_link(b, interface->at, NULL, interface->host_name, interface->host_mac);
 	op->master = network->name;
 	op->no_ipv6_autoaddress = true;
 	op = want(b, OPERATION_FDB_ADD, interface->at);
@@ -346,8 +375,7 @@ static void want_link_ends(struct builder *b)
 
 		if (end->has_address)
 			want_address(b, link->at, namespace, end->name, &end->address);
-		want_link_up(b, link->at, namespace, end->name);
-		want_link_shape(b, end->mac);
+		want_link(b, link->at, namespace, end->name, end->mac);
 	}
 }
 
@@ -357,9 +385,9 @@ static void want_inner_end(struct builder *b, const struct topology_namespace *n
 	const struct network *network = interface->network;
 
 	for (size_t i = 0; i < interface->addresses_count; i++)
-		want_address(b, interface->at, ns->name, interface->name, &interface->addresses[i]);
-	want_link_up(b, interface->at, ns->name, interface->name);
-	want_link_shape(b, interface->mac);
+		want_address(b, interface->at, ns->name, interface->name, &interface->addresses[i])
+			->no_prefix_route = network->type == NETWORK_ROUTED;
+	want_link(b, interface->at, ns->name, interface->name, interface->mac);
 	for (size_t i = 0; i < network->gateways_count; i++)
 		for (size_t j = 0; j < interface->addresses_count; j++)
 			if (ip_within(&interface->addresses[j], &network->gateways[i])) {
@@ -367,6 +395,8 @@ static void want_inner_end(struct builder *b, const struct topology_namespace *n
 					       &network->gateways[i], network->mac);
 				break;
 			}
+	if (network->type == NETWORK_ROUTED)
+		want_routed_inner_routes(b, ns, interface);
 }
 
 /* The link that a next hop is on; NULL when none of the file is, and the kernel will say so. */
@@ -386,17 +416,6 @@ static const char *link_towards(const struct builder *b, const struct topology_n
 	return NULL;
 }
 
-static void want_route(struct builder *b, struct position at, const struct topology_namespace *ns,
-		       const char *link, const struct ip_address *to, const struct ip_address *via)
-{
-	struct operation *op = want(b, OPERATION_ROUTE_ADD, at);
-
-	op->namespace = ns->name;
-	op->link = link;
-	op->address = *to;
-	op->via = plan_host_address(*via);
-}
-
 static void want_routes(struct builder *b, const struct topology_namespace *ns)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
@@ -405,10 +424,10 @@ static void want_routes(struct builder *b, const struct topology_namespace *ns)
 
 	for (size_t i = 0; i < 2; i++)
 		if (topology_default_gateway(ns, families[i], &gateway, &interface))
-			want_route(b, interface->at, ns, interface->name,
+			want_route(b, interface->at, ns->name, interface->name,
 				   &(struct ip_address){.family = families[i]}, &gateway);
 	for (size_t i = 0; i < ns->routes_count; i++)
-		want_route(b, ns->routes[i].at, ns, link_towards(b, ns, &ns->routes[i].via),
+		want_route(b, ns->routes[i].at, ns->name, link_towards(b, ns, &ns->routes[i].via),
 			   &ns->routes[i].to, &ns->routes[i].via);
 }
 
@@ -464,6 +483,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_namespaces(&b);
 	want_veths(&b);
 	for_each_interface(&b, want_port);
+	for_each_interface(&b, want_routed_inner_link);
 	for_each_interface(&b, want_hosts);
 	for_each_interface(&b, want_host_end);
 	want_link_ends(&b);

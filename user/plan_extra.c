@@ -76,7 +76,8 @@ static struct operation address_twin(const struct state_namespace *ns,
 	return (struct operation){.kind = OPERATION_ADDRESS_DELETE,
 				  .namespace = ns->name,
 				  .link = link->name,
-				  .address = address->address};
+				  .address = address->address,
+				  .no_prefix_route = address->flags & IFA_F_NOPREFIXROUTE};
 }
 
 /* Whether it goes; *ret is what deletes it. */
@@ -139,7 +140,8 @@ static void shake_links(struct extra *extra, const struct state_namespace *ns)
 	}
 }
 
-static void extra_routes(struct extra *extra, const struct state_namespace *ns)
+/* Those by a next hop go before those that lead to it, and come back after them. */
+static void extra_routes(struct extra *extra, const struct state_namespace *ns, bool by_next_hop)
 {
 	for (size_t i = 0; i < ns->routes_count; i++) {
 		const struct state_route *route = &ns->routes[i];
@@ -149,7 +151,8 @@ static void extra_routes(struct extra *extra, const struct state_namespace *ns)
 					 .address = route->to,
 					 .via = plan_host_address(route->via)};
 
-		if (!link || route->protocol != STATE_PROTOCOL)
+		if (!link || route->protocol != STATE_PROTOCOL ||
+		    (route->via.family != 0) != by_next_hop)
 			continue;
 		twin.link = link->name;
 		if (!is_wanted(extra, &twin) ||
@@ -199,7 +202,8 @@ static void extra_fdb(struct extra *extra)
 static void extra_of_namespace(struct extra *extra, const struct state_namespace *ns)
 {
 	shake_links(extra, ns);
-	extra_routes(extra, ns);
+	extra_routes(extra, ns, true);
+	extra_routes(extra, ns, false);
 	extra_neighbours(extra, ns);
 	extra_addresses(extra, ns);
 }
@@ -453,18 +457,31 @@ static void extra_hosts(struct extra *extra)
 	}
 }
 
+/* A link that stays, but not as one that masqueraded sources may go to. */
+static bool is_inner_no_more(const struct extra *extra, uint32_t ifindex)
+{
+	const struct state_link *link = view_link_by_index(extra->view, NULL, ifindex);
+
+	return view_link_is_ours(extra->view, link) &&
+	       !is_wanted(extra, &(struct operation){.kind = OPERATION_INNER_LINK_ADD,
+						     .link = link->name});
+}
+
 static void extra_inner_links(struct extra *extra)
 {
 	const struct state_datapath *datapath = &extra->view->state->datapath;
 
 	for (size_t i = 0; i < datapath->inner_links_count; i++) {
+		uint32_t ifindex = datapath->inner_links[i];
 		struct operation *op;
 		const char *name;
+		bool goes;
 
-		if (!link_goes(extra, datapath->inner_links[i], &name))
+		goes = link_goes(extra, ifindex, &name);
+		if (!goes && !is_inner_no_more(extra, ifindex))
 			continue;
 		op = add(extra, OPERATION_INNER_LINK_DELETE);
-		op->ifindex = datapath->inner_links[i];
+		op->ifindex = goes ? ifindex : 0;
 		op->link = name;
 	}
 }

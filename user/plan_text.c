@@ -94,15 +94,18 @@ static char *describe_link_set(const struct operation *op, struct arena *arena)
 	char mac[MAC_TEXT_MAX];
 
 	return arena_printf(
-		arena, "interface %s%s:%s%s%s%s%s%s%s", op->link, in(op->namespace, arena),
+		arena, "interface %s%s:%s%s%s%s%s%s%s%s", op->link, in(op->namespace, arena),
 		op->alias ? " mark as ours," : "",
 		op->mtu ? arena_printf(arena, " MTU %u,", op->mtu) : "",
 		op->has_mac ? arena_printf(arena, " MAC %s,", mac_format(op->mac, mac)) : "",
 		op->master ? *op->master ? arena_printf(arena, " port of %s,", op->master)
 					 : " port of none,"
 			   : "",
-		op->no_ipv6_autoaddress ? " no automatic IPv6 address," : "", op->up ? " up," : "",
-		op->down ? " down," : "");
+		op->no_ipv6_autoaddress ? " no automatic IPv6 address," : "",
+		op->forward      ? " forwards,"
+		: op->no_forward ? " does not forward,"
+				 : "",
+		op->up ? " up," : "", op->down ? " down," : "");
 }
 
 static char *describe_sysctl(const struct operation *op, struct arena *arena)

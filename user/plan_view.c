@@ -7,6 +7,7 @@
  */
 #include "plan_view.h"
 
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_ADDRESS_ADD:
 	case OPERATION_ADDRESS_DELETE:
-		snprintf(buffer, OPERATION_KEY_MAX, "address/%s/%s/%s", namespace, link, address);
+		snprintf(buffer, OPERATION_KEY_MAX, "address/%s/%s/%s/%d", namespace, link, address,
+			 op->no_prefix_route);
 		break;
 	case OPERATION_ROUTE_ADD:
 	case OPERATION_ROUTE_DELETE:
@@ -179,6 +181,7 @@ static void enter_namespace(struct view *view, const struct state_namespace *ns)
 	for (size_t i = 0; i < ns->addresses_count; i++) {
 		twin.link = name_of(view, ns->name, ns->addresses[i].ifindex);
 		twin.address = ns->addresses[i].address;
+		twin.no_prefix_route = ns->addresses[i].flags & IFA_F_NOPREFIXROUTE;
 		enter(view, &twin, &ns->addresses[i]);
 	}
 	twin.kind = OPERATION_ROUTE_ADD;

@@ -156,6 +156,36 @@ static void check_gateways(struct check *check, struct network *network)
 	}
 }
 
+/* Its namespaces have no other way to each other than by the gateway. */
+static void check_routed(struct check *check, const struct network *network)
+{
+	char text[IP_TEXT_MAX];
+
+	if (network->type != NETWORK_ROUTED || network->incomplete)
+		return;
+	if (!network->subnets_count)
+		refuse(check, network->at,
+		       "network '%s': a routed network needs subnets: it knows its namespaces by their "
+		       "addresses",
+		       network->name);
+	if (network->gateway_none)
+		refuse(check, network->gateway_at,
+		       "network '%s': a routed network needs a gateway: without one its namespaces reach "
+		       "nobody, not even each other",
+		       network->name);
+	for (size_t i = 0; i < network->subnets_count && !network->gateway_none; i++) {
+		size_t j = 0;
+
+		while (j < network->gateways_count &&
+		       !ip_within(&network->gateways[j], &network->subnets[i]))
+			j++;
+		if (j == network->gateways_count)
+			refuse(check, network->gateway_at,
+			       "network '%s': a routed network needs a gateway in each subnet: %s has none",
+			       network->name, ip_format_prefix(&network->subnets[i], text));
+	}
+}
+
 static void check_masquerade(struct check *check, struct network *network)
 {
 	struct masquerade *masquerade = &network->masquerade;
@@ -263,6 +293,7 @@ static void check_networks(struct check *check)
 		if (topology->networks[i].subnets_incomplete)
 			continue;
 		check_gateways(check, &topology->networks[i]);
+		check_routed(check, &topology->networks[i]);
 		check_masquerade(check, &topology->networks[i]);
 	}
 	check_overlaps(check);
@@ -326,6 +357,21 @@ static void check_interface_address(struct check *check, const char *object,
 		       object, ip_format_prefix(address, text));
 }
 
+/* Two would lead to the same gateway, and the kernel has one route to it. */
+static void check_only_cable(struct check *check, const char *object,
+			     const struct topology_namespace *namespace,
+			     const struct interface *interface)
+{
+	for (const struct interface *other = namespace->interfaces; other < interface; other++)
+		if (other->network == interface->network) {
+			refuse(check, interface->at,
+			       "%s: '%s' (line %u) is on network '%s' already; a routed network "
+			       "takes one interface of a namespace",
+			       object, other->name, other->at.line, interface->network_name);
+			return;
+		}
+}
+
 static void check_interface(struct check *check, const struct topology_namespace *namespace,
 			    struct interface *interface)
 {
@@ -336,10 +382,14 @@ static void check_interface(struct check *check, const struct topology_namespace
 	const char *other;
 
 	resolve_network(check, object, interface);
-	if (interface->network &&
-	    check->ports[interface->network - check->topology->networks]++ == TOPOLOGY_BRIDGE_PORTS)
+	if (interface->network && interface->network->type == NETWORK_ROUTED)
+		check_only_cable(check, object, namespace, interface);
+	else if (interface->network &&
+		 check->ports[interface->network - check->topology->networks]++ ==
+			 TOPOLOGY_BRIDGE_PORTS)
 		refuse(check, interface->at,
-		       "%s: network '%s' has more than %d interfaces, the most that a Linux bridge takes",
+		       "%s: network '%s' has more than %d interfaces, the most that a Linux bridge takes; "
+		       "'type: routed' has no such limit",
 		       object, interface->network_name, TOPOLOGY_BRIDGE_PORTS);
 	for (size_t i = 0; i < interface->addresses_count; i++) {
 		check_interface_address(check, object, interface, i);
@@ -468,9 +518,31 @@ static struct own_prefixes find_prefixes(struct check *check,
 	return own;
 }
 
+/* The gateway is the only next hop that a routed network has. NULL: the next hop is not on one. */
+static const struct network *routed_towards(const struct topology_namespace *namespace,
+					    const struct ip_address *via)
+{
+	for (size_t i = 0; i < namespace->interfaces_count; i++) {
+		const struct network *network = namespace->interfaces[i].network;
+
+		if (network && network->type == NETWORK_ROUTED && subnet_of(network, via))
+			return network;
+	}
+	return NULL;
+}
+
+static bool is_gateway(const struct network *network, const struct ip_address *address)
+{
+	for (size_t i = 0; i < network->gateways_count; i++)
+		if (ip_equal(&network->gateways[i], address))
+			return true;
+	return false;
+}
+
 static void check_route(struct check *check, const struct topology_namespace *namespace,
 			const struct own_prefixes *own, const struct topology_route *route)
 {
+	const struct network *routed = routed_towards(namespace, &route->via);
 	bool reached = own->incomplete, own_address = false, own_subnet = false;
 	char to[IP_TEXT_MAX], via[IP_TEXT_MAX];
 
@@ -501,6 +573,11 @@ static void check_route(struct check *check, const struct topology_namespace *na
 		       "namespace '%s': route via %s, which is on no subnet of the namespace, so it "
 		       "could not be reached",
 		       namespace->name, via);
+	else if (routed && !is_gateway(routed, &route->via))
+		refuse(check, route->via_at,
+		       "namespace '%s': route via %s, another namespace of network '%s', which is routed: "
+		       "its gateway is the only next hop there is",
+		       namespace->name, via, routed->name);
 }
 
 static void check_routes(struct check *check, const struct topology_namespace *namespace)

@@ -53,6 +53,7 @@ struct network {
 	struct position *subnets_at;
 	size_t subnets_count;
 	bool gateway_auto, gateway_none; /* how "gateway" was written; auto when absent */
+	struct position gateway_at;      /* of what was written */
 	struct ip_address *gateways;  /* checked: with the prefix of their subnet; none: count 0 */
 	struct position *gateways_at; /* of those written in the file */
 	size_t gateways_count;

@@ -363,7 +363,8 @@ static void complete_macs(struct completion *c)
 		if (!interface->has_mac)
 			add_nameless(c, interface->mac, contender->namespace->name, interface->name,
 				     contender->namespace->name);
-		add_nameless(c, interface->host_mac, "host", interface->host_name, "");
+		if (interface->network->type != NETWORK_ROUTED)
+			add_nameless(c, interface->host_mac, "host", interface->host_name, "");
 	}
 	for (size_t i = 0; i < 2 * topology->links_count; i++) {
 		struct link_end *end = &topology->links[i / 2].ends[i % 2];
@@ -377,6 +378,14 @@ static void complete_macs(struct completion *c)
 		keep_mac(c, &c->nameless[i]);
 	for (size_t i = 0; i < c->nameless_count; i++)
 		derive_mac(c, &c->nameless[i]);
+	for (size_t i = 0; i < c->contenders_count; i++) {
+		struct interface *interface = c->contenders[i].interface;
+
+		/* Every host end of a routed network is its gateway. */
+		if (interface->network->type == NETWORK_ROUTED)
+			memcpy(interface->host_mac, interface->network->mac,
+			       sizeof(interface->host_mac));
+	}
 }
 
 void topology_complete(struct topology *topology, struct arena *arena, const struct lookup *kept,

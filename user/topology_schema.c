@@ -103,8 +103,10 @@ static void read_masquerade(struct yaml_reader *reader, const struct yaml_tree_p
 
 static void read_type(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
-	static const struct yaml_word words[] = {
-		{"bridge", NETWORK_BRIDGE, false}, {"routed", 0, true}, {"ovs", 0, true}, {}};
+	static const struct yaml_word words[] = {{"bridge", NETWORK_BRIDGE, false},
+						 {"routed", NETWORK_ROUTED, false},
+						 {"ovs", 0, true},
+						 {}};
 	struct network *network = into;
 	int type;
 
@@ -148,6 +150,7 @@ static void read_gateway(struct yaml_reader *reader, const struct yaml_tree_pair
 	if (node->kind == YAML_TREE_SCALAR && !strcmp(node->text, "auto"))
 		return;
 	network->gateway_auto = false;
+	network->gateway_at = node->at;
 	if (node->kind == YAML_TREE_SCALAR && !strcmp(node->text, "none")) {
 		network->gateway_none = true;
 		return;

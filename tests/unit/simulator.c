@@ -312,7 +312,7 @@ static void check_up(struct simulator *sim, const struct operation *op, struct s
 {
 	struct state_link *end = op->namespace ? host_peer(sim, link) : link;
 
-	if (!end || !end->master)
+	if (!end || (!end->master && !end->forwards))
 		return;
 	assert_true(end->hook_in && end->hook_out);
 	assert_non_null(port_of(sim, end->ifindex));
@@ -335,6 +335,8 @@ static void set_link(struct simulator *sim, const struct operation *op)
 	}
 	if (op->master)
 		link->master = *op->master ? need(sim, NULL, op->master)->ifindex : 0;
+	if (op->forward || op->no_forward)
+		link->forwards = op->forward;
 	if (op->up) {
 		check_up(sim, op, link);
 		link->flags |= IFF_UP;
@@ -365,7 +367,9 @@ static bool same_subnet(const struct ip_address *a, const struct ip_address *b)
 static void add_address(struct simulator *sim, struct state_namespace *ns, uint32_t ifindex,
 			const struct operation *op)
 {
-	struct state_address address = {ifindex, op->address, IFA_F_PERMANENT,
+	struct state_address address = {ifindex, op->address,
+					IFA_F_PERMANENT |
+						(op->no_prefix_route ? IFA_F_NOPREFIXROUTE : 0),
 					op->unmarked ? 0 : STATE_PROTOCOL};
 
 	for (size_t i = 0; i < ns->addresses_count; i++) {

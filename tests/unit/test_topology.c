@@ -102,6 +102,22 @@ static void test_full_networks(void **state)
 	assert_int_equal(network->mac[0] & 3, 2);
 }
 
+static void test_routed(void **state)
+{
+	const struct topology *topology = read_valid(*state, "routed.yaml");
+	const struct network *network = &topology->networks[0];
+	const struct interface *red = &topology->namespaces[0].interfaces[0];
+	const struct interface *blue = &topology->namespaces[1].interfaces[0];
+
+	assert_int_equal(network->type, NETWORK_ROUTED);
+	assert_address(&topology->networks[1].gateways[0], "10.0.0.1/31");
+	assert_int_equal(blue->addresses_count, 2);
+	/* Every host end is the gateway. */
+	assert_memory_equal(red->host_mac, network->mac, sizeof(network->mac));
+	assert_memory_equal(blue->host_mac, network->mac, sizeof(network->mac));
+	assert_memory_not_equal(red->mac, blue->mac, sizeof(red->mac));
+}
+
 static void test_full_namespaces(void **state)
 {
 	const struct topology *topology = read_valid(*state, "full.yaml");
@@ -356,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_full_networks),
+		TEST(test_routed),
 		TEST(test_full_namespaces),
 		TEST(test_many),
 		TEST(test_words),
