@@ -47,8 +47,12 @@ int note_before(int fd, const struct operation *op, struct error *err)
 	case OPERATION_VETH_ADD:
 		ret = op->namespace ? 0 : note_link(fd, op->link, op->mac, err);
 		return ret || op->peer_namespace ? ret : note_link(fd, op->peer, op->peer_mac, err);
+	case OPERATION_DIRECTORY_ADD:
+		return note(fd, RECORD_FOLDER, op->path, NULL, NULL, err);
+	case OPERATION_FILE_WRITE:
+		return note(fd, RECORD_FILE, op->path, NULL, NULL, err);
 	case OPERATION_SYSCTL_SET:
-		return op->old_value && !op->revert
+		return op->old_value && !op->revert && !op->namespace
 			       ? note(fd, RECORD_SYSCTL, op->key, op->old_value, op->value, err)
 			       : 0;
 	case OPERATION_UPLINK_ADD:
@@ -76,6 +80,13 @@ static int gone_uplink(int fd, const struct record *kept, const char *name, stru
 	return ret ? ret : gone(fd, kept, RECORD_UPLINK, name, err);
 }
 
+static int gone_sysctl(int fd, const struct record *kept, const struct operation *op,
+		       struct error *err)
+{
+	return op->namespace ? gone(fd, kept, RECORD_NETNS_SYSCTL, op->recorded_as, err)
+			     : gone(fd, kept, RECORD_SYSCTL, op->key, err);
+}
+
 static int forget(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
 	if (op->record == RECORD_UPLINK)
@@ -93,7 +104,11 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 	case OPERATION_LINK_DELETE:
 		return op->namespace ? 0 : gone(fd, kept, RECORD_LINK, op->link, err);
 	case OPERATION_SYSCTL_SET:
-		return op->revert ? gone(fd, kept, RECORD_SYSCTL, op->key, err) : 0;
+		return op->revert ? gone_sysctl(fd, kept, op, err) : 0;
+	case OPERATION_DIRECTORY_DELETE:
+		return gone(fd, kept, RECORD_FOLDER, op->path, err);
+	case OPERATION_FILE_DELETE:
+		return gone(fd, kept, RECORD_FILE, op->path, err);
 	case OPERATION_UPLINK_DELETE:
 		return op->link ? gone_uplink(fd, kept, op->link, err) : 0;
 	case OPERATION_FORGET:
@@ -121,8 +136,13 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 		ret = op->namespace ? 0 : gone(fd, kept, RECORD_LINK, op->link, err);
 		return ret || op->peer_namespace ? ret : gone(fd, kept, RECORD_LINK, op->peer, err);
 	case OPERATION_SYSCTL_SET:
-		return op->old_value && !op->revert ? gone(fd, kept, RECORD_SYSCTL, op->key, err)
-						    : 0;
+		return (op->old_value || op->namespace) && !op->revert
+			       ? gone_sysctl(fd, kept, op, err)
+			       : 0;
+	case OPERATION_DIRECTORY_ADD:
+		return gone(fd, kept, RECORD_FOLDER, op->path, err);
+	case OPERATION_FILE_WRITE:
+		return gone(fd, kept, RECORD_FILE, op->path, err);
 	case OPERATION_UPLINK_ADD:
 		return gone_uplink(fd, kept, op->link, err);
 	case OPERATION_INSIDE_ADD:

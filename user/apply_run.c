@@ -20,6 +20,7 @@
 
 #include "apply_record.h"
 #include "apply_request.h"
+#include "apply_settings.h"
 #include "apply_table.h"
 #include "neighbour.h"
 #include "netns.h"
@@ -69,6 +70,10 @@ static const struct {
 	[OPERATION_INSIDE_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_FORGET] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_NETWORK_ADD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DIRECTORY_ADD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DIRECTORY_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_FILE_WRITE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_FILE_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 };
 
 static bool same_place(const struct operation *a, const struct operation *b)
@@ -164,7 +169,14 @@ static int run_direct(struct runner *r, const struct operation *op, struct error
 	case OPERATION_NETNS_DELETE:
 		return delete_namespace(r, op, err);
 	case OPERATION_SYSCTL_SET:
-		return sysctl_write(r->options->host_fd, op->key, op->value, err);
+		return op->namespace
+			       ? set_netns_sysctl(r, op, err)
+			       : sysctl_write(r->options->host_fd, op->key, op->value, err);
+	case OPERATION_DIRECTORY_ADD:
+	case OPERATION_DIRECTORY_DELETE:
+	case OPERATION_FILE_WRITE:
+	case OPERATION_FILE_DELETE:
+		return run_file(r, op, err);
 	case OPERATION_DATAPATH_LOAD:
 		return open_datapath(r, true, err);
 	case OPERATION_DATAPATH_UNLOAD:

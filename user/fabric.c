@@ -36,6 +36,22 @@ static int read_others(const char *fabric, struct kernel_state *state, struct ar
 	return ret;
 }
 
+static int read_settings(const struct topology *topology, const struct record *record,
+			 struct arena *arena, struct kernel_state *state, struct error *err)
+{
+	const struct sysctl_need *sysctls;
+	const char *const *paths;
+	size_t count;
+	int ret;
+
+	plan_needs_netns_sysctls(topology, record, arena, &sysctls, &count);
+	ret = snapshot_netns_sysctls(sysctls, count, arena, state, err);
+	if (ret)
+		return ret;
+	plan_needs_files(topology, record, arena, &paths, &count);
+	return snapshot_files(paths, count, arena, state, err);
+}
+
 static int observe(struct topology *topology, const struct record *record,
 		   struct snapshot_request *request, struct arena *arena,
 		   struct kernel_state **ret_state, struct error *err)
@@ -55,6 +71,8 @@ static int observe(struct topology *topology, const struct record *record,
 		return ret;
 	plan_needs_sysctls(topology, record, state, arena, &sysctls, &sysctls_count);
 	ret = snapshot_sysctls(request->host_fd, sysctls, sysctls_count, arena, state, err);
+	if (!ret)
+		ret = read_settings(topology, record, arena, state, err);
 	if (!ret)
 		ret = read_others(fabric, state, arena, err);
 	if (!ret)

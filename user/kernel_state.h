@@ -147,6 +147,13 @@ struct state_datapath {
 	size_t inner_links_count;
 };
 
+/* What lies at a path below /etc/netns. */
+struct state_file {
+	const char *path;
+	bool exists, directory;
+	const char *text; /* of a regular file of reasonable size; else NULL */
+};
+
 struct record;
 
 struct kernel_state {
@@ -154,6 +161,8 @@ struct kernel_state {
 	struct state_namespace *namespaces;
 	size_t namespaces_count;
 	struct state_datapath datapath;
+	struct state_file *files; /* those asked for */
+	size_t files_count;
 	/* Not the kernel's, but as shared as it is: records of the other fabrics of this host
 	 * namespace, which may need the same uplink or sysctl. */
 	struct record *others;

@@ -19,7 +19,9 @@
 #include "plan_compare.h"
 #include "plan_desired.h"
 #include "plan_extra.h"
+#include "plan_files.h"
 #include "plan_host.h"
+#include "plan_sysctls.h"
 #include "plan_view.h"
 
 struct build {
@@ -219,6 +221,12 @@ static int check_operation(const struct build *b, const struct operation *op, st
 		return check_host(b, op, err);
 	case OPERATION_INSIDE_ADD:
 		return check_inside(b, op, err);
+	case OPERATION_SYSCTL_SET:
+		return op->namespace ? check_netns_sysctl(b->view, op, err) : 0;
+	case OPERATION_DIRECTORY_ADD:
+		return check_directory(b->view, op, err);
+	case OPERATION_FILE_WRITE:
+		return check_file(b->view, op, err);
 	default:
 		return 0;
 	}

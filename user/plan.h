@@ -55,6 +55,10 @@ enum operation_kind {
 	OPERATION_FORGET, /* a record of something that is gone, or that another fabric still needs
 			   */
 	OPERATION_NETWORK_ADD, /* a record: the network's number in the datapath */
+	OPERATION_DIRECTORY_ADD,
+	OPERATION_DIRECTORY_DELETE, /* unless others put something there */
+	OPERATION_FILE_WRITE,       /* makes it, or exchanges one that has our mark */
+	OPERATION_FILE_DELETE,      /* only one that has our mark */
 	OPERATION_KINDS
 };
 
@@ -83,7 +87,8 @@ struct operation {
 	struct ip_address address6; /* PORT_*: the first IPv6 one */
 	struct ip_address via;      /* ROUTE_* */
 	const char *key, *value;    /* SYSCTL_SET */
-	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link */
+	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link
+				     * or namespace, but what it was is read and recorded */
 	bool revert;                /* SYSCTL_SET: takes an earlier one back */
 	uint16_t network;           /* number of the network in the datapath */
 	enum network_type network_type; /* NETWORK_ADD */
@@ -100,6 +105,9 @@ struct operation {
 	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and is exchanged */
 	enum record_kind record;     /* FORGET, NETWORK_ADD: "link" is the name in the record */
 	bool unmarked;               /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
+	const char *recorded_as;     /* SYSCTL_SET in a namespace: the name in the record */
+	const char *path;            /* DIRECTORY_*, FILE_* */
+	const char *text;            /* FILE_*: what is in it; NULL: it may not be there */
 	const char *why;             /* SYSCTL_SET and other surprising ones: shown by plan */
 };
 
@@ -115,6 +123,17 @@ void plan_needs_namespaces(const struct topology *topology, const struct record 
 void plan_needs_sysctls(const struct topology *topology, const struct record *record,
 			const struct kernel_state *state, struct arena *arena,
 			const char *const **ret_keys, size_t *ret_count);
+
+/* The same for sysctls of namespaces, in the order of plan_needs_namespaces(), and for paths. */
+struct sysctl_need {
+	const char *namespace;
+	const char *key;
+};
+void plan_needs_netns_sysctls(const struct topology *topology, const struct record *record,
+			      struct arena *arena, const struct sysctl_need **ret_needs,
+			      size_t *ret_count);
+void plan_needs_files(const struct topology *topology, const struct record *record,
+		      struct arena *arena, const char *const **ret_paths, size_t *ret_count);
 
 /* What has to be done; nothing when the kernel is as the file says. record is NULL when the fabric
  * is new. Refuses (-EEXIST, with the position in the file) names and addresses that exist and are

@@ -13,6 +13,9 @@
 
 #include <linux/neighbour.h>
 
+#include "plan_files.h"
+#include "plan_sysctls.h"
+
 static struct operation *copy(const struct view *view, const struct operation *op)
 {
 	struct operation *twin = arena_alloc(view->arena, sizeof(*twin));
@@ -392,7 +395,11 @@ bool plan_missing(const struct view *view, struct operation *op)
 	case OPERATION_NEIGHBOUR_ADD:
 		return neighbour_missing(view, op);
 	case OPERATION_SYSCTL_SET:
-		return sysctl_missing(view, op);
+		return op->namespace ? netns_sysctl_missing(view, op) : sysctl_missing(view, op);
+	case OPERATION_DIRECTORY_ADD:
+		return directory_missing(view, op);
+	case OPERATION_FILE_WRITE:
+		return file_missing(view, op);
 	case OPERATION_DATAPATH_LOAD:
 		return !view->state->datapath.loaded;
 	case OPERATION_PORT_ADD:

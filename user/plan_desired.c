@@ -5,7 +5,7 @@
  *
  *	the datapath, the uplinks, the masqueraded prefixes	(nothing can leave untranslated)
  *	what the host's sysctls have to allow
- *	bridges, namespaces, veths, all of them still silent
+ *	bridges, namespaces with their sysctls and files, veths, all of them still silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
  *	the host's ends: on the bridge, or with the gateway's addresses; up
  *	veths without a bridge, which have no policy
@@ -19,8 +19,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "plan_files.h"
 #include "plan_host.h"
 #include "plan_routed.h"
+#include "plan_sysctls.h"
 
 struct via {
 	const struct topology_route *route;
@@ -481,7 +483,10 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_networks(&b);
 	want_bridges(&b);
 	want_namespaces(&b);
+	want_files(&b);
+	want_netns_sysctls(&b);
 	want_veths(&b);
+	want_link_sysctls(&b);
 	for_each_interface(&b, want_port);
 	for_each_interface(&b, want_routed_inner_link);
 	for_each_interface(&b, want_hosts);

@@ -24,7 +24,9 @@
 #include <linux/neighbour.h>
 
 #include "log.h"
+#include "plan_files.h"
 #include "plan_host.h"
+#include "plan_sysctls.h"
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
 {
@@ -212,6 +214,7 @@ void plan_extra_attached(struct extra *extra)
 {
 	const struct kernel_state *state = extra->view->state;
 
+	plan_extra_sysctls(extra);
 	extra_of_namespace(extra, &state->host);
 	extra_fdb(extra);
 	for (size_t i = 0; i < state->namespaces_count; i++)
@@ -514,6 +517,8 @@ void plan_extra_objects(struct extra *extra)
 	each_recorded(extra, RECORD_LINK, extra_link);
 	extra_inner_veths(extra);
 	each_recorded(extra, RECORD_NETNS, extra_netns);
+	plan_extra_lost_sysctls(extra);
+	plan_extra_files(extra);
 	if (!extra->unload) {
 		extra_hosts(extra);
 		extra_ports(extra);

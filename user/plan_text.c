@@ -44,6 +44,10 @@ static const struct {
 	[OPERATION_INSIDE_DELETE] = {"inside_delete", '-', OPERATION_INSIDE_ADD},
 	[OPERATION_FORGET] = {"forget", '-', NO_INVERSE},
 	[OPERATION_NETWORK_ADD] = {"network_add", '+', OPERATION_FORGET},
+	[OPERATION_DIRECTORY_ADD] = {"directory_add", '+', OPERATION_DIRECTORY_DELETE},
+	[OPERATION_DIRECTORY_DELETE] = {"directory_delete", '-', OPERATION_DIRECTORY_ADD},
+	[OPERATION_FILE_WRITE] = {"file_write", '+', OPERATION_FILE_DELETE},
+	[OPERATION_FILE_DELETE] = {"file_delete", '-', OPERATION_FILE_WRITE},
 };
 
 const char *plan_kind_name(enum operation_kind kind)
@@ -54,7 +58,8 @@ const char *plan_kind_name(enum operation_kind kind)
 /* Deletions that a plan has for objects that lost their link cannot be repeated the other way. */
 static bool lost_its_link(const struct operation *op)
 {
-	return op->ifindex || ((op->kind == OPERATION_HOST_DELETE) && !op->link);
+	return op->ifindex || (op->kind == OPERATION_HOST_DELETE && !op->link) ||
+	       (op->kind == OPERATION_FILE_DELETE && !op->text);
 }
 
 bool plan_inverse(const struct operation *op, struct operation *ret)
@@ -72,6 +77,13 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 		return false;
 	inverse.kind = kinds[op->kind].inverse;
 	if (op->kind == OPERATION_SYSCTL_SET) {
+		if (!op->old_value && op->namespace) { /* it ends, what was recorded does not */
+			inverse = (struct operation){.kind = OPERATION_FORGET,
+						     .record = RECORD_NETNS_SYSCTL,
+						     .link = op->recorded_as};
+			*ret = inverse;
+			return true;
+		}
 		if (!op->old_value)
 			return false;
 		inverse.value = op->old_value;
@@ -110,9 +122,11 @@ static char *describe_link_set(const struct operation *op, struct arena *arena)
 
 static char *describe_sysctl(const struct operation *op, struct arena *arena)
 {
+	const char *namespace = in(op->namespace, arena);
+
 	if (!op->old_value)
-		return arena_printf(arena, "sysctl %s = %s", op->key, op->value);
-	return arena_printf(arena, "sysctl %s = %s (%s %s)", op->key, op->value,
+		return arena_printf(arena, "sysctl %s = %s%s", op->key, op->value, namespace);
+	return arena_printf(arena, "sysctl %s = %s%s (%s %s)", op->key, op->value, namespace,
 			    op->revert ? "is" : "was", op->old_value);
 }
 
@@ -187,7 +201,8 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_NETNS] = "namespace",      [RECORD_LINK] = "interface",
 		[RECORD_SYSCTL] = "sysctl",        [RECORD_CLSACT] = "clsact qdisc of",
 		[RECORD_UPLINK] = "uplink",        [RECORD_NETWORK] = "network",
-		[RECORD_INSIDE] = "masquerade of",
+		[RECORD_INSIDE] = "masquerade of", [RECORD_NETNS_SYSCTL] = "sysctl",
+		[RECORD_FOLDER] = "directory",  [RECORD_FILE] = "file",
 	};
 	char address[IP_TEXT_MAX];
 
@@ -229,6 +244,12 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 	case OPERATION_NETWORK_ADD:
 		return arena_printf(arena, "network %s: %s", op->link,
 				    network_type_name(op->network_type));
+	case OPERATION_DIRECTORY_ADD:
+	case OPERATION_DIRECTORY_DELETE:
+		return arena_printf(arena, "directory %s", op->path);
+	case OPERATION_FILE_WRITE:
+	case OPERATION_FILE_DELETE:
+		return arena_printf(arena, "file %s", op->path);
 	case OPERATION_FORGET:
 		return arena_printf(arena, "record of %s %s", records[op->record], op->link);
 	default:

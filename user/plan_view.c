@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_KEY_MAX 128
+#define RECORD_KEY_MAX 256
 
 static const char *where(const char *namespace)
 {
@@ -93,6 +93,12 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_NETWORK_ADD:
 		snprintf(buffer, OPERATION_KEY_MAX, "network/%s", link);
+		break;
+	case OPERATION_DIRECTORY_ADD:
+	case OPERATION_DIRECTORY_DELETE:
+	case OPERATION_FILE_WRITE:
+	case OPERATION_FILE_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "file/%s", op->path);
 		break;
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
@@ -294,6 +300,11 @@ void view_init(struct view *view, const struct kernel_state *state, const struct
 	for (size_t i = 0; i < state->namespaces_count; i++)
 		enter_namespace(view, &state->namespaces[i]);
 	enter_datapath(view, &state->datapath);
+	for (size_t i = 0; i < state->files_count; i++)
+		enter(view,
+		      &(struct operation){.kind = OPERATION_FILE_WRITE,
+					  .path = state->files[i].path},
+		      &state->files[i]);
 	enter_record(view, &view->records, record);
 	for (size_t i = 0; i < state->others_count; i++)
 		enter_record(view, &view->others, &state->others[i]);

@@ -77,6 +77,7 @@ enum shaken {
 	SHAKEN_ADDRESSES,  /* those in the same subnet as the given one */
 	SHAKEN_ROUTES,     /* of a link and the given one's family */
 	SHAKEN_NEIGHBOURS, /* likewise; family 0: of both families */
+	SHAKEN_SYSCTLS,    /* of the namespace; no link, no address */
 };
 void view_shake(struct view *view, enum shaken what, const char *namespace, const char *link,
 		const struct ip_address *address);

@@ -28,6 +28,9 @@ enum record_kind {
 	RECORD_UPLINK,  /* name = interface that our programs are attached to */
 	RECORD_NETWORK, /* name; value = its number in the datapath, set = its type */
 	RECORD_INSIDE,  /* name = masqueraded prefix; value = uplink */
+	RECORD_NETNS_SYSCTL, /* name = "NAMESPACE/KEY", value = what it was */
+	RECORD_FOLDER,       /* name = path */
+	RECORD_FILE,         /* name = path, of a file that begins with our mark */
 	RECORD_KINDS
 };
 

@@ -13,6 +13,7 @@
 
 #include "address.h"
 #include "datapath.h"
+#include "file.h"
 #include "link.h"
 #include "neighbour.h"
 #include "netlink.h"
@@ -154,4 +155,62 @@ int snapshot_sysctls(int host_fd, const char *const *keys, size_t count, struct 
 	state->host.sysctls = sysctls;
 	state->host.sysctls_count = count;
 	return 0;
+}
+
+static struct state_namespace *find_namespace(struct kernel_state *state, const char *name)
+{
+	for (size_t i = 0; i < state->namespaces_count; i++)
+		if (!strcmp(state->namespaces[i].name, name))
+			return &state->namespaces[i];
+	return NULL;
+}
+
+/* Of one namespace: all needs are its. One that was deleted meanwhile has none. */
+static int read_netns_sysctls(const struct sysctl_need *needs, size_t count, struct arena *arena,
+			      struct state_namespace *ns, struct error *err)
+{
+	int fd, ret;
+
+	ret = netns_open(ns->name, &fd, err);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	for (size_t i = 0; !ret && i < count; i++) {
+		struct state_sysctl *sysctl = arena_push(arena, ns->sysctls, ns->sysctls_count);
+
+		sysctl->key = needs[i].key;
+		ret = sysctl_read(fd, needs[i].key, arena, &sysctl->value, err);
+	}
+	close(fd);
+	return ret ? error_context(err, "namespace '%s'", ns->name) : 0;
+}
+
+int snapshot_netns_sysctls(const struct sysctl_need *needs, size_t count, struct arena *arena,
+			   struct kernel_state *state, struct error *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0, length; !ret && i < count; i += length) {
+		struct state_namespace *ns = find_namespace(state, needs[i].namespace);
+
+		for (length = 1; i + length < count &&
+				 !strcmp(needs[i].namespace, needs[i + length].namespace);)
+			length++;
+		if (ns && ns->exists)
+			ret = read_netns_sysctls(&needs[i], length, arena, ns, err);
+	}
+	return ret;
+}
+
+int snapshot_files(const char *const *paths, size_t count, struct arena *arena,
+		   struct kernel_state *state, struct error *err)
+{
+	int ret = 0;
+
+	state->files = arena_alloc(arena, count * sizeof(*state->files));
+	state->files_count = count;
+	for (size_t i = 0; !ret && i < count; i++) {
+		state->files[i].path = paths[i];
+		ret = file_read(paths[i], arena, &state->files[i], err);
+	}
+	return ret;
 }

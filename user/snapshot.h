@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "error.h"
 #include "kernel_state.h"
+#include "plan.h"
 
 /* What to read: the host namespace (host_fd, a descriptor of it) always, and the namespaces named.
  */
@@ -32,5 +33,11 @@ int snapshot_take(const struct snapshot_request *request, struct arena *arena,
 /* Adds the values of the host's sysctls with these keys (see state_sysctl), which are borrowed. */
 int snapshot_sysctls(int host_fd, const char *const *keys, size_t count, struct arena *arena,
 		     struct kernel_state *state, struct error *err);
+/* The same for sysctls of namespaces, which are entered only for this, and for files below
+ * /etc/netns. */
+int snapshot_netns_sysctls(const struct sysctl_need *needs, size_t count, struct arena *arena,
+			   struct kernel_state *state, struct error *err);
+int snapshot_files(const char *const *paths, size_t count, struct arena *arena,
+		   struct kernel_state *state, struct error *err);
 
 #endif

@@ -88,6 +88,20 @@ struct topology_route {
 	struct position via_at;
 };
 
+struct topology_sysctl {
+	struct position at;
+	const char *key; /* relative to /proc/sys, with slashes between: below net/ */
+	const char *value;
+};
+
+struct topology_dns { /* nothing in it: the namespace has no resolv.conf of its own */
+	struct position at;
+	struct ip_address *nameservers;
+	size_t nameservers_count;
+	const char **search;
+	size_t search_count;
+};
+
 struct topology_namespace {
 	const char *name;
 	struct position at;
@@ -96,6 +110,9 @@ struct topology_namespace {
 	size_t interfaces_count;
 	struct topology_route *routes;
 	size_t routes_count;
+	struct topology_sysctl *sysctls;
+	size_t sysctls_count;
+	struct topology_dns dns;
 };
 
 struct link_end {

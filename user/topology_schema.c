@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "topology_settings.h"
 #include "topology_values.h"
 
 /* Words of keys of which we support only what we do anyway. */
@@ -355,7 +356,7 @@ static void read_routes(struct yaml_reader *reader, const struct yaml_tree_pair 
 
 static const struct yaml_key namespace_keys[] = {
 	{.name = "interfaces", .read = read_interfaces}, {.name = "routes", .read = read_routes},
-	{.name = "sysctl", .need = YAML_KEY_LATER},      {.name = "dns", .need = YAML_KEY_LATER},
+	{.name = "sysctl", .read = topology_read_sysctl}, {.name = "dns", .read = topology_read_dns},
 	{.name = "publish", .need = YAML_KEY_LATER},     {},
 };
 

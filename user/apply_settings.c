@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: a sysctl is read before it is written, for the record, and after that, because the
+ * kernel may round what it is given: a file that asks for what cannot be would never be reached.
+ */
+#include "apply_settings.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "file.h"
+#include "sysctl.h"
+#include "sysctl_key.h"
+
+static int note_netns_sysctl(struct runner *r, const struct operation *op, const char *old,
+			     struct error *err)
+{
+	if (op->revert)
+		return 0;
+	return record_add(r->record_fd,
+			  &(struct record_entry){.kind = RECORD_NETNS_SYSCTL,
+						 .name = op->recorded_as,
+						 .value = op->old_value ? op->old_value : old},
+			  err);
+}
+
+int set_netns_sysctl(struct runner *r, const struct operation *op, struct error *err)
+{
+	const char *old, *reached;
+	struct place *place;
+	struct error ignored;
+	int ret;
+
+	ret = place_get(&r->places, op->namespace, &place, err);
+	if (!ret)
+		ret = sysctl_read(place->fd, op->key, &r->arena, &old, err);
+	if (ret)
+		return ret;
+	if (!old)
+		return error_set(err, -ENOENT, "namespace '%s' has no sysctl '%s'", op->namespace,
+				 op->key);
+	ret = note_netns_sysctl(r, op, old, err);
+	if (!ret)
+		ret = sysctl_write(place->fd, op->key, op->value, err);
+	if (!ret)
+		ret = sysctl_read(place->fd, op->key, &r->arena, &reached, err);
+	if (ret)
+		return error_context(err, "namespace '%s'", op->namespace);
+	if (reached && sysctl_value_equal(reached, op->value))
+		return 0;
+	sysctl_write(place->fd, op->key, old, &ignored);
+	return error_set(err, -EINVAL,
+			 "namespace '%s': the kernel makes '%s' of the value '%s' of sysctl '%s'; "
+			 "write that",
+			 op->namespace, reached ? reached : "", op->value, op->key);
+}
+
+int run_file(struct runner *r, const struct operation *op, struct error *err)
+{
+	const char *mark = arena_printf(&r->arena, "# nsroute:%s ", r->options->fabric);
+
+	switch (op->kind) {
+	case OPERATION_DIRECTORY_ADD:
+		return op->replaces ? 0 : file_make_directory(op->path, err);
+	case OPERATION_DIRECTORY_DELETE:
+		return file_remove_directory(op->path, err);
+	case OPERATION_FILE_WRITE:
+		return file_write(op->path, op->text, mark, err);
+	default:
+		return file_delete(op->path, mark, err);
+	}
+}
