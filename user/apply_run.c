@@ -169,9 +169,8 @@ static int run_direct(struct runner *r, const struct operation *op, struct error
 	case OPERATION_NETNS_DELETE:
 		return delete_namespace(r, op, err);
 	case OPERATION_SYSCTL_SET:
-		return op->namespace
-			       ? set_netns_sysctl(r, op, err)
-			       : sysctl_write(r->options->host_fd, op->key, op->value, err);
+		return op->namespace ? set_netns_sysctl(r, op, err)
+				     : sysctl_write(r->options->host_fd, op->key, op->value, err);
 	case OPERATION_DIRECTORY_ADD:
 	case OPERATION_DIRECTORY_DELETE:
 	case OPERATION_FILE_WRITE:

@@ -70,9 +70,9 @@ int file_read(const char *path, struct arena *arena, struct state_file *ret, str
 		return 0;
 	}
 	file.exists = true;
-	file.directory = S_ISDIR(status.st_mode) ||
-			 (S_ISLNK(status.st_mode) && !stat(path, &target) &&
-			  S_ISDIR(target.st_mode));
+	file.directory =
+		S_ISDIR(status.st_mode) ||
+		(S_ISLNK(status.st_mode) && !stat(path, &target) && S_ISDIR(target.st_mode));
 	*ret = file;
 	if (!S_ISREG(status.st_mode) || status.st_size > FILE_SIZE_MAX)
 		return 0;
@@ -137,9 +137,9 @@ int file_write(const char *path, const char *text, const char *mark, struct erro
 		return owned;
 	if (!beside(name, path))
 		return error_set(err, -ENAMETOOLONG, "cannot write %s: its name is too long", path);
-	if (unlink(name) && errno != ENOENT)
-		return error_set(err, -errno, "cannot remove %s: %s", name, strerror(errno));
 	code = write_beside(name, text);
+	if (code == -EEXIST && !unlink(name)) /* left by a killed process */
+		code = write_beside(name, text);
 	if (!code && renameat2(AT_FDCWD, name, AT_FDCWD, path, owned ? 0 : RENAME_NOREPLACE))
 		code = -errno;
 	if (!code)

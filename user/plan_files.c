@@ -61,8 +61,8 @@ static char *resolv_text(const struct builder *b, const struct topology_dns *dns
 	char address[IP_TEXT_MAX];
 
 	for (size_t i = 0; i < dns->search_count; i++)
-		text = arena_printf(b->arena, "%s%s%s%s", text, i ? " " : "search ",
-				    dns->search[i], i + 1 == dns->search_count ? "\n" : "");
+		text = arena_printf(b->arena, "%s%s%s%s", text, i ? " " : "search ", dns->search[i],
+				    i + 1 == dns->search_count ? "\n" : "");
 	for (size_t i = 0; i < dns->nameservers_count; i++)
 		text = arena_printf(b->arena, "%snameserver %s\n", text,
 				    ip_format(&dns->nameservers[i], address));

@@ -202,7 +202,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_SYSCTL] = "sysctl",        [RECORD_CLSACT] = "clsact qdisc of",
 		[RECORD_UPLINK] = "uplink",        [RECORD_NETWORK] = "network",
 		[RECORD_INSIDE] = "masquerade of", [RECORD_NETNS_SYSCTL] = "sysctl",
-		[RECORD_FOLDER] = "directory",  [RECORD_FILE] = "file",
+		[RECORD_FOLDER] = "directory",     [RECORD_FILE] = "file",
 	};
 	char address[IP_TEXT_MAX];
 

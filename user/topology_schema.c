@@ -355,9 +355,12 @@ static void read_routes(struct yaml_reader *reader, const struct yaml_tree_pair 
 }
 
 static const struct yaml_key namespace_keys[] = {
-	{.name = "interfaces", .read = read_interfaces}, {.name = "routes", .read = read_routes},
-	{.name = "sysctl", .read = topology_read_sysctl}, {.name = "dns", .read = topology_read_dns},
-	{.name = "publish", .need = YAML_KEY_LATER},     {},
+	{.name = "interfaces", .read = read_interfaces},
+	{.name = "routes", .read = read_routes},
+	{.name = "sysctl", .read = topology_read_sysctl},
+	{.name = "dns", .read = topology_read_dns},
+	{.name = "publish", .need = YAML_KEY_LATER},
+	{},
 };
 
 static void read_namespaces(struct yaml_reader *reader, const struct yaml_tree_pair *pair,

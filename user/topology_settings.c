@@ -70,7 +70,8 @@ void topology_read_sysctl(struct yaml_reader *reader, const struct yaml_tree_pai
 				    other);
 		if (value && !other)
 			*arena_push(reader->arena, namespace->sysctls, namespace->sysctls_count) =
-				(struct topology_sysctl){.at = item->at, .key = key, .value = value};
+				(struct topology_sysctl){
+					.at = item->at, .key = key, .value = value};
 	}
 }
 
@@ -81,8 +82,7 @@ static bool is_loopback(const struct ip_address *ip)
 {
 	static const uint8_t one[16] = {[15] = 1};
 
-	return ip->family == AF_INET ? ip->bytes[0] == 127
-				     : !memcmp(ip->bytes, one, sizeof(one));
+	return ip->family == AF_INET ? ip->bytes[0] == 127 : !memcmp(ip->bytes, one, sizeof(one));
 }
 
 static bool read_nameserver(struct yaml_reader *reader, const struct yaml_tree_node *node,
@@ -99,7 +99,7 @@ static bool read_nameserver(struct yaml_reader *reader, const struct yaml_tree_n
 			    yaml_tree_shown(text, reader->arena));
 		return false;
 	}
-	problem = has_prefix ? "is one address; write it without a prefix length"
+	problem = has_prefix         ? "is one address; write it without a prefix length"
 		  : is_loopback(ret) ? NULL
 				     : topology_address_problem(ret);
 	if (problem)
@@ -173,7 +173,7 @@ static void read_search(struct yaml_reader *reader, const struct yaml_tree_pair 
 
 		if (!text)
 			continue;
-		bytes += strlen(text) + 1;
+		bytes += strlen(text) + (bytes != 0); /* and a space between */
 		if (is_domain(text))
 			*arena_push(reader->arena, dns->search, dns->search_count) = text;
 		else

@@ -60,8 +60,8 @@ static const char *ipv6_user(const struct topology *topology,
 	for (size_t i = 0; i < 2 * topology->links_count; i++) {
 		const struct link_end *end = &topology->links[i / 2].ends[i % 2];
 
-		if (end->namespace == namespace && end->has_address &&
-		    has_ipv6(&end->address, 1) && is_about(sysctl, end->name))
+		if (end->namespace == namespace && end->has_address && has_ipv6(&end->address, 1) &&
+		    is_about(sysctl, end->name))
 			return end->name;
 	}
 	return NULL;

@@ -71,6 +71,11 @@ struct state_link *simulator_add_link(struct simulator *sim, const char *namespa
 	link->mtu = 1500;
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	snprintf(link->kind, sizeof(link->kind), "%s", kind);
+	if (namespace && strcmp(name, "lo"))
+		add_netns_sysctl(
+			sim, namespace,
+			arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", name),
+			simulator_netns_sysctl(sim, namespace, "net/ipv4/conf/all/forwarding"));
 	return link;
 }
 
@@ -84,6 +89,10 @@ static void add_space(struct simulator *sim, const char *name)
 	ns->name = name;
 	ns->exists = true;
 	simulator_add_link(sim, name, "lo", "");
+	if (!name)
+		return;
+	add_netns_sysctl(sim, name, "net/ipv4/tcp_syncookies", "1");
+	add_netns_sysctl(sim, name, "net/ipv4/conf/all/forwarding", "0");
 }
 
 struct simulator *simulator_new(void)
@@ -234,7 +243,9 @@ struct kernel_state *simulator_observe(struct simulator *sim, struct topology *t
 
 		state->namespaces[i] = ns ? copy_space(sim, ns)
 					  : (struct state_namespace){.name = names[i], .alias = ""};
+		hide_sysctls(sim, topology, &state->namespaces[i]);
 	}
+	state->files = copy_files(sim, topology, &state->files_count);
 	state->datapath = copy_datapath(sim);
 	state->others = sim->others;
 	state->others_count = sim->others_count;
@@ -493,6 +504,10 @@ static void set_all_ipv6_forwarding(struct simulator *sim, const char *value)
 
 static void set_sysctl(struct simulator *sim, const struct operation *op)
 {
+	if (op->namespace) {
+		run_netns_sysctl(sim, op);
+		return;
+	}
 	assert_non_null(simulator_sysctl(sim, op->key));
 	if (!strcmp(op->key, "net/ipv6/conf/all/forwarding"))
 		set_all_ipv6_forwarding(sim, op->value);
@@ -529,6 +544,12 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 		break;
 	case OPERATION_SYSCTL_SET:
 		set_sysctl(sim, op);
+		break;
+	case OPERATION_DIRECTORY_ADD:
+	case OPERATION_DIRECTORY_DELETE:
+	case OPERATION_FILE_WRITE:
+	case OPERATION_FILE_DELETE:
+		run_file_operation(sim, op);
 		break;
 	case OPERATION_FORGET:
 		unnote(sim, op->record, op->link);

@@ -21,6 +21,8 @@ struct simulator {
 	size_t spaces_count;
 	uint32_t next_ifindex;
 	struct state_datapath datapath;
+	struct state_file *files; /* below /etc */
+	size_t files_count;
 	struct record record;
 	struct record others[4];
 	size_t others_count;
@@ -38,6 +40,15 @@ void simulator_delete_link(struct simulator *sim, const char *namespace, const c
 void simulator_delete_space(struct simulator *sim, const char *namespace);
 void simulator_set_sysctl(struct simulator *sim, const char *key, const char *value);
 const char *simulator_sysctl(struct simulator *sim, const char *key);
+/* Each namespace has net/ipv4/tcp_syncookies (1), net/ipv4/conf/all/forwarding (0), and for each of
+ * its links net/ipv4/conf/LINK/forwarding. */
+const char *simulator_netns_sysctl(struct simulator *sim, const char *namespace, const char *key);
+void simulator_set_netns_sysctl(struct simulator *sim, const char *namespace, const char *key,
+				const char *value);
+/* text NULL: a folder. */
+struct state_file *simulator_file(struct simulator *sim, const char *path);
+void simulator_add_file(struct simulator *sim, const char *path, const char *text);
+void simulator_delete_file(struct simulator *sim, const char *path);
 
 /* As fabric_observe() would. topology may be NULL. */
 struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology);

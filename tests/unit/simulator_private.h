@@ -30,4 +30,14 @@ void unnote(struct simulator *sim, enum record_kind kind, const char *name);
 struct state_port *port_of(struct simulator *sim, uint32_t ifindex);
 void run_datapath(struct simulator *sim, const struct operation *op);
 
+/* simulator_settings.c */
+void add_netns_sysctl(struct simulator *sim, const char *namespace, const char *key,
+		      const char *value);
+void run_netns_sysctl(struct simulator *sim, const struct operation *op);
+void run_file_operation(struct simulator *sim, const struct operation *op);
+struct state_file *copy_files(struct simulator *sim, const struct topology *topology,
+			      size_t *ret_count);
+void hide_sysctls(struct simulator *sim, const struct topology *topology,
+		  struct state_namespace *ns);
+
 #endif
