@@ -11,9 +11,11 @@
 
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "output_model.h"
+#include "topology.h"
 
 static bool is_noise(const struct ip_address *ip)
 {
@@ -51,25 +53,22 @@ static json_t *link_head(const char *name, const struct state_link *link)
 
 /* ---- Networks and uplinks. */
 
-/* The masqueraded prefixes of a network are those that an address of its bridge is in. */
-static json_t *masquerade_of(const struct record *record, const struct kernel_state *state,
-			     const struct state_link *bridge)
+/* The masqueraded prefixes of a network are those that one of its gateways is in. */
+static json_t *masquerade_of(const struct record *record, const json_t *gateways)
 {
-	json_t *masquerade = json_array();
+	json_t *masquerade = json_array(), *gateway;
+	struct ip_address prefix, address;
+	size_t j;
 
-	for (size_t i = 0; bridge && i < record->count; i++) {
+	for (size_t i = 0; i < record->count; i++) {
 		const struct record_entry *entry = &record->entries[i];
-		struct ip_address prefix;
 		bool inside = false;
 
 		if (entry->kind != RECORD_INSIDE || !ip_parse(entry->name, &prefix, NULL))
 			continue;
-		for (size_t j = 0; j < state->host.addresses_count; j++) {
-			const struct state_address *address = &state->host.addresses[j];
-
-			inside = inside || (address->ifindex == bridge->ifindex &&
-					    ip_within(&address->address, &prefix));
-		}
+		json_array_foreach(gateways, j, gateway) inside =
+			inside || (ip_parse(json_string_value(gateway), &address, NULL) &&
+				   ip_within(&address, &prefix));
 		if (inside)
 			json_array_append_new(masquerade,
 					      json_pack("{s:o, s:o}", "prefix",
@@ -79,21 +78,109 @@ static json_t *masquerade_of(const struct record *record, const struct kernel_st
 	return masquerade;
 }
 
-static json_t *network_object(const struct record *record, const struct kernel_state *state,
-			      const char *name)
+static json_t *bridge_object(const struct record *record, const struct kernel_state *state,
+			     const char *name)
 {
 	const struct state_link *bridge = model_link_named(&state->host, name);
 	json_t *network = link_head(name, bridge);
+	json_t *gateways = bridge ? addresses_of(&state->host, bridge->ifindex) : json_array();
 	size_t ports = 0;
 
 	for (size_t i = 0; bridge && i < state->host.links_count; i++)
 		ports += state->host.links[i].master == bridge->ifindex;
 	model_set_text(network, "type", "bridge");
-	json_object_set_new(network, "gateways",
-			    bridge ? addresses_of(&state->host, bridge->ifindex) : json_array());
-	json_object_set_new(network, "masquerade", masquerade_of(record, state, bridge));
+	json_object_set_new(network, "gateways", gateways);
+	json_object_set_new(network, "masquerade", masquerade_of(record, gateways));
 	model_set_number(network, "ports", ports);
 	return network;
+}
+
+/* ---- Networks without a bridge are what their ports are. */
+
+static bool has_number(const struct record_entry *entry, uint16_t number)
+{
+	return entry->kind == RECORD_NETWORK && atoi(entry->value) == number;
+}
+
+static bool is_routed(const struct record_entry *entry)
+{
+	return !strcmp(entry->set, network_type_name(NETWORK_ROUTED));
+}
+
+static bool lists(const json_t *texts, const char *text)
+{
+	const json_t *known;
+	size_t i;
+
+	json_array_foreach(texts, i,
+			   known) if (!strcmp(json_string_value(known), text)) return true;
+	return false;
+}
+
+/* Each once: every port has the same ones. */
+static json_t *gateways_of_ports(const struct kernel_state *state, uint16_t number)
+{
+	json_t *gateways = json_array();
+	char text[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < state->host.addresses_count; i++) {
+		const struct state_address *address = &state->host.addresses[i];
+		const struct state_port *port;
+
+		ip_format_prefix(&address->address, text);
+		if (is_noise(&address->address) || lists(gateways, text))
+			continue;
+		port = model_port(state, address->ifindex);
+		if (port && port->port.network == number)
+			json_array_append_new(gateways, output_string(text));
+	}
+	return gateways;
+}
+
+/* The first port that is not as it should be speaks for all. */
+static json_t *routed_object(const struct record *record, const struct kernel_state *state,
+			     const struct record_entry *entry)
+{
+	uint16_t number = (uint16_t)atoi(entry->value);
+	const struct state_link *shown = NULL;
+	const char *worst = "up";
+	json_t *network, *gateways = gateways_of_ports(state, number);
+	size_t ports = 0;
+
+	for (size_t i = 0; i < state->datapath.ports_count; i++) {
+		const struct state_port *port = &state->datapath.ports[i];
+		const struct state_link *link;
+
+		if (port->port.network != number)
+			continue;
+		ports++;
+		link = model_link(&state->host, port->ifindex);
+		shown = shown ? shown : link;
+		if (!strcmp(worst, "up"))
+			worst = model_link_state(link);
+	}
+	network = link_head(entry->name, shown);
+	model_set_text(network, "state", worst);
+	model_set_text(network, "type", "routed");
+	json_object_set_new(network, "gateways", gateways);
+	json_object_set_new(network, "masquerade", masquerade_of(record, gateways));
+	model_set_number(network, "ports", ports);
+	return network;
+}
+
+static const char *network_of(const struct record *record, const struct kernel_state *state,
+			      const struct state_link *host, const struct state_port *port)
+{
+	const struct state_link *bridge =
+		host && host->master ? model_link(&state->host, host->master) : NULL;
+
+	if (bridge)
+		return bridge->name;
+	for (size_t i = 0; port && i < record->count; i++)
+		if (has_number(&record->entries[i], port->port.network) &&
+		    is_routed(&record->entries[i]))
+			return record->entries[i].name;
+	return NULL;
 }
 
 static json_t *uplink_object(const struct kernel_state *state, const char *name)
@@ -115,18 +202,16 @@ static json_t *uplink_object(const struct kernel_state *state, const char *name)
 
 /* ---- Namespaces. */
 
-static json_t *interface_object(const struct kernel_state *state,
+static json_t *interface_object(const struct record *record, const struct kernel_state *state,
 				const struct state_namespace *namespace,
 				const struct state_link *link)
 {
 	const struct state_port *port = NULL;
 	const struct state_link *host = model_host_end(state, link, &port);
-	const struct state_link *bridge =
-		host && host->master ? model_link(&state->host, host->master) : NULL;
 	json_t *interface = link_head(link->name, link);
 
 	json_object_set_new(interface, "addresses", addresses_of(namespace, link->ifindex));
-	model_set_text_or_null(interface, "network", bridge ? bridge->name : NULL);
+	model_set_text_or_null(interface, "network", network_of(record, state, host, port));
 	model_set_text_or_null(interface, "host_end", host ? host->name : NULL);
 	json_object_set_new(
 		interface, "fast_path",
@@ -176,14 +261,15 @@ static const char *namespace_state(const struct state_namespace *namespace)
 	return namespace && namespace->stale ? "stale" : "missing";
 }
 
-static json_t *namespace_object(const struct kernel_state *state, const char *name)
+static json_t *namespace_object(const struct record *record, const struct kernel_state *state,
+				const char *name)
 {
 	const struct state_namespace *namespace = model_namespace(state, name);
 	json_t *object = json_object(), *interfaces = json_array(), *routes = json_array();
 
 	for (size_t i = 0; namespace && i < namespace->links_count; i++) {
 		if (model_is_shown(&namespace->links[i]))
-			json_array_append_new(interfaces, interface_object(state, namespace,
+			json_array_append_new(interfaces, interface_object(record, state, namespace,
 									   &namespace->links[i]));
 	}
 	for (size_t i = 0; namespace && i < namespace->routes_count; i++) {
@@ -286,13 +372,15 @@ static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, 
 {
 	switch (entry->kind) {
 	case RECORD_NETWORK:
-		json_array_append_new(networks, network_object(record, state, entry->name));
+		json_array_append_new(networks,
+				      is_routed(entry) ? routed_object(record, state, entry)
+						       : bridge_object(record, state, entry->name));
 		break;
 	case RECORD_UPLINK:
 		json_array_append_new(uplinks, uplink_object(state, entry->name));
 		break;
 	case RECORD_NETNS:
-		json_array_append_new(namespaces, namespace_object(state, entry->name));
+		json_array_append_new(namespaces, namespace_object(record, state, entry->name));
 		append_inside_links(links, state, entry->name);
 		break;
 	case RECORD_LINK:

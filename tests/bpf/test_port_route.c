@@ -169,6 +169,44 @@ static void test_another_gateway(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 }
 
+/* A port that is its own gateway is on no bridge: it routes to its own network, but not to itself.
+ */
+static void test_port_is_the_gateway(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_port red = lab_port(lab, RED);
+	struct frame f, wanted;
+	struct run *run;
+
+	red.gateway_ifindex = lab->port[RED];
+	lab_port_set(lab, RED, &red);
+	to_gateway(&f, BLUE_IP, 10);
+	run = EXPECT_PORT_IN(lab, RED, &f, TO_PEER);
+	assert_int_equal(run->delivered, BLUE);
+	wanted = f;
+	memcpy(frame_eth(&wanted)->h_dest, mac_blue, 6);
+	memcpy(frame_eth(&wanted)->h_source, mac_br1, 6);
+	frame_ip4(&wanted)->ttl--;
+	frame_seal(&wanted);
+	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+	frame_ip4(&f)->ttl = 1;
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	to_gateway(&f, GREEN_IP, 10);
+	expect_routed(lab, &f);
+	to_gateway(&f, RED_IP, 10);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	to_gateway(&f, REMOTE_IP, 10);
+	EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	to_gateway(&f, "10.9.0.7", 10);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(WRONG_UPLINK));
+	/* Policy as everywhere. */
+	to_gateway(&f, BLUE_IP, 10);
+	frame_ip4(&f)->saddr = inet_addr(GREEN_IP);
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(SPOOFED_ADDRESS));
+}
+
 static void test_too_large_to_route(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -376,6 +414,7 @@ int main(void)
 		LAB_TEST(test_not_for_routers),
 		LAB_TEST(test_to_the_port_itself),
 		LAB_TEST(test_another_gateway),
+		LAB_TEST(test_port_is_the_gateway),
 		LAB_TEST(test_too_large_to_route),
 		LAB_TEST(test_kernel_mode),
 		LAB_TEST(test_to_the_uplink),

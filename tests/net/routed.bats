@@ -231,3 +231,19 @@ assert_as_fresh() {
 	assert_as_fresh fresh
 	diff "$work/fresh" "$work/changed"
 }
+
+@test "show and stats know a network without a bridge" {
+	up_type routed
+	[[ $(lab -j show lab networks | jq -c '.. | objects | select(.type? == "routed") |
+		[.name, .state, .ports, .gateways, .masquerade[0].uplink]') == \
+		'["v-net-0","up",2,["192.168.15.1/32","fd00:15::1/128"],"eth0"]' ]]
+	[[ $(lab -j show lab namespaces | jq -r ".. | objects | select(.name? == \"$red\") |
+		.interfaces[] | select(.name == \"eth0\") | .network") == v-net-0 ]]
+	run -0 lab show lab networks
+	[[ $output == *v-net-0*routed*up*2*1500* ]]
+	pings "$red" 192.168.15.12
+	(($(counter "$red" .tx_packets) >= 3))
+	ip -n "$host" link set "$(ip -n "$host" -j link | jq -r '.[].ifname | select(startswith("red"))')" down
+	run -0 lab show lab networks
+	[[ $output == *v-net-0*routed*down* ]]
+}

@@ -32,15 +32,15 @@ static struct ip_address ip(const char *text)
 /* ---- The fabric. */
 
 static struct record_entry entries[] = {
-	{.kind = RECORD_NETWORK, .name = "v-net-0", .value = "1"},
-	{.kind = RECORD_LINK, .name = "v-net-0", .value = ""},
-	{.kind = RECORD_UPLINK, .name = "up0", .value = ""},
-	{.kind = RECORD_INSIDE, .name = "192.168.15.0/24", .value = "up0"},
-	{.kind = RECORD_NETNS, .name = "red", .value = ""},
-	{.kind = RECORD_LINK, .name = "red-eth0", .value = ""},
-	{.kind = RECORD_NETNS, .name = "blue", .value = ""},
-	{.kind = RECORD_LINK, .name = "blue-eth0", .value = ""},
-	{.kind = RECORD_NETNS, .name = "green", .value = ""},
+	{.kind = RECORD_NETWORK, .name = "v-net-0", .value = "1", .set = ""},
+	{.kind = RECORD_LINK, .name = "v-net-0", .value = "", .set = ""},
+	{.kind = RECORD_UPLINK, .name = "up0", .value = "", .set = ""},
+	{.kind = RECORD_INSIDE, .name = "192.168.15.0/24", .value = "up0", .set = ""},
+	{.kind = RECORD_NETNS, .name = "red", .value = "", .set = ""},
+	{.kind = RECORD_LINK, .name = "red-eth0", .value = "", .set = ""},
+	{.kind = RECORD_NETNS, .name = "blue", .value = "", .set = ""},
+	{.kind = RECORD_LINK, .name = "blue-eth0", .value = "", .set = ""},
+	{.kind = RECORD_NETNS, .name = "green", .value = "", .set = ""},
 };
 static struct record record = {
 	.fabric = "lab", .file = "/etc/lab.yaml", .entries = entries, .count = COUNT(entries)};
@@ -268,6 +268,37 @@ static void show_json(void **unused)
 	assert_json(model, "links/2/peer_namespace", "\"red\"");
 	assert_json(model, "links/2/peer", "\"eth0\"");
 	assert_int_equal(json_array_size(at(model, "routes")), 2);
+	json_decref(model);
+}
+
+/* A network without a bridge is its ports. */
+static void show_routed(void **unused)
+{
+	struct state_link links[COUNT(host_links)];
+	struct state_address addresses[COUNT(host_addresses)];
+	struct record_entry written[COUNT(entries)];
+	struct record routed = record;
+	struct kernel_state observed = state;
+	json_t *model;
+
+	(void)unused;
+	memcpy(links, host_links, sizeof(links));
+	memcpy(addresses, host_addresses, sizeof(addresses));
+	memcpy(written, entries, sizeof(written));
+	written[0] = (struct record_entry){RECORD_NETWORK, "routed", "0", "routed"};
+	links[3].master = links[4].master = 0;
+	addresses[0] = (struct state_address){.ifindex = 10, .address = ip("192.168.15.1/32")};
+	addresses[1] = (struct state_address){.ifindex = 10, .address = ip("fe80::1/64")};
+	routed.entries = written;
+	observed.host.links = links;
+	observed.host.addresses = addresses;
+	model = output_show(&routed, &observed, OUTPUT_ALL);
+	assert_json(model, "networks",
+		    "[{\"name\":\"routed\",\"state\":\"up\",\"mac\":\"02:00:00:00:01:00\","
+		    "\"mtu\":1500,\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
+		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
+		    "\"ports\":1}]");
+	assert_json(model, "namespaces/0/interfaces/0/network", "\"routed\"");
 	json_decref(model);
 }
 
@@ -506,6 +537,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(show_json),
+		cmocka_unit_test(show_routed),
 		cmocka_unit_test(show_text),
 		cmocka_unit_test(show_sections),
 		cmocka_unit_test(summaries),
