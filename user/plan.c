@@ -21,6 +21,7 @@
 #include "plan_extra.h"
 #include "plan_files.h"
 #include "plan_host.h"
+#include "plan_limits.h"
 #include "plan_sysctls.h"
 #include "plan_view.h"
 
@@ -376,8 +377,10 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 	plan_extra_attached(&extra);
 	add_missing(&b);
 	plan_extra_objects(&extra);
-	*ret = b.plan;
-	return 0;
+	result = plan_check_limits(b.view, b.plan, topology->file, err);
+	if (!result)
+		*ret = b.plan;
+	return result;
 }
 
 int plan_removal(const struct record *record, const struct kernel_state *state, struct arena *arena,

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "topology_check.h"
+#include "topology_limits.h"
 #include "topology_sysctls.h"
 
 void error_list_add(struct error_list *list, const char *file, struct position at,
@@ -616,6 +617,7 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 	for (size_t i = 0; i < topology->namespaces_count; i++)
 		check_routes(&check, &topology->namespaces[i]);
 	topology_check_sysctls(topology, errors);
+	topology_check_limits(topology, arena, errors);
 	if (!errors->count) {
 		struct taken *taken = arena_alloc(arena, sizeof(*taken));
 

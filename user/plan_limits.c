@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: the plan is walked in its order, and the entries of each table are counted on from
+ * those that are there, whichever fabric they belong to. What a plan deletes makes room only for
+ * what comes after it: most goes last.
+ */
+#include "plan_limits.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum table { PORTS, SOURCES, FDB, HOSTS4, HOSTS6, INNER, UPLINKS, INSIDE4, INSIDE6, TABLES };
+
+static const struct {
+	size_t room;
+	const char *what;
+} tables[TABLES] = {
+	[PORTS] = {NSR_PORTS_MAX, "interfaces on networks"},
+	[SOURCES] = {NSR_SOURCES_MAX, "source prefixes besides the first addresses of interfaces"},
+	[FDB] = {NSR_PORTS_MAX, "interfaces on bridges"},
+	[HOSTS4] = {NSR_ADDRESSES_MAX, "IPv4 addresses of interfaces"},
+	[HOSTS6] = {NSR_ADDRESSES_MAX, "IPv6 addresses of interfaces"},
+	[INNER] = {NSR_INNER_MAX, "bridges and interfaces on routed networks"},
+	[UPLINKS] = {NSR_UPLINKS_MAX, "uplinks"},
+	[INSIDE4] = {NSR_INSIDE_MAX, "masqueraded IPv4 subnets"},
+	[INSIDE6] = {NSR_INSIDE_MAX, "masqueraded IPv6 subnets"},
+};
+
+static enum table hosts_of(const struct ip_address *ip)
+{
+	if (!ip->family)
+		return FDB;
+	return ip->family == AF_INET ? HOSTS4 : HOSTS6;
+}
+
+static enum table inside_of(const struct ip_address *prefix)
+{
+	return prefix->family == AF_INET ? INSIDE4 : INSIDE6;
+}
+
+static void count_observed(const struct state_datapath *datapath, size_t used[TABLES])
+{
+	used[PORTS] = datapath->ports_count;
+	used[SOURCES] = datapath->sources_count;
+	used[INNER] = datapath->inner_links_count;
+	used[UPLINKS] = datapath->uplinks_count;
+	for (size_t i = 0; i < datapath->endpoints_count; i++)
+		used[hosts_of(&datapath->endpoints[i].ip)]++;
+	for (size_t i = 0; i < datapath->inside_count; i++)
+		used[inside_of(&datapath->inside[i].prefix)]++;
+}
+
+/* Which table an operation changes, and by how much; TABLES: none. */
+static enum table change_of(const struct view *view, const struct operation *op,
+			    size_t used[TABLES])
+{
+	const struct operation *old = op->replaces;
+
+	switch (op->kind) {
+	case OPERATION_PORT_ADD:
+		used[SOURCES] += op->sources_count - (old ? old->sources_count : 0);
+		used[PORTS] += !old;
+		return used[SOURCES] > tables[SOURCES].room ? SOURCES : PORTS;
+	case OPERATION_HOST_ADD:
+		used[hosts_of(&op->address)] += !view_find(view, op);
+		return hosts_of(&op->address);
+	case OPERATION_INNER_LINK_ADD:
+		used[INNER]++;
+		return INNER;
+	case OPERATION_UPLINK_ADD:
+		used[UPLINKS] += !old;
+		return UPLINKS;
+	case OPERATION_INSIDE_ADD:
+		used[inside_of(&op->address)] += !view_find(view, op);
+		return inside_of(&op->address);
+	case OPERATION_PORT_DELETE:
+		used[PORTS]--;
+		return PORTS;
+	case OPERATION_HOST_DELETE:
+		used[hosts_of(&op->address)]--;
+		return hosts_of(&op->address);
+	case OPERATION_INNER_LINK_DELETE:
+		used[INNER]--;
+		return INNER;
+	default:
+		return TABLES;
+	}
+}
+
+int plan_check_limits(const struct view *view, const struct plan *plan, const char *file,
+		      struct error *err)
+{
+	size_t used[TABLES] = {0};
+
+	count_observed(&view->state->datapath, used);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct operation *op = &plan->operations[i];
+		enum table table = change_of(view, op, used);
+
+		if (table == TABLES || used[table] <= tables[table].room)
+			continue;
+		error_set(
+			err, -ENOSPC,
+			"no room for %s: this host namespace takes %zu %s, those of other fabrics "
+			"included; remove some first",
+			op->link ? op->link : op->uplink, tables[table].room, tables[table].what);
+		error_at(err, file, op->at);
+		return err->code;
+	}
+	return 0;
+}
