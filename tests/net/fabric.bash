@@ -46,6 +46,16 @@ await_link() { # NAMESPACE INTERFACE
 	return 1
 }
 
+# Nor of its addresses: their local routes come with it.
+await_address() { # NAMESPACE ADDRESS
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[[ -z $(ip -n "$1" -6 route show table local type local "$2") ]] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
 # Sets suffix, host, outside, work (a folder) and topology (a file's name). The uplink's link-local
 # addresses are given by hand, for late ones would make a difference between before and after.
 new_host() {
@@ -66,6 +76,8 @@ new_host() {
 	ip -n "$outside" address add "$outside_address6/64" dev eth0 nodad
 	ip -n "$host" address add fe80::1/64 dev eth0 nodad
 	ip -n "$outside" address add fe80::10/64 dev eth0 nodad
+	await_address "$host" "$uplink_address6"
+	await_address "$host" fe80::1
 	ip -n "$host" route add default via "$outside_address"
 	ip -n "$host" route add default via "$outside_address6"
 }
