@@ -7,6 +7,7 @@
  */
 #include "sysctl.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -94,5 +95,34 @@ int sysctl_write(int netns_fd, const char *key, const char *value, struct error 
 	if (code)
 		return error_set(err, code, "cannot set sysctl '%s' to '%s': %s", key, value,
 				 strerror(-code));
+	return 0;
+}
+
+int sysctl_list(int netns_fd, const char *folder, struct arena *arena, const char ***ret_names,
+		size_t *ret_count, struct error *err)
+{
+	const char **names = NULL;
+	struct dirent *entry;
+	size_t count = 0;
+	DIR *directory;
+	int fd, code;
+
+	code = open_key(netns_fd, folder, O_RDONLY | O_DIRECTORY, &fd, err);
+	if (code && code != -ENOENT)
+		return code;
+	directory = code ? NULL : fdopendir(fd);
+	if (!code && !directory) {
+		code = error_set(err, -errno, "cannot list sysctls '%s': %s", folder,
+				 strerror(errno));
+		close(fd);
+		return code;
+	}
+	while (directory && (entry = readdir(directory)))
+		if (entry->d_name[0] != '.')
+			*arena_push(arena, names, count) = arena_strdup(arena, entry->d_name);
+	if (directory)
+		closedir(directory);
+	*ret_names = names;
+	*ret_count = count;
 	return 0;
 }

@@ -7,6 +7,8 @@
 #ifndef NSROUTE_SYSCTL_H
 #define NSROUTE_SYSCTL_H
 
+#include <stddef.h>
+
 #include "arena.h"
 #include "error.h"
 
@@ -16,5 +18,9 @@ int sysctl_read(int netns_fd, const char *key, struct arena *arena, const char *
 		struct error *err);
 /* -ENOENT when there is no such key. */
 int sysctl_write(int netns_fd, const char *key, const char *value, struct error *err);
+/* Names of the keys in a folder of them ("net/ipv4/conf/eth0"); none when there is no such folder.
+ */
+int sysctl_list(int netns_fd, const char *folder, struct arena *arena, const char ***ret_names,
+		size_t *ret_count, struct error *err);
 
 #endif
