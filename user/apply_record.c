@@ -111,6 +111,8 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 		return gone(fd, kept, RECORD_FILE, op->path, err);
 	case OPERATION_UPLINK_DELETE:
 		return op->link ? gone_uplink(fd, kept, op->link, err) : 0;
+	case OPERATION_DEVICE_RETURN:
+		return gone(fd, kept, RECORD_DEVICE, op->link, err);
 	case OPERATION_FORGET:
 		return forget(fd, kept, op, err);
 	case OPERATION_INSIDE_DELETE:
@@ -143,6 +145,8 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 		return gone(fd, kept, RECORD_FOLDER, op->path, err);
 	case OPERATION_FILE_WRITE:
 		return gone(fd, kept, RECORD_FILE, op->path, err);
+	case OPERATION_DEVICE_TAKE:
+		return gone(fd, kept, RECORD_DEVICE, op->link, err);
 	case OPERATION_UPLINK_ADD:
 		return gone_uplink(fd, kept, op->link, err);
 	case OPERATION_INSIDE_ADD:

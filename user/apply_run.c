@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "apply_device.h"
 #include "apply_record.h"
 #include "apply_request.h"
 #include "apply_settings.h"
@@ -69,6 +70,8 @@ static const struct {
 	[OPERATION_INSIDE_ADD] = {CLASS_DIRECT, NEED_LINKS},
 	[OPERATION_INSIDE_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_FORGET] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DEVICE_TAKE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DEVICE_RETURN] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_NETWORK_ADD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DIRECTORY_ADD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DIRECTORY_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
@@ -146,8 +149,10 @@ static int check_links(const struct runner *r, const struct operation *op, struc
 
 static int delete_namespace(struct runner *r, const struct operation *op, struct error *err)
 {
-	int ret;
+	int ret = check_no_device(r, op->namespace, err);
 
+	if (ret)
+		return ret;
 	place_forget(&r->places, op->namespace);
 	ret = netns_delete(op->namespace, err);
 	return ret == -ENOENT ? 0 : ret;
@@ -160,9 +165,14 @@ static int unload(struct runner *r, struct error *err)
 	return datapath_unpin(r->options->host_cookie, err);
 }
 
-static int run_direct(struct runner *r, const struct operation *op, struct error *err)
+static int run_direct(struct runner *r, const struct operation *op, enum outcome *outcome,
+		      struct error *err)
 {
 	switch (op->kind) {
+	case OPERATION_DEVICE_TAKE:
+		return take_device(r, op, err);
+	case OPERATION_DEVICE_RETURN:
+		return return_device(r, op, outcome, err);
 	case OPERATION_NETNS_ADD:
 		return netns_add(op->namespace,
 				 arena_printf(&r->arena, "nsroute:%s", r->options->fabric), err);
@@ -216,7 +226,7 @@ static int run_one(struct runner *r, const struct operation *op, enum outcome *o
 	if (!ret)
 		ret = prepare(r, op, err);
 	if (!ret)
-		ret = run_direct(r, op, err);
+		ret = run_direct(r, op, outcome, err);
 	if (!ret)
 		*outcome = OUTCOME_DONE;
 	return ret ? ret : note_after(r->record_fd, r->kept, op, err);

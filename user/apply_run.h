@@ -31,6 +31,12 @@ struct runner {
 		const char *link;
 		const struct made_clsact *next;
 	} * clsacts; /* of uplinks, by this plan */
+	struct returned_device {
+		const char *name, *namespace;
+		const char *kept; /* what it had there; NULL: not known */
+		bool stuck;       /* it is there still */
+		struct returned_device *next;
+	} * returned; /* by this plan */
 };
 
 enum outcome {

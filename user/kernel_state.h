@@ -38,13 +38,15 @@ struct state_link {
 	uint32_t flags;    /* IFF_* */
 	uint8_t operstate; /* IF_OPER_* */
 	bool carrier;
-	bool forwards;         /* IPv4 forwarding is on (its sysctl) */
-	uint32_t master;       /* ifindex of the bridge, 0: none */
-	uint32_t peer_ifindex; /* veth: ifindex of the other end, in its own namespace */
+	bool forwards;          /* IPv4 forwarding is on (its sysctl) */
+	uint32_t master;        /* ifindex of the bridge, 0: none */
+	uint32_t lower_ifindex; /* of the link that it stands on (VLAN, macvlan), 0: none */
+	uint32_t peer_ifindex;  /* veth: ifindex of the other end, in its own namespace */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 	/* host namespace only: */
 	bool clsact;            /* has a clsact qdisc */
 	bool other_qdisc;       /* has a root qdisc other than noqueue */
+	bool set_qdisc;         /* ... that somebody set: it is not the kernel's default */
 	bool ingress_qdisc;     /* has an "ingress" qdisc, which is where clsact would be */
 	bool hook_in, hook_out; /* our program sits at clsact ingress / egress */
 	bool foreign_hooks;     /* somebody else's filter sits there too */

@@ -315,8 +315,10 @@ static int take_link(const struct nlmsghdr *message, size_t request, void *conte
 	link->type = header->ifi_type;
 	link->flags = header->ifi_flags;
 	mnl_attr_for_each(attribute, message, sizeof(*header)) take_attribute(link, attribute);
-	if (strcmp(link->kind, "veth") != 0)
-		link->peer_ifindex = 0; /* IFLA_LINK of others is the link below them */
+	if (strcmp(link->kind, "veth") != 0) { /* IFLA_LINK of others is the link below them */
+		link->lower_ifindex = link->peer_ifindex;
+		link->peer_ifindex = 0;
+	}
 	return 0;
 }
 

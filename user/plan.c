@@ -7,9 +7,10 @@
  *
  *	1. names that are taken by somebody else are refused
  *	2. links that cannot be repaired are deleted: their bridge became a veth, their peer is gone
- *	3. addresses, routes and neighbours that are not wanted any more
- *	4. what is missing, in the order of plan_desired.c
- *	5. links and namespaces that are not wanted any more, and what served them
+ *	3. devices that are not wanted any more, or elsewhere
+ *	4. addresses, routes and neighbours that are not wanted any more
+ *	5. what is missing, in the order of plan_desired.c
+ *	6. links and namespaces that are not wanted any more, and what served them
  */
 #include "plan.h"
 
@@ -18,6 +19,7 @@
 
 #include "plan_compare.h"
 #include "plan_desired.h"
+#include "plan_device.h"
 #include "plan_extra.h"
 #include "plan_files.h"
 #include "plan_host.h"
@@ -60,10 +62,15 @@ void plan_needs_namespaces(const struct topology *topology, const struct record 
 			   struct arena *arena, const char *const **ret_names, size_t *ret_count)
 {
 	struct names names = {.arena = arena};
+	struct device_note note;
 
 	for (size_t i = 0; topology && i < topology->namespaces_count; i++)
 		add_name(&names, topology->namespaces[i].name);
 	add_recorded(&names, record, RECORD_NETNS);
+	for (size_t i = 0; record && i < record->count; i++)
+		if (record->entries[i].kind == RECORD_DEVICE &&
+		    plan_device_note(&record->entries[i], &note))
+			add_name(&names, note.namespace);
 	*ret_names = names.names;
 	*ret_count = names.count;
 }
@@ -218,6 +225,8 @@ static int check_operation(const struct build *b, const struct operation *op, st
 		return check_host_link(b, op->link, err);
 	case OPERATION_VETH_ADD:
 		return check_veth(b, op, err);
+	case OPERATION_DEVICE_TAKE:
+		return check_device(b->view, &b->desired, op, err);
 	case OPERATION_HOST_ADD:
 		return check_host(b, op, err);
 	case OPERATION_INSIDE_ADD:
@@ -347,6 +356,13 @@ static void index_wanted(struct build *b)
 			enter_wanted(b, &(struct operation){.kind = OPERATION_VETH_ADD,
 							    .namespace = op->peer_namespace,
 							    .link = op->peer});
+		if (op->kind == OPERATION_DEVICE_TAKE) { /* ... as a link that stays, and at all */
+			enter_wanted(b, &(struct operation){.kind = OPERATION_VETH_ADD,
+							    .namespace = op->namespace,
+							    .link = op->link});
+			enter_wanted(b, &(struct operation){.kind = OPERATION_DEVICE_TAKE,
+							    .link = op->link});
+		}
 	}
 }
 
@@ -374,9 +390,12 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 	extra.unload = !topology->networks_count && state->datapath.loaded && !state->others_count;
 	remake_broken(&b);
 	shake_changed_macs(&b);
+	extra_devices(&extra);
 	plan_extra_attached(&extra);
 	add_missing(&b);
+	b.plan->confirm_at = b.plan->count;
 	plan_extra_objects(&extra);
+	b.plan->confirm = plan_needs_confirmation(b.plan);
 	result = plan_check_limits(b.view, b.plan, topology->file, err);
 	if (!result)
 		*ret = b.plan;
@@ -398,6 +417,7 @@ int plan_removal(const struct record *record, const struct kernel_state *state, 
 
 	(void)err;
 	view_init(extra.view, state, record, record->fabric, arena);
+	extra_devices(&extra);
 	plan_extra_objects(&extra);
 	*ret = extra.plan;
 	return 0;

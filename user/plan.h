@@ -59,6 +59,8 @@ enum operation_kind {
 	OPERATION_DIRECTORY_DELETE, /* unless others put something there */
 	OPERATION_FILE_WRITE,       /* makes it, or exchanges one that has our mark */
 	OPERATION_FILE_DELETE,      /* only one that has our mark */
+	OPERATION_DEVICE_TAKE,      /* an interface of the host, into the namespace */
+	OPERATION_DEVICE_RETURN, /* out of it, to be as it was; namespace NULL: it is out already */
 	OPERATION_KINDS
 };
 
@@ -72,7 +74,8 @@ struct operation {
 	const struct operation *replaces;
 	/* The rest depends on the kind. */
 	const char *peer_namespace; /* VETH_ADD */
-	const char *peer;           /* VETH_ADD: name of the other end */
+	const char *peer;           /* VETH_ADD: name of the other end; DEVICE_RETURN: of the
+				     * device in the namespace, where it may have been renamed */
 	uint8_t mac[6], peer_mac[6];
 	bool has_mac;
 	uint32_t mtu;               /* 0: leave */
@@ -104,6 +107,7 @@ struct operation {
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and is exchanged */
 	enum record_kind record;     /* FORGET, NETWORK_ADD: "link" is the name in the record */
+	bool device;                 /* LINK_SET, ADDRESS_*: of an interface that is the host's */
 	bool unmarked;               /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
 	const char *recorded_as;     /* SYSCTL_SET in a namespace: the name in the record */
 	const char *path;            /* DIRECTORY_*, FILE_* */
@@ -114,6 +118,11 @@ struct operation {
 struct plan {
 	struct operation *operations;
 	size_t count;
+	/* Whether it moves or renumbers an interface of the host itself: by this operation first
+	 * (NULL: no). Then those before confirm_at can be taken back, and what destroys comes
+	 * after it. */
+	const struct operation *confirm;
+	size_t confirm_at;
 };
 
 /* What to observe before plan_build() or plan_removal(); topology and record may be NULL. The

@@ -13,6 +13,7 @@
 
 #include <linux/neighbour.h>
 
+#include "plan_device.h"
 #include "plan_files.h"
 #include "plan_sysctls.h"
 
@@ -48,6 +49,8 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 	struct operation *old;
 	bool new;
 
+	if (!link && op->device) /* comes with its own MTU and MAC */
+		return true;
 	if (!link) { /* will be made with its MTU and MAC, and on no bridge */
 		op->mtu = 0;
 		op->has_mac = false;
@@ -379,6 +382,8 @@ bool plan_missing(const struct view *view, struct operation *op)
 		return !ns || !ns->exists;
 	case OPERATION_NETWORK_ADD:
 		return network_missing(view, op);
+	case OPERATION_DEVICE_TAKE:
+		return device_missing(view, op);
 	case OPERATION_BRIDGE_ADD:
 		return !view_link(view, op->namespace, op->link);
 	case OPERATION_VETH_ADD:

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "plan_device.h"
 #include "plan_files.h"
 #include "plan_host.h"
 #include "plan_routed.h"
@@ -415,7 +416,7 @@ static const char *link_towards(const struct builder *b, const struct topology_n
 		if (end->namespace == ns && end->has_address && ip_within(via, &end->address))
 			return end->name;
 	}
-	return NULL;
+	return device_towards(b->topology, ns, via);
 }
 
 static void want_routes(struct builder *b, const struct topology_namespace *ns)
@@ -492,6 +493,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	for_each_interface(&b, want_hosts);
 	for_each_interface(&b, want_host_end);
 	want_link_ends(&b);
+	want_devices(&b);
 	want_inner_ends(&b);
 	return 0;
 }

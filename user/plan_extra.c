@@ -24,6 +24,7 @@
 #include <linux/neighbour.h>
 
 #include "log.h"
+#include "plan_device.h"
 #include "plan_files.h"
 #include "plan_host.h"
 #include "plan_sysctls.h"
@@ -91,6 +92,7 @@ static bool address_goes(const struct extra *extra, const struct state_namespace
 	if (!link || address->protocol != STATE_PROTOCOL)
 		return false;
 	*ret = address_twin(ns, link, address);
+	ret->device = ns->name && view_recorded(extra->view, RECORD_DEVICE, link->name);
 	return !is_wanted(extra, ret);
 }
 
@@ -395,6 +397,8 @@ static void extra_inner_veths(struct extra *extra)
 
 			if (!strcmp(link->name, "lo") || strcmp(link->alias, extra->view->alias) ||
 			    link_is_wanted(extra, ns->name, link->name) || peer_goes(extra, link))
+				continue;
+			if (plan_is_device(extra, ns->name, link))
 				continue;
 			op = add(extra, OPERATION_LINK_DELETE);
 			op->namespace = ns->name;

@@ -43,6 +43,8 @@ static const struct {
 	[OPERATION_INSIDE_ADD] = {"inside_add", '+', OPERATION_INSIDE_DELETE},
 	[OPERATION_INSIDE_DELETE] = {"inside_delete", '-', OPERATION_INSIDE_ADD},
 	[OPERATION_FORGET] = {"forget", '-', NO_INVERSE},
+	[OPERATION_DEVICE_TAKE] = {"device_take", '+', OPERATION_DEVICE_RETURN},
+	[OPERATION_DEVICE_RETURN] = {"device_return", '-', OPERATION_DEVICE_TAKE},
 	[OPERATION_NETWORK_ADD] = {"network_add", '+', OPERATION_FORGET},
 	[OPERATION_DIRECTORY_ADD] = {"directory_add", '+', OPERATION_DIRECTORY_DELETE},
 	[OPERATION_DIRECTORY_DELETE] = {"directory_delete", '-', OPERATION_DIRECTORY_ADD},
@@ -59,7 +61,8 @@ const char *plan_kind_name(enum operation_kind kind)
 static bool lost_its_link(const struct operation *op)
 {
 	return op->ifindex || (op->kind == OPERATION_HOST_DELETE && !op->link) ||
-	       (op->kind == OPERATION_FILE_DELETE && !op->text);
+	       (op->kind == OPERATION_FILE_DELETE && !op->text) ||
+	       (op->kind == OPERATION_DEVICE_RETURN && !op->namespace);
 }
 
 bool plan_inverse(const struct operation *op, struct operation *ret)
@@ -203,6 +206,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_UPLINK] = "uplink",        [RECORD_NETWORK] = "network",
 		[RECORD_INSIDE] = "masquerade of", [RECORD_NETNS_SYSCTL] = "sysctl",
 		[RECORD_FOLDER] = "directory",     [RECORD_FILE] = "file",
+		[RECORD_DEVICE] = "device",
 	};
 	char address[IP_TEXT_MAX];
 
@@ -250,6 +254,12 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 	case OPERATION_FILE_WRITE:
 	case OPERATION_FILE_DELETE:
 		return arena_printf(arena, "file %s", op->path);
+	case OPERATION_DEVICE_TAKE:
+		return arena_printf(arena, "device %s into %s", op->link, op->namespace);
+	case OPERATION_DEVICE_RETURN:
+		return op->namespace
+			       ? arena_printf(arena, "device %s out of %s", op->link, op->namespace)
+			       : arena_printf(arena, "device %s", op->link);
 	case OPERATION_FORGET:
 		return arena_printf(arena, "record of %s %s", records[op->record], op->link);
 	default:

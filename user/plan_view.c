@@ -65,6 +65,10 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	case OPERATION_FDB_DELETE:
 		snprintf(buffer, OPERATION_KEY_MAX, "fdb/%s/%s/%s", namespace, link, mac);
 		break;
+	case OPERATION_DEVICE_TAKE:
+	case OPERATION_DEVICE_RETURN:
+		snprintf(buffer, OPERATION_KEY_MAX, "device/%s/%s", namespace, link);
+		break;
 	case OPERATION_SYSCTL_SET:
 		snprintf(buffer, OPERATION_KEY_MAX, "sysctl/%s/%s", namespace, op->key);
 		break;

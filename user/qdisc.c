@@ -150,6 +150,8 @@ static int take_qdisc(const struct nlmsghdr *message, size_t request, void *cont
 			link->ingress_qdisc = true;
 		else if (header->tcm_parent == TC_H_ROOT && !is_string(attribute, "noqueue"))
 			link->other_qdisc = true;
+		if (header->tcm_parent == TC_H_ROOT && header->tcm_handle)
+			link->set_qdisc = true; /* the kernel's default ones have no number */
 	}
 	return 0;
 }

@@ -48,6 +48,7 @@ static const char *const kind_names[RECORD_KINDS] = {
 	[RECORD_UPLINK] = "uplink", [RECORD_NETWORK] = "network",
 	[RECORD_INSIDE] = "inside", [RECORD_NETNS_SYSCTL] = "netns_sysctl",
 	[RECORD_FOLDER] = "folder", [RECORD_FILE] = "file",
+	[RECORD_DEVICE] = "device",
 };
 
 /* ---- Places. */

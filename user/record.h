@@ -31,6 +31,8 @@ enum record_kind {
 	RECORD_NETNS_SYSCTL, /* name = "NAMESPACE/KEY", value = what it was */
 	RECORD_FOLDER,       /* name = path */
 	RECORD_FILE,         /* name = path, of a file that begins with our mark */
+	RECORD_DEVICE, /* name, in the host namespace; value = "MAC MTU NAMESPACE": what it had and
+			* where it is; set = all that it lost by the move (device.h) */
 	RECORD_KINDS
 };
 

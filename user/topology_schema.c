@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "topology_schema_device.h"
 #include "topology_settings.h"
 #include "topology_values.h"
 
@@ -559,6 +560,6 @@ const struct yaml_key topology_keys[] = {
 	{.name = "networks", .read = read_networks},
 	{.name = "namespaces", .read = read_namespaces},
 	{.name = "links", .read = read_links},
-	{.name = "devices", .need = YAML_KEY_LATER},
+	{.name = "devices", .read = topology_read_devices},
 	{},
 };
