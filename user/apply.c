@@ -149,8 +149,25 @@ static void drop_empty_record(struct runner *r)
 		record_remove(options->host_cookie, options->fabric, &ignored);
 }
 
+static int run_part(struct runner *r, const struct plan *plan, size_t from, size_t to,
+		    enum outcome *outcomes, struct error *err)
+{
+	int ret = 0;
+
+	for (size_t i = from, length; !ret && i < to; i += length) {
+		length = run_length(&plan->operations[i], to - i);
+		ret = check_signal(r->options, err);
+		if (!ret)
+			ret = run(r, &plan->operations[i], length, &outcomes[i], err);
+		if (!ret)
+			show_progress(r->options, i + length, plan->count);
+	}
+	return ret;
+}
+
 int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err)
 {
+	size_t middle = options->confirm ? plan->confirm_at : plan->count;
 	enum outcome *outcomes;
 	struct runner *r = calloc(1, sizeof(*r));
 	int ret;
@@ -161,14 +178,11 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 	if (ret)
 		goto cleanup;
 	outcomes = arena_alloc(&r->arena, plan->count * sizeof(*outcomes));
-	for (size_t i = 0, length; !ret && i < plan->count; i += length) {
-		length = run_length(&plan->operations[i], plan->count - i);
-		ret = check_signal(options, err);
-		if (!ret)
-			ret = run(r, &plan->operations[i], length, &outcomes[i], err);
-		if (!ret)
-			show_progress(options, i + length, plan->count);
-	}
+	ret = run_part(r, plan, 0, middle, outcomes, err);
+	if (!ret && options->confirm)
+		ret = options->confirm(options->confirm_context, err);
+	if (!ret)
+		ret = run_part(r, plan, middle, plan->count, outcomes, err);
 	if (ret) {
 		undo(r, plan, outcomes, err);
 		drop_empty_record(r);

@@ -19,6 +19,10 @@ struct apply_options {
 	const volatile sig_atomic_t *interrupted; /* set by a signal: undo, -EINTR */
 	void (*progress)(size_t done, size_t total, void *context); /* may be NULL */
 	void *progress_context;
+	/* Called when all is done that can be taken back, before what cannot; not 0: undo, with
+	 * its error. NULL: go on. */
+	int (*confirm)(void *context, struct error *err);
+	void *confirm_context;
 };
 
 /* Writes each object to the record before it creates it. On failure the operations that were done

@@ -32,6 +32,7 @@ struct context {
 		*netns; /* --netns: name or path of the namespace that plays the host; NULL: ours */
 	bool json;
 	bool color;                    /* of standard output */
+	int confirm_s; /* apply --confirm; -1: not given */
 	const struct command *command; /* the one that runs */
 	struct arena arena;            /* of everything the command allocates; main.c frees it */
 };
@@ -57,6 +58,7 @@ int command_unsupported(struct context *context, const char *name);
 int cmd_validate(struct context *context, int argc, char **argv);
 int cmd_plan(struct context *context, int argc, char **argv);
 int cmd_apply(struct context *context, int argc, char **argv);
+int cmd_confirm(struct context *context, int argc, char **argv);
 int cmd_down(struct context *context, int argc, char **argv);
 int cmd_show(struct context *context, int argc, char **argv);
 int cmd_exec(struct context *context, int argc, char **argv);
@@ -65,7 +67,7 @@ int cmd_doctor(struct context *context, int argc, char **argv);
 int cmd_help(struct context *context, int argc, char **argv);
 int cmd_version(struct context *context, int argc, char **argv);
 
-extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_down_help[],
+extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_confirm_help[], cmd_down_help[],
 	cmd_show_help[], cmd_exec_help[], cmd_stats_help[], cmd_doctor_help[], cmd_help_help[],
 	cmd_version_help[];
 

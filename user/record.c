@@ -35,6 +35,8 @@
 #define RECORD_DIRECTORY "/run/nsroute"
 #define RECORD_LOCK      RECORD_DIRECTORY "/lock"
 #define RECORD_SUFFIX    ".record"
+#define CONFIRM_SUFFIX   ".confirm"
+#define HOLDER_MAX       128 /* bytes of the lock's text */
 #define RECORD_VERSION   1
 #define RECORD_FILE_MAX  (256L * 1024 * 1024) /* bytes; a namespace takes about 200 */
 #define LOCK_POLL_MS     50
@@ -58,6 +60,11 @@ static void record_path(char path[PATH_MAX], uint64_t cookie, const char *fabric
 	snprintf(path, PATH_MAX, RECORD_DIRECTORY "/%" PRIu64 "/%s" RECORD_SUFFIX, cookie, fabric);
 }
 
+void record_confirm_path(char path[PATH_MAX], uint64_t cookie, const char *fabric)
+{
+	snprintf(path, PATH_MAX, RECORD_DIRECTORY "/%" PRIu64 "/%s" CONFIRM_SUFFIX, cookie, fabric);
+}
+
 static int make_directory(const char *path, struct error *err)
 {
 	if (mkdir(path, 0700) && errno != EEXIST)
@@ -68,7 +75,7 @@ static int make_directory(const char *path, struct error *err)
 int record_lock(unsigned int wait_s, int *ret_fd, struct error *err)
 {
 	unsigned int left_ms = wait_s * 1000;
-	char holder[16] = "";
+	char holder[HOLDER_MAX] = "";
 	int fd, ret;
 
 	ret = make_directory(RECORD_DIRECTORY, err);
@@ -104,6 +111,16 @@ int record_lock(unsigned int wait_s, int *ret_fd, struct error *err)
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+void record_lock_says(int fd, const char *what)
+{
+	char holder[HOLDER_MAX];
+
+	snprintf(holder, sizeof(holder), "%d%s%s\n", (int)getpid(), what ? ", which " : "",
+		 what ? what : "");
+	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0)
+		return; /* it is only for a message */
 }
 
 /* ---- Reading. */
@@ -420,6 +437,9 @@ int record_remove(uint64_t cookie, const char *fabric, struct error *err)
 
 	record_path(path, cookie, fabric);
 	if (unlink(path) && errno != ENOENT)
+		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
+	record_confirm_path(path, cookie, fabric);
+	if (unlink(path) && errno != ENOENT) /* of one that was killed while it waited */
 		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
 	snprintf(path, sizeof(path), RECORD_DIRECTORY "/%" PRIu64, cookie);
 	if (rmdir(path) && errno != ENOTEMPTY && errno != ENOENT && errno != EEXIST)

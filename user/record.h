@@ -12,6 +12,7 @@
 #ifndef NSROUTE_RECORD_H
 #define NSROUTE_RECORD_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,8 @@ struct record {
 /* Takes the lock; waits up to wait_s seconds, then -EBUSY naming the holder's process id. Returns
  * a descriptor to close. */
 int record_lock(unsigned int wait_s, int *ret_fd, struct error *err);
+/* Those who wait for the lock are told this of its holder too; NULL: nothing more. */
+void record_lock_says(int fd, const char *what);
 
 /* -ENOENT when the fabric has none. */
 int record_read(uint64_t cookie, const char *fabric, struct arena *arena, struct record **ret,
@@ -66,6 +69,8 @@ int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_
 		struct error *err);
 int record_add(int fd, const struct record_entry *entry, struct error *err);
 int record_gone(int fd, const struct record_entry *entry, struct error *err);
+/* Where a process that waits for a confirmation listens (confirm.h). */
+void record_confirm_path(char path[PATH_MAX], uint64_t cookie, const char *fabric);
 int record_remove(uint64_t cookie, const char *fabric, struct error *err);
 
 /* NULL when there is none; record may be NULL. */
