@@ -39,13 +39,17 @@ static int note_device(struct runner *r, const struct operation *op, const uint8
 
 /* ---- Taking. */
 
-static struct returned_device *find_returned(const struct runner *r, const char *name)
+/* What a device had in the namespace that it is brought back to. */
+static const char *kept_inside(const struct runner *r, const struct operation *op)
 {
-	struct returned_device *returned = r->returned;
+	const struct returned_device *returned = r->returned;
 
-	while (returned && strcmp(returned->name, name))
+	if (!r->kept) /* not undoing: the plan says what it gets */
+		return NULL;
+	while (returned && (strcmp(returned->name, op->link) || !returned->namespace ||
+			    strcmp(returned->namespace, op->namespace)))
 		returned = returned->next;
-	return returned;
+	return returned ? returned->kept : NULL;
 }
 
 /* Of one that is on its way the record is true already, but for where it goes. */
@@ -94,7 +98,7 @@ static int explain_move(const struct operation *op, const char *where, int code,
 int take_device(struct runner *r, const struct operation *op, struct error *err)
 {
 	const char *mark = arena_printf(&r->arena, "nsroute:%s", r->options->fabric);
-	struct returned_device *returned = find_returned(r, op->link);
+	const char *kept = kept_inside(r, op);
 	struct netlink *host = r->places.host.nl;
 	const struct state_link *link;
 	struct place *place;
@@ -117,10 +121,7 @@ int take_device(struct runner *r, const struct operation *op, struct error *err)
 	}
 	place_forget_link(&r->places, NULL, op->link);
 	place_forget_link(&r->places, op->namespace, op->link);
-	if (returned && returned->kept && !strcmp(returned->namespace, op->namespace))
-		ret = device_restore(place->nl, place->fd, op->link, returned->kept, &r->arena,
-				     err);
-	return ret;
+	return kept ? device_restore(place->nl, place->fd, op->link, kept, &r->arena, err) : 0;
 }
 
 /* ---- Giving back. */

@@ -236,14 +236,17 @@ static int keep_sysctls(int netns_fd, const char *name, json_t *sysctls, struct 
 		if (ret)
 			return ret;
 		for (size_t j = 0; j < count; j++) {
-			const char *key = arena_printf(arena, "%s/%s/%s", folder, name, keys[j]);
-			const char *value = value_of(netns_fd, key, arena);
+			const char *value = value_of(
+				netns_fd, arena_printf(arena, "%s/%s/%s", folder, name, keys[j]),
+				arena);
 			const char *usual = value_of(
 				netns_fd, arena_printf(arena, "%s/default/%s", folder, keys[j]),
 				arena);
 
 			if (value && (!usual || strcmp(value, usual)))
-				json_object_set_new(sysctls, key, json_string(value));
+				json_object_set_new(sysctls,
+						    arena_printf(arena, "%s/*/%s", folder, keys[j]),
+						    json_string(value));
 		}
 	}
 	return 0;
@@ -430,14 +433,25 @@ static int restore_messages(const struct restorer *r, struct error *err)
 	return first;
 }
 
+/* Keys are kept with a * for the name, which may be another by now. */
+static const char *key_of(const struct restorer *r, const char *kept)
+{
+	const char *star = strchr(kept, '*');
+
+	return star ? arena_printf(r->arena, "%.*s%s%s", (int)(star - kept), kept, r->name,
+				   star + 1)
+		    : kept;
+}
+
 static int restore_sysctls(const struct restorer *r, struct error *err)
 {
 	json_t *sysctls = json_object_get(r->kept, "sysctls"), *value;
-	const char *key;
+	const char *kept;
 	int first = 0;
 
-	json_object_foreach(sysctls, key, value)
+	json_object_foreach(sysctls, kept, value)
 	{
+		const char *key = key_of(r, kept);
 		const char *present = value_of(r->netns_fd, key, r->arena);
 		struct error cause;
 		int ret = 0;
