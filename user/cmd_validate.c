@@ -33,6 +33,8 @@ static json_t *result_json(const char *file, const struct topology *topology,
 				    json_integer((json_int_t)topology->namespaces_count));
 		json_object_set_new(result, "links",
 				    json_integer((json_int_t)topology->links_count));
+		json_object_set_new(result, "devices",
+				    json_integer((json_int_t)topology->devices_count));
 	}
 	json_object_set_new(result, "errors", command_errors_json(errors));
 	return result;
@@ -41,6 +43,14 @@ static json_t *result_json(const char *file, const struct topology *topology,
 static const char *plural(size_t count)
 {
 	return count == 1 ? "" : "s";
+}
+
+/* Few files have any. */
+static const char *devices_text(const struct topology *topology, struct arena *arena)
+{
+	size_t count = topology->devices_count;
+
+	return count ? arena_printf(arena, ", %zu device%s", count, plural(count)) : "";
 }
 
 int cmd_validate(struct context *context, int argc, char **argv)
@@ -60,10 +70,10 @@ int cmd_validate(struct context *context, int argc, char **argv)
 	}
 	if (!topology)
 		return command_fail_all(context, &errors);
-	printf("%s: valid: fabric '%s', %zu network%s, %zu namespace%s, %zu link%s\n",
+	printf("%s: valid: fabric '%s', %zu network%s, %zu namespace%s, %zu link%s%s\n",
 	       topology->file, topology->name, topology->networks_count,
 	       plural(topology->networks_count), topology->namespaces_count,
 	       plural(topology->namespaces_count), topology->links_count,
-	       plural(topology->links_count));
+	       plural(topology->links_count), devices_text(topology, &context->arena));
 	return EXIT_DONE;
 }

@@ -29,6 +29,7 @@ put_example() { # FILE
 	while read -r name; do
 		edits+=(-e "s/^  $name:/  $name-$suffix:/" -e "s/\"$name:/\"$name-$suffix:/")
 		edits+=(-e "s/exec $name -- /exec $name-$suffix -- /")
+		edits+=(-e "s/namespace: $name$/namespace: $name-$suffix/") # of a device
 	done < <(sed -n '/^namespaces:/,/^[a-z]*:/s/^  \([a-z0-9-]*\):.*/\1/p' "$1")
 	sed -E "${edits[@]}" "$1" >"$topology"
 }
@@ -42,7 +43,7 @@ run_command() { # WORDS...
 	case $1 in
 	nsroute)
 		shift
-		[[ $1 != apply ]] || set -- apply "$topology"
+		[[ $1 != apply ]] || set -- apply --confirm 0 "$topology" # nobody is there to press ENTER
 		echo "nsroute $*"
 		lab "$@"
 		;;
@@ -58,6 +59,11 @@ serve_page() { # NAMESPACE TEXT
 }
 
 @test "every example does what its comments say, and leaves nothing" {
+	ip link add eth1 netns "$host" type veth peer name eth1 netns "$outside"
+	ip -n "$host" link set eth1 addrgenmode none up
+	ip -n "$outside" link set eth1 addrgenmode none up
+	ip -n "$outside" address add 198.51.100.1/24 dev eth1
+	await_link "$host" eth1
 	host_state >"$work/before"
 	for example in examples/*.yaml; do
 		echo "== $example"

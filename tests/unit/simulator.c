@@ -551,6 +551,12 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 	case OPERATION_FILE_DELETE:
 		run_file_operation(sim, op);
 		break;
+	case OPERATION_DEVICE_TAKE:
+		take_device(sim, op);
+		break;
+	case OPERATION_DEVICE_RETURN:
+		return_device(sim, op);
+		break;
 	case OPERATION_FORGET:
 		unnote(sim, op->record, op->link);
 		break;

@@ -15,6 +15,11 @@
 #include "record.h"
 #include "topology.h"
 
+struct simulated_device { /* what it had in the host namespace */
+	struct state_link link;
+	struct state_address address; /* one at most */
+};
+
 struct simulator {
 	struct arena arena;
 	struct state_namespace *spaces; /* the first is the host */
@@ -26,6 +31,8 @@ struct simulator {
 	struct record record;
 	struct record others[4];
 	size_t others_count;
+	struct simulated_device *devices;
+	size_t devices_count;
 };
 
 /* A host with lo and eth0, which has 198.51.100.1/24 and a default route. */
@@ -49,6 +56,11 @@ void simulator_set_netns_sysctl(struct simulator *sim, const char *namespace, co
 struct state_file *simulator_file(struct simulator *sim, const char *path);
 void simulator_add_file(struct simulator *sim, const char *path, const char *text);
 void simulator_delete_file(struct simulator *sim, const char *path);
+
+/* The steps of taking a device before it moves, of which each may be the last of a killed process.
+ */
+void simulator_note_device(struct simulator *sim, const char *name, const char *namespace);
+void simulator_mark_device(struct simulator *sim, const char *name);
 
 /* As fabric_observe() would. topology may be NULL. */
 struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology);

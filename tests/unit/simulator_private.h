@@ -26,6 +26,10 @@ void note(struct simulator *sim, enum record_kind kind, const char *name, const 
 	  const char *set);
 void unnote(struct simulator *sim, enum record_kind kind, const char *name);
 
+/* simulator_device.c */
+void take_device(struct simulator *sim, const struct operation *op);
+void return_device(struct simulator *sim, const struct operation *op);
+
 /* simulator_datapath.c */
 struct state_port *port_of(struct simulator *sim, uint32_t ifindex);
 void run_datapath(struct simulator *sim, const struct operation *op);

@@ -98,7 +98,7 @@ static void test_standard_input(void **state)
 	close(stdin_copy);
 	assert_string_equal(line(fixture, 0),
 			    "(standard input):3:1: unknown key 'colour' (allowed: version, name, "
-			    "defaults, networks, namespaces, links)");
+			    "defaults, networks, namespaces, links, devices)");
 }
 
 static void test_too_big(void **state)
