@@ -105,16 +105,16 @@ static void extra_addresses(struct extra *extra, const struct state_namespace *n
 			*add(extra, twin.kind) = twin;
 }
 
-/* Whether the kernel certainly keeps an address of the link. */
+/* Whether the kernel certainly keeps an IPv4 address of the link. */
 static bool keeps_address(const struct extra *extra, const struct state_namespace *ns,
-			  uint32_t ifindex, const char *link, uint8_t family)
+			  uint32_t ifindex, const char *link)
 {
 	struct operation twin;
 
 	for (size_t i = 0; i < ns->addresses_count; i++) {
 		const struct state_address *address = &ns->addresses[i];
 
-		if (address->ifindex == ifindex && address->address.family == family &&
+		if (address->ifindex == ifindex && address->address.family == AF_INET &&
 		    !address_goes(extra, ns, address, &twin) &&
 		    !(address->flags & IFA_F_SECONDARY &&
 		      view_is_shaken(extra->view, SHAKEN_ADDRESSES, ns->name, link,
@@ -135,9 +135,9 @@ static void shake_links(struct extra *extra, const struct state_namespace *ns)
 			view_shake(extra->view, SHAKEN_ADDRESSES, ns->name, twin.link,
 				   &twin.address);
 	for (size_t i = 0; i < ns->addresses_count; i++) {
-		if (!address_goes(extra, ns, &ns->addresses[i], &twin) ||
-		    keeps_address(extra, ns, ns->addresses[i].ifindex, twin.link,
-				  twin.address.family))
+		if (ns->addresses[i].address.family != AF_INET ||
+		    !address_goes(extra, ns, &ns->addresses[i], &twin) ||
+		    keeps_address(extra, ns, ns->addresses[i].ifindex, twin.link))
 			continue;
 		view_shake(extra->view, SHAKEN_ROUTES, ns->name, twin.link, &twin.address);
 		view_shake(extra->view, SHAKEN_NEIGHBOURS, ns->name, twin.link, &twin.address);
