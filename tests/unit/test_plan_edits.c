@@ -145,6 +145,25 @@ static void test_undone_wherever_it_fails(void **state)
 	assert_as_found(sim);
 }
 
+/* With the first address of a subnet the kernel takes the others, which are given again. */
+static void test_first_address_goes(void **state)
+{
+	struct simulator *sim = *state;
+	const char *both =
+		edited(sim, fabric, "192.168.15.12/24]", "192.168.15.12/24, 192.168.15.13/24]");
+	const struct plan *plan;
+
+	converge(sim, both);
+	plan = converge(sim, edited(sim, fabric, "192.168.15.12/24]", "192.168.15.13/24]"));
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_DELETE), 1);
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_ADD), 1);
+	assert_non_null(find(plan, OPERATION_ADDRESS_ADD)->replaces);
+	plan = converge(sim, both); /* behind the one that is there now */
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_DELETE), 0);
+	plan = converge(sim, fabric);
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_DELETE), 1);
+}
+
 /* ---- Any topology to any other. */
 
 #define SEEDS      300
@@ -298,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_only_what_differs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_undone_wherever_it_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_address_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_to_any, setup, teardown),
 	};
 
