@@ -30,7 +30,7 @@ unit_command() { # ExecStart|ExecReload|ExecStop
 	line=$(sed -n "s/^$1=//p" tools/system/nsroute@.service)
 	[[ $line == "@PREFIX@/bin/nsroute "*" /etc/nsroute/%i.yaml" ]]
 	line=${line#* }
-	read -ra words <<<"${line%/*/*}"
+	read -ra words <<<"${line% *}"
 	lab "${words[@]}" "$topology"
 }
 

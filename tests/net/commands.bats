@@ -70,14 +70,14 @@ without_root() { # ARGUMENTS...
 }
 
 @test "every command tells how to use it" {
-	for command in validate plan apply down show exec stats doctor help version; do
+	for command in validate plan apply confirm down show exec stats doctor help version; do
 		run -0 "$NSROUTE" help "$command"
 		[[ $output == "usage: nsroute $command"* ]]
 		run -0 "$NSROUTE" "$command" --help
 		[[ $output == "usage: nsroute $command"* ]]
 	done
 	run -0 "$NSROUTE" -j help
-	jq -e '[.commands[] | select(.supported)] | length == 10' <<<"$output"
+	jq -e '[.commands[] | select(.supported)] | length == 11' <<<"$output"
 }
 
 @test "version" {
