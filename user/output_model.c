@@ -121,8 +121,13 @@ static bool entry_is_there(const struct record_entry *entry, const struct kernel
 {
 	const struct state_namespace *namespace;
 	const struct state_link *link;
+	const char *last;
 
 	switch (entry->kind) {
+	case RECORD_DEVICE:
+		last = strrchr(entry->value, ' ');
+		namespace = last ? model_namespace(state, last + 1) : NULL;
+		return namespace && model_link_named(namespace, entry->name);
 	case RECORD_NETNS:
 		namespace
 		= model_namespace(state, entry->name);

@@ -236,6 +236,74 @@ assert_given_back() {
 	assert_as_before
 }
 
+# ---- On its way
+
+# As a nsroute leaves it that was killed in the middle of taking or giving back: in the host, with our
+# mark, and all that a move takes from it is gone.
+leave_on_its_way() {
+	ip -n "$red" link set eth1 netns "$host"
+	[[ $(lab show) == *incomplete* ]]
+	[[ $(ip -n "$host" link show eth1) == *"alias nsroute:lab"* ]]
+}
+
+@test "on its way: the next apply takes it, down gives it back" {
+	put_device
+	apply
+	find_cookie
+	leave_on_its_way
+	run -1 lab apply "$topology"
+	[[ $output == *"add --confirm 60"* ]]
+	apply
+	pings "$red" 198.51.100.1
+	assert_given_back
+	apply
+	leave_on_its_way
+	put_device "$blue"
+	apply
+	pings "$blue" 198.51.100.1
+	assert_given_back
+	put_device
+	apply
+	leave_on_its_way
+	assert_given_back
+}
+
+@test "recorded, and nothing done to it: taken as it is now, or only forgotten" {
+	put_device
+	apply
+	find_cookie
+	cp "/run/nsroute/$cookie/lab.record" "$work/record"
+	lab down lab
+	mkdir -p "/run/nsroute/$cookie"
+	cp "$work/record" "/run/nsroute/$cookie/lab.record"
+	assert_given_back
+	mkdir -p "/run/nsroute/$cookie"
+	cp "$work/record" "/run/nsroute/$cookie/lab.record"
+	ip -n "$host" address add 198.51.100.77/24 dev eth1
+	host_state >"$work/before"
+	apply
+	assert_given_back
+}
+
+@test "what cannot be given again: named, tried again, or left so" {
+	put_device
+	apply
+	find_cookie
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	run -4 lab down lab
+	[[ $output == *"device 'eth1' is back, but not all as it was"*"cannot give interface 'eth1' its address again"* ]]
+	[[ $(ip -n "$host" -4 address show eth1) == *198.51.100.7/24* ]]
+	run -4 lab down lab
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=0 net.ipv6.conf.eth1.disable_ipv6=0
+	assert_given_back
+	apply
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	run -4 lab down lab
+	ip -n "$host" link set eth1 alias ''
+	lab down lab
+	[[ ! -e /run/nsroute/$cookie ]]
+}
+
 # ---- What others do meanwhile
 
 @test "its name is taken in the host: it stays inside with its namespace, and comes back later" {
