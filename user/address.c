@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define SETTABLE (IFA_F_NODAD | IFA_F_NOPREFIXROUTE) /* the rest is the kernel's to say */
 
@@ -60,6 +61,21 @@ void address_delete(struct netlink *nl, const struct state_address *address, con
 	queue(nl, RTM_DELADDR, 0, "delete", address, "from", link);
 }
 
+/* Hundredths of a second since boot, as the kernel gives times of addresses; it stands still while
+ * the machine sleeps. */
+static uint32_t age_s(const struct nlattr *attribute)
+{
+	const struct ifa_cacheinfo *times = mnl_attr_get_payload(attribute);
+	struct timespec now;
+
+	if (mnl_attr_get_payload_len(attribute) < sizeof(*times) ||
+	    clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+		return 0;
+	return (uint32_t)now.tv_sec > times->cstamp / 100
+		       ? (uint32_t)now.tv_sec - times->cstamp / 100
+		       : 0;
+}
+
 static int take_address(const struct nlmsghdr *message, size_t request, void *context)
 {
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
@@ -80,6 +96,8 @@ static int take_address(const struct nlmsghdr *message, size_t request, void *co
 			entry.flags = mnl_attr_get_u32(attribute);
 		else if (type == IFA_PROTO)
 			entry.protocol = mnl_attr_get_u8(attribute);
+		else if (type == IFA_CACHEINFO)
+			entry.age_s = age_s(attribute);
 		else if ((type == IFA_LOCAL || (type == IFA_ADDRESS && !has_local)) &&
 			 mnl_attr_get_payload_len(attribute) == ip_bits(&ip) / 8)
 			memcpy(ip.bytes, mnl_attr_get_payload(attribute), ip_bits(&ip) / 8);

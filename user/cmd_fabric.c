@@ -11,6 +11,7 @@
 #include "doctor.h"
 #include "fabric.h"
 #include "netns.h"
+#include "snapshot.h"
 #include "topology_read.h"
 
 int command_open_host(const struct context *context, struct host *ret, struct error *err)
@@ -42,7 +43,8 @@ int command_observe(const struct host *host, const char *fabric, struct arena *a
 		err->exit = EXIT_INVALID;
 	if (code != 0)
 		return code;
-	return fabric_observe(NULL, *ret_record, host->fd, arena, ret_state, err);
+	code = fabric_observe(NULL, *ret_record, host->fd, arena, ret_state, err);
+	return code ? code : snapshot_peers(host->fd, *ret_state, err);
 }
 
 int command_models(const struct host *host, const char *fabric, command_model model, void *argument,

@@ -27,6 +27,8 @@
  * that the datapath's table names as well. */
 #define STATE_PROTOCOL 0x4e
 
+struct state_namespace;
+
 struct state_link {
 	uint32_t ifindex;
 	char name[16];
@@ -43,6 +45,11 @@ struct state_link {
 	uint32_t lower_ifindex; /* of the link that it stands on (VLAN, macvlan), 0: none */
 	uint32_t peer_ifindex;  /* veth: ifindex of the other end, in its own namespace */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
+	bool peer_elsewhere; /* veth: the other end is in another namespace, ... */
+	int32_t peer_nsid;   /* ... which this one knows by this number (NETNSA_NSID) */
+	const struct state_namespace *peer_namespace; /* snapshot_peers(); NULL: not known */
+	bool vlan_filtering;                          /* bridge: its ports are not one segment */
+	uint32_t xdp_program;                         /* number of the XDP program, 0: none */
 	/* host namespace only: */
 	bool clsact;            /* has a clsact qdisc */
 	bool other_qdisc;       /* has a root qdisc other than noqueue */
@@ -51,6 +58,7 @@ struct state_link {
 	bool hook_in, hook_out; /* our program sits at clsact ingress / egress */
 	bool foreign_hooks;     /* somebody else's filter sits there too */
 	bool place_taken;       /* ... at the priority that is ours */
+	bool shared_block;      /* its clsact has its filters in a block that links share */
 };
 
 struct state_address {
@@ -58,6 +66,7 @@ struct state_address {
 	struct ip_address address;
 	uint32_t flags;   /* IFA_F_* */
 	uint8_t protocol; /* STATE_PROTOCOL: ours */
+	uint32_t age_s;   /* since it was added */
 };
 
 struct state_route {           /* main table only */
@@ -67,6 +76,7 @@ struct state_route {           /* main table only */
 	uint8_t protocol; /* RTPROT_*; STATE_PROTOCOL: ours */
 	uint8_t type;     /* RTN_* */
 	uint32_t metric;
+	bool onlink; /* via is taken to be on the link, whatever the addresses say */
 };
 
 struct state_neighbour { /* ARP and ND entries, and FDB entries (ip.family 0) */

@@ -229,13 +229,36 @@ static void take_statistics(struct state_link *link, const struct nlattr *attrib
 	link->tx_dropped = all.tx_dropped;
 }
 
-static void take_kind(struct state_link *link, const struct nlattr *info)
+static void take_bridge(struct state_link *link, const struct nlattr *data)
 {
 	const struct nlattr *attribute;
 
 	mnl_attr_for_each_nested(attribute,
-				 info) if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
-		copy_string(link->kind, sizeof(link->kind), attribute);
+				 data) if (mnl_attr_get_type(attribute) == IFLA_BR_VLAN_FILTERING)
+		link->vlan_filtering = mnl_attr_get_u8(attribute);
+}
+
+/* The kind comes before its data. */
+static void take_kind(struct state_link *link, const struct nlattr *info)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, info)
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+			copy_string(link->kind, sizeof(link->kind), attribute);
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_DATA && !strcmp(link->kind, "bridge"))
+			take_bridge(link, attribute);
+	}
+}
+
+static void take_xdp(struct state_link *link, const struct nlattr *xdp)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute,
+				 xdp) if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID)
+		link->xdp_program = mnl_attr_get_u32(attribute);
 }
 
 /* Of IFLA_AF_SPEC: for IPv4 an array of all settings, of which the first has the number 1. */
@@ -287,6 +310,13 @@ static void take_attribute(struct state_link *link, const struct nlattr *attribu
 		break;
 	case IFLA_LINK:
 		link->peer_ifindex = mnl_attr_get_u32(attribute);
+		break;
+	case IFLA_LINK_NETNSID:
+		link->peer_elsewhere = true;
+		link->peer_nsid = (int32_t)mnl_attr_get_u32(attribute);
+		break;
+	case IFLA_XDP:
+		take_xdp(link, attribute);
 		break;
 	case IFLA_OPERSTATE:
 		link->operstate = mnl_attr_get_u8(attribute);

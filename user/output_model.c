@@ -75,6 +75,8 @@ bool model_is_pair(const struct kernel_state *state, const struct state_link *ho
 {
 	if (!know_each_other(host, inside))
 		return false;
+	if (host->peer_namespace)
+		return model_link(host->peer_namespace, host->peer_ifindex) == inside;
 	return !port || memcmp(port->port.mac, inside->mac, sizeof(inside->mac)) == 0 ||
 	       count_candidates(state, host) == 1;
 }

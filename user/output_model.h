@@ -25,7 +25,8 @@ const struct state_uplink *model_uplink(const struct kernel_state *state, uint32
  * port is model_port() of the host's end, which its caller has at hand. Two ends know each other's
  * ifindex, but ifindexes are not unique over namespaces: among several that fit it is the one with
  * the MAC that the datapath knows. The only one may have another: a namespace can change it, and
- * what is dropped then has to show. */
+ * what is dropped then has to show. Where snapshot_peers() has asked the kernel, its answer counts.
+ */
 bool model_is_pair(const struct kernel_state *state, const struct state_link *host,
 		   const struct state_port *port, const struct state_link *inside);
 /* The host's end of an interface of a namespace, and its port. */

@@ -327,9 +327,13 @@ static json_t *inside_link_object(const struct kernel_state *state,
 {
 	const struct state_port *port;
 	const struct state_link *host = model_host_end(state, link, &port);
+	const struct state_link *master = link->master ? model_link(namespace, link->master) : NULL;
+	const struct state_namespace *other = link->peer_namespace;
+	const struct state_link *peer = other ? model_link(other, link->peer_ifindex) : host;
 	json_t *object = link_head(link->name, link);
 
-	set_link_rest(object, namespace->name, link, NULL, NULL, host ? host->name : NULL);
+	set_link_rest(object, namespace->name, link, master ? master->name : NULL,
+		      other && peer ? other->name : NULL, peer ? peer->name : NULL);
 	return object;
 }
 

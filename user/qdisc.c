@@ -142,6 +142,9 @@ static int take_qdisc(const struct nlmsghdr *message, size_t request, void *cont
 		return 0;
 	mnl_attr_for_each(attribute, message, sizeof(*header))
 	{
+		if (mnl_attr_get_type(attribute) == TCA_INGRESS_BLOCK ||
+		    mnl_attr_get_type(attribute) == TCA_EGRESS_BLOCK)
+			link->shared_block |= mnl_attr_get_u32(attribute) != 0;
 		if (mnl_attr_get_type(attribute) != TCA_KIND)
 			continue;
 		if (is_string(attribute, "clsact"))

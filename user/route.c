@@ -162,6 +162,7 @@ static int take_route(const struct nlmsghdr *message, size_t request, void *cont
 	route->to.prefix_len = header->rtm_dst_len;
 	route->protocol = header->rtm_protocol;
 	route->type = header->rtm_type;
+	route->onlink = header->rtm_flags & RTNH_F_ONLINK;
 	mnl_attr_for_each(attribute, message, sizeof(*header))
 	{
 		take_attribute(route, attribute);

@@ -133,7 +133,8 @@ int snapshot_take(const struct snapshot_request *request, struct arena *arena,
 		if (ret)
 			return ret;
 	}
-	ret = read_datapath(state->host.cookie, arena, &state->datapath, err);
+	if (!request->no_datapath)
+		ret = read_datapath(state->host.cookie, arena, &state->datapath, err);
 	if (ret)
 		return ret;
 	*ret_state = state;

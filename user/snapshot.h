@@ -24,11 +24,16 @@ struct snapshot_request {
 	bool links_only;
 	const char *const *hooked;
 	size_t hooked_count;
+	bool no_datapath; /* leave out our own tables, which may be of another version */
 };
 
 /* A namespace that does not exist is in the result with exists = false. */
 int snapshot_take(const struct snapshot_request *request, struct arena *arena,
 		  struct kernel_state **ret_state, struct error *err);
+
+/* Finds out which of the state's namespaces the other ends of their veths are in; those that are in
+ * none of them stay unknown. */
+int snapshot_peers(int host_fd, struct kernel_state *state, struct error *err);
 
 /* Adds the values of the host's sysctls with these keys (see state_sysctl), which are borrowed. */
 int snapshot_sysctls(int host_fd, const char *const *keys, size_t count, struct arena *arena,

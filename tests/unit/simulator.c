@@ -106,8 +106,10 @@ struct simulator *simulator_new(void)
 	eth0 = simulator_add_link(sim, NULL, "eth0", "");
 	eth0->flags = IFF_UP;
 	host = &sim->spaces[0];
-	*arena_push(&sim->arena, host->addresses, host->addresses_count) = (struct state_address){
-		eth0->ifindex, {AF_INET, 24, {198, 51, 100, 1}}, IFA_F_PERMANENT, 0};
+	*arena_push(&sim->arena, host->addresses, host->addresses_count) =
+		(struct state_address){.ifindex = eth0->ifindex,
+				       .address = {AF_INET, 24, {198, 51, 100, 1}},
+				       .flags = IFA_F_PERMANENT};
 	*arena_push(&sim->arena, host->routes, host->routes_count) =
 		(struct state_route){.to = {.family = AF_INET},
 				     .via = {AF_INET, 32, {198, 51, 100, 254}},
@@ -378,10 +380,11 @@ static bool same_subnet(const struct ip_address *a, const struct ip_address *b)
 static void add_address(struct simulator *sim, struct state_namespace *ns, uint32_t ifindex,
 			const struct operation *op)
 {
-	struct state_address address = {ifindex, op->address,
-					IFA_F_PERMANENT |
-						(op->no_prefix_route ? IFA_F_NOPREFIXROUTE : 0),
-					op->unmarked ? 0 : STATE_PROTOCOL};
+	uint32_t no_route = op->no_prefix_route ? IFA_F_NOPREFIXROUTE : 0;
+	struct state_address address = {.ifindex = ifindex,
+					.address = op->address,
+					.flags = IFA_F_PERMANENT | no_route,
+					.protocol = op->unmarked ? 0 : STATE_PROTOCOL};
 
 	for (size_t i = 0; i < ns->addresses_count; i++) {
 		const struct state_address *other = &ns->addresses[i];
@@ -440,9 +443,12 @@ static void add_route(struct simulator *sim, struct state_namespace *ns, uint32_
 			assert_non_null(op->replaces);
 			return;
 		}
-	*arena_push(&sim->arena, ns->routes, ns->routes_count) = (struct state_route){
-		op->address, op->via, ifindex, op->unmarked ? RTPROT_STATIC : STATE_PROTOCOL,
-		RTN_UNICAST, 0};
+	*arena_push(&sim->arena, ns->routes, ns->routes_count) =
+		(struct state_route){.to = op->address,
+				     .via = op->via,
+				     .ifindex = ifindex,
+				     .protocol = op->unmarked ? RTPROT_STATIC : STATE_PROTOCOL,
+				     .type = RTN_UNICAST};
 }
 
 static void run_attached(struct simulator *sim, const struct operation *op)
