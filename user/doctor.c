@@ -1,346 +1,235 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: a table of checks. Each row has what is constant of its finding (name, place,
- * reason, mend); its function fills in the status and what was seen. Rows that need the scratch
- * namespace are skipped when there is none, so that one missing privilege is one problem and not
- * six.
- *
- * Kernel features are tried, not looked up: a configuration file may be missing or of another
- * kernel, and modules load on demand.
+ * How it works: the list of findings, the words for places, and the commands of mends. A command
+ * names the namespace it acts in, the host's too when --netns chose one, so that it can be pasted
+ * where "nsroute doctor" was typed.
  */
 #include "doctor.h"
 
-#include <bpf/bpf.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/bpf.h>
-#include <linux/capability.h>
-#include <linux/magic.h>
-#include <sched.h>
-#include <stdbool.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
-#include "link.h"
-#include "netlink.h"
-#include "netns.h"
-#include "qdisc.h"
+#include "doctor_view.h"
 
-#define KERNEL_MAJOR                                                                 \
-	6 /* the oldest kernel whose verifier and helpers the programs are tested on \
-	   */
-#define KERNEL_MINOR 1
+#define COMMAND_MAX 1024 /* bytes of one command */
 
-#define BPFFS    "/sys/fs/bpf"
-#define BTF      "/sys/kernel/btf/vmlinux"
-#define RUN      "/run"
-#define JIT      "/proc/sys/net/core/bpf_jit_enable"
-#define PROBE    "probe0" /* names in the scratch namespace, where nothing else is */
-#define PROBE_TO "probe1"
+/* ---- Findings. */
 
-struct examination {
-	struct arena *arena;
-	struct netlink *scratch; /* in the scratch namespace; NULL: there is none */
-	struct error no_scratch; /* why */
-};
-
-struct check {
-	const char *name;
-	void (*run)(struct examination *examination, struct doctor_finding *finding);
-	bool needs_scratch;
-	const char *where, *why, *mend;
-};
-
-static void good(struct doctor_finding *finding, const char *what)
+struct doctor_finding *doctor_add(struct doctor_world *world, enum doctor_status status,
+				  const char *check)
 {
-	finding->status = DOCTOR_GOOD;
-	finding->what = what;
+	struct doctor_finding *finding =
+		arena_push(world->arena, world->findings, world->findings_count);
+
+	*finding = (struct doctor_finding){
+		.check = check, .status = status, .what = "", .where = "", .why = "", .mend = ""};
+	return finding;
 }
 
-static void problem(struct doctor_finding *finding, const char *what)
+const char *doctor_place(const struct doctor_world *world, const struct state_namespace *namespace,
+			 const char *interface)
 {
-	finding->status = DOCTOR_PROBLEM;
-	finding->what = what;
+	const char *name = namespace->name ? namespace->name : "host";
+
+	return interface ? arena_printf(world->arena, "%s:%s", name, interface) : name;
 }
 
-static void skipped(struct doctor_finding *finding, const char *what)
+struct doctor_finding *doctor_add_at(struct doctor_world *world, enum doctor_status status,
+				     const char *check, const struct state_namespace *namespace,
+				     const char *interface)
 {
-	finding->status = DOCTOR_SKIPPED;
-	finding->what = what;
+	const struct record *owner = doctor_owner(world, namespace, interface);
+	struct doctor_finding *finding = doctor_add(world, status, check);
+
+	finding->where = doctor_place(world, namespace, interface);
+	finding->fabric = owner ? owner->fabric : NULL;
+	finding->namespace = namespace->name ? namespace->name : "host";
+	finding->interface = interface;
+	return finding;
 }
 
-/* ---- Privilege. */
+/* ---- Whose things are whose. */
 
-int doctor_privilege(struct error *err)
+static const struct record *find_owner(const struct doctor_world *world, enum record_kind kind,
+				       const char *name)
 {
-	static const struct {
-		unsigned int number;
-		const char *name;
-	} needed[] = {{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
-		      {CAP_BPF, "CAP_BPF"},
-		      {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}};
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-	char missing[64] = "";
+	for (size_t i = 0; i < world->state->others_count; i++)
+		if (record_has(&world->state->others[i], kind, name))
+			return &world->state->others[i];
+	return NULL;
+}
 
-	if (syscall(SYS_capget, &header, data) != 0)
-		return error_set(err, -errno, "cannot read capabilities: %s", strerror(errno));
-	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
-		size_t used = strlen(missing);
+const struct record *doctor_owner(const struct doctor_world *world,
+				  const struct state_namespace *namespace, const char *link)
+{
+	const struct record *owner;
 
-		if (!(data[CAP_TO_INDEX(needed[i].number)].effective &
-		      CAP_TO_MASK(needed[i].number)))
-			snprintf(missing + used, sizeof(missing) - used, "%s%s", used ? ", " : "",
-				 needed[i].name);
+	if (namespace->name)
+		return find_owner(world, RECORD_NETNS, namespace->name);
+	if (!link)
+		return NULL;
+	owner = find_owner(world, RECORD_LINK, link);
+	return owner ? owner : find_owner(world, RECORD_UPLINK, link);
+}
+
+bool doctor_wanted(const struct doctor_world *world, const struct state_namespace *namespace,
+		   const char *link)
+{
+	const struct record *owner;
+
+	if (!world->only)
+		return true;
+	/* An uplink may be of several fabrics. */
+	if (!namespace->name && link && doctor_is_uplink(world, link))
+		return true;
+	owner = doctor_owner(world, namespace, link);
+	return owner && !strcmp(owner->fabric, world->only);
+}
+
+/* ---- Commands. */
+
+/* A word as a shell takes it. */
+static const char *quoted(const struct doctor_world *world, const char *word)
+{
+	const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			    "-_./:=@%+,";
+	char *text = arena_printf(world->arena, "'");
+
+	if (*word && strspn(word, plain) == strlen(word))
+		return word;
+	for (; *word; word++)
+		text = *word == '\'' ? arena_printf(world->arena, "%s'\\''", text)
+				     : arena_printf(world->arena, "%s%c", text, *word);
+	return arena_printf(world->arena, "%s'", text);
+}
+
+/* How to act in a namespace: "" where one is already. by_option: of the program "ip". */
+static const char *enter(const struct doctor_world *world, const struct state_namespace *namespace,
+			 bool by_option)
+{
+	const char *name = namespace->name ? namespace->name : world->netns;
+
+	if (!name)
+		return by_option ? "ip " : "";
+	if (strchr(name, '/'))
+		return arena_printf(world->arena, "nsenter --net=%s %s", quoted(world, name),
+				    by_option ? "ip " : "");
+	return arena_printf(world->arena, by_option ? "ip -n %s " : "ip netns exec %s ",
+			    quoted(world, name));
+}
+
+#define FORMAT(text, format)                                 \
+	do {                                                 \
+		va_list args;                                \
+		va_start(args, format);                      \
+		vsnprintf(text, sizeof(text), format, args); \
+		va_end(args);                                \
+	} while (0)
+
+const char *doctor_ip(const struct doctor_world *world, const struct state_namespace *namespace,
+		      const char *format, ...)
+{
+	char text[COMMAND_MAX];
+
+	FORMAT(text, format);
+	return arena_printf(world->arena, "%s%s%s", world->prefix, enter(world, namespace, true),
+			    text);
+}
+
+const char *doctor_run(const struct doctor_world *world, const struct state_namespace *namespace,
+		       const char *format, ...)
+{
+	char text[COMMAND_MAX];
+
+	FORMAT(text, format);
+	return arena_printf(world->arena, "%s%s%s", world->prefix, enter(world, namespace, false),
+			    text);
+}
+
+const char *doctor_nsroute(const struct doctor_world *world, const char *format, ...)
+{
+	char text[COMMAND_MAX];
+
+	FORMAT(text, format);
+	if (!world->netns)
+		return arena_printf(world->arena, "%snsroute %s", world->prefix, text);
+	return arena_printf(world->arena, "%snsroute --netns %s %s", world->prefix,
+			    quoted(world, world->netns), text);
+}
+
+const char *doctor_then(const struct doctor_world *world, const char *first, const char *second)
+{
+	if (!*first || !*second)
+		return *first ? first : second;
+	return arena_printf(world->arena, "%s && %s", first, second);
+}
+
+const char *doctor_apply(const struct doctor_world *world, const struct record *record)
+{
+	return doctor_nsroute(world, "apply %s", quoted(world, record->file));
+}
+
+const char *doctor_edit(const struct doctor_world *world, const struct record *record)
+{
+	return doctor_then(world,
+			   arena_printf(world->arena, "%s${EDITOR:-vi} %s", world->prefix,
+					quoted(world, record->file)),
+			   doctor_apply(world, record));
+}
+
+/* ---- All of it. */
+
+static bool found_something(const struct doctor_world *world, const char *fabric)
+{
+	for (size_t i = 0; i < world->findings_count; i++) {
+		const struct doctor_finding *finding = &world->findings[i];
+		const char *other = finding->fabric ? finding->fabric : "";
+
+		if (finding->status == DOCTOR_PROBLEM && finding->namespace &&
+		    !strcmp(other, fabric))
+			return true;
 	}
-	if (*missing)
-		return error_set(err, -EPERM, "needs root (%s): run with sudo", missing);
-	return 0;
+	return false;
 }
 
-static void check_privilege(struct examination *examination, struct doctor_finding *finding)
+/* A line for what is as it should be: silence would leave one wondering what was looked at. */
+static void praise(struct doctor_world *world)
 {
-	struct error err;
+	size_t foreign = 0;
 
-	if (doctor_privilege(&err) == 0)
-		good(finding, "CAP_NET_ADMIN, CAP_BPF and CAP_SYS_ADMIN are there");
-	else
-		problem(finding, arena_strdup(examination->arena, err.message));
-}
+	for (size_t i = 0; i < world->fabrics_count; i++) {
+		const char *fabric = world->fabrics[i].record->fabric;
+		struct doctor_finding *finding;
 
-/* ---- Kernel and file systems. */
-
-static void check_kernel(struct examination *examination, struct doctor_finding *finding)
-{
-	unsigned int major = 0, minor = 0;
-	struct utsname name;
-	const char *what;
-
-	if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2) {
-		skipped(finding, "its version cannot be read");
-		return;
+		if (found_something(world, fabric))
+			continue;
+		finding = doctor_add(world, DOCTOR_GOOD, "fabric");
+		finding->what = "nothing is wrong with it";
+		finding->where = finding->fabric = fabric;
+		finding->why = "what nsroute made is there, and as it should be";
 	}
-	what = arena_printf(examination->arena, "%s (%d.%d or newer is needed)", name.release,
-			    KERNEL_MAJOR, KERNEL_MINOR);
-	if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
-		good(finding, what);
-	else
-		problem(finding, what);
-}
+	for (size_t i = 0; i < world->state->namespaces_count; i++)
+		foreign += !doctor_owner(world, &world->state->namespaces[i], NULL);
+	if (foreign && !world->only && !found_something(world, "")) {
+		struct doctor_finding *finding = doctor_add(world, DOCTOR_GOOD, "namespaces");
 
-static void check_btf(struct examination *examination, struct doctor_finding *finding)
-{
-	if (access(BTF, R_OK) == 0)
-		good(finding, "there");
-	else
-		problem(finding,
-			arena_printf(examination->arena, "cannot be read: %s", strerror(errno)));
-}
-
-static void check_bpffs(struct examination *examination, struct doctor_finding *finding)
-{
-	struct statfs file_system;
-
-	(void)examination;
-	if (statfs(BPFFS, &file_system) != 0 || (unsigned long)file_system.f_type != BPF_FS_MAGIC)
-		problem(finding, "no bpf file system is mounted");
-	else
-		good(finding, "mounted");
-}
-
-static void check_writable(struct examination *examination, struct doctor_finding *finding)
-{
-	if (access(finding->where, W_OK) == 0)
-		good(finding, "writable");
-	else if (errno == EACCES)
-		skipped(finding, "cannot be told without root");
-	else
-		problem(finding, arena_printf(examination->arena, "cannot be written to: %s",
-					      strerror(errno)));
-}
-
-/* The file is shown in the initial network namespace only, and not by kernels without a JIT. */
-static void check_jit(struct examination *examination, struct doctor_finding *finding)
-{
-	int fd = open(JIT, O_RDONLY | O_CLOEXEC);
-	char value = 0;
-	ssize_t got;
-
-	(void)examination;
-	if (fd < 0) {
-		skipped(finding, "the setting cannot be read from this network namespace");
-		return;
+		finding->what = arena_printf(world->arena, "nothing is wrong with %zu of no fabric",
+					     foreign);
+		finding->where = "/run/netns";
+		finding->why = "namespaces made by hand are looked at, and never touched";
 	}
-	got = read(fd, &value, 1);
-	close(fd);
-	if (got == 1 && value == '0')
-		problem(finding, "off");
-	else
-		good(finding, "on");
 }
 
-/* ---- What the scratch namespace tells. */
-
-/* The finding for a batch of one request; the kernel's own words are the best explanation. */
-static void try_request(struct examination *examination, struct doctor_finding *finding)
+void doctor_judge(struct doctor_world *world)
 {
-	struct error err;
-	char text[2 * ERROR_MESSAGE_MAX];
-
-	if (netlink_flush(examination->scratch, NULL, &err) == 0)
-		good(finding, "works");
-	else
-		problem(finding,
-			arena_strdup(examination->arena, error_format(&err, text, sizeof(text))));
-}
-
-static void check_namespace(struct examination *examination, struct doctor_finding *finding)
-{
-	struct error err;
-
-	if (examination->scratch)
-		good(finding, "works");
-	else if (doctor_privilege(&err) != 0)
-		skipped(finding, "cannot be told without root");
-	else
-		problem(finding, arena_strdup(examination->arena, examination->no_scratch.message));
-}
-
-static void check_bridge(struct examination *examination, struct doctor_finding *finding)
-{
-	link_add_bridge(examination->scratch, "probebr0", NULL, 0);
-	try_request(examination, finding);
-}
-
-static void check_veth(struct examination *examination, struct doctor_finding *finding)
-{
-	static const uint8_t mac[6] = {0x02, 0, 0, 0, 0, 1}, peer_mac[6] = {0x02, 0, 0, 0, 0, 2};
-	struct link_veth veth = {.name = PROBE,
-				 .mac = mac,
-				 .peer = PROBE_TO,
-				 .peer_mac = peer_mac,
-				 .peer_netns_fd = -1};
-
-	link_add_veth(examination->scratch, &veth);
-	try_request(examination, finding);
-}
-
-/* lo is there when a veth cannot be made, and takes filters as well. */
-#define SCRATCH_LO 1
-
-static void check_clsact(struct examination *examination, struct doctor_finding *finding)
-{
-	qdisc_add_clsact(examination->scratch, SCRATCH_LO, "lo");
-	try_request(examination, finding);
-}
-
-/* r0 = 0; exit */
-static int load_smallest_program(void)
-{
-	static const struct bpf_insn instructions[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
-		{.code = BPF_JMP | BPF_EXIT}};
-
-	return bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "nsroute_probe", "GPL", instructions,
-			     sizeof(instructions) / sizeof(*instructions), NULL);
-}
-
-static void check_bpf(struct examination *examination, struct doctor_finding *finding)
-{
-	int program = load_smallest_program();
-
-	if (program < 0) {
-		problem(finding, arena_printf(examination->arena, "cannot load a program: %s",
-					      strerror(errno)));
-		return;
-	}
-	qdisc_add_filter(examination->scratch, SCRATCH_LO, "lo", QDISC_INGRESS, program, "probe");
-	try_request(examination, finding);
-	close(program);
-}
-
-static const struct check checks[] = {
-	{"privilege", check_privilege, false, "this process",
-	 "links, namespaces and BPF programs are made by root only", "sudo nsroute ..."},
-	{"kernel", check_kernel, false, "uname -r",
-	 "older kernels lack helpers that the programs call",
-	 "install a kernel from 6.1 on and boot it"},
-	{"btf", check_btf, false, BTF, "the programs are loaded with the kernel's type information",
-	 "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"},
-	{"bpffs", check_bpffs, false, BPFFS,
-	 "programs and maps are pinned there, so that they stay", "sudo mount -t bpf bpf " BPFFS},
-	{"bpffs-writable", check_writable, false, BPFFS, "pins are made there",
-	 "sudo mount -o remount,rw " BPFFS},
-	{"run", check_writable, false, RUN,
-	 "the record of what belongs to nsroute is in /run/nsroute",
-	 "sudo mount -o remount,rw " RUN},
-	{"jit", check_jit, false, "net.core.bpf_jit_enable",
-	 "interpreted programs forward several times slower",
-	 "sudo sysctl -w net.core.bpf_jit_enable=1"},
-	{"namespaces", check_namespace, false, "unshare(CLONE_NEWNET)",
-	 "every namespace of a fabric is one",
-	 "boot a kernel built with CONFIG_NET_NS=y; in a container, run it with --privileged"},
-	{"veth", check_veth, true, "a scratch namespace", "namespaces are connected by veths",
-	 "sudo modprobe veth"},
-	{"bridge", check_bridge, true, "a scratch namespace",
-	 "a network of type bridge is a Linux bridge", "sudo modprobe bridge"},
-	{"clsact", check_clsact, true, "a scratch namespace", "programs are attached to this qdisc",
-	 "sudo modprobe sch_ingress"},
-	{"cls_bpf", check_bpf, true, "a scratch namespace",
-	 "programs are attached through this classifier", "sudo modprobe cls_bpf"},
-};
-
-/* A namespace that lives as long as the socket in it. */
-static int scratch_open(struct netlink **ret, struct error *err)
-{
-	int home = -1, scratch = -1, code;
-
-	code = netns_open(NULL, &home, err);
-	if (code != 0)
-		return code;
-	if (unshare(CLONE_NEWNET) != 0) {
-		code = error_set(err, -errno, "cannot make a network namespace: %s",
-				 strerror(errno));
-		goto cleanup;
-	}
-	code = netns_open(NULL, &scratch, err);
-	if (setns(home, CLONE_NEWNET) != 0) /* nothing was changed, and little is left to do */
-		code = error_set(err, -errno, "cannot return from a network namespace: %s",
-				 strerror(errno));
-	if (code == 0)
-		code = netlink_open(ret, scratch, err);
-cleanup:
-	if (scratch >= 0)
-		close(scratch);
-	close(home);
-	return code;
-}
-
-void doctor_machine(struct arena *arena, struct doctor_finding **ret_findings, size_t *ret_count)
-{
-	struct examination examination = {.arena = arena};
-	struct doctor_finding *findings = NULL;
-	size_t count = 0;
-
-	scratch_open(&examination.scratch, &examination.no_scratch);
-	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
-		const struct check *check = &checks[i];
-		struct doctor_finding *finding = arena_push(arena, findings, count);
-
-		finding->check = check->name;
-		finding->where = check->where;
-		finding->why = check->why;
-		if (check->needs_scratch && !examination.scratch)
-			skipped(finding, "not tried without a scratch namespace");
-		else
-			check->run(&examination, finding);
-		finding->mend = finding->status == DOCTOR_PROBLEM ? check->mend : "";
-	}
-	netlink_close(examination.scratch);
-	*ret_findings = findings;
-	*ret_count = count;
+	doctor_connect(world);
+	doctor_check_links(world);
+	doctor_check_addresses(world);
+	doctor_check_routes(world);
+	doctor_check_fabrics(world);
+	doctor_check_hooks(world);
+	doctor_check_netfilter(world);
+	doctor_check_host(world);
+	praise(world);
 }

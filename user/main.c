@@ -36,7 +36,7 @@ const struct command commands[] = {
 	{"drops", NULL, "", "live stream of dropped packets", ""},
 	{"trace", NULL, "--from NS --to ADDR[:PORT]", "what would happen to a packet", ""},
 	{"metrics", NULL, "", "OpenMetrics text", ""},
-	{"doctor", cmd_doctor, "", "what is wrong on this machine, and the mend", cmd_doctor_help},
+	{"doctor", cmd_doctor, "[NAME]", "what is wrong on this machine and in fabrics, and the mend", cmd_doctor_help},
 	{"bench", NULL, "", "speed of this machine", ""},
 	{"netns", NULL, "add|del|list|exec", "single steps: namespaces", ""},
 	{"link", NULL, "add|del|set", "single steps: links", ""},

@@ -409,25 +409,29 @@ void output_stats_text(FILE *out, const json_t *fabric, bool color)
 
 void output_doctor_text(FILE *out, const json_t *result, bool color)
 {
-	json_int_t problems = number_of(result, "problems");
+	json_int_t problems = number_of(result, "problems"), notes = number_of(result, "notes");
 	json_t *finding;
 	size_t i;
 
 	json_array_foreach(json_object_get(result, "findings"), i, finding)
 	{
-		const char *status = text_of(finding, "status");
+		const char *status = text_of(finding, "status"), *mend = text_of(finding, "mend");
 		bool bad = strcmp(status, "problem") == 0;
 
-		fprintf(out, "%s%-8s%s %-15s %s: %s\n", color && bad ? "\033[31m" : "", status,
+		fprintf(out, "%s%-8s%s %-19s %s: %s\n", color && bad ? "\033[31m" : "", status,
 			color && bad ? "\033[0m" : "", text_of(finding, "check"),
 			text_of(finding, "where"), text_of(finding, "what"));
-		if (bad)
-			fprintf(out, "%25swhy:  %s\n%25smend: %s\n", "", text_of(finding, "why"),
-				"", text_of(finding, "mend"));
+		if (bad || strcmp(status, "note") == 0)
+			fprintf(out, "%29swhy:  %s\n", "", text_of(finding, "why"));
+		if (*mend)
+			fprintf(out, "%29smend: %s\n", "", mend);
 	}
 	if (problems == 0)
-		fputs("no problems\n", out);
+		fputs("no problems", out);
 	else
-		fprintf(out, "%" JSON_INTEGER_FORMAT " problem%s\n", problems,
+		fprintf(out, "%" JSON_INTEGER_FORMAT " problem%s", problems,
 			problems == 1 ? "" : "s");
+	if (notes > 0)
+		fprintf(out, ", %" JSON_INTEGER_FORMAT " note%s", notes, notes == 1 ? "" : "s");
+	fputc('\n', out);
 }
