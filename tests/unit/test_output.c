@@ -514,22 +514,45 @@ static void tables_cannot_steer_the_terminal(void **unused)
 	assert_text(render_evil, NULL, false, "   A  B\n?[2J  -\n   \xc3\xa9  plain\n");
 }
 
+/* Where the kernel was asked, its answer counts, whatever the ifindexes say. */
+static void show_peers(void **unused)
+{
+	struct state_link *inside = &blue_links[0];
+	json_t *model;
+
+	(void)unused;
+	inside->peer_ifindex = 2;
+	inside->peer_namespace = &namespaces[0];
+	model = output_show(&record, &state, OUTPUT_LINKS);
+	assert_json(model, "links/3",
+		    "{\"name\":\"p0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0d\",\"mtu\":9000,"
+		    "\"namespace\":\"blue\",\"kind\":\"veth\",\"master\":null,"
+		    "\"peer_namespace\":\"red\",\"peer\":\"eth0\"}");
+	json_decref(model);
+	inside->peer_ifindex = 10;
+	inside->peer_namespace = NULL;
+}
+
 static void doctor_text(void **unused)
 {
 	json_t *model = json_loads(
-		"{\"problems\":1,\"findings\":[{\"check\":\"kernel\",\"status\":\"good\","
+		"{\"problems\":1,\"notes\":1,\"findings\":[{\"check\":\"kernel\",\"status\":\"good\","
 		"\"what\":\"6.1\",\"where\":\"uname -r\",\"why\":\"w\",\"mend\":null},"
 		"{\"check\":\"bpffs\",\"status\":\"problem\",\"what\":\"not mounted\","
-		"\"where\":\"/sys/fs/bpf\",\"why\":\"pins\",\"mend\":\"mount\"}]}",
+		"\"where\":\"/sys/fs/bpf\",\"why\":\"pins\",\"mend\":\"mount\"},"
+		"{\"check\":\"file-gone\",\"status\":\"note\",\"what\":\"gone\","
+		"\"where\":\"lab\",\"why\":\"w\",\"mend\":null}]}",
 		0, NULL);
 
 	(void)unused;
 	assert_text(output_doctor_text, model, false,
-		    "good     kernel          uname -r: 6.1\n"
-		    "problem  bpffs           /sys/fs/bpf: not mounted\n"
-		    "                         why:  pins\n"
-		    "                         mend: mount\n"
-		    "1 problem\n");
+		    "good     kernel              uname -r: 6.1\n"
+		    "problem  bpffs               /sys/fs/bpf: not mounted\n"
+		    "                             why:  pins\n"
+		    "                             mend: mount\n"
+		    "note     file-gone           lab: gone\n"
+		    "                             why:  w\n"
+		    "1 problem, 1 note\n");
 	json_decref(model);
 }
 
@@ -540,6 +563,7 @@ int main(void)
 		cmocka_unit_test(show_routed),
 		cmocka_unit_test(show_text),
 		cmocka_unit_test(show_sections),
+		cmocka_unit_test(show_peers),
 		cmocka_unit_test(summaries),
 		cmocka_unit_test(stats_json),
 		cmocka_unit_test(stats_text),
