@@ -422,55 +422,6 @@ static void check_namespaces(struct check *check)
 	}
 }
 
-/* ---- Links. */
-
-static void resolve_end(struct check *check, struct link_end *end)
-{
-	struct topology *topology = check->topology;
-	struct nearest nearest = {.wanted = end->namespace_name};
-
-	if (!strcmp(end->namespace_name, "host"))
-		return;
-	end->namespace = lookup_find(&check->namespaces, end->namespace_name);
-	if (end->namespace || topology->namespaces_incomplete)
-		return;
-	nearest_consider(&nearest, "host");
-	for (size_t i = 0; i < topology->namespaces_count; i++)
-		nearest_consider(&nearest, topology->namespaces[i].name);
-	if (nearest.best)
-		refuse(check, end->at,
-		       "link end '%s:%s': there is no namespace '%s'; did you mean '%s'?",
-		       end->namespace_name, end->name, end->namespace_name, nearest.best);
-	else
-		refuse(check, end->at,
-		       "link end '%s:%s': there is no namespace '%s'; declare it under 'namespaces'",
-		       end->namespace_name, end->name, end->namespace_name);
-}
-
-static void check_end(struct check *check, struct link_end *end)
-{
-	char *name = arena_printf(check->arena, "%s:%s", end->namespace_name, end->name);
-	char *object = arena_printf(check->arena, "link end '%s'", name);
-	char *owner = arena_printf(check->arena, "%s (line %u)", object, end->at.line);
-	bool host = !strcmp(end->namespace_name, "host");
-	const char *other;
-
-	resolve_end(check, end);
-	if (host)
-		other = taken_by(check, &check->taken.host_links, end->name, owner);
-	else
-		other = taken_by(check, &check->links, name, owner);
-	if (other)
-		refuse(check, end->at, "%s: the name is used by %s already", object, other);
-	if (!end->has_address)
-		return;
-	check_address_free(check, end->address_at, object, &end->address, owner);
-	if (subnet_reserves(&end->address))
-		refuse(check, end->address_at,
-		       "%s: address %s is the first or last address of its subnet, which no host may have",
-		       object, ip_format_prefix(&end->address, (char[IP_TEXT_MAX]){}));
-}
-
 /* ---- Routes. */
 
 /* The addresses of a namespace, with their prefixes; for automatic ones, their subnets. */
@@ -611,8 +562,7 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 
 	check_networks(&check);
 	check_namespaces(&check);
-	for (size_t i = 0; i < 2 * topology->links_count; i++)
-		check_end(&check, &topology->links[i / 2].ends[i % 2]);
+	check_links(&check);
 	check_devices(&check);
 	for (size_t i = 0; i < topology->namespaces_count; i++)
 		check_routes(&check, &topology->namespaces[i]);

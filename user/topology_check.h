@@ -28,6 +28,14 @@ const char *taken_by(struct check *check, struct lookup *lookup, const char *nam
 void check_address_free(struct check *check, struct position at, const char *object,
 			const struct ip_address *address, char *owner);
 
+/* Refuses an address whose subnet is not apart from those of others in the same namespace, and
+ * returns whether it is. */
+bool check_apart(struct check *check, const char *object, struct position at,
+		 const struct ip_address *address, const struct ip_address *others, size_t count,
+		 const char *owner);
+
+/* After networks and namespaces. */
+void check_links(struct check *check);
 /* After networks, namespaces and links. */
 void check_devices(struct check *check);
 

@@ -53,24 +53,6 @@ static void check_names(struct check *check, const char *object, char *owner,
 		refuse(check, device->at, "%s: the name is used by %s already", object, other);
 }
 
-static void check_overlap(struct check *check, const char *object, struct position at,
-			  const struct ip_address *address, const struct ip_address *others,
-			  size_t count, const char *owner)
-{
-	char text[IP_TEXT_MAX], other[IP_TEXT_MAX];
-
-	for (size_t i = 0; i < count; i++) {
-		if (!ip_overlap(address, &others[i]) || ip_equal(address, &others[i]))
-			continue;
-		refuse(check, at,
-		       "%s: address %s overlaps %s of %s, so the namespace would not know which way "
-		       "leads there",
-		       object, ip_format_prefix(address, text), ip_format_prefix(&others[i], other),
-		       owner);
-		return;
-	}
-}
-
 /* With what else is in the namespace; devices before this one only, so that each pair is met once.
  */
 static void check_overlaps(struct check *check, const char *object,
@@ -86,25 +68,25 @@ static void check_overlaps(struct check *check, const char *object,
 		const struct network *network = interface->network;
 
 		if (network)
-			check_overlap(check, object, at, address, network->subnets,
-				      network->subnets_count,
-				      arena_printf(check->arena, "network '%s' (line %u)",
-						   network->name, network->at.line));
+			check_apart(check, object, at, address, network->subnets,
+				    network->subnets_count,
+				    arena_printf(check->arena, "network '%s' (line %u)",
+						 network->name, network->at.line));
 	}
 	for (size_t i = 0; i < 2 * topology->links_count; i++) {
 		const struct link_end *end = &topology->links[i / 2].ends[i % 2];
 
 		if (end->namespace == ns && end->has_address)
-			check_overlap(check, object, at, address, &end->address, 1,
-				      arena_printf(check->arena, "link end '%s:%s' (line %u)",
-						   end->namespace_name, end->name, end->at.line));
+			check_apart(check, object, at, address, &end->address, 1,
+				    arena_printf(check->arena, "link end '%s:%s' (line %u)",
+						 end->namespace_name, end->name, end->at.line));
 	}
 	for (const struct topology_device *other = topology->devices; other < device; other++)
 		if (other->namespace == ns)
-			check_overlap(check, object, at, address, other->addresses,
-				      other->addresses_count,
-				      arena_printf(check->arena, "device '%s' (line %u)",
-						   other->name, other->at.line));
+			check_apart(check, object, at, address, other->addresses,
+				    other->addresses_count,
+				    arena_printf(check->arena, "device '%s' (line %u)", other->name,
+						 other->at.line));
 }
 
 static void check_addresses(struct check *check, const char *object, char *owner,
