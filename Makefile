@@ -67,14 +67,13 @@ RUN_TESTS := tools/with-bpffs tools/run-tests
 
 all: $(O)/nsroute ## build nsroute into build/ (the default)
 
-tests: all $(TESTS)
+tests: all $(O)/nsroute-faults $(TESTS)
 fuzzers: $(FUZZERS)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' Makefile
 
 # ---- What users type
-
 demo: ## an example fabric: built, used, measured, removed (needs root)
 	@tools/deps
 	@tools/with-bpffs tools/preflight
@@ -98,7 +97,7 @@ check-bpf: ## BPF programs on built packets (root)
 
 check-net: ## fabrics in scratch namespaces (root)
 	@tools/deps
-	@$(BUILD) all $(NET_TESTS)
+	@$(BUILD) all $(O)/nsroute-faults $(NET_TESTS)
 	@$(RUN_TESTS) $(NET_TESTS) $(BATS)
 
 check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running one (root, deps-long)
@@ -106,12 +105,11 @@ check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running 
 	@KERNEL_RUNNER=$(KERNEL_RUNNER) tools/check-kernels $(BPF_TESTS) $(wildcard tests/net/*traffic*.bats)
 
 check-long: ## check, and all that takes long: long_*.bats, asan, fuzz, check-kernels
-	@for target in check check-net-long asan fuzz check-kernels; do \
-		$(MAKE) --no-print-directory $$target || exit; done
+	@set -e; for target in check check-net-long asan fuzz check-kernels; do $(MAKE) $$target; done
 
 check-net-long: ## fabrics in scratch namespaces: what takes minutes (root)
 	@tools/deps
-	@$(BUILD) all
+	@$(BUILD) all $(O)/nsroute-faults
 	@TIME_LIMIT=$(LONG_TIME_LIMIT) $(RUN_TESTS) $(LONG_BATS)
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
@@ -150,7 +148,6 @@ clean: ## remove what was built
 	rm -rf build compile_commands.json
 
 # ---- How things are built
-
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@echo "  AR      $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -171,16 +168,16 @@ $(BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LI
 $(NET_TESTS): $(O)/tests/net/%: $(O)/tests/net/%.o $(call helpers,net,test) $(LIBRARY)
 $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(LIBRARY)
 
+# tests/fault/fault.c stands in for the functions that it names.
+$(O)/nsroute-faults: LIBS += $(shell sed -nE \
+	's/^(STEP_BPF.|(STEP|WRAP).[a-z_ *]+, )([a-z0-9_]+),.*/-Wl,--wrap=\3/p' tests/fault/fault.c)
+$(O)/nsroute-faults: $(O)/user/main.o $(O)/tests/fault/fault.o $(LIBRARY)
+$(O)/nsperf: $(O)/tools/nsperf.o
 $(TESTS): LIBS += -lcmocka
 $(FUZZERS): LIBS += -fsanitize=fuzzer
-$(O)/nsroute $(TESTS) $(FUZZERS):
+$(O)/nsroute $(O)/nsroute-faults $(O)/nsperf $(TESTS) $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
-
-$(O)/nsperf: tools/nsperf.c Makefile
-	@echo "  CC      $@"
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $< -o $@
 
 $(O)/%.bpf.o: bpf/%.bpf.c Makefile
 	@echo "  BPF     $@"
@@ -192,10 +189,9 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 	$(Q)bpftool gen skeleton $< name $*_bpf >$@
 
 $(O)/user/datapath.o: $(SKELETON)
-
 compile_commands.json: export COMMAND = $(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS)
 compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
 	@printf '%s\n' $(USER) $(wildcard tests/*/*.c) | jq -R --arg directory '$(CURDIR)' \
 		'{$$directory, file: ., command: "\(env.COMMAND) -c \(.)"}' | jq -s . >$@
 
--include $(wildcard $(O)/*.d $(O)/user/*.d $(O)/tests/*/*.d)
+-include $(wildcard $(O)/*.d $(O)/*/*.d $(O)/tests/*/*.d)

@@ -6,7 +6,8 @@
  * like any other. Undoing goes on after a failure of its own, and cannot be interrupted.
  *
  * Killed at any instant, a plan leaves what it has done so far, and a record that names at least
- * that: the next plan starts from there.
+ * that: the next plan starts from there. So when a fabric goes, by undoing or by removal, lines
+ * that say what is gone may be lost: on a full disk it can be removed all the same.
  */
 #include "apply.h"
 
@@ -14,19 +15,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "apply_record.h"
 #include "apply_run.h"
 #include "record.h"
 
-static int start(struct runner *r, const struct apply_options *options, struct error *err)
+/* file NULL: the record's header stays as it is. */
+static int start(struct runner *r, const struct apply_options *options, const char *file,
+		 struct error *err)
 {
 	struct record *before;
 	int ret;
 
 	memset(r, 0, sizeof(*r));
 	r->options = options;
+	while (!r->doomed_group)
+		if (getrandom(&r->doomed_group, sizeof(r->doomed_group), 0) < 0)
+			return error_set(err, -errno, "no random number: %s", strerror(errno));
 	ret = places_open(&r->places, options->host_fd, &r->arena, err);
 	if (ret)
 		return ret;
@@ -34,8 +41,7 @@ static int start(struct runner *r, const struct apply_options *options, struct e
 	if (!ret)
 		r->before = before;
 	if (!ret || ret == -ENOENT)
-		ret = record_open(options->host_cookie, options->fabric, options->file,
-				  &r->record_fd, err);
+		ret = record_open(options->host_cookie, options->fabric, file, &r->record_fd, err);
 	if (ret)
 		places_close(&r->places);
 	return ret;
@@ -94,31 +100,47 @@ static int undo_one(struct runner *r, const struct operation *op, enum outcome o
 {
 	enum outcome ignored;
 
-	if (outcome == OUTCOME_FAILED)
-		return note_failed(r->record_fd, r->kept, op, err);
+	if (outcome == OUTCOME_FAILED) {
+		note_failed(r->record_fd, r->kept, op, err);
+		return 0;
+	}
 	/* One that was there has others' filters perhaps. */
 	if (inverse->kind == OPERATION_UPLINK_DELETE)
 		inverse->clsact = inverse->clsact && made_clsact(r, inverse->link);
 	return run(r, inverse, 1, &ignored, err);
 }
 
-static void undo(struct runner *r, const struct plan *plan, const enum outcome *outcomes,
+static size_t count_lost(struct runner *r, const struct plan *plan, const enum outcome *outcomes,
+			 const char **ret_first)
+{
+	size_t lost = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct operation *op = &plan->operations[i];
+
+		if (outcomes[i] != OUTCOME_DONE || !destroys(op->kind))
+			continue;
+		if (!lost++)
+			*ret_first = plan_describe(op, &r->arena);
+	}
+	return lost;
+}
+
+/* Whether all that was made is gone again. */
+static bool undo(struct runner *r, const struct plan *plan, const enum outcome *outcomes,
 		 struct error *err)
 {
 	struct operation inverse;
 	const char *first = NULL, *first_lost = NULL;
 	struct error cause;
-	size_t left = 0, lost = 0;
+	size_t left = 0, lost = count_lost(r, plan, outcomes, &first_lost);
 
 	r->kept = r->before;
+	r->record_goes = true;
 	for (size_t i = plan->count; i > 0; i--) {
 		const struct operation *op = &plan->operations[i - 1];
 		enum outcome outcome = outcomes[i - 1];
 
-		if (outcome == OUTCOME_DONE && destroys(op->kind)) {
-			first_lost = plan_describe(op, &r->arena);
-			lost++;
-		}
 		if (outcome == OUTCOME_UNTRIED || outcome == OUTCOME_NOTHING ||
 		    !plan_inverse(op, &inverse))
 			continue;
@@ -128,6 +150,8 @@ static void undo(struct runner *r, const struct plan *plan, const enum outcome *
 		}
 		if (!undo_one(r, op, outcome, &inverse, &cause))
 			continue;
+		if (lost && cause.code == -ENODEV)
+			continue; /* it served a link that is among what is lost */
 		if (!first)
 			first = arena_printf(&r->arena, "%s: %s",
 					     plan_describe(&inverse, &r->arena), cause.message);
@@ -135,18 +159,7 @@ static void undo(struct runner *r, const struct plan *plan, const enum outcome *
 	}
 	name_rest(err, "not everything could be undone", first, left);
 	name_rest(err, "what was deleted cannot be brought back", first_lost, lost);
-}
-
-/* A fabric that never came to be leaves no record. */
-static void drop_empty_record(struct runner *r)
-{
-	const struct apply_options *options = r->options;
-	struct record *record;
-	struct error ignored;
-
-	if (!record_read(options->host_cookie, options->fabric, &r->arena, &record, &ignored) &&
-	    !record->count)
-		record_remove(options->host_cookie, options->fabric, &ignored);
+	return !left;
 }
 
 static int run_part(struct runner *r, const struct plan *plan, size_t from, size_t to,
@@ -170,11 +183,12 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 	size_t middle = options->confirm ? plan->confirm_at : plan->count;
 	enum outcome *outcomes;
 	struct runner *r = calloc(1, sizeof(*r));
+	struct error ignored;
 	int ret;
 
 	if (!r)
 		return error_set(err, -ENOMEM, "out of memory");
-	ret = start(r, options, err);
+	ret = start(r, options, options->file, err);
 	if (ret)
 		goto cleanup;
 	outcomes = arena_alloc(&r->arena, plan->count * sizeof(*outcomes));
@@ -183,10 +197,8 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 		ret = options->confirm(options->confirm_context, err);
 	if (!ret)
 		ret = run_part(r, plan, middle, plan->count, outcomes, err);
-	if (ret) {
-		undo(r, plan, outcomes, err);
-		drop_empty_record(r);
-	}
+	if (ret && undo(r, plan, outcomes, err) && (!r->before || !r->before->count))
+		record_remove(options->host_cookie, options->fabric, &ignored);
 	finish(r);
 cleanup:
 	free(r);
@@ -202,9 +214,10 @@ int apply_remove(const struct plan *plan, const struct apply_options *options, s
 
 	if (!r)
 		return error_set(err, -ENOMEM, "out of memory");
-	ret = start(r, options, err);
+	ret = start(r, options, NULL, err);
 	if (ret)
 		goto cleanup;
+	r->record_goes = true;
 	for (size_t i = 0, length; i < plan->count && code != -EINTR; i += length) {
 		length = run_length(&plan->operations[i], plan->count - i);
 		if (ret && guards(plan->operations[i].kind))
@@ -227,4 +240,18 @@ int apply_remove(const struct plan *plan, const struct apply_options *options, s
 cleanup:
 	free(r);
 	return ret;
+}
+
+int apply_sweep(uint64_t host_cookie, struct error *err)
+{
+	struct arena arena = {};
+	const char **names;
+	size_t count;
+	int ret = record_list(host_cookie, &arena, &names, &count, err);
+
+	arena_free(&arena);
+	if (ret || count)
+		return ret;
+	ret = datapath_unpin(host_cookie, err);
+	return ret ? ret : record_remove_folder(host_cookie, err);
 }

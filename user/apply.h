@@ -33,4 +33,9 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
  * gone. */
 int apply_remove(const struct plan *plan, const struct apply_options *options, struct error *err);
 
+/* Removes what a process left that was killed before it recorded anything of a fabric, or after it
+ * had forgotten it: folders and pins of a host namespace that has no fabric. Does nothing while it
+ * has one. */
+int apply_sweep(uint64_t host_cookie, struct error *err);
+
 #endif

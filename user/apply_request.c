@@ -108,7 +108,7 @@ static int queue_veth(struct runner *r, struct netlink *nl, const struct operati
 static void queue_link_delete(struct runner *r, struct netlink *nl, const struct operation *op)
 {
 	if (op->ifindex)
-		link_doom(nl, op->ifindex, op->link, op->down);
+		link_doom(nl, op->ifindex, op->link, r->doomed_group, op->down);
 	else
 		link_delete(nl, op->link);
 	tolerate(nl, op);
@@ -214,16 +214,23 @@ static void queue_unhook(struct netlink *nl, const struct operation *op, uint32_
 	tolerate(nl, op);
 }
 
-bool queue_rest(struct netlink *nl, const struct operation *ops, size_t count)
+bool queue_rest(struct runner *r, struct netlink *nl, const struct operation *ops, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (ops[i].kind != OPERATION_LINK_DELETE || !ops[i].ifindex)
 			continue;
-		link_delete_doomed(nl);
+		link_delete_doomed(nl, r->doomed_group);
 		tolerate(nl, &ops[i]);
 		return true;
 	}
 	return false;
+}
+
+void queue_spared(struct netlink *nl, const struct operation *ops, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ops[i].kind == OPERATION_LINK_DELETE && ops[i].ifindex)
+			link_spare(nl, ops[i].ifindex, ops[i].link, ops[i].down);
 }
 
 int queue_operation(struct runner *r, struct netlink *nl, const struct operation *op,

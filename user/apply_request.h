@@ -15,7 +15,10 @@ int queue_operation(struct runner *runner, struct netlink *nl, const struct oper
 		    struct error *err);
 /* Appends what all operations of a run have in common: links that are deleted by number go
  * together. False: nothing. */
-bool queue_rest(struct netlink *nl, const struct operation *operations, size_t count);
+bool queue_rest(struct runner *runner, struct netlink *nl, const struct operation *operations,
+		size_t count);
+/* Takes back, of links that were to be deleted together and could not, what was done to them. */
+void queue_spared(struct netlink *nl, const struct operation *operations, size_t count);
 /* Whether a request of the operation, the first being 0, may end so: it was so already. */
 bool is_harmless(const struct operation *operation, size_t request, int code);
 

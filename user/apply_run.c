@@ -218,6 +218,13 @@ static int prepare(struct runner *r, const struct operation *op, struct error *e
 	return ret ? ret : note_before(r->record_fd, op, err);
 }
 
+static int note_done(struct runner *r, const struct operation *op, struct error *err)
+{
+	int ret = note_after(r->record_fd, r->kept, op, err);
+
+	return r->record_goes ? 0 : ret;
+}
+
 static int run_one(struct runner *r, const struct operation *op, enum outcome *outcome,
 		   struct error *err)
 {
@@ -229,7 +236,7 @@ static int run_one(struct runner *r, const struct operation *op, enum outcome *o
 		ret = run_direct(r, op, outcome, err);
 	if (!ret)
 		*outcome = OUTCOME_DONE;
-	return ret ? ret : note_after(r->record_fd, r->kept, op, err);
+	return ret ? ret : note_done(r, op, err);
 }
 
 static void note_clsact(struct runner *r, const char *link)
@@ -272,7 +279,7 @@ static int conclude(struct runner *r, const struct operation *op, const int *res
 	if (ret)
 		return ret;
 	*outcome = reached;
-	return note_after(r->record_fd, r->kept, op, err);
+	return note_done(r, op, err);
 }
 
 /* What an operation has come to when it fails now: of several requests, each stands for itself. */
@@ -290,13 +297,17 @@ static void run_queued(struct runner *r, struct netlink *nl, const struct operat
 		       struct error *err)
 {
 	int results[RUN_MAX * REQUESTS_MAX + 1];
-	struct error cause, flushed;
+	struct error cause, flushed, ignored;
 	bool together;
 
 	assert(starts[count] <= RUN_MAX * REQUESTS_MAX);
-	together = queue_rest(nl, ops, count);
+	together = queue_rest(r, nl, ops, count);
 	if (netlink_pending(nl))
 		netlink_flush(nl, results, &flushed);
+	if (together && results[starts[count]] && results[starts[count]] != -ENODEV) {
+		queue_spared(nl, ops, count);
+		netlink_flush(nl, NULL, &ignored);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (outcomes[i] != OUTCOME_QUEUED)
 			continue;

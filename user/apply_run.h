@@ -20,6 +20,8 @@ struct runner {
 	struct places places;
 	struct datapath *datapath; /* NULL until it is needed */
 	int record_fd;
+	uint32_t doomed_group;       /* of links that are deleted together */
+	bool record_goes;            /* what is noted as gone may be lost: see apply.c */
 	const struct record *before; /* NULL: the fabric is new */
 	const struct record *kept;   /* undoing: what was noted before stays so; else NULL */
 	struct {

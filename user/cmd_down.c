@@ -210,6 +210,10 @@ int cmd_down(struct context *context, int argc, char **argv)
 		return command_fail(context, &err);
 	}
 	status = remove_named(context, &host, all ? NULL : argv[optind]);
+	if (apply_sweep(host.cookie, &err) != 0) {
+		command_fail(context, &err);
+		status = EXIT_PARTLY;
+	}
 	close(lock);
 	close(host.fd);
 	return status;

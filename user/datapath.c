@@ -402,10 +402,12 @@ int datapath_unpin(uint64_t cookie, struct error *err)
 	pin_folder(folder, cookie, "");
 	pin_folder(unfinished, cookie, "-new");
 	ret = remove_folder(unfinished, err);
-	if (!ret && rename(folder, unfinished) && errno != ENOENT)
-		ret = error_set(err, -errno, "cannot rename '%s': %s", folder, strerror(errno));
-	if (!ret)
+	if (!ret && datapath_exists(cookie)) {
+		if (rename(folder, unfinished))
+			return error_set(err, -errno, "cannot rename '%s': %s", folder,
+					 strerror(errno));
 		ret = remove_folder(unfinished, err);
+	}
 	if (!ret)
 		rmdir(PINS); /* stays when another host namespace has a datapath */
 	return ret;

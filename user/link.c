@@ -136,27 +136,40 @@ void link_delete(struct netlink *nl, const char *name)
 	netlink_put_string(message, IFLA_IFNAME, name);
 }
 
-/* A number that nobody else uses by chance; the default group is 0. */
-#define DOOMED_GROUP 0x6e737274 /* "nsrt" */
-
-void link_doom(struct netlink *nl, uint32_t ifindex, const char *name, bool down)
+static struct ifinfomsg *queue_group(struct netlink *nl, uint32_t ifindex, const char *name,
+				     uint32_t group)
 {
 	struct nlmsghdr *message = netlink_queue(nl, RTM_SETLINK, 0, sizeof(struct ifinfomsg),
 						 "delete link '%s'", name);
 	struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
 	header->ifi_index = (int)ifindex;
-	if (down)
-		header->ifi_change = IFF_UP;
-	mnl_attr_put_u32(message, IFLA_GROUP, DOOMED_GROUP);
+	mnl_attr_put_u32(message, IFLA_GROUP, group);
+	return header;
 }
 
-void link_delete_doomed(struct netlink *nl)
+void link_doom(struct netlink *nl, uint32_t ifindex, const char *name, uint32_t group, bool down)
+{
+	struct ifinfomsg *header = queue_group(nl, ifindex, name, group);
+
+	if (down)
+		header->ifi_change = IFF_UP;
+}
+
+void link_spare(struct netlink *nl, uint32_t ifindex, const char *name, bool up)
+{
+	struct ifinfomsg *header = queue_group(nl, ifindex, name, 0);
+
+	if (up)
+		header->ifi_flags = header->ifi_change = IFF_UP;
+}
+
+void link_delete_doomed(struct netlink *nl, uint32_t group)
 {
 	struct nlmsghdr *message =
 		netlink_queue(nl, RTM_DELLINK, 0, sizeof(struct ifinfomsg), "delete links");
 
-	mnl_attr_put_u32(message, IFLA_GROUP, DOOMED_GROUP);
+	mnl_attr_put_u32(message, IFLA_GROUP, group);
 }
 
 /* ---- Reading. */

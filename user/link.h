@@ -54,9 +54,11 @@ void link_delete(struct netlink *nl, const char *name);
  * Links are put into it by number, which a name that was given away meanwhile cannot fool; name is
  * for the message. A bridge goes much faster when it is down first: one that is up looks at all its
  * ports again for each port that leaves it. Deleting answers -ENODEV when nothing is in the group.
- */
-void link_doom(struct netlink *nl, uint32_t ifindex, const char *name, bool down);
-void link_delete_doomed(struct netlink *nl);
+ * The group is any number but 0, and another one in each process: a killed one may have left links
+ * in its own, which are wanted again. Sparing a link takes it out of the group. */
+void link_doom(struct netlink *nl, uint32_t ifindex, const char *name, uint32_t group, bool down);
+void link_spare(struct netlink *nl, uint32_t ifindex, const char *name, bool up);
+void link_delete_doomed(struct netlink *nl, uint32_t group);
 
 /* -ENODEV when there is none. Flushes: the batch must be empty, as for all that reads. */
 int link_index(struct netlink *nl, const char *name, uint32_t *ret_ifindex, struct error *err);

@@ -75,10 +75,17 @@ enum netns_status netns_status(const char *name)
 	enum netns_status status;
 	char path[PATH_MAX];
 	struct error ignored;
+	struct stat file;
 	int fd;
 
 	if (make_path(path, name, &ignored))
 		return NETNS_ABSENT;
+	if (lstat(path, &file))
+		return errno == ENOENT ? NETNS_ABSENT : NETNS_PRESENT;
+	if (S_ISLNK(file.st_mode) && stat(path, &file))
+		return NETNS_FOREIGN;
+	if (!S_ISREG(file.st_mode)) /* opening might wait, or do something */
+		return NETNS_FOREIGN;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? NETNS_ABSENT : NETNS_PRESENT;

@@ -17,10 +17,11 @@
 
 #define NETNS_DIRECTORY "/run/netns"
 
-enum netns_status { NETNS_ABSENT, NETNS_STALE, NETNS_PRESENT };
+enum netns_status { NETNS_ABSENT, NETNS_STALE, NETNS_PRESENT, NETNS_FOREIGN };
 
 /* A name that cannot be opened is present: what is not known to be stale must not be removed as
- * such, and netns_open() tells what is the matter with it. */
+ * such, and netns_open() tells what is the matter with it. What is no file, or a link that leads
+ * nowhere, is foreign: nobody makes namespaces like that. */
 enum netns_status netns_status(const char *name);
 
 /* As "ip netns add": -EEXIST when the name is taken, by a stale file too. Its lo is down, and has

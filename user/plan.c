@@ -32,6 +32,8 @@ struct build {
 	struct view *view;
 	struct arena *arena;
 	struct plan desired;
+	const struct state_address **others; /* of the host, on links of no fabric */
+	size_t others_count;
 	struct lookup wanted;
 	struct plan *plan;
 };
@@ -216,6 +218,27 @@ static int check_inside(const struct build *b, const struct operation *op, struc
 	return error_set(err, -EEXIST, "another fabric masquerades %s already", prefix);
 }
 
+/* One of its addresses in a network of ours, and the host would not find its neighbours any more.
+ */
+static int check_address(const struct build *b, const struct operation *op, struct error *err)
+{
+	char ours[IP_TEXT_MAX], other[IP_TEXT_MAX];
+
+	for (size_t i = 0; !op->namespace && i < b->others_count; i++) {
+		const struct state_address *address = b->others[i];
+		const struct state_link *link = view_link_by_index(b->view, NULL, address->ifindex);
+
+		if (ip_is_link_local(&op->address) || !ip_within(&address->address, &op->address))
+			continue;
+		return error_set(err, -EEXIST,
+				 "%s is in use: interface '%s' of the host has the address %s; "
+				 "choose another subnet",
+				 ip_format_prefix(&op->address, ours), link->name,
+				 ip_format(&address->address, other));
+	}
+	return 0;
+}
+
 static int check_operation(const struct build *b, const struct operation *op, struct error *err)
 {
 	switch (op->kind) {
@@ -231,6 +254,8 @@ static int check_operation(const struct build *b, const struct operation *op, st
 		return check_host(b, op, err);
 	case OPERATION_INSIDE_ADD:
 		return check_inside(b, op, err);
+	case OPERATION_ADDRESS_ADD:
+		return check_address(b, op, err);
 	case OPERATION_SYSCTL_SET:
 		return op->namespace ? check_netns_sysctl(b->view, op, err) : 0;
 	case OPERATION_DIRECTORY_ADD:
@@ -242,10 +267,25 @@ static int check_operation(const struct build *b, const struct operation *op, st
 	}
 }
 
-static int check_names(const struct build *b, struct error *err)
+static void find_others(struct build *b)
+{
+	const struct state_namespace *host = &b->view->state->host;
+
+	for (size_t i = 0; i < host->addresses_count; i++) {
+		const struct state_link *link =
+			view_link_by_index(b->view, NULL, host->addresses[i].ifindex);
+
+		if (link && strncmp(link->alias, "nsroute:", strlen("nsroute:")) &&
+		    !view_link_is_ours(b->view, link))
+			*arena_push(b->arena, b->others, b->others_count) = &host->addresses[i];
+	}
+}
+
+static int check_names(struct build *b, struct error *err)
 {
 	int ret;
 
+	find_others(b);
 	for (size_t i = 0; i < b->desired.count; i++) {
 		ret = check_operation(b, &b->desired.operations[i], err);
 		if (!ret)

@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "lookup.h"
 
 #define RECORD_DIRECTORY "/run/nsroute"
@@ -104,11 +105,8 @@ int record_lock(unsigned int wait_s, int *ret_fd, struct error *err)
 		left_ms -= LOCK_POLL_MS;
 	}
 	snprintf(holder, sizeof(holder), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0) {
-		ret = error_set(err, -errno, "cannot write %s: %s", RECORD_LOCK, strerror(errno));
-		close(fd);
-		return ret;
-	}
+	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0)
+		log_debug("cannot write %s: %s", RECORD_LOCK, strerror(errno)); /* a full disk */
 	*ret_fd = fd;
 	return 0;
 }
@@ -377,12 +375,39 @@ static json_t *header_line(const char *fabric, const char *file)
 	return line;
 }
 
+/* Opens the file at path and makes it ready for appending; *ret_whole is the size of what it had.
+ */
+static int open_file(const char *path, const char *fabric, const char *file, int *ret_fd,
+		     size_t *ret_whole, struct error *err)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600), ret;
+	char *text;
+
+	if (fd < 0)
+		return error_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	ret = load(fd, path, &text, ret_whole, err);
+	if (ret)
+		goto cleanup;
+	free(text);
+	if (ftruncate(fd, (off_t)*ret_whole))
+		ret = error_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
+	else if (file || !*ret_whole)
+		ret = append(fd, header_line(fabric, file), err);
+cleanup:
+	if (ret)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return ret;
+}
+
 int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_fd,
 		struct error *err)
 {
-	char path[PATH_MAX], *text;
-	size_t whole;
-	int fd, ret;
+	size_t whole = SIZE_MAX; /* unknown */
+	struct error ignored;
+	char path[PATH_MAX];
+	int ret;
 
 	snprintf(path, sizeof(path), RECORD_DIRECTORY "/%" PRIu64, cookie);
 	ret = make_directory(RECORD_DIRECTORY, err);
@@ -391,24 +416,11 @@ int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_
 	if (ret)
 		return ret;
 	record_path(path, cookie, fabric);
-	fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
-	ret = load(fd, path, &text, &whole, err);
+	ret = open_file(path, fabric, file, ret_fd, &whole, err);
+	if (ret && !whole)
+		unlink(path);
 	if (ret)
-		goto cleanup;
-	free(text);
-	if (ftruncate(fd, (off_t)whole)) {
-		ret = error_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
-		goto cleanup;
-	}
-	if (file || !whole)
-		ret = append(fd, header_line(fabric, file), err);
-cleanup:
-	if (ret)
-		close(fd);
-	else
-		*ret_fd = fd;
+		record_remove_folder(cookie, &ignored);
 	return ret;
 }
 
@@ -441,6 +453,13 @@ int record_remove(uint64_t cookie, const char *fabric, struct error *err)
 	record_confirm_path(path, cookie, fabric);
 	if (unlink(path) && errno != ENOENT) /* of one that was killed while it waited */
 		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
+	return record_remove_folder(cookie, err);
+}
+
+int record_remove_folder(uint64_t cookie, struct error *err)
+{
+	char path[PATH_MAX];
+
 	snprintf(path, sizeof(path), RECORD_DIRECTORY "/%" PRIu64, cookie);
 	if (rmdir(path) && errno != ENOTEMPTY && errno != ENOENT && errno != EEXIST)
 		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));

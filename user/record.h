@@ -72,6 +72,8 @@ int record_gone(int fd, const struct record_entry *entry, struct error *err);
 /* Where a process that waits for a confirmation listens (confirm.h). */
 void record_confirm_path(char path[PATH_MAX], uint64_t cookie, const char *fabric);
 int record_remove(uint64_t cookie, const char *fabric, struct error *err);
+/* That of the host namespace; stays when there is anything in it. */
+int record_remove_folder(uint64_t cookie, struct error *err);
 
 /* NULL when there is none; record may be NULL. */
 const struct record_entry *record_find(const struct record *record, enum record_kind kind,

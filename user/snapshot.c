@@ -87,6 +87,7 @@ static int read_named(const char *name, struct arena *arena, struct state_namesp
 
 	*ns = (struct state_namespace){.name = arena_strdup(arena, name), .alias = ""};
 	ns->stale = status == NETNS_STALE;
+	ns->exists = status == NETNS_FOREIGN; /* with nothing in it that could be ours */
 	if (status != NETNS_PRESENT)
 		return 0;
 	ret = netns_open(name, &fd, err);

@@ -382,20 +382,24 @@ assert_counts_equal() { # [WHAT-TO-LEAVE-OUT]: an extended regular expression
 
 # ---- The state of the host namespace
 
-# As stock tools show it. Of neighbours only what somebody entered: the others come and go.
+# As stock tools show it. Of neighbours only what somebody entered: the others come and go. What is
+# the machine's is looked at as far as it bears this test's suffix or the host namespace's number.
 host_state() {
 	local link hook
 	echo "== links"
 	ip -n "$host" -o -d link | sed -E 's/ state [A-Z]+//; s/_timer +[0-9.]+//g'
 	echo "== addresses"
 	ip -n "$host" -o address | sed 's/ valid_lft.*//'
+	ip -n "$host" -o maddress
 	echo "== routes"
 	ip -n "$host" route show table all
 	ip -n "$host" -6 route show table all
 	ip -n "$host" rule
 	ip -n "$host" -6 rule
+	ip -n "$host" nexthop
 	echo "== neighbours"
 	ip -n "$host" neighbour show nud permanent
+	ip -n "$host" neighbour show proxy
 	echo "== forwarding databases"
 	bridge -n "$host" fdb
 	echo "== queueing disciplines and filters"
@@ -407,14 +411,18 @@ host_state() {
 	done
 	echo "== sysctls"
 	# Some are write-only. The congestion control follows the machine's.
-	{ on "$host" grep -rs . /proc/sys/net/ipv4 /proc/sys/net/ipv6 || true; } |
-		grep -v _congestion_control
+	{ on "$host" grep -rs . /proc/sys/net || true; } |
+		grep -vE '_congestion_control|/conntrack_count|/nf_conntrack_count|/netdev_rss_key'
 	echo "== firewall"
 	on "$host" nft list ruleset
 	echo "== namespaces and mounts"
 	test_namespaces | sort
+	find /run/netns /etc/netns -name "*-$suffix" -printf '%p %y %m\n' 2>/dev/null | sort
 	grep -F -- "-$suffix" /proc/self/mountinfo | cut -d ' ' -f 3- | sort
 	findmnt -rno TARGET,FSTYPE -t bpf
+	echo "== pins and records"
+	find /sys/fs/bpf/nsroute /run/nsroute -path "*/${cookie:-none}*" 2>/dev/null | sort
+	{ grep -rls -e "-$suffix" /run/nsroute || true; } | sort
 }
 
 # Down has left the host as $work/before says. The kernel ends namespaces a moment later.

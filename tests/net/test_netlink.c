@@ -214,8 +214,8 @@ static void test_link_changes(void **state)
 	assert_memory_equal(port->mac, mac_b, 6);
 	assert_int_equal(port->master, 0);
 	assert_string_equal(port->alias, "");
-	link_doom(s->host, port->ifindex, "port", true);
-	link_delete_doomed(s->host);
+	link_doom(s->host, port->ifindex, "port", 4711, true);
+	link_delete_doomed(s->host, 4711);
 	link_delete(s->host, "br0");
 	expect_flush(s, s->host);
 	assert_null(find_link(s, s->host, "port"));

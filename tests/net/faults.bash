@@ -1,0 +1,137 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# faults.bash - what faults.bats and the long_fault*.bats share: a small fabric that has one of
+# everything, its edited form, and nsroute ended or failed at a step (tests/fault/fault.c).
+#
+# How it works: an undisturbed run counts the changes and the steps of a command; then the command
+# is ended before, or failed at, each of them. While a test runs, the outside watches its end of the
+# uplink, and whatever is left of the fabric by a kill is made to send there (probe).
+
+# shellcheck disable=SC2154,SC2034 # bats sets output; fabric.bash the names, and uses some of ours
+
+faulty() { # FAULT ARGUMENTS...: sets status and message
+	local fault=$1
+	shift
+	status=0
+	NSROUTE_FAULT=$fault "$NSROUTE-faults" --netns "$host" "$@" >"$work/faulty" 2>&1 || status=$?
+	message=$(<"$work/faulty")
+}
+
+# Sets changes and steps to how many an undisturbed command has.
+count_points() { # ARGUMENTS...
+	faulty count "$@"
+	echo "$message"
+	((status == 0))
+	[[ $message =~ fault:\ ([0-9]+)\ changes,\ ([0-9]+)\ steps ]]
+	changes=${BASH_REMATCH[1]} steps=${BASH_REMATCH[2]}
+}
+
+killed_at() { # NUMBER ARGUMENTS...: nsroute just before this change, and not one later
+	local number=$1
+	shift
+	faulty "kill:$number" "$@"
+	echo "kill:$number $*: $status"
+	((status == 137))
+	probe
+}
+
+# One of everything. To be extended with what the fabric learns.
+put_fabric() {
+	red=red-$suffix blue=blue-$suffix green=green-$suffix
+	edited=$work/edited-$suffix.yaml
+	cat >"$topology" <<-END
+		version: 1
+		name: lab
+		networks:
+		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], masquerade: eth0}
+		namespaces:
+		  $red:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}
+		    routes: [{to: 10.99.0.0/24, via: 192.168.15.12}]
+		  $blue:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.12/24, "fd00:15::12/64"]}
+		links:
+		  - endpoints: ["$blue:p0", "host:h0"]
+		    addresses: [10.98.0.1/30, 10.98.0.2/30]
+	END
+}
+
+# The same after a change of network, namespace, interface, address, route and link.
+put_edited() {
+	cat >"$edited" <<-END
+		version: 1
+		name: lab
+		defaults: {mtu: 1400}
+		networks:
+		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], masquerade: eth0}
+		  v-net-1: {subnets: [192.168.16.0/24], masquerade: eth0}
+		namespaces:
+		  $red:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.21/24, "fd00:15::11/64"]}
+		    routes: [{to: 10.99.1.0/24, via: 192.168.15.13}]
+		  $green:
+		    interfaces:
+		      eth0: {network: v-net-1, addresses: [192.168.16.13/24]}
+		      eth1: {network: v-net-0, addresses: [192.168.15.13/24]}
+		links:
+		  - endpoints: ["$red:p0", "host:h0"]
+		    addresses: [10.98.0.1/30, 10.98.0.2/30]
+	END
+}
+
+assert_whole() { # [FILE]: nothing is left to do
+	run -0 lab plan "${1-$topology}"
+}
+
+# Sent by what is left of the fabric, to be seen by the outside if nothing stops it.
+probe() {
+	local name target
+	for name in "$red" "$blue" "$green"; do
+		[[ -e /run/netns/$name ]] || continue
+		for target in "$outside_address" "$outside_address6"; do
+			on "$name" timeout 2 bash -c "echo leak >/dev/udp/$target/9" 2>/dev/null || true
+		done
+	done
+}
+
+# Something of the probes has come out, and nothing that had not been translated.
+assert_guarded() {
+	stop_capture
+	run -0 captured "udp dst port 9 and src host $uplink_address"
+	[[ -n $output ]]
+	assert_no_leak
+}
+
+failed_at() { # NUMBER ARGUMENTS...: this step of nsroute fails. Sets step to what it was
+	local number=$1
+	shift
+	faulty "fail:$number" "$@"
+	echo "fail:$number $*: $status: $message"
+	step=${message#*fault: step * fails: }
+	message=${step#*$'\n'} step=${step%%$'\n'*}
+}
+
+# Steps whose failure changes nothing: what cannot be looked at is looked at closer; a folder that
+# every datapath is in stays for the next one; the lock holds without the holder's number; what is
+# gone need not be noted in a record that goes too.
+is_harmless() {
+	case $step in
+	"open /run/netns/"* | "rmdir /sys/fs/bpf/nsroute" | "ftruncate " | "pwrite "*) ;;
+	'write {"gone":'*) ;;
+	*) false ;;
+	esac
+}
+
+# A failure has its message, which has the place in the file when it is an object's of the file.
+assert_told() { # [FILE]
+	[[ $message == *"Input/output error"* ]]
+	[[ $# == 1 && $message != *"datapath's settings"* ]] || return 0
+	case $step in
+	netlink\ type\ 1[89] | netlink\ type\ 2[26] | netlink\ type\ 3[08]) ;; # looking
+	netlink* | bpf_map*) [[ $message == "$1":[0-9]*:[0-9]*:* ]] ;;
+	esac
+}

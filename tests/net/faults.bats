@@ -1,0 +1,77 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# nsroute killed before some of its changes, and with some of its steps failing. All of them are
+# gone through in long_faults*.bats.
+
+# shellcheck disable=SC2154 # bats sets output; fabric.bash and faults.bash the names
+load fabric
+load faults
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+	put_fabric
+	put_edited
+	host_state >"$work/before"
+	start_capture "$outside" eth0
+	lab apply "$topology"
+	find_cookie
+}
+
+teardown() {
+	clean_up
+}
+
+@test "killed in apply and in down: the next apply completes it, down removes it" {
+	count_points down lab
+	down_changes=$changes
+	count_points apply "$topology"
+	lab down lab
+	for sixth in 1 3 5; do
+		killed_at $((changes * sixth / 6)) apply "$topology"
+		lab apply "$topology"
+		assert_whole
+		pings "$red" "$outside_address"
+		killed_at $((down_changes * sixth / 6)) down lab
+		lab down --all
+		assert_as_before
+	done
+	assert_guarded
+}
+
+@test "killed in an edit: either file goes on from there" {
+	count_points apply "$edited"
+	lab apply "$topology"
+	for sixth in 1 3 5; do
+		killed_at $((changes * sixth / 6)) apply "$edited"
+		lab apply "$topology"
+		assert_whole
+		killed_at $((changes * sixth / 6)) apply "$edited"
+		lab apply "$edited"
+		assert_whole "$edited"
+		lab apply "$topology"
+	done
+	lab down lab
+	assert_as_before
+	assert_guarded
+}
+
+@test "a step of apply fails: undone, and the message says what and where" {
+	lab down lab
+	count_points apply "$topology"
+	lab down lab
+	for eighth in 4 5 6 7 8; do
+		failed_at $((steps * eighth / 8)) apply "$topology"
+		((status == 2))
+		assert_told "$topology"
+		assert_as_before
+	done
+}

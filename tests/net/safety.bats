@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What a machine can do to nsroute, and what others can: two at once, full and read-only file
+# systems, names that are taken, links and namespaces that vanish, records that are no records. Each
+# has its message, leaves the host as it was, and touches nothing that is not ours.
+
+# shellcheck disable=SC2154 # bats sets output and stderr; fabric.bash and faults.bash the names
+load fabric
+load faults
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+	put_fabric
+	put_edited
+	host_state >"$work/before"
+}
+
+teardown() {
+	[[ -z ${stopped-} ]] || kill -CONT "$stopped" 2>/dev/null || true
+	clean_up
+}
+
+up() {
+	lab apply "$topology"
+	find_cookie
+}
+
+# Sets cookie to that of a host namespace that has no fabric.
+know_cookie() {
+	up
+	lab down lab
+}
+
+# Runs commands of the shell in a mount namespace of its own, where they can do what they like to
+# file systems. $nsroute there is the program, on the host namespace.
+in_own_mounts() { # COMMANDS
+	nsroute="$NSROUTE --netns $host" topology=$topology cookie=${cookie-} \
+		unshare --mount --propagation private bash -euc "$1"
+}
+
+# apply that stops before a change, in its middle. Sets stopped to its process.
+stop_at() { # NUMBER ARGUMENTS...
+	local number=$1 i
+	shift
+	NSROUTE_FAULT=stop:$number "$NSROUTE-faults" --netns "$host" "$@" >"$work/stopped" 2>&1 3>&- &
+	stopped=$!
+	for ((i = 0; i < 500; i++)); do
+		[[ $(<"/proc/$stopped/stat") != *") T "* ]] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+go_on() {
+	kill -CONT "$stopped"
+	wait "$stopped"
+	stopped=
+}
+
+# apply is refused with these words and this code and the place; the host stays as it is; then the
+# obstacle goes.
+refused() { # WORDS CODE COMMAND...
+	host_state >"$work/taken"
+	run -2 --separate-stderr lab apply "$topology"
+	echo "$stderr"
+	[[ -z $output && $stderr == "$topology":[0-9]*:[0-9]*:*"$1"* ]]
+	run -2 --separate-stderr lab -j apply "$topology"
+	jq -e --arg code "$2" '.error | .code == $code and .line' <<<"$stderr"
+	host_state | diff "$work/taken" -
+	run -0 lab show
+	[[ $output == "no fabrics" ]]
+	shift 2
+	"$@"
+}
+
+@test "two at once: the second waits for the first, and finds its work done" {
+	count_points apply "$topology"
+	lab down lab
+	stop_at $((changes / 2)) apply "$topology"
+	"$NSROUTE" --netns "$host" apply "$topology" >"$work/second" 2>&1 3>&- &
+	second=$!
+	sleep 0.5
+	kill -0 "$second"
+	[[ ! -s $work/second ]]
+	go_on
+	wait "$second"
+	[[ $(<"$work/second") == "fabric 'lab': nothing to do" ]]
+	assert_whole
+	find_cookie
+	lab down lab
+	assert_as_before
+}
+
+@test "a full disk: undone when there is no room for the record, and down needs none" {
+	know_cookie
+	put_many 60
+	# Room for the lock, and for a part of the record.
+	run -0 in_own_mounts '
+		mount -t tmpfs -o size=8k,mode=700 tmpfs /run/nsroute
+		! $nsroute apply "$topology" || exit 9
+		ls /run/nsroute
+	'
+	[[ $output == *"cannot write the record in /run/nsroute: No space left on device"*lock ]]
+	[[ $output == *"$topology:"* && $output != *"could not be undone"* ]]
+	assert_as_before
+
+	put_fabric
+	run -0 in_own_mounts '
+		mount -t tmpfs -o size=64k,mode=700 tmpfs /run/nsroute
+		$nsroute apply "$topology"
+		dd if=/dev/zero of=/run/nsroute/ballast bs=1k status=none || true
+		$nsroute down lab
+		ls /run/nsroute
+	'
+	[[ $output == *"fabric 'lab': removed"*$'\nballast\nlock' ]]
+	assert_as_before
+}
+
+@test "a read-only /run: refused, nothing is touched" {
+	know_cookie
+	run -0 --separate-stderr in_own_mounts '
+		mount -t tmpfs -o ro tmpfs /run/nsroute
+		! $nsroute apply "$topology" || exit 9
+		! $nsroute down lab || exit 9
+		$nsroute plan "$topology" >/dev/null || test $? == 3
+	'
+	[[ $stderr == *"cannot open /run/nsroute/lock: Read-only file system"* ]]
+	assert_as_before
+	run -0 in_own_mounts '
+		mount -o remount,bind,ro /run/netns
+		$nsroute apply "$topology" || test $? == 2
+	'
+	[[ $output == *"cannot create namespace '$red': "*"Read-only file system"* ]]
+	assert_as_before
+}
+
+@test "no bpffs, and one that is read-only: said before anything stays" {
+	know_cookie
+	run -0 in_own_mounts '
+		mount -t tmpfs tmpfs /sys/fs/bpf
+		$nsroute apply "$topology" || test $? == 2
+	'
+	[[ $output == *"no bpffs is mounted at /sys/fs/bpf: mount it with 'mount -t bpf bpf /sys/fs/bpf'"* ]]
+	assert_as_before
+	run -0 in_own_mounts '
+		mount -t bpf -o ro bpf /sys/fs/bpf
+		$nsroute apply "$topology" || test $? == 2
+	'
+	[[ $output == *"/sys/fs/bpf/nsroute"*"Read-only file system"* ]]
+	assert_as_before
+	# A fabric that is up, and its pins out of sight: all goes but the pins, and a warning says so.
+	up
+	run -0 in_own_mounts '
+		mount -t tmpfs tmpfs /sys/fs/bpf
+		$nsroute down lab
+	'
+	echo "$output"
+	lab down --all
+	assert_as_before
+}
+
+@test "few descriptors, and little memory to lock: refused with the reason, nothing stays" {
+	know_cookie
+	for limit in 8 10 12 16 20 24 32 40 48; do
+		run bash -c "ulimit -n $limit; exec \"\$@\"" - "$NSROUTE" --netns "$host" apply "$topology"
+		echo "$limit: $status $output"
+		((status == 2))
+		[[ $output == *"Too many open files"* ]]
+		assert_as_before
+	done
+	run -0 bash -c "ulimit -l 0; exec \"\$@\"" - "$NSROUTE" --netns "$host" apply "$topology"
+	for limit in 8 12 16 20 24 32; do
+		run bash -c "ulimit -n $limit; exec \"\$@\"" - "$NSROUTE" --netns "$host" down lab
+		echo "$limit: $status $output"
+		((status == 2 || status == 4))
+		[[ $output == *"Too many open files"* ]]
+	done
+	lab down --all
+	assert_as_before
+}
+
+@test "names that are taken: a namespace, a link, an address, an alternative name" {
+	ip -n "$host" link add h0 type bridge
+	refused "h0" EEXIST ip -n "$host" link del h0
+	ip -n "$host" link property add dev eth0 altname h0
+	refused "h0" EEXIST ip -n "$host" link property del dev eth0 altname h0
+	ip netns add "$blue"
+	refused "namespace '$blue' exists already and is not ours" EEXIST ip netns del "$blue"
+	ip -n "$host" address add 192.168.15.77/24 dev eth0
+	refused "192.168.15.77" EEXIST ip -n "$host" address del 192.168.15.77/24 dev eth0
+	: >"/run/netns/$red"
+	refused "namespace '$red' exists already" EEXIST rm "/run/netns/$red"
+	ln -s "$red" "/run/netns/$red"
+	refused "namespace '$red' exists already" EEXIST rm "/run/netns/$red"
+	mkdir "/run/netns/$red"
+	refused "namespace '$red' exists already" EEXIST rmdir "/run/netns/$red"
+	host_state | diff "$work/before" -
+}
