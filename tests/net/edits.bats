@@ -416,7 +416,13 @@ new_uplink() { # NAME ADDRESS
 		[[ $(on "$blue" cat /sys/class/net/eth0/mtu) == "$mtu" ]]
 		sleep 1
 	done
-	end_streams 1000 5
+	# Neighbours of both sides have to learn a MAC.
+	edit 's|192.168.15.11/24, "fd00:15::11/64".|&, mac: "02:00:00:00:00:0b"|'
+	lab apply "$topology"
+	streams_run
+	run -0 lab plan "$topology"
+	[[ $(on "$red" cat /sys/class/net/eth0/address) == 02:00:00:00:00:0b ]]
+	end_streams 1000 10
 	lab down lab
 	assert_as_before
 }
