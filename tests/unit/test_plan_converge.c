@@ -391,7 +391,9 @@ static void put_by_hand(struct simulator *sim, const char *namespace, const char
 	uint32_t ifindex = simulator_link(sim, namespace, link)->ifindex;
 
 	*arena_push(&sim->arena, ns->addresses, ns->addresses_count) =
-		(struct state_address){ifindex, {AF_INET, 24, {172, 16, 0, 9}}, IFA_F_PERMANENT, 0};
+		(struct state_address){.ifindex = ifindex,
+				       .address = {AF_INET, 24, {172, 16, 0, 9}},
+				       .flags = IFA_F_PERMANENT};
 	*arena_push(&sim->arena, ns->routes, ns->routes_count) =
 		(struct state_route){.to = {AF_INET, 8, {11}},
 				     .via = {AF_INET, 32, {172, 16, 0, 1}},
@@ -460,10 +462,9 @@ static void test_accepts_what_is_there(void **state)
 	converge(sim, fabric);
 	red = simulator_space(sim, "red");
 	*arena_push(&sim->arena, red->addresses, red->addresses_count) =
-		(struct state_address){simulator_link(sim, "red", "eth0")->ifindex,
-				       {AF_INET, 24, {192, 168, 15, 50}},
-				       IFA_F_PERMANENT | IFA_F_SECONDARY,
-				       0};
+		(struct state_address){.ifindex = simulator_link(sim, "red", "eth0")->ifindex,
+				       .address = {AF_INET, 24, {192, 168, 15, 50}},
+				       .flags = IFA_F_PERMANENT | IFA_F_SECONDARY};
 	plan = converge(sim, text);
 	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_ADD), 0);
 	plan = converge(sim, fabric);
