@@ -128,12 +128,16 @@ static void queue_link_set(struct runner *r, struct netlink *nl, const struct op
 		.alias = op->alias,
 	};
 
-	/* In a request of its own: the kernel looks at these after "up". */
-	if (op->no_ipv6_autoaddress || op->forward || op->no_forward)
+	/* In a request of its own: the kernel looks at these after "up". With the alias there, the
+	 * interface is not up yet when its change is told to all who walk their routes then. */
+	if (op->no_ipv6_autoaddress || op->forward || op->no_forward) {
 		link_set(nl, op->link,
 			 &(struct link_change){.no_ipv6_autoaddress = op->no_ipv6_autoaddress,
 					       .forward = op->forward,
-					       .no_forward = op->no_forward});
+					       .no_forward = op->no_forward,
+					       .alias = op->alias});
+		change.alias = NULL;
+	}
 	link_set(nl, op->link, &change);
 }
 

@@ -7,9 +7,14 @@
  *	what the host's sysctls have to allow
  *	bridges, namespaces with their sysctls and files, veths, all of them still silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
- *	the host's ends: on the bridge, or with the gateway's addresses; up
+ *	the host's ends: up, on the bridge
  *	veths without a bridge, which have no policy
  *	the namespaces' ends: addresses, up, neighbours, routes	(now packets flow)
+ *	without a bridge: the gateway's addresses, and routes by the host's ends
+ *
+ * The last of these is so late because the kernel walks all IPv6 routes with each interface that
+ * comes up, or finds its other end. And a namespace's end comes up after the host's, because the
+ * first of two waits for a worker of the kernel before it sends anything.
  *
  * What the observed state has to say about it is little: what plan_host.c finds of the host, and
  * ports with a qdisc that the fast path would bypass.
@@ -495,5 +500,6 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_link_ends(&b);
 	want_devices(&b);
 	want_inner_ends(&b);
+	for_each_interface(&b, want_routed_ways);
 	return 0;
 }

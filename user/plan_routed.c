@@ -2,9 +2,9 @@
 /*
  * How it works: a routed network is many cables to one router, the host. Every host end is the
  * gateway: it has the network's MAC, the gateway's addresses, each for itself alone (/32, /128),
- * and a link-local address derived from the MAC. The host has a route to each inside address by
- * its cable; the namespace has its address with the subnet's prefix length, but reaches the subnet
- * by the gateway. Both sides know the other's MAC from the first, so nobody ever asks.
+ * and with IPv6 a link-local address derived from the MAC. The host has a route to each inside
+ * address by its cable; the namespace has its address with the subnet's prefix length, but reaches
+ * the subnet by the gateway. Both sides know the other's MAC from the first, so nobody ever asks.
  *
  * The next hop of a packet is never on the link that it came by, so no redirect is sent, but to a
  * namespace that sends to itself.
@@ -49,18 +49,39 @@ static void want_gateway(struct builder *b, const struct interface *interface,
 
 void want_routed_host_end(struct builder *b, const struct interface *interface)
 {
-	const struct network *network = interface->network;
-	struct ip_address local = link_local(network->mac);
-	struct operation *op;
+	struct operation *op =
+		want_link(b, interface->at, NULL, interface->host_name, interface->host_mac);
 
-	op = want_link(b, interface->at, NULL, interface->host_name, interface->host_mac);
 	op->master = "";
 	op->no_ipv6_autoaddress = true;
 	op->forward = true;
+}
+
+/* Where no IPv6 address is the gateway's, none is needed. */
+static void want_link_local(struct builder *b, const struct interface *interface)
+{
+	const struct network *network = interface->network;
+	struct ip_address local = link_local(network->mac);
+
+	for (size_t i = 0; i < network->gateways_count; i++) {
+		if (network->gateways[i].family != AF_INET6 ||
+		    !is_gateway_of(&network->gateways[i], interface))
+			continue;
+		want_address(b, interface->at, NULL, interface->host_name, &local);
+		return;
+	}
+}
+
+void want_routed_ways(struct builder *b, const struct interface *interface)
+{
+	const struct network *network = interface->network;
+
+	if (network->type != NETWORK_ROUTED)
+		return;
 	for (size_t i = 0; i < network->gateways_count; i++)
 		if (is_gateway_of(&network->gateways[i], interface))
 			want_gateway(b, interface, &network->gateways[i]);
-	want_address(b, interface->at, NULL, interface->host_name, &local);
+	want_link_local(b, interface);
 	for (size_t i = 0; i < interface->addresses_count; i++) {
 		struct ip_address inside = plan_host_address(interface->addresses[i]);
 

@@ -7,8 +7,10 @@
 
 #include "plan_builder.h"
 
-/* The first does nothing for interfaces of other networks; the others must not be asked. */
+/* These do nothing for interfaces of other networks. */
 void want_routed_inner_link(struct builder *builder, const struct interface *interface);
+void want_routed_ways(struct builder *builder, const struct interface *interface);
+/* These are for interfaces of routed networks only. */
 void want_routed_host_end(struct builder *builder, const struct interface *interface);
 void want_routed_inner_routes(struct builder *builder, const struct topology_namespace *namespace,
 			      const struct interface *interface);
