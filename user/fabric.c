@@ -83,7 +83,7 @@ static int observe(struct topology *topology, const struct record *record,
 int fabric_observe(struct topology *topology, const struct record *record, int host_fd,
 		   struct arena *arena, struct kernel_state **ret_state, struct error *err)
 {
-	struct snapshot_request request = {.host_fd = host_fd};
+	struct snapshot_request request = {.host_fd = host_fd, .only_gateways = topology};
 
 	return observe(topology, record, &request, arena, ret_state, err);
 }

@@ -128,6 +128,34 @@ int neighbour_read(struct netlink *nl, struct arena *arena, struct state_neighbo
 	return 0;
 }
 
+int neighbour_find(struct netlink *nl, struct arena *arena, const struct state_neighbour *asked,
+		   size_t count, struct state_neighbour **neighbours, size_t *neighbours_count,
+		   struct error *err)
+{
+	struct neighbour_list list = {
+		.arena = arena, .neighbours = *neighbours, .count = *neighbours_count};
+	int code;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct ip_address *ip = &asked[i].ip;
+		char text[IP_TEXT_MAX];
+		struct nlmsghdr *message = netlink_queue(nl, RTM_GETNEIGH, 0, sizeof(struct ndmsg),
+							 "read neighbour %s", ip_format(ip, text));
+		struct ndmsg *header = mnl_nlmsg_get_payload(message);
+
+		header->ndm_family = ip->family;
+		header->ndm_ifindex = (int)asked[i].ifindex;
+		mnl_attr_put(message, NDA_DST, ip_bits(ip) / 8, ip->bytes);
+		netlink_tolerate(nl, -ENOENT);
+	}
+	code = count ? netlink_flush_answers(nl, NULL, take_neighbour, &list, err) : 0;
+	if (code)
+		return code;
+	*neighbours = list.neighbours;
+	*neighbours_count = list.count;
+	return 0;
+}
+
 int neighbour_drop_waiting(struct netlink *nl, struct arena *arena, uint32_t ifindex,
 			   const char *link, struct error *err)
 {

@@ -26,6 +26,12 @@ void neighbour_delete(struct netlink *nl, const struct state_neighbour *entry, c
 int neighbour_read(struct netlink *nl, struct arena *arena, struct state_neighbour **ret_neighbours,
 		   size_t *ret_count, struct error *err);
 
+/* Those of the entries asked for (by ifindex and ip) that are there, and have a MAC; appended.
+ * Flushes: the batch must be empty. */
+int neighbour_find(struct netlink *nl, struct arena *arena, const struct state_neighbour *asked,
+		   size_t count, struct state_neighbour **neighbours, size_t *neighbours_count,
+		   struct error *err);
+
 /* Drops the packets that wait on a link for the MAC of their next hop. */
 int neighbour_drop_waiting(struct netlink *nl, struct arena *arena, uint32_t ifindex,
 			   const char *link, struct error *err);

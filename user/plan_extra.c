@@ -217,10 +217,11 @@ void plan_extra_attached(struct extra *extra)
 	const struct kernel_state *state = extra->view->state;
 
 	plan_extra_sysctls(extra);
-	extra_of_namespace(extra, &state->host);
-	extra_fdb(extra);
+	/* The host's come last: by its addresses the neighbours in the namespaces were found. */
 	for (size_t i = 0; i < state->namespaces_count; i++)
 		extra_of_namespace(extra, &state->namespaces[i]);
+	extra_of_namespace(extra, &state->host);
+	extra_fdb(extra);
 }
 
 /* ---- Recorded objects. */

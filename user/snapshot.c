@@ -20,6 +20,7 @@
 #include "netns.h"
 #include "qdisc.h"
 #include "route.h"
+#include "snapshot_gateways.h"
 #include "sysctl.h"
 
 #define LOOPBACK_IFINDEX 1 /* include/net/net_namespace.h */
@@ -49,7 +50,9 @@ static int read_tables(struct netlink *nl, struct arena *arena, struct state_nam
 		ret = address_read(nl, arena, &ns->addresses, &ns->addresses_count, err);
 	if (!ret)
 		ret = route_read(nl, arena, &ns->routes, &ns->routes_count, err);
-	if (!ret)
+	if (!ret && ns->name && request->gateways)
+		ret = gateways_read(nl, request->gateways, arena, ns, err);
+	else if (!ret)
 		ret = neighbour_read(nl, arena, &ns->neighbours, &ns->neighbours_count, err);
 	if (!ret && !ns->name)
 		ret = qdisc_read(nl, ns->links, ns->links_count, DATAPATH_PROGRAM_PREFIX, err);
@@ -116,25 +119,31 @@ static int read_datapath(uint64_t cookie, struct arena *arena, struct state_data
 	return ret;
 }
 
-int snapshot_take(const struct snapshot_request *request, struct arena *arena,
+int snapshot_take(const struct snapshot_request *asked, struct arena *arena,
 		  struct kernel_state **ret_state, struct error *err)
 {
 	struct kernel_state *state = arena_alloc(arena, sizeof(*state));
+	struct snapshot_request request = *asked;
+	struct gateways gateways;
 	int ret;
 
-	ret = read_namespace(request->host_fd, arena, &state->host, request, err);
+	ret = read_namespace(request.host_fd, arena, &state->host, &request, err);
 	if (ret)
 		return ret;
-	state->namespaces_count = request->namespaces_count;
+	if (request.only_gateways) {
+		gateways_index(&state->host, arena, &gateways);
+		request.gateways = &gateways;
+	}
+	state->namespaces_count = request.namespaces_count;
 	state->namespaces =
-		arena_alloc(arena, request->namespaces_count * sizeof(*state->namespaces));
-	for (size_t i = 0; i < request->namespaces_count; i++) {
-		ret = read_named(request->namespaces[i], arena, &state->namespaces[i], request,
+		arena_alloc(arena, request.namespaces_count * sizeof(*state->namespaces));
+	for (size_t i = 0; i < request.namespaces_count; i++) {
+		ret = read_named(request.namespaces[i], arena, &state->namespaces[i], &request,
 				 err);
 		if (ret)
 			return ret;
 	}
-	if (!request->no_datapath)
+	if (!request.no_datapath)
 		ret = read_datapath(state->host.cookie, arena, &state->datapath, err);
 	if (ret)
 		return ret;

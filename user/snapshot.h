@@ -25,6 +25,9 @@ struct snapshot_request {
 	const char *const *hooked;
 	size_t hooked_count;
 	bool no_datapath; /* leave out our own tables, which may be of another version */
+	/* Of the neighbours of a namespace only its gateways: for plans. */
+	bool only_gateways;
+	const struct gateways *gateways; /* snapshot_take()'s own */
 };
 
 /* A namespace that does not exist is in the result with exists = false. */

@@ -263,26 +263,28 @@ new_uplinks() { # COUNT
 	settle
 }
 
-@test "an uplink that the datapath has no room for keeps no programs" {
+@test "an uplink that the datapath has no room for is refused, and nothing is touched" {
 	new_uplinks 17
 	host_state >"$work/before"
 	put_wide 17
-	run -2 lab apply "$topology"
-	[[ $output == *"lab-$suffix.yaml:20:"*16* ]]
+	run -1 lab apply "$topology"
+	[[ $output == *"lab-$suffix.yaml:20:"*"16 uplinks"* ]]
 	cookie=none assert_as_before
 	run -0 lab show
 	[[ $output == "no fabrics" ]]
 }
 
 @test "undoing leaves a clsact that was there, with others' filters, and ours to be removed" {
-	new_uplinks 17
+	new_uplinks 2
 	host_state >"$work/before"
 	put_wide 1
 	lab apply "$topology"
 	find_cookie
 	tc -n "$host" filter add dev up1 egress prio 7 handle 1 bpf bytecode '1,6 0 0 0,'
 	tc -n "$host" filter del dev up1 ingress
-	put_wide 17
+	put_wide 2
+	sed -i '$s|\[|["fd00:20::/64", |' "$topology"
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=1 # the gateway is refused
 	run -2 lab apply "$topology"
 	run -0 tc -n "$host" filter show dev up1 egress
 	[[ $output == *"pref 7 "* ]]
@@ -291,6 +293,7 @@ new_uplinks() { # COUNT
 	run -0 tc -n "$host" filter show dev up1 egress
 	[[ $output == *"pref 7 "* && $output != *nsr_* ]]
 	tc -n "$host" filter del dev up1 egress prio 7
+	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=0
 	lab down wide
 	assert_as_before
 }
