@@ -126,6 +126,8 @@ void doctor_machine(struct doctor_world *world);
 /* Fills the world from the kernel: all namespaces, and the fabrics (one, when world->only is set:
  * -ENOENT when there is none of that name). */
 int doctor_look(struct doctor_world *world, int host_fd, uint64_t cookie, struct error *err);
+/* Adds what was left of ours by those who are gone; doctor_look() calls it. */
+void doctor_look_for_orphans(struct doctor_world *world, uint64_t cookie);
 /* Judges it: doctor_connect() and all checks. */
 void doctor_judge(struct doctor_world *world);
 

@@ -43,7 +43,7 @@ static void check_orphans(struct doctor_world *world)
 
 		finding->what = world->orphans[i].what;
 		finding->where = world->orphans[i].where;
-		finding->why = "it was left by a killed process, and takes memory";
+		finding->why = "it takes memory, and nothing else will remove it";
 		finding->mend = world->orphans[i].mend;
 	}
 }

@@ -563,5 +563,6 @@ int doctor_look(struct doctor_world *world, int host_fd, uint64_t cookie, struct
 		compare(&look, &world->fabrics[i]);
 	read_managers(&look);
 	read_limits(&look);
+	doctor_look_for_orphans(world, cookie);
 	return 0;
 }

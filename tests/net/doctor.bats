@@ -105,15 +105,21 @@ program() { # tc|xdp
 # ---- Nothing wrong
 
 @test "every example's fabric is well" {
+	ip link add eth1 netns "$host" type veth peer name eth1 netns "$outside" # for one of them
+	ip -n "$host" link set eth1 up
+	ip -n "$outside" link set eth1 mtu 1400 up
+	ip -n "$outside" address add 198.51.100.1/24 dev eth1
+	on "$outside" sysctl -qw net.ipv4.ip_forward=1
 	for example in examples/*.yaml; do
 		echo "== $example"
 		edits=()
 		while read -r name; do
 			edits+=(-e "s/^  $name:/  $name-$suffix:/" -e "s/\"$name:/\"$name-$suffix:/")
+			edits+=(-e "s/namespace: $name([,}]|$)/namespace: $name-$suffix\1/")
 		done < <(sed -n '/^namespaces:/,/^[a-z]*:/s/^  \([a-z0-9-]*\):.*/\1/p' "$example")
 		sed -E "${edits[@]}" "$example" >"$topology"
 		fabric=$(sed -nE 's/^name: *([^ ]+).*/\1/p' "$example")
-		lab apply "$topology" || { echo "not here"; continue; }
+		lab apply --confirm 0 "$topology"
 		find_cookie
 		settle
 		assert_well
@@ -592,6 +598,37 @@ program() { # tc|xdp
 	ip -n "$host" link add lost0 type veth peer name lost1
 	ip -n "$host" link set lost0 alias nsroute:lab
 	assert_mended orphan host:lost0
+}
+
+@test "what a host namespace leaves that was deleted with its fabric" {
+	new_namespace "gone-$suffix"
+	cat >"$topology" <<-'END'
+		version: 1
+		name: lab
+		networks: {v-net-0: {subnets: [192.168.15.0/24]}}
+		namespaces: {}
+	END
+	"$NSROUTE" --netns "gone-$suffix" apply "$topology"
+	record=$(grep -ls -e "-$suffix" /run/nsroute/*/lab.record)
+	cookie=$(basename "$(dirname "$record")")
+	fabric=
+	look
+	! found orphan "/run/nsroute/$cookie" || return 1
+	ip netns del "gone-$suffix"
+	assert_mended orphan "/run/nsroute/$cookie"
+	if [[ -e /sys/fs/bpf/nsroute/$cookie ]]; then
+		assert_mended orphan "/sys/fs/bpf/nsroute/$cookie"
+	fi
+	[[ ! -e /run/nsroute/$cookie && ! -e /sys/fs/bpf/nsroute/$cookie ]]
+}
+
+@test "pins without a record" {
+	up
+	lab down lab
+	mkdir -p "/sys/fs/bpf/nsroute/$cookie"
+	fabric=
+	assert_mended orphan "/sys/fs/bpf/nsroute/$cookie"
+	[[ $what == *"which has no fabric" ]]
 }
 
 @test "another network manager that nobody told of us" {
