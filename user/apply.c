@@ -31,6 +31,7 @@ static int start(struct runner *r, const struct apply_options *options, const ch
 
 	memset(r, 0, sizeof(*r));
 	r->options = options;
+	r->steps_fd = -1;
 	while (!r->doomed_group)
 		if (getrandom(&r->doomed_group, sizeof(r->doomed_group), 0) < 0)
 			return error_set(err, -errno, "no random number: %s", strerror(errno));
@@ -47,11 +48,27 @@ static int start(struct runner *r, const struct apply_options *options, const ch
 	return ret;
 }
 
+/* Single steps that have nothing left have no record. */
+static void drop_empty_steps(struct runner *r)
+{
+	const struct apply_options *options = r->options;
+	struct record *record;
+	struct error ignored;
+
+	if (!record_read(options->host_cookie, RECORD_STEPS, &r->arena, &record, &ignored) &&
+	    !record->count)
+		record_remove(options->host_cookie, RECORD_STEPS, &ignored);
+}
+
 static void finish(struct runner *r)
 {
 	places_close(&r->places);
 	datapath_close(r->datapath);
 	close(r->record_fd);
+	if (r->steps_fd >= 0)
+		close(r->steps_fd);
+	if (r->steps_fd >= 0 || !strcmp(r->options->fabric, RECORD_STEPS))
+		drop_empty_steps(r);
 	arena_free(&r->arena);
 }
 

@@ -3,6 +3,8 @@
  * How it works: what the record keeps is less than what operations do: objects that nothing else
  * takes with it when it goes. A network's number is noted before its ports, an uplink before its
  * clsact, so that whatever is noted last is never there without what explains it.
+ *
+ * Single steps have no file that says what is in a namespace, so they record links there as well.
  */
 #include "apply_record.h"
 
@@ -21,6 +23,35 @@ static int note_link(int fd, const char *name, const uint8_t mac[6], struct erro
 	char text[MAC_TEXT_MAX];
 
 	return note(fd, RECORD_LINK, name, mac_format(mac, text), NULL, err);
+}
+
+#define PLACE_MAX 128 /* of NAMESPACE/LINK */
+
+static char *place_of(const char *namespace, const char *link, char buffer[PLACE_MAX])
+{
+	snprintf(buffer, PLACE_MAX, "%s/%s", namespace, link);
+	return buffer;
+}
+
+/* One end, wherever it is. */
+static int note_end(int fd, const struct operation *op, const char *namespace, const char *link,
+		    const uint8_t mac[6], struct error *err)
+{
+	char text[MAC_TEXT_MAX], place[PLACE_MAX];
+
+	if (!namespace)
+		return note_link(fd, link, mac, err);
+	return op->record_inside ? note(fd, RECORD_LINK_INSIDE, place_of(namespace, link, place),
+					mac_format(mac, text), NULL, err)
+				 : 0;
+}
+
+static int note_adopted(int fd, const struct operation *op, struct error *err)
+{
+	char text[MAC_TEXT_MAX];
+
+	return note(fd, op->record, op->link, op->has_mac ? mac_format(op->mac, text) : NULL, NULL,
+		    err);
 }
 
 static int note_uplink(int fd, const struct operation *op, struct error *err)
@@ -43,10 +74,15 @@ int note_before(int fd, const struct operation *op, struct error *err)
 		return note(fd, RECORD_NETWORK, op->link, text, network_type_name(op->network_type),
 			    err);
 	case OPERATION_BRIDGE_ADD:
-		return note_link(fd, op->link, op->mac, err);
+		return note_end(fd, op, op->namespace, op->link, op->mac, err);
 	case OPERATION_VETH_ADD:
-		ret = op->namespace ? 0 : note_link(fd, op->link, op->mac, err);
-		return ret || op->peer_namespace ? ret : note_link(fd, op->peer, op->peer_mac, err);
+		ret = note_end(fd, op, op->namespace, op->link, op->mac, err);
+		return ret ? ret
+			   : note_end(fd, op, op->peer_namespace, op->peer, op->peer_mac, err);
+	case OPERATION_LINK_MOVE:
+		return note_end(fd, op, op->peer_namespace, op->link, op->mac, err);
+	case OPERATION_ADOPT:
+		return note_adopted(fd, op, err);
 	case OPERATION_DIRECTORY_ADD:
 		return note(fd, RECORD_FOLDER, op->path, NULL, NULL, err);
 	case OPERATION_FILE_WRITE:
@@ -71,6 +107,18 @@ static int gone(int fd, const struct record *kept, enum record_kind kind, const 
 	if (record_has(kept, kind, name))
 		return 0;
 	return record_gone(fd, &(struct record_entry){.kind = kind, .name = name}, err);
+}
+
+static int gone_end(int fd, const struct record *kept, const struct operation *op,
+		    const char *namespace, const char *link, struct error *err)
+{
+	char place[PLACE_MAX];
+
+	if (!namespace)
+		return gone(fd, kept, RECORD_LINK, link, err);
+	return op->record_inside
+		       ? gone(fd, kept, RECORD_LINK_INSIDE, place_of(namespace, link, place), err)
+		       : 0;
 }
 
 static int gone_uplink(int fd, const struct record *kept, const char *name, struct error *err)
@@ -102,7 +150,9 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 	case OPERATION_NETNS_DELETE:
 		return gone(fd, kept, RECORD_NETNS, op->namespace, err);
 	case OPERATION_LINK_DELETE:
-		return op->namespace ? 0 : gone(fd, kept, RECORD_LINK, op->link, err);
+		return gone_end(fd, kept, op, op->namespace, op->link, err);
+	case OPERATION_LINK_MOVE:
+		return gone_end(fd, kept, op, op->namespace, op->link, err);
 	case OPERATION_SYSCTL_SET:
 		return op->revert ? gone_sysctl(fd, kept, op, err) : 0;
 	case OPERATION_DIRECTORY_DELETE:
@@ -133,10 +183,12 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 	case OPERATION_NETWORK_ADD:
 		return gone(fd, kept, RECORD_NETWORK, op->link, err);
 	case OPERATION_BRIDGE_ADD:
-		return gone(fd, kept, RECORD_LINK, op->link, err);
+		return gone_end(fd, kept, op, op->namespace, op->link, err);
 	case OPERATION_VETH_ADD:
-		ret = op->namespace ? 0 : gone(fd, kept, RECORD_LINK, op->link, err);
-		return ret || op->peer_namespace ? ret : gone(fd, kept, RECORD_LINK, op->peer, err);
+		ret = gone_end(fd, kept, op, op->namespace, op->link, err);
+		return ret ? ret : gone_end(fd, kept, op, op->peer_namespace, op->peer, err);
+	case OPERATION_LINK_MOVE:
+		return gone_end(fd, kept, op, op->peer_namespace, op->link, err);
 	case OPERATION_SYSCTL_SET:
 		return (op->old_value || op->namespace) && !op->revert
 			       ? gone_sysctl(fd, kept, op, err)

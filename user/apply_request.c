@@ -105,6 +105,19 @@ static int queue_veth(struct runner *r, struct netlink *nl, const struct operati
 	return 0;
 }
 
+static int queue_link_move(struct runner *r, struct netlink *nl, const struct operation *op,
+			   struct error *err)
+{
+	struct place *target;
+	int ret = place_get(&r->places, op->peer_namespace, &target, err);
+
+	if (ret)
+		return ret;
+	link_move(nl, op->link, target->fd);
+	place_forget_link(&r->places, op->namespace, op->link);
+	return 0;
+}
+
 static void queue_link_delete(struct runner *r, struct netlink *nl, const struct operation *op)
 {
 	if (op->ifindex)
@@ -143,7 +156,7 @@ static void queue_link_set(struct runner *r, struct netlink *nl, const struct op
 
 static void queue_attached(struct netlink *nl, const struct operation *op, uint32_t ifindex)
 {
-	uint8_t protocol = op->unmarked ? 0 : STATE_PROTOCOL;
+	uint8_t protocol = op->unmarked ? op->protocol : STATE_PROTOCOL;
 	struct state_address address = {
 		.ifindex = ifindex, .address = op->address, .protocol = protocol};
 	struct state_route route = {
@@ -251,6 +264,8 @@ int queue_operation(struct runner *r, struct netlink *nl, const struct operation
 	case OPERATION_LINK_DELETE:
 		queue_link_delete(r, nl, op);
 		return 0;
+	case OPERATION_LINK_MOVE:
+		return queue_link_move(r, nl, op, err);
 	case OPERATION_LINK_SET:
 		queue_link_set(r, nl, op);
 		return 0;

@@ -72,6 +72,8 @@ static const struct {
 	[OPERATION_FORGET] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DEVICE_TAKE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DEVICE_RETURN] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_ADOPT] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_LINK_MOVE] = {CLASS_LINKS, NEED_NOTHING},
 	[OPERATION_NETWORK_ADD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DIRECTORY_ADD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DIRECTORY_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
@@ -191,6 +193,7 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 	case OPERATION_DATAPATH_UNLOAD:
 		return unload(r, err);
 	case OPERATION_FORGET:
+	case OPERATION_ADOPT:
 	case OPERATION_NETWORK_ADD:
 		return 0; /* the record is all there is */
 	default:
@@ -211,16 +214,41 @@ static void fail(const struct runner *r, const struct operation *op, const struc
 		error_at(err, r->options->file, op->at);
 }
 
+/* The record that an operation is about: the fabric's, or that of single steps. */
+static int record_of(struct runner *r, const struct operation *op, int *ret_fd, struct error *err)
+{
+	int ret = 0;
+
+	if (op->by_steps && r->steps_fd < 0)
+		ret = record_open(r->options->host_cookie, RECORD_STEPS, NULL, &r->steps_fd, err);
+	*ret_fd = op->by_steps ? r->steps_fd : r->record_fd;
+	return ret;
+}
+
+static int write_before(struct runner *r, const struct operation *op, struct error *err)
+{
+	int fd, ret = record_of(r, op, &fd, err);
+
+	return ret ? ret : note_before(fd, op, err);
+}
+
+static int write_after(struct runner *r, const struct operation *op, struct error *err)
+{
+	int fd, ret = record_of(r, op, &fd, err);
+
+	return ret ? ret : note_after(fd, op->by_steps ? NULL : r->kept, op, err);
+}
+
 static int prepare(struct runner *r, const struct operation *op, struct error *err)
 {
 	int ret = check_links(r, op, err);
 
-	return ret ? ret : note_before(r->record_fd, op, err);
+	return ret ? ret : write_before(r, op, err);
 }
 
 static int note_done(struct runner *r, const struct operation *op, struct error *err)
 {
-	int ret = note_after(r->record_fd, r->kept, op, err);
+	int ret = write_after(r, op, err);
 
 	return r->record_goes ? 0 : ret;
 }

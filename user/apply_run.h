@@ -22,6 +22,7 @@ struct runner {
 	int record_fd;
 	uint32_t doomed_group;       /* of links that are deleted together */
 	bool record_goes;            /* what is noted as gone may be lost: see apply.c */
+	int steps_fd;                /* -1: not opened; the record of single steps */
 	const struct record *before; /* NULL: the fabric is new */
 	const struct record *kept;   /* undoing: what was noted before stays so; else NULL */
 	struct {

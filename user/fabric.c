@@ -30,6 +30,8 @@ static int read_others(const char *fabric, struct kernel_state *state, struct ar
 		ret = record_read(state->host.cookie, names[i], arena, &record, err);
 		if (ret == -ENOENT)
 			ret = 0; /* removed meanwhile */
+		else if (!ret && !strcmp(names[i], RECORD_STEPS))
+			state->steps = record;
 		else if (!ret)
 			*arena_push(arena, state->others, state->others_count) = *record;
 	}
@@ -65,6 +67,8 @@ static int observe(struct topology *topology, const struct record *record,
 	plan_needs_namespaces(topology, record, arena, &request->namespaces,
 			      &request->namespaces_count);
 	ret = snapshot_take(request, arena, &state, err);
+	if (!ret)
+		ret = read_others(fabric, state, arena, err);
 	if (!ret && topology)
 		ret = plan_keep(topology, record, state, arena, err);
 	if (ret)
@@ -73,8 +77,6 @@ static int observe(struct topology *topology, const struct record *record,
 	ret = snapshot_sysctls(request->host_fd, sysctls, sysctls_count, arena, state, err);
 	if (!ret)
 		ret = read_settings(topology, record, arena, state, err);
-	if (!ret)
-		ret = read_others(fabric, state, arena, err);
 	if (!ret)
 		*ret_state = state;
 	return ret;
@@ -99,4 +101,22 @@ int fabric_observe_removal(const struct record *record, int host_fd, struct aren
 			*arena_push(arena, uplinks, request.hooked_count) = record->entries[i].name;
 	request.hooked = uplinks;
 	return observe(NULL, record, &request, arena, ret_state, err);
+}
+
+int fabric_observe_named(const char *const *namespaces, size_t count, bool links_only, int host_fd,
+			 struct arena *arena, struct kernel_state **ret_state, struct error *err)
+{
+	struct snapshot_request request = {.host_fd = host_fd,
+					   .namespaces = namespaces,
+					   .namespaces_count = count,
+					   .links_only = links_only,
+					   .no_datapath = true};
+	struct kernel_state *state;
+	int ret = snapshot_take(&request, arena, &state, err);
+
+	if (!ret)
+		ret = read_others(RECORD_STEPS, state, arena, err);
+	if (!ret)
+		*ret_state = state;
+	return ret;
 }

@@ -5,6 +5,9 @@
 #ifndef NSROUTE_FABRIC_H
 #define NSROUTE_FABRIC_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "arena.h"
 #include "error.h"
 #include "kernel_state.h"
@@ -21,5 +24,10 @@ int fabric_observe(struct topology *topology, const struct record *record, int h
 /* As much of it as plan_removal() needs. */
 int fabric_observe_removal(const struct record *record, int host_fd, struct arena *arena,
 			   struct kernel_state **ret_state, struct error *err);
+
+/* The same for single steps: the namespaces with these names, and the records of all fabrics, but
+ * neither sysctls nor the datapath; links_only: no addresses and routes either. */
+int fabric_observe_named(const char *const *namespaces, size_t count, bool links_only, int host_fd,
+			 struct arena *arena, struct kernel_state **ret_state, struct error *err);
 
 #endif

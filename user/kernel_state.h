@@ -179,6 +179,7 @@ struct kernel_state {
 	 * namespace, which may need the same uplink or sysctl. */
 	struct record *others;
 	size_t others_count;
+	const struct record *steps; /* of what single steps made; NULL: nothing */
 };
 
 #endif

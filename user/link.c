@@ -128,6 +128,15 @@ void link_set(struct netlink *nl, const char *name, const struct link_change *ch
 	put_families(message, change);
 }
 
+void link_move(struct netlink *nl, const char *name, int netns_fd)
+{
+	struct nlmsghdr *message = netlink_queue(nl, RTM_SETLINK, 0, sizeof(struct ifinfomsg),
+						 "move link '%s' to another namespace", name);
+
+	netlink_put_string(message, IFLA_IFNAME, name);
+	mnl_attr_put_u32(message, IFLA_NET_NS_FD, (uint32_t)netns_fd);
+}
+
 void link_delete(struct netlink *nl, const char *name)
 {
 	struct nlmsghdr *message = netlink_queue(nl, RTM_DELLINK, 0, sizeof(struct ifinfomsg),

@@ -48,6 +48,9 @@ struct link_change {
 
 /* Changes what is set (not false, 0 or NULL) of the link, in the kernel's order. */
 void link_set(struct netlink *nl, const char *name, const struct link_change *change);
+/* Into the namespace of netns_fd, under the same name. The kernel takes its addresses and routes,
+ * and leaves it down. -EEXIST when the name is taken there. */
+void link_move(struct netlink *nl, const char *name, int netns_fd);
 /* The other end of a veth goes too. */
 void link_delete(struct netlink *nl, const char *name);
 /* Many at once: the kernel waits for its readers once for all links of a group, not once a link.

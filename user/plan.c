@@ -5,7 +5,7 @@
  * is ours but not among them is removed. So there is one description of a fabric, and applying,
  * repairing and editing are the same thing.
  *
- *	1. names that are taken by somebody else are refused
+ *	1. names that are taken by somebody else are refused; what single steps made is taken over
  *	2. links that cannot be repaired are deleted: their bridge became a veth, their peer is gone
  *	3. devices that are not wanted any more, or elsewhere
  *	4. addresses, routes and neighbours that are not wanted any more
@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "plan_adopt.h"
 #include "plan_compare.h"
 #include "plan_desired.h"
 #include "plan_device.h"
@@ -60,6 +61,18 @@ static void add_recorded(struct names *names, const struct record *record, enum 
 			add_name(names, record->entries[i].name);
 }
 
+/* Namespaces that links are recorded to be in. */
+static void add_places(struct names *names, const struct record *record)
+{
+	for (size_t i = 0; record && i < record->count; i++) {
+		const char *place = record->entries[i].name;
+
+		if (record->entries[i].kind == RECORD_LINK_INSIDE)
+			add_name(names, arena_printf(names->arena, "%.*s", (int)strcspn(place, "/"),
+						     place));
+	}
+}
+
 void plan_needs_namespaces(const struct topology *topology, const struct record *record,
 			   struct arena *arena, const char *const **ret_names, size_t *ret_count)
 {
@@ -73,6 +86,7 @@ void plan_needs_namespaces(const struct topology *topology, const struct record 
 		if (record->entries[i].kind == RECORD_DEVICE &&
 		    plan_device_note(&record->entries[i], &note))
 			add_name(&names, note.namespace);
+	add_places(&names, record);
 	*ret_names = names.names;
 	*ret_count = names.count;
 }
@@ -125,6 +139,12 @@ static int refuse(struct error *err, const char *alias, const char *what, const 
 {
 	static const char ours[] = "nsroute:";
 
+	if (!strcmp(alias, STEPS_ALIAS))
+		return error_set(err, -EEXIST,
+				 "%s '%s' has the mark of single steps but no record of this host "
+				 "namespace says that they made it; choose another name or remove "
+				 "it (%s %s)",
+				 what, name, mend, name);
 	if (!strncmp(alias, ours, strlen(ours)))
 		return error_set(err, -EEXIST,
 				 "%s '%s' belongs to fabric '%s'; choose another name", what, name,
@@ -139,7 +159,8 @@ static int check_namespace(const struct build *b, const char *name, struct error
 {
 	const struct state_namespace *ns = view_namespace(b->view, name);
 
-	if (!ns || (!ns->exists && !ns->stale) || view_namespace_is_ours(b->view, ns))
+	if (!ns || (!ns->exists && !ns->stale) || view_namespace_is_ours(b->view, ns) ||
+	    view_namespace_is_of_steps(b->view, ns))
 		return 0;
 	if (ns->alias && !strcmp(ns->alias, b->view->alias))
 		return error_set(
@@ -149,14 +170,20 @@ static int check_namespace(const struct build *b, const char *name, struct error
 			"another host namespace (nsroute --netns): choose another name, or, "
 			"when no fabric has it, remove it (ip netns delete %s)",
 			name, b->view->fabric, name);
-	return refuse(err, ns->alias ? ns->alias : "", "namespace", name, "ip netns delete");
+	if (ns->alias && !strncmp(ns->alias, "nsroute:", strlen("nsroute:")))
+		return refuse(err, ns->alias, "namespace", name, "ip netns delete");
+	return error_set(err, -EEXIST,
+			 "namespace '%s' exists already and is not ours; choose another name, let "
+			 "nsroute have it (nsroute netns adopt %s) or remove it (ip netns delete "
+			 "%s)",
+			 name, name, name);
 }
 
 static int check_host_link(const struct build *b, const char *name, struct error *err)
 {
 	const struct state_link *link = view_link(b->view, NULL, name);
 
-	if (!link || view_link_is_ours(b->view, link))
+	if (!link || view_link_is_ours(b->view, link) || view_link_is_of_steps(b->view, NULL, link))
 		return 0;
 	if (!strcmp(link->alias, b->view->alias))
 		return error_set(err, -EEXIST,
@@ -173,6 +200,7 @@ static int check_inner_link(const struct build *b, const char *namespace, const 
 	const struct state_link *link = view_link(b->view, namespace, name);
 
 	if (!link || !strcmp(link->alias, b->view->alias) ||
+	    view_link_is_of_steps(b->view, namespace, link) ||
 	    (!link->alias[0] && !memcmp(link->mac, mac, sizeof(link->mac))))
 		return 0;
 	return error_set(err, -EEXIST,
@@ -431,10 +459,12 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 	remake_broken(&b);
 	shake_changed_macs(&b);
 	extra_devices(&extra);
+	plan_adopt(b.view, &b.desired, b.plan);
 	plan_extra_attached(&extra);
 	add_missing(&b);
 	b.plan->confirm_at = b.plan->count;
 	plan_extra_objects(&extra);
+	plan_release(b.view, &b.desired, b.plan);
 	b.plan->confirm = plan_needs_confirmation(b.plan);
 	result = plan_check_limits(b.view, b.plan, topology->file, err);
 	if (!result)

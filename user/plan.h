@@ -61,6 +61,8 @@ enum operation_kind {
 	OPERATION_FILE_DELETE,      /* only one that has our mark */
 	OPERATION_DEVICE_TAKE,      /* an interface of the host, into the namespace */
 	OPERATION_DEVICE_RETURN, /* out of it, to be as it was; namespace NULL: it is out already */
+	OPERATION_ADOPT, /* a record: what single steps made is the fabric's from here on */
+	OPERATION_LINK_MOVE,
 	OPERATION_KINDS
 };
 
@@ -73,7 +75,7 @@ struct operation {
 	/* What was there and is changed by this one; NULL: nothing was. Its inverse. */
 	const struct operation *replaces;
 	/* The rest depends on the kind. */
-	const char *peer_namespace; /* VETH_ADD */
+	const char *peer_namespace; /* VETH_ADD; LINK_MOVE: where it goes */
 	const char *peer;           /* VETH_ADD: name of the other end; DEVICE_RETURN: of the
 				     * device in the namespace, where it may have been renamed */
 	uint8_t mac[6], peer_mac[6];
@@ -106,7 +108,11 @@ struct operation {
 	uint16_t port_min, port_max; /* UPLINK_ADD */
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and is exchanged */
-	enum record_kind record;     /* FORGET, NETWORK_ADD: "link" is the name in the record */
+	enum record_kind record;     /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */
+	uint8_t protocol;            /* ROUTE_DELETE, when unmarked: RTPROT_* of it */
+	bool by_steps;               /* FORGET, ADOPT: in the record of single steps */
+	bool record_inside; /* *_ADD, LINK_MOVE, LINK_DELETE: of single steps, which record links in
+			     * namespaces too */
 	bool device;                 /* LINK_SET, ADDRESS_*: of an interface that is the host's */
 	bool unmarked;               /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
 	const char *recorded_as;     /* SYSCTL_SET in a namespace: the name in the record */
@@ -156,8 +162,8 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 int plan_removal(const struct record *record, const struct kernel_state *state, struct arena *arena,
 		 struct plan **ret, struct error *err);
 
-/* The operation that takes it back; false when none can: NETNS_DELETE, LINK_DELETE, FORGET and
- * LINK_SET of a new link, and sysctls that end with their link. */
+/* The operation that takes it back; false when none can: NETNS_DELETE, LINK_DELETE, FORGET in
+ * the own record, LINK_SET of a new link, and sysctls that end with their link. */
 bool plan_inverse(const struct operation *operation, struct operation *ret);
 
 /* The entries of the datapath's tables for PORT_ADD and HOST_ADD, but for the ifindexes and numbers

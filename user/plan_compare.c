@@ -43,6 +43,16 @@ static bool veth_missing(const struct view *view, const struct operation *op)
 	       !view_link(view, op->peer_namespace, op->peer);
 }
 
+/* The mark that undoing brings back: that of single steps. What is marked for the first time is
+ * deleted then. */
+static const char *alias_before(const struct view *view, const struct operation *op,
+				const struct state_link *link)
+{
+	if (strcmp(link->alias, STEPS_ALIAS) && !view_link_is_of_steps(view, op->namespace, link))
+		return NULL;
+	return arena_strdup(view->arena, link->alias);
+}
+
 static bool link_set_missing(const struct view *view, struct operation *op)
 {
 	const struct state_link *link = view_link(view, op->namespace, op->link);
@@ -59,7 +69,7 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 	}
 	new = strcmp(link->alias, op->alias);
 	old = copy(view, op);
-	old->alias = NULL;
+	old->alias = alias_before(view, op, link);
 	old->up = false;
 	old->no_ipv6_autoaddress = false;
 	old->mtu = link->mtu;
@@ -86,7 +96,7 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 	old->no_forward = op->forward;
 	old->forward = false;
 	op->no_ipv6_autoaddress = new && op->no_ipv6_autoaddress;
-	if (old->down || old->mtu || old->has_mac || old->master || old->no_forward)
+	if (old->down || old->mtu || old->has_mac || old->master || old->no_forward || old->alias)
 		op->replaces = old;
 	return new || op->replaces;
 }

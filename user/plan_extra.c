@@ -360,6 +360,35 @@ static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
 	op->why = "as it was before";
 }
 
+static void extra_link_inside(struct extra *extra, const char *place)
+{
+	size_t length = strcspn(place, "/");
+	const char *namespace = arena_printf(extra->view->arena, "%.*s", (int)length, place);
+	const char *name = place[length] ? place + length + 1 : "";
+	const struct state_link *link = view_link(extra->view, namespace, name);
+	struct operation *op;
+
+	if (!link || !view_inner_link_is_ours(extra->view, namespace, link)) {
+		forget(extra, RECORD_LINK_INSIDE, place);
+		return;
+	}
+	op = add(extra, OPERATION_LINK_DELETE);
+	op->namespace = namespace;
+	op->link = name;
+	op->ifindex = link->ifindex;
+	op->record_inside = true;
+}
+
+static void extra_mac(struct extra *extra, const char *place)
+{
+	size_t length = strcspn(place, "/");
+	const char *namespace =
+		length ? arena_printf(extra->view->arena, "%.*s", (int)length, place) : NULL;
+
+	if (!link_is_wanted(extra, namespace, place[length] ? place + length + 1 : ""))
+		forget(extra, RECORD_MAC, place);
+}
+
 /* ---- Links inside namespaces that stay: those of "links", of which no end is recorded. */
 
 static bool peer_goes(const struct extra *extra, const struct state_link *link)
@@ -520,6 +549,8 @@ void plan_extra_objects(struct extra *extra)
 	const struct record *record = extra->record;
 
 	each_recorded(extra, RECORD_LINK, extra_link);
+	each_recorded(extra, RECORD_LINK_INSIDE, extra_link_inside);
+	each_recorded(extra, RECORD_MAC, extra_mac);
 	extra_inner_veths(extra);
 	each_recorded(extra, RECORD_NETNS, extra_netns);
 	plan_extra_lost_sysctls(extra);

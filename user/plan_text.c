@@ -42,9 +42,11 @@ static const struct {
 	[OPERATION_UPLINK_DELETE] = {"uplink_delete", '-', OPERATION_UPLINK_ADD},
 	[OPERATION_INSIDE_ADD] = {"inside_add", '+', OPERATION_INSIDE_DELETE},
 	[OPERATION_INSIDE_DELETE] = {"inside_delete", '-', OPERATION_INSIDE_ADD},
-	[OPERATION_FORGET] = {"forget", '-', NO_INVERSE},
 	[OPERATION_DEVICE_TAKE] = {"device_take", '+', OPERATION_DEVICE_RETURN},
 	[OPERATION_DEVICE_RETURN] = {"device_return", '-', OPERATION_DEVICE_TAKE},
+	[OPERATION_FORGET] = {"forget", '-', OPERATION_ADOPT},
+	[OPERATION_ADOPT] = {"adopt", '~', OPERATION_FORGET},
+	[OPERATION_LINK_MOVE] = {"link_move", '~', OPERATION_LINK_MOVE},
 	[OPERATION_NETWORK_ADD] = {"network_add", '+', OPERATION_FORGET},
 	[OPERATION_DIRECTORY_ADD] = {"directory_add", '+', OPERATION_DIRECTORY_DELETE},
 	[OPERATION_DIRECTORY_DELETE] = {"directory_delete", '-', OPERATION_DIRECTORY_ADD},
@@ -76,9 +78,14 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 		*ret = inverse;
 		return true;
 	}
-	if (kinds[op->kind].inverse == NO_INVERSE || lost_its_link(op))
+	if (kinds[op->kind].inverse == NO_INVERSE || lost_its_link(op) ||
+	    (op->kind == OPERATION_FORGET && !op->by_steps))
 		return false;
 	inverse.kind = kinds[op->kind].inverse;
+	if (op->kind == OPERATION_LINK_MOVE) {
+		inverse.namespace = op->peer_namespace;
+		inverse.peer_namespace = op->namespace;
+	}
 	if (op->kind == OPERATION_SYSCTL_SET) {
 		if (!op->old_value && op->namespace) { /* it ends, what was recorded does not */
 			inverse = (struct operation){.kind = OPERATION_FORGET,
@@ -201,11 +208,12 @@ static char *describe_attached(const struct operation *op, struct arena *arena)
 static char *describe_what(const struct operation *op, struct arena *arena)
 {
 	static const char *const records[RECORD_KINDS] = {
-		[RECORD_NETNS] = "namespace",      [RECORD_LINK] = "interface",
-		[RECORD_SYSCTL] = "sysctl",        [RECORD_CLSACT] = "clsact qdisc of",
-		[RECORD_UPLINK] = "uplink",        [RECORD_NETWORK] = "network",
-		[RECORD_INSIDE] = "masquerade of", [RECORD_NETNS_SYSCTL] = "sysctl",
-		[RECORD_FOLDER] = "directory",     [RECORD_FILE] = "file",
+		[RECORD_NETNS] = "namespace",       [RECORD_LINK] = "interface",
+		[RECORD_SYSCTL] = "sysctl",         [RECORD_CLSACT] = "clsact qdisc of",
+		[RECORD_UPLINK] = "uplink",         [RECORD_NETWORK] = "network",
+		[RECORD_INSIDE] = "masquerade of",  [RECORD_NETNS_SYSCTL] = "sysctl",
+		[RECORD_FOLDER] = "directory",      [RECORD_FILE] = "file",
+		[RECORD_LINK_INSIDE] = "interface", [RECORD_MAC] = "MAC address of",
 		[RECORD_DEVICE] = "device",
 	};
 	char address[IP_TEXT_MAX];
@@ -261,7 +269,15 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 			       ? arena_printf(arena, "device %s out of %s", op->link, op->namespace)
 			       : arena_printf(arena, "device %s", op->link);
 	case OPERATION_FORGET:
-		return arena_printf(arena, "record of %s %s", records[op->record], op->link);
+		return arena_printf(arena, "record of %s%s %s",
+				    op->by_steps ? "single step's " : "", records[op->record],
+				    op->link);
+	case OPERATION_ADOPT:
+		return arena_printf(arena, "adopt %s %s", records[op->record], op->link);
+	case OPERATION_LINK_MOVE:
+		return arena_printf(arena, "interface %s%s: move to %s", op->link,
+				    in(op->namespace, arena),
+				    op->peer_namespace ? op->peer_namespace : "the host namespace");
 	default:
 		return describe_attached(op, arena);
 	}

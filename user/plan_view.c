@@ -45,6 +45,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	case OPERATION_VETH_ADD:
 	case OPERATION_LINK_SET:
 	case OPERATION_LINK_DELETE:
+	case OPERATION_LINK_MOVE:
 		snprintf(buffer, OPERATION_KEY_MAX, "link/%s/%s", namespace, link);
 		break;
 	case OPERATION_ADDRESS_ADD:
@@ -107,6 +108,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 	case OPERATION_FORGET:
+	case OPERATION_ADOPT:
 	case OPERATION_KINDS:
 		snprintf(buffer, OPERATION_KEY_MAX, "kind/%d/%s", (int)op->kind, link);
 		break;
@@ -312,6 +314,7 @@ void view_init(struct view *view, const struct kernel_state *state, const struct
 	enter_record(view, &view->records, record);
 	for (size_t i = 0; i < state->others_count; i++)
 		enter_record(view, &view->others, &state->others[i]);
+	enter_record(view, &view->steps, state->steps);
 	for (size_t i = 0; record && i < record->count; i++)
 		if (record->entries[i].kind == RECORD_NETWORK)
 			view->networks[(uint16_t)atoi(record->entries[i].value)] = true;
@@ -408,16 +411,58 @@ bool view_namespace_is_ours(const struct view *view, const struct state_namespac
 	       (ns->stale || !strcmp(ns->alias, view->alias));
 }
 
-bool view_link_is_ours(const struct view *view, const struct state_link *link)
+static bool is_as_recorded(const struct record_entry *entry, const char *alias,
+			   const struct state_link *link)
 {
-	const struct record_entry *entry = view_recorded(view, RECORD_LINK, link->name);
 	char mac[MAC_TEXT_MAX];
 
 	if (!entry)
 		return false;
 	if (link->alias[0])
-		return !strcmp(link->alias, view->alias);
+		return !strcmp(link->alias, alias);
 	return !strcmp(entry->value, mac_format(link->mac, mac));
+}
+
+bool view_link_is_ours(const struct view *view, const struct state_link *link)
+{
+	return is_as_recorded(view_recorded(view, RECORD_LINK, link->name), view->alias, link);
+}
+
+bool view_inner_link_is_ours(const struct view *view, const char *namespace,
+			     const struct state_link *link)
+{
+	return is_as_recorded(
+		view_recorded(view, RECORD_LINK_INSIDE, view_place(view, namespace, link->name)),
+		view->alias, link);
+}
+
+char *view_place(const struct view *view, const char *namespace, const char *link)
+{
+	return arena_printf(view->arena, "%s/%s", where(namespace), link);
+}
+
+const struct record_entry *view_recorded_by_steps(const struct view *view, enum record_kind kind,
+						  const char *name)
+{
+	char key[RECORD_KEY_MAX];
+
+	return lookup_find(&view->steps, record_key(key, kind, name));
+}
+
+bool view_namespace_is_of_steps(const struct view *view, const struct state_namespace *ns)
+{
+	return view_recorded_by_steps(view, RECORD_NETNS, ns->name) &&
+	       (ns->stale || !strcmp(ns->alias, STEPS_ALIAS));
+}
+
+bool view_link_is_of_steps(const struct view *view, const char *namespace,
+			   const struct state_link *link)
+{
+	return is_as_recorded(
+		namespace ? view_recorded_by_steps(view, RECORD_LINK_INSIDE,
+						   view_place(view, namespace, link->name))
+			  : view_recorded_by_steps(view, RECORD_LINK, link->name),
+		STEPS_ALIAS, link);
 }
 
 /* ---- Marks. */

@@ -19,6 +19,8 @@
 
 #define OPERATION_KEY_MAX 256
 
+#define STEPS_ALIAS "nsroute:" RECORD_STEPS
+
 /* What an object is known by; the same for the operation that makes and the one that deletes it. */
 char *operation_key(const struct operation *operation, char buffer[OPERATION_KEY_MAX]);
 
@@ -35,6 +37,7 @@ struct view {
 	struct lookup sources; /* state_source by port and prefix; their number by port */
 	struct lookup records; /* of this fabric, by kind and name */
 	struct lookup others;  /* of the other fabrics */
+	struct lookup steps;   /* of single steps, when this is about a fabric */
 	struct lookup remade;  /* links that will be deleted and made again: as good as absent */
 	struct lookup shaken;  /* what the kernel takes with an address or a MAC; view_shake() */
 	bool networks[UINT16_MAX + 1]; /* numbers of this fabric's recorded networks */
@@ -69,6 +72,18 @@ const struct record_entry *view_recorded_elsewhere(const struct view *view, enum
  * were killed before it was set); then it has the MAC that the record promises. */
 bool view_namespace_is_ours(const struct view *view, const struct state_namespace *namespace);
 bool view_link_is_ours(const struct view *view, const struct state_link *link);
+/* Of a link in a namespace: only single steps record those. */
+bool view_inner_link_is_ours(const struct view *view, const char *namespace,
+			     const struct state_link *link);
+
+/* The same of what single steps made, which a fabric may take over. namespace NULL: the host. */
+bool view_namespace_is_of_steps(const struct view *view, const struct state_namespace *namespace);
+bool view_link_is_of_steps(const struct view *view, const char *namespace,
+			   const struct state_link *link);
+const struct record_entry *view_recorded_by_steps(const struct view *view, enum record_kind kind,
+						  const char *name);
+/* NAMESPACE/LINK, the name of a RECORD_LINK_INSIDE. */
+char *view_place(const struct view *view, const char *namespace, const char *link);
 
 void view_remake(struct view *view, const char *namespace, const char *link);
 

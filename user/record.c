@@ -46,11 +46,18 @@
 #define BY_HAND "delete the file, and by hand what its fabric made (ip netns, ip link)"
 
 static const char *const kind_names[RECORD_KINDS] = {
-	[RECORD_NETNS] = "netns",   [RECORD_LINK] = "link",
-	[RECORD_SYSCTL] = "sysctl", [RECORD_CLSACT] = "clsact",
-	[RECORD_UPLINK] = "uplink", [RECORD_NETWORK] = "network",
-	[RECORD_INSIDE] = "inside", [RECORD_NETNS_SYSCTL] = "netns_sysctl",
-	[RECORD_FOLDER] = "folder", [RECORD_FILE] = "file",
+	[RECORD_NETNS] = "netns",
+	[RECORD_LINK] = "link",
+	[RECORD_SYSCTL] = "sysctl",
+	[RECORD_CLSACT] = "clsact",
+	[RECORD_UPLINK] = "uplink",
+	[RECORD_NETWORK] = "network",
+	[RECORD_INSIDE] = "inside",
+	[RECORD_NETNS_SYSCTL] = "netns_sysctl",
+	[RECORD_FOLDER] = "folder",
+	[RECORD_FILE] = "file",
+	[RECORD_LINK_INSIDE] = "link_inside",
+	[RECORD_MAC] = "mac",
 	[RECORD_DEVICE] = "device",
 };
 

@@ -20,6 +20,9 @@
 #include "arena.h"
 #include "error.h"
 
+/* What single steps made is recorded as if it were a fabric's; no file's can be called so. */
+#define RECORD_STEPS "@steps"
+
 enum record_kind {
 	RECORD_NETNS,   /* name */
 	RECORD_LINK,    /* name, in the host namespace: bridges, host ends, host ends of "links";
@@ -34,6 +37,9 @@ enum record_kind {
 	RECORD_FILE,         /* name = path, of a file that begins with our mark */
 	RECORD_DEVICE, /* name, in the host namespace; value = "MAC MTU NAMESPACE": what it had and
 			* where it is; set = all that it lost by the move (device.h) */
+	RECORD_LINK_INSIDE,  /* name = NAMESPACE/LINK, made by a single step; value = MAC */
+	RECORD_MAC,          /* name = NAMESPACE/LINK, of the host /LINK, that was taken over from
+			      * single steps; value = MAC, which it keeps */
 	RECORD_KINDS
 };
 

@@ -12,7 +12,8 @@
  * reboot there is nothing to keep, and a file that was edited since may give those few interfaces
  * that met others another one: as a fresh machine would. Who cannot have that writes the address.
  *
- * Of MACs only one that we could have derived is kept: a MAC that somebody set by hand is not.
+ * Of MACs only one that we could have derived is kept: a MAC that somebody set by hand is not. But
+ * what was taken over from single steps keeps the one it came with.
  */
 #include "topology_complete.h"
 
@@ -329,6 +330,13 @@ static void keep_mac(struct completion *c, struct nameless *nameless)
 {
 	uint8_t mac[6];
 
+	if (nameless->kept && nameless->kept->taken_over) {
+		memcpy(mac, nameless->kept->mac, sizeof(mac));
+		nameless->done = take_mac(c, mac);
+		if (nameless->done)
+			memcpy(nameless->mac, mac, sizeof(mac));
+		return;
+	}
 	mac_derive(mac, c->topology->name, nameless->owner, nameless->name);
 	for (int step = 0; nameless->kept && step < MAC_STEPS_MAX; step++, step_mac(mac)) {
 		if (memcmp(mac, nameless->kept->mac, sizeof(mac)))

@@ -27,7 +27,8 @@ struct ip_address subnet_first_host(const struct ip_address *subnet);
 /* What is there already, and stays where the file leaves it to us. */
 struct kept {
 	uint8_t mac[6];
-	const char *host_name;              /* NULL: there is no host end */
+	bool taken_over;       /* with any MAC; else only one that we would derive is kept */
+	const char *host_name; /* NULL: there is no host end */
 	const struct ip_address *addresses; /* that we gave it, with their prefix */
 	size_t addresses_count;
 };

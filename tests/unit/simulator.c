@@ -229,14 +229,11 @@ static struct state_datapath copy_datapath(struct simulator *sim)
 	return datapath;
 }
 
-struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology)
+struct kernel_state *simulator_observe_named(struct simulator *sim, const char *const *names,
+					     size_t count)
 {
 	struct kernel_state *state = arena_alloc(&sim->arena, sizeof(*state));
-	const char *const *names;
-	struct error err;
-	size_t count;
 
-	plan_needs_namespaces(topology, &sim->record, &sim->arena, &names, &count);
 	state->host = copy_space(sim, &sim->spaces[0]);
 	state->namespaces = arena_alloc(&sim->arena, (count + 1) * sizeof(*state->namespaces));
 	state->namespaces_count = count;
@@ -245,12 +242,26 @@ struct kernel_state *simulator_observe(struct simulator *sim, struct topology *t
 
 		state->namespaces[i] = ns ? copy_space(sim, ns)
 					  : (struct state_namespace){.name = names[i], .alias = ""};
-		hide_sysctls(sim, topology, &state->namespaces[i]);
 	}
-	state->files = copy_files(sim, topology, &state->files_count);
 	state->datapath = copy_datapath(sim);
 	state->others = sim->others;
 	state->others_count = sim->others_count;
+	return state;
+}
+
+struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology)
+{
+	struct kernel_state *state;
+	const char *const *names;
+	struct error err;
+	size_t count;
+
+	plan_needs_namespaces(topology, &sim->record, &sim->arena, &names, &count);
+	state = simulator_observe_named(sim, names, count);
+	for (size_t i = 0; i < count; i++)
+		hide_sysctls(sim, topology, &state->namespaces[i]);
+	state->files = copy_files(sim, topology, &state->files_count);
+	state->steps = sim->steps.count ? &sim->steps : NULL;
 	if (topology)
 		assert_int_equal(plan_keep(topology, &sim->record, state, &sim->arena, &err), 0);
 	plan_needs_sysctls(topology, &sim->record, state, &sim->arena, &names, &count);
@@ -261,19 +272,26 @@ struct kernel_state *simulator_observe(struct simulator *sim, struct topology *t
 
 /* ---- The record, as apply_record.c keeps it. */
 
+static struct record *written(struct simulator *sim)
+{
+	return sim->by_hand || sim->by_steps ? &sim->steps : &sim->record;
+}
+
 void note(struct simulator *sim, enum record_kind kind, const char *name, const char *value,
 	  const char *set)
 {
-	DELETE_IF(sim->record.entries, sim->record.count,
-		  it->kind == kind && !strcmp(it->name, name));
-	*arena_push(&sim->arena, sim->record.entries, sim->record.count) =
+	struct record *record = written(sim);
+
+	DELETE_IF(record->entries, record->count, it->kind == kind && !strcmp(it->name, name));
+	*arena_push(&sim->arena, record->entries, record->count) =
 		(struct record_entry){kind, name, value, set};
 }
 
 void unnote(struct simulator *sim, enum record_kind kind, const char *name)
 {
-	DELETE_IF(sim->record.entries, sim->record.count,
-		  it->kind == kind && !strcmp(it->name, name));
+	struct record *record = written(sim);
+
+	DELETE_IF(record->entries, record->count, it->kind == kind && !strcmp(it->name, name));
 }
 
 static char *mac_text(struct simulator *sim, const uint8_t mac[6])
@@ -283,13 +301,51 @@ static char *mac_text(struct simulator *sim, const uint8_t mac[6])
 
 /* ---- Links. */
 
+static const char *place_of(struct simulator *sim, const char *namespace, const char *link)
+{
+	return arena_printf(&sim->arena, "%s/%s", namespace, link);
+}
+
+static void note_end(struct simulator *sim, const struct operation *op, const char *namespace,
+		     const char *link, const uint8_t mac[6])
+{
+	if (!namespace)
+		note(sim, RECORD_LINK, link, mac_text(sim, mac), "");
+	else if (op->record_inside)
+		note(sim, RECORD_LINK_INSIDE, place_of(sim, namespace, link), mac_text(sim, mac),
+		     "");
+}
+
+static void unnote_end(struct simulator *sim, const char *namespace, const char *link)
+{
+	if (namespace)
+		unnote(sim, RECORD_LINK_INSIDE, place_of(sim, namespace, link));
+	else
+		unnote(sim, RECORD_LINK, link);
+}
+
+/* It keeps its alias and its MAC, and loses its addresses. */
+static void move_link(struct simulator *sim, const struct operation *op)
+{
+	struct state_link moved = *need(sim, op->namespace, op->link), *link;
+	uint32_t ifindex = moved.ifindex;
+
+	note_end(sim, op, op->peer_namespace, op->link, op->mac);
+	drop_link(sim, simulator_space(sim, op->namespace), ifindex);
+	link = simulator_add_link(sim, op->peer_namespace, op->link, moved.kind);
+	moved.flags &= ~(uint32_t)IFF_UP;
+	moved.master = 0;
+	*link = moved;
+	unnote_end(sim, op->namespace, op->link);
+}
+
 static void add_bridge(struct simulator *sim, const struct operation *op)
 {
-	struct state_link *link = simulator_add_link(sim, NULL, op->link, "bridge");
+	struct state_link *link = simulator_add_link(sim, op->namespace, op->link, "bridge");
 
 	memcpy(link->mac, op->mac, 6);
-	link->mtu = op->mtu;
-	note(sim, RECORD_LINK, op->link, mac_text(sim, op->mac), "");
+	link->mtu = op->mtu ? op->mtu : 1500;
+	note_end(sim, op, op->namespace, op->link, op->mac);
 	simulator_set_sysctl(
 		sim, arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", op->link), "0");
 }
@@ -300,14 +356,15 @@ static void add_veth(struct simulator *sim, const struct operation *op)
 	struct state_link *link = simulator_add_link(sim, op->namespace, op->link, "veth");
 
 	memcpy(link->mac, op->mac, 6);
-	link->mtu = op->mtu;
+	link->mtu = op->mtu ? op->mtu : 1500;
 	link->peer_ifindex = peer_ifindex;
-	if (!op->namespace)
-		note(sim, RECORD_LINK, op->link, mac_text(sim, op->mac), "");
+	note_end(sim, op, op->namespace, op->link, op->mac);
 	link = simulator_add_link(sim, op->peer_namespace, op->peer, "veth");
 	memcpy(link->mac, op->peer_mac, 6);
-	link->mtu = op->mtu;
+	link->mtu = op->mtu ? op->mtu : 1500;
 	link->peer_ifindex = ifindex;
+	if (op->record_inside)
+		note_end(sim, op, op->peer_namespace, op->peer, op->peer_mac);
 }
 
 static struct state_link *host_peer(struct simulator *sim, const struct state_link *link)
@@ -325,7 +382,7 @@ static void check_up(struct simulator *sim, const struct operation *op, struct s
 {
 	struct state_link *end = op->namespace ? host_peer(sim, link) : link;
 
-	if (!end || (!end->master && !end->forwards))
+	if (sim->by_hand || !end || (!end->master && !end->forwards))
 		return;
 	assert_true(end->hook_in && end->hook_out);
 	assert_non_null(port_of(sim, end->ifindex));
@@ -365,9 +422,8 @@ static void delete_link(struct simulator *sim, const struct operation *op)
 {
 	if (simulator_link(sim, op->namespace, op->link))
 		simulator_delete_link(sim, op->namespace, op->link);
-	if (op->namespace)
-		return;
-	unnote(sim, RECORD_LINK, op->link);
+	if (!op->namespace || op->record_inside)
+		unnote_end(sim, op->namespace, op->link);
 }
 
 /* ---- What hangs on links. */
@@ -530,7 +586,8 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 	case OPERATION_NETNS_ADD:
 		note(sim, RECORD_NETNS, op->namespace, "", "");
 		add_space(sim, op->namespace);
-		strcpy(simulator_link(sim, op->namespace, "lo")->alias, "nsroute:lab");
+		strcpy(simulator_link(sim, op->namespace, "lo")->alias,
+		       sim->by_hand ? "nsroute:" RECORD_STEPS : "nsroute:lab");
 		break;
 	case OPERATION_NETNS_DELETE:
 		simulator_delete_space(sim, op->namespace);
@@ -563,8 +620,18 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 	case OPERATION_DEVICE_RETURN:
 		return_device(sim, op);
 		break;
+	case OPERATION_LINK_MOVE:
+		move_link(sim, op);
+		break;
+	case OPERATION_ADOPT:
+		sim->by_steps = op->by_steps;
+		note(sim, op->record, op->link, op->has_mac ? mac_text(sim, op->mac) : "", "");
+		sim->by_steps = false;
+		break;
 	case OPERATION_FORGET:
+		sim->by_steps = op->by_steps;
 		unnote(sim, op->record, op->link);
+		sim->by_steps = false;
 		break;
 	case OPERATION_NETWORK_ADD:
 		note(sim, RECORD_NETWORK, op->link, arena_printf(&sim->arena, "%u", op->network),

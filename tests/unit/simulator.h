@@ -33,6 +33,9 @@ struct simulator {
 	size_t others_count;
 	struct simulated_device *devices;
 	size_t devices_count;
+	struct record steps; /* of single steps; in the state when it has entries */
+	bool by_hand;        /* what runs is single steps: their record, and their mark */
+	bool by_steps;       /* the operation that runs is about their record */
 };
 
 /* A host with lo and eth0, which has 198.51.100.1/24 and a default route. */
@@ -64,6 +67,9 @@ void simulator_mark_device(struct simulator *sim, const char *name);
 
 /* As fabric_observe() would. topology may be NULL. */
 struct kernel_state *simulator_observe(struct simulator *sim, struct topology *topology);
+/* As fabric_observe_named() would. */
+struct kernel_state *simulator_observe_named(struct simulator *sim, const char *const *names,
+					     size_t count);
 void simulator_execute(struct simulator *sim, const struct operation *operation);
 void simulator_run(struct simulator *sim, const struct plan *plan);
 
