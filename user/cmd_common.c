@@ -101,13 +101,19 @@ int command_usage(struct context *context, const char *format, ...)
 int command_option(struct context *context, int argc, char **argv, const struct option *options)
 {
 	struct option all[1 + OPTIONS_MAX + 1] = {{"json", no_argument, NULL, 'j'}};
+	char letters[2 + 2 * OPTIONS_MAX + 1] = ":j", *letter = letters + 2;
 	int option;
 
 	for (size_t i = 0; options[i].name; i++) {
 		assert(i < OPTIONS_MAX);
 		all[1 + i] = options[i];
+		if (options[i].val > 'z')
+			continue;
+		*letter++ = (char)options[i].val; /* a short one */
+		if (options[i].has_arg == required_argument)
+			*letter++ = ':';
 	}
-	while ((option = getopt_long(argc, argv, ":j", all, NULL)) == 'j')
+	while ((option = getopt_long(argc, argv, letters, all, NULL)) == 'j')
 		context->json = true;
 	if (option != '?' && option != ':')
 		return option;

@@ -47,6 +47,12 @@ int command_observe(const struct host *host, const char *fabric, struct arena *a
 	return code ? code : snapshot_peers(host->fd, *ret_state, err);
 }
 
+static void append(json_t *array, json_t *model)
+{
+	if (model)
+		json_array_append_new(array, model);
+}
+
 int command_models(const struct host *host, const char *fabric, command_model model, void *argument,
 		   json_t **ret_array, struct error *err)
 {
@@ -65,7 +71,7 @@ int command_models(const struct host *host, const char *fabric, command_model mo
 		if (code == -ENOENT && !fabric)
 			code = 0; /* gone since the list was made */
 		else if (code == 0)
-			json_array_append_new(array, model(record, state, argument));
+			append(array, model(record, state, argument));
 	}
 	arena_free(&arena);
 	if (code != 0) {

@@ -27,6 +27,8 @@ static const char global_options[] =
 
 const struct command *command_find(const char *name)
 {
+	if (strcmp(name, "address") == 0) /* iproute2's word; "addr" is what people type */
+		name = "addr";
 	for (const struct command *command = commands; command->name; command++) {
 		if (strcmp(command->name, name) == 0)
 			return command;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,7 +38,11 @@ const char cmd_stats_help[] =
 static json_t *stats_model(const struct record *record, const struct kernel_state *state,
 			   void *argument)
 {
-	(void)argument;
+	const char *name = argument;
+
+	if (!name && strcmp(record->fabric, RECORD_STEPS) == 0)
+		return NULL; /* they have no datapath; and a script's only fabric stays the only one
+			      */
 	return output_stats(record, state);
 }
 
@@ -61,7 +66,7 @@ static int stats_once(struct context *context, const struct host *host, const ch
 	struct error err;
 	json_t *fabrics;
 
-	if (command_models(host, name, stats_model, NULL, &fabrics, &err) != 0)
+	if (command_models(host, name, stats_model, (void *)name, &fabrics, &err) != 0)
 		return command_fail(context, &err);
 	if (context->json) {
 		command_print_json(output_one_or_many(fabrics));
@@ -120,12 +125,12 @@ static int stats_watch(struct context *context, const struct host *host, const c
 	struct error err;
 
 	then = now_s();
-	if (command_models(host, name, stats_model, NULL, &before, &err) != 0)
+	if (command_models(host, name, stats_model, (void *)name, &before, &err) != 0)
 		return command_fail(context, &err);
 	do {
 		sleep_s(interval_s);
 		now = now_s();
-		if (command_models(host, name, stats_model, NULL, &after, &err) != 0) {
+		if (command_models(host, name, stats_model, (void *)name, &after, &err) != 0) {
 			json_decref(before);
 			return command_fail(context, &err);
 		}

@@ -32,7 +32,7 @@ struct context {
 		*netns; /* --netns: name or path of the namespace that plays the host; NULL: ours */
 	bool json;
 	bool color;                    /* of standard output */
-	int confirm_s; /* apply --confirm; -1: not given */
+	int confirm_s;                 /* apply --confirm; -1: not given */
 	const struct command *command; /* the one that runs */
 	struct arena arena;            /* of everything the command allocates; main.c frees it */
 };
@@ -64,15 +64,24 @@ int cmd_show(struct context *context, int argc, char **argv);
 int cmd_exec(struct context *context, int argc, char **argv);
 int cmd_stats(struct context *context, int argc, char **argv);
 int cmd_doctor(struct context *context, int argc, char **argv);
+int cmd_netns(struct context *context, int argc, char **argv);
+int cmd_link(struct context *context, int argc, char **argv);
+int cmd_bridge(struct context *context, int argc, char **argv);
+int cmd_addr(struct context *context, int argc, char **argv);
+int cmd_route(struct context *context, int argc, char **argv);
+int cmd_completion(struct context *context, int argc, char **argv);
 int cmd_help(struct context *context, int argc, char **argv);
 int cmd_version(struct context *context, int argc, char **argv);
 
-extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_confirm_help[], cmd_down_help[],
-	cmd_show_help[], cmd_exec_help[], cmd_stats_help[], cmd_doctor_help[], cmd_help_help[],
-	cmd_version_help[];
+extern const char cmd_netns_help[], cmd_link_help[], cmd_bridge_help[], cmd_addr_help[],
+	cmd_route_help[], cmd_completion_help[];
+extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_confirm_help[],
+	cmd_down_help[], cmd_show_help[], cmd_exec_help[], cmd_stats_help[], cmd_doctor_help[],
+	cmd_help_help[], cmd_version_help[];
 
 /* Next long option of the running command, as getopt_long() (the command's own options have values
- * from 256 on): -1 at the end; '?' after it has said what is wrong. -j and --json are taken here.
+ * from 256 on, or a letter when they have a short form): -1 at the end; '?' after it has said what
+ * is wrong. -j and --json are taken here.
  */
 int command_option(struct context *context, int argc, char **argv, const struct option *options);
 
@@ -109,7 +118,8 @@ int command_observe(const struct host *host, const char *fabric, struct arena *a
 		    struct record **ret_record, struct kernel_state **ret_state, struct error *err);
 
 /* Builds something of every fabric of the host namespace, or of the one that is named: an array.
- * -ENOENT when the name is unknown; an empty array when there are none. */
+ * -ENOENT when the name is unknown; an empty array when there are none. A model may
+ * be NULL: not one to list. */
 typedef json_t *(*command_model)(const struct record *record, const struct kernel_state *state,
 				 void *argument);
 int command_models(const struct host *host, const char *fabric, command_model model, void *argument,

@@ -20,9 +20,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <linux/net_namespace.h>
 #include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -277,6 +280,38 @@ int netns_cookie(int fd, uint64_t *ret_cookie, struct error *err)
 				 strerror(-code));
 	*ret_cookie = cookie;
 	return 0;
+}
+
+static int take_id(const struct nlmsghdr *message, size_t request, void *ret_id)
+{
+	const struct nlattr *attribute;
+
+	(void)request;
+	mnl_attr_for_each(attribute, message, sizeof(struct rtgenmsg))
+	{
+		if (mnl_attr_get_type(attribute) == NETNSA_NSID)
+			*(int32_t *)ret_id = (int32_t)mnl_attr_get_u32(attribute);
+	}
+	return 0;
+}
+
+int netns_id(int host_fd, int fd, int32_t *ret_id, struct error *err)
+{
+	struct nlmsghdr *message;
+	struct netlink *nl;
+	int32_t id = NETNSA_NSID_NOT_ASSIGNED;
+	int code = netlink_open(&nl, host_fd, err);
+
+	if (code)
+		return code;
+	message = netlink_queue(nl, RTM_GETNSID, 0, sizeof(struct rtgenmsg),
+				"read the number of a namespace");
+	mnl_attr_put_u32(message, NETNSA_FD, (uint32_t)fd);
+	code = netlink_flush_answers(nl, NULL, take_id, &id, err);
+	netlink_close(nl);
+	if (!code)
+		*ret_id = id;
+	return code;
 }
 
 /* ---- Being there. */

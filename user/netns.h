@@ -38,6 +38,9 @@ int netns_open(const char *name_or_path, int *ret_fd, struct error *err);
 /* The kernel's number of the namespace (SO_NETNS_COOKIE): never given twice in one boot. */
 int netns_cookie(int fd, uint64_t *ret_cookie, struct error *err);
 
+/* The number that the namespace of host_fd knows that of fd by ("ip netns" shows it); -1: none. */
+int netns_id(int host_fd, int fd, int32_t *ret_id, struct error *err);
+
 /* Moves the thread into the namespace, or nowhere when fd is -1; *ret_previous is for
  * netns_leave(), which must follow on every path. */
 int netns_enter(int fd, int *ret_previous, struct error *err);

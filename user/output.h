@@ -50,6 +50,17 @@ json_t *output_rates(const json_t *before, const json_t *after, double seconds);
  * Takes the reference of an array. */
 json_t *output_one_or_many(json_t *fabrics);
 
+/* Lists of single steps: {"namespaces"}, {"links"}, {"bridges"}, {"addresses"}, {"routes"} of one
+ * namespace; name NULL: of all interfaces. owner_of: the object's keys "owner" ("fabric",
+ * "nsroute", "other") and "fabric", by its mark. */
+void output_owner(json_t *object, const char *alias);
+json_t *output_links(const struct state_namespace *namespace, const char *name);
+json_t *output_bridges(const struct state_namespace *namespace, const char *name);
+json_t *output_addresses(const struct state_namespace *namespace, const char *name);
+json_t *output_routes(const struct state_namespace *namespace, const char *name);
+/* Any of them as a table. */
+void output_list_text(FILE *out, const json_t *list, bool color);
+
 void output_show_text(FILE *out, const json_t *fabric, bool color);
 void output_summaries_text(FILE *out, const json_t *fabrics, bool color);
 void output_stats_text(FILE *out, const json_t *fabric, bool color);

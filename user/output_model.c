@@ -119,6 +119,22 @@ const char *model_link_state(const struct state_link *link)
 	return link->carrier ? "up" : "no-carrier";
 }
 
+const struct state_link *model_link_at(const struct kernel_state *state, const char *place,
+				       const struct state_namespace **ret_namespace)
+{
+	size_t length = strcspn(place, "/");
+
+	for (size_t i = 0; place[length] && i < state->namespaces_count; i++) {
+		const struct state_namespace *namespace = &state->namespaces[i];
+
+		if (strncmp(namespace->name, place, length) != 0 || namespace->name[length])
+			continue;
+		*ret_namespace = namespace;
+		return model_link_named(namespace, place + length + 1);
+	}
+	return NULL;
+}
+
 static bool entry_is_there(const struct record_entry *entry, const struct kernel_state *state)
 {
 	const struct state_namespace *namespace;
@@ -137,6 +153,8 @@ static bool entry_is_there(const struct record_entry *entry, const struct kernel
 	case RECORD_LINK:
 		link = model_link_named(&state->host, entry->name);
 		return link && (!model_port(state, link->ifindex) || model_is_attached(link));
+	case RECORD_LINK_INSIDE:
+		return model_link_at(state, entry->name, &namespace);
 	case RECORD_UPLINK:
 		return model_is_attached(model_link_named(&state->host, entry->name));
 	default:

@@ -16,6 +16,9 @@
 const struct state_link *model_link(const struct state_namespace *namespace, uint32_t ifindex);
 const struct state_link *model_link_named(const struct state_namespace *namespace,
 					  const char *name);
+/* The link of a RECORD_LINK_INSIDE, and where it is. */
+const struct state_link *model_link_at(const struct kernel_state *state, const char *place,
+				       const struct state_namespace **ret_namespace);
 const struct state_namespace *model_namespace(const struct kernel_state *state, const char *name);
 const struct state_port *model_port(const struct kernel_state *state, uint32_t ifindex);
 /* An uplink of the datapath by the ifindex of its link. */
@@ -44,6 +47,9 @@ const char *model_link_state(const struct state_link *link);
 /* {"record"}'s head: "fabric", "file", "state" ("up", or "incomplete" when something recorded is
  * not there or an uplink has lost its programs). */
 json_t *model_fabric(const struct record *record, const struct kernel_state *state);
+
+/* {"to", "family", "via", "interface", "protocol"} */
+json_t *model_route(const struct state_namespace *namespace, const struct state_route *route);
 
 void model_set_text(json_t *object, const char *key, const char *value);
 void model_set_text_or_null(json_t *object, const char *key, const char *value);

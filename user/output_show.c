@@ -237,8 +237,7 @@ static const char *protocol_name(uint8_t protocol)
 	}
 }
 
-static json_t *route_object(const struct state_namespace *namespace,
-			    const struct state_route *route)
+json_t *model_route(const struct state_namespace *namespace, const struct state_route *route)
 {
 	const struct state_link *link = model_link(namespace, route->ifindex);
 	json_t *object = json_object();
@@ -275,7 +274,7 @@ static json_t *namespace_object(const struct record *record, const struct kernel
 	for (size_t i = 0; namespace && i < namespace->routes_count; i++) {
 		if (!is_noise(&namespace->routes[i].to))
 			json_array_append_new(routes,
-					      route_object(namespace, &namespace->routes[i]));
+					      model_route(namespace, &namespace->routes[i]));
 	}
 	model_set_text(object, "name", name);
 	model_set_text(object, "state", namespace_state(namespace));
@@ -362,7 +361,7 @@ static void append_routes(json_t *routes, const struct record *record,
 			continue;
 		if (!namespace->name && (!link || !record_has(record, RECORD_LINK, link->name)))
 			continue;
-		object = route_object(namespace, route);
+		object = model_route(namespace, route);
 		model_set_text_or_null(object, "namespace", namespace->name);
 		json_array_append_new(routes, object);
 	}
@@ -374,6 +373,9 @@ static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, 
 			 const struct record *record, const struct kernel_state *state,
 			 const struct record_entry *entry)
 {
+	const struct state_namespace *namespace;
+	const struct state_link *link;
+
 	switch (entry->kind) {
 	case RECORD_NETWORK:
 		json_array_append_new(networks,
@@ -389,6 +391,11 @@ static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, 
 		break;
 	case RECORD_LINK:
 		json_array_append_new(links, host_link_object(record, state, entry->name));
+		break;
+	case RECORD_LINK_INSIDE:
+		link = model_link_at(state, entry->name, &namespace);
+		if (link && !record_has(record, RECORD_NETNS, namespace->name))
+			json_array_append_new(links, inside_link_object(state, namespace, link));
 		break;
 	default:
 		break;
