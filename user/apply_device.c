@@ -139,9 +139,8 @@ static struct returned_device *note_returned(struct runner *r, const struct oper
 }
 
 static int move_back(struct runner *r, const struct operation *op, const char *kept,
-		     struct error *err)
+		     struct returned_device *returned, struct error *err)
 {
-	struct returned_device *returned = note_returned(r, op);
 	const struct state_link *link;
 	struct error ignored;
 	struct place *place;
@@ -168,14 +167,15 @@ static int move_back(struct runner *r, const struct operation *op, const char *k
 int return_device(struct runner *r, const struct operation *op, enum outcome *outcome,
 		  struct error *err)
 {
+	struct returned_device *returned = op->namespace ? note_returned(r, op) : NULL;
 	const struct record_entry *entry;
 	int ret;
 
 	ret = read_record(r, op->link, &entry, err);
 	if (!ret && !entry)
 		ret = error_set(err, -ENOENT, "there is no record of device '%s'", op->link);
-	if (!ret && op->namespace)
-		ret = move_back(r, op, entry->set, err);
+	if (!ret && returned)
+		ret = move_back(r, op, entry->set, returned, err);
 	if (ret)
 		return ret;
 	*outcome = OUTCOME_PARTLY;

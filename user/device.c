@@ -181,18 +181,57 @@ static int keep_route(const struct nlmsghdr *message, size_t request, void *cont
 	return ours ? keep(saver, message) : 0;
 }
 
+/* Of a link's own filter (NTF_SELF) what somebody entered: multicast comes by itself. */
+static bool is_filter_entry(const struct nlmsghdr *message)
+{
+	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attribute;
+	bool unicast = false;
+
+	mnl_attr_for_each(attribute, message, sizeof(*header))
+	{
+		const uint8_t *mac = mnl_attr_get_payload(attribute);
+
+		if (mnl_attr_get_type(attribute) == NDA_LLADDR)
+			unicast = !(mac[0] & 1);
+	}
+	return unicast && header->ndm_flags & NTF_SELF;
+}
+
 static int keep_neighbour(const struct nlmsghdr *message, size_t request, void *context)
 {
 	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
 	struct saver *saver = context;
+	bool wanted;
 
 	(void)request;
-	if ((uint32_t)header->ndm_ifindex != saver->link->ifindex ||
-	    !(header->ndm_state & NUD_PERMANENT))
+	if ((uint32_t)header->ndm_ifindex != saver->link->ifindex)
 		return 0;
-	return keep(saver, message);
+	if (header->ndm_family == PF_BRIDGE)
+		wanted = is_filter_entry(message);
+	else
+		wanted = header->ndm_state & NUD_PERMANENT || header->ndm_flags & NTF_PROXY;
+	return wanted ? keep(saver, message) : 0;
 }
 
+static int keep_neighbours(struct netlink *nl, struct saver *saver, struct error *err)
+{
+	static const struct ndmsg headers[] = {
+		{.ndm_family = AF_INET},
+		{.ndm_family = AF_INET6},
+		{.ndm_family = AF_INET, .ndm_flags = NTF_PROXY},
+		{.ndm_family = AF_INET6, .ndm_flags = NTF_PROXY},
+		{.ndm_family = PF_BRIDGE},
+	};
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < sizeof(headers) / sizeof(*headers); i++)
+		ret = netlink_dump(nl, RTM_GETNEIGH, &headers[i], sizeof(headers[i]),
+				   "read neighbours", keep_neighbour, saver, err);
+	return ret;
+}
+
+/* In the order in which they are given again: routes need addresses. */
 static int keep_messages(struct netlink *nl, struct saver *saver, struct error *err)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
@@ -200,12 +239,8 @@ static int keep_messages(struct netlink *nl, struct saver *saver, struct error *
 	int ret = netlink_dump(nl, RTM_GETADDR, &addresses, sizeof(addresses), "read addresses",
 			       keep_address, saver, err);
 
-	for (size_t i = 0; !ret && i < sizeof(families); i++) {
-		struct ndmsg header = {.ndm_family = families[i]};
-
-		ret = netlink_dump(nl, RTM_GETNEIGH, &header, sizeof(header), "read neighbours",
-				   keep_neighbour, saver, err);
-	}
+	if (!ret)
+		ret = keep_neighbours(nl, saver, err);
 	for (size_t i = 0; !ret && i < sizeof(families); i++) {
 		struct rtmsg header = {.rtm_family = families[i]};
 
@@ -330,8 +365,11 @@ static struct nlattr *find_attribute(struct nlmsghdr *message, size_t header_siz
 {
 	struct nlattr *attribute;
 
-	mnl_attr_for_each(attribute, message,
-			  header_size) if (mnl_attr_get_type(attribute) == type) return attribute;
+	mnl_attr_for_each(attribute, message, header_size)
+	{
+		if (mnl_attr_get_type(attribute) == type)
+			return attribute;
+	}
 	return NULL;
 }
 

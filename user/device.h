@@ -4,10 +4,11 @@
  * from them kept and given again.
  *
  * What is kept is a text (JSON, one line), which outlives the process in the record. It has the
- * interface's number, MTU, MAC, alias and whether it is up; its addresses, routes and permanent
- * neighbours, all as the kernel's own messages; and the sysctls that differ from what an interface
- * gets that comes. Alternative names, queue lengths and the group stay with an interface wherever
- * it goes. Queueing disciplines and filters, multicast routes and nexthop objects are not kept.
+ * interface's number, MTU, MAC, alias and whether it is up; its addresses, routes, permanent
+ * and proxied neighbours and filter entries, all as the kernel's own messages; and the sysctls that
+ * differ from what an interface gets that comes. Alternative names, queue lengths and the group
+ * stay with an interface wherever it goes. Queueing disciplines and filters, multicast routes and
+ * nexthop objects are not kept.
  */
 #ifndef NSROUTE_DEVICE_H
 #define NSROUTE_DEVICE_H

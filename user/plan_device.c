@@ -53,7 +53,7 @@ static const struct state_link *find_inside(const struct view *view,
 		if (!strcmp(ns->links[i].alias, view->alias) &&
 		    !memcmp(ns->links[i].mac, note->mac, sizeof(note->mac)))
 			return &ns->links[i];
-	return NULL;
+	return link; /* mark and MAC were changed: taken for it, so that it is not lost */
 }
 
 struct device_place plan_device_place(const struct view *view, const struct record_entry *entry)

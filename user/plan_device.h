@@ -25,7 +25,7 @@ struct device_place {
 	const struct state_link *link; /* NULL: nowhere */
 };
 
-/* In its namespace it bears our mark or the recorded MAC; it may have been renamed there. */
+/* In its namespace it is called as before, or bears our mark and the recorded MAC. */
 struct device_place plan_device_place(const struct view *view, const struct record_entry *entry);
 
 /* Moves, then the settings inside. */

@@ -43,6 +43,8 @@ add_device() {
 	ip -n "$host" route add default via 198.51.100.1 table 51
 	ip -n "$host" route add 2001:db8:52::/48 via 2001:db8:51::1
 	ip -n "$host" neighbour add 198.51.100.33 lladdr 02:00:00:00:00:33 dev eth1
+	ip -n "$host" neighbour add proxy 198.51.100.34 dev eth1
+	bridge -n "$host" fdb add 02:00:00:00:00:35 dev eth1 self
 	on "$host" sysctl -qw net.ipv4.conf.eth1.rp_filter=2 net.ipv6.conf.eth1.accept_ra=0
 	device_mac=$(on "$host" cat /sys/class/net/eth1/address)
 	await_own_routes
@@ -80,6 +82,7 @@ assert_refused() { # STATUS LINE TEXT: of apply
 
 assert_given_back() {
 	lab down lab
+	[[ $(ip -n "$host" neighbour show proxy) == "198.51.100.34 dev eth1 proxy "* ]]
 	assert_as_before
 }
 
@@ -164,6 +167,9 @@ assert_given_back() {
 	run ! ip -n "$red" link show wire0
 	ip -n "$red" link set eth1 down
 	ip -n "$red" link set eth1 name wire0
+	assert_given_back
+	apply
+	ip -n "$red" link set eth1 alias '' address 02:00:00:00:00:99
 	assert_given_back
 }
 
@@ -431,9 +437,11 @@ ended() { # STATUS: waits for it
 	put_device
 	run -2 lab apply --confirm 1 "$topology" </dev/null
 	[[ $output == *"everything is as it was before: not confirmed within 1 s"* ]]
-	echo "$host" >/dev/null
 	cookie=none
 	assert_as_before
+	run -2 --separate-stderr lab -j apply --confirm 1 "$topology" </dev/null
+	[[ $(jq -c .waiting <<<"${stderr_lines[0]}") == '{"fabric":"lab","seconds":1}' ]]
+	jq -e '.error.code == "ETIMEDOUT"' <<<"${stderr_lines[1]}"
 	put_device
 	apply
 	find_cookie
@@ -445,6 +453,14 @@ ended() { # STATUS: waits for it
 	put_device
 	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
 	assert_given_back
+}
+
+@test "on a terminal: the seconds are counted, and an ENTER that came too early does not count" {
+	put_device
+	cookie=none
+	run -2 script -qec "$NSROUTE --netns $host apply --confirm 2 $topology" /dev/null <<<''
+	[[ $output == *"2 s left"*"1 s left"*"not confirmed within 2 s"* ]]
+	assert_as_before
 }
 
 @test "a signal while it waits (SIGHUP: the login died): undone" {
