@@ -5,7 +5,7 @@
  *
  *	the datapath, the uplinks, the masqueraded prefixes	(nothing can leave untranslated)
  *	what the host's sysctls have to allow
- *	bridges, namespaces with their sysctls and files, veths, all of them still silent
+ *	bridges, namespaces with their sysctls and files, veths, devices, all of them silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
  *	the host's ends: up, on the bridge
  *	veths without a bridge, which have no policy
@@ -492,13 +492,14 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_files(&b);
 	want_netns_sysctls(&b);
 	want_veths(&b);
+	want_devices(&b);
 	want_link_sysctls(&b);
 	for_each_interface(&b, want_port);
 	for_each_interface(&b, want_routed_inner_link);
 	for_each_interface(&b, want_hosts);
 	for_each_interface(&b, want_host_end);
 	want_link_ends(&b);
-	want_devices(&b);
+	want_device_ends(&b);
 	want_inner_ends(&b);
 	for_each_interface(&b, want_routed_ways);
 	return 0;

@@ -44,7 +44,10 @@ static const struct state_link *find_inside(const struct view *view,
 					    const struct device_note *note)
 {
 	const struct state_namespace *ns = view_namespace(view, note->namespace);
-	const struct state_link *link = view_link(view, note->namespace, entry->name);
+	const struct state_link *link = /* also when it goes */
+		view_find(view, &(struct operation){.kind = OPERATION_VETH_ADD,
+						    .namespace = note->namespace,
+						    .link = entry->name});
 
 	if (link &&
 	    (!strcmp(link->alias, view->alias) || !memcmp(link->mac, note->mac, sizeof(note->mac))))
@@ -111,6 +114,12 @@ void want_devices(struct builder *b)
 
 	for (size_t i = 0; i < topology->devices_count; i++)
 		want_device_take(b, &topology->devices[i]);
+}
+
+void want_device_ends(struct builder *b)
+{
+	const struct topology *topology = b->topology;
+
 	for (size_t i = 0; i < topology->devices_count; i++) {
 		const struct topology_device *device = &topology->devices[i];
 
@@ -311,6 +320,8 @@ static void give_back(struct extra *extra, const struct record_entry *entry,
 	op->link = entry->name;
 	op->peer = place->link->name;
 	op->why = "as it was before";
+	if (place->namespace) /* its sysctls go with it */
+		view_remake(extra->view, place->namespace, place->link->name);
 }
 
 static void forget(struct extra *extra, const struct record_entry *entry)

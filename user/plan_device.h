@@ -28,8 +28,9 @@ struct device_place {
 /* In its namespace it is called as before, or bears our mark and the recorded MAC. */
 struct device_place plan_device_place(const struct view *view, const struct record_entry *entry);
 
-/* Moves, then the settings inside. */
+/* The moves, and the settings inside. */
 void want_devices(struct builder *builder);
+void want_device_ends(struct builder *builder);
 /* Name of the device of a namespace that a next hop is on, or NULL. */
 const char *device_towards(const struct topology *topology, const struct topology_namespace *ns,
 			   const struct ip_address *via);

@@ -64,6 +64,13 @@ static const char *ipv6_user(const struct topology *topology,
 		    is_about(sysctl, end->name))
 			return end->name;
 	}
+	for (size_t i = 0; i < topology->devices_count; i++) {
+		const struct topology_device *device = &topology->devices[i];
+
+		if (device->namespace == namespace && is_about(sysctl, device->name) &&
+		    has_ipv6(device->addresses, device->addresses_count))
+			return device->name;
+	}
 	return NULL;
 }
 

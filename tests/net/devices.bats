@@ -337,20 +337,40 @@ leave_on_its_way() {
 	[[ ! -e /run/nsroute/$cookie ]]
 }
 
-@test "a failure after the move: all is undone, with the device" {
+@test "sysctls of a device in the file: set inside, and not brought to the host" {
 	put_device
-	ip netns add "$blue" # not ours: what comes after the device fails
-	sed -i "/^  $blue/d" "$topology"
-	cat >>"$topology" <<-END
-		links:
-		  - endpoints: ["$red:p0", "host:p0"]
-	END
-	sed -i "s/  $red: {}/  $red: {routes: [{to: default, via: 198.51.100.99}, {to: 10.0.0.0\/8, via: 198.51.100.98}]}/" "$topology"
+	sed -i "s|  $red: {}|  $red: {sysctl: {net/ipv4/conf/eth1/rp_filter: 1, net/ipv4/conf/eth1/arp_ignore: 2}}|" "$topology"
 	apply
 	find_cookie
-	lab down lab
-	ip netns del "$blue"
+	[[ $(on "$red" cat /proc/sys/net/ipv4/conf/eth1/{rp_filter,arp_ignore}) == $'1\n2' ]]
+	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
+	put_device "$blue"
+	apply
+	[[ $(on "$blue" cat /proc/sys/net/ipv4/conf/eth1/arp_ignore) == 0 ]]
+	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
+	assert_given_back
+}
+
+@test "a failure after the move: all is undone, with the device" {
+	put_device "$red" ', addresses: [198.51.100.2/24, "2001:db8:51::2/64"]'
+	sed -i "s|  $red: {}|  $red: {sysctl: {net/ipv4/conf/eth1/rp_filter: nonsense}}|" "$topology"
+	run -2 lab apply --confirm 0 "$topology"
+	[[ $output == *"rp_filter"* ]]
+	cookie=none
 	assert_as_before
+	put_device
+	apply
+	find_cookie
+	ip -n "$red" route add 10.52.0.0/16 via 198.51.100.1
+	put_device "$blue"
+	sed -i "s|  $blue: {}|  $blue: {sysctl: {net/ipv4/conf/eth1/rp_filter: nonsense}}|" "$topology"
+	run -2 lab apply --confirm 0 "$topology"
+	[[ $(ip -n "$red" -4 -o address show eth1) == *198.51.100.2/24* ]]
+	[[ $(ip -n "$red" route) == *"10.52.0.0/16 via 198.51.100.1 dev eth1"* ]]
+	pings "$red" 198.51.100.1
+	put_device
+	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
+	assert_given_back
 }
 
 # ---- Confirmation

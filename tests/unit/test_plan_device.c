@@ -38,10 +38,10 @@ static void add_eth1(struct simulator *sim)
 	eth1->flags = IFF_UP;
 	memcpy(eth1->mac, "\x02\x00\x00\x00\x00\x01", 6);
 	strcpy(eth1->alias, "somebody's");
-	*arena_push(&sim->arena, host->addresses, host->addresses_count) = (struct state_address){
-		.ifindex = eth1->ifindex,
-		.address = {AF_INET, 24, {203, 0, 113, 7}},
-		.flags = IFA_F_PERMANENT};
+	*arena_push(&sim->arena, host->addresses, host->addresses_count) =
+		(struct state_address){.ifindex = eth1->ifindex,
+				       .address = {AF_INET, 24, {203, 0, 113, 7}},
+				       .flags = IFA_F_PERMANENT};
 }
 
 static const char *without_device(struct simulator *sim)
