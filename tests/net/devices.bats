@@ -283,10 +283,10 @@ leave_on_its_way() {
 	mkdir -p "/run/nsroute/$cookie"
 	cp "$work/record" "/run/nsroute/$cookie/lab.record"
 	assert_given_back
-	mkdir -p "/run/nsroute/$cookie"
-	cp "$work/record" "/run/nsroute/$cookie/lab.record"
 	ip -n "$host" address add 198.51.100.77/24 dev eth1
 	host_state >"$work/before"
+	mkdir -p "/run/nsroute/$cookie"
+	cp "$work/record" "/run/nsroute/$cookie/lab.record"
 	apply
 	assert_given_back
 }
