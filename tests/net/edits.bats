@@ -405,8 +405,13 @@ new_uplink() { # NAME ADDRESS
 	edit 's|datapath: kernel|datapath: auto|'
 	lab apply "$topology"
 	end_streams
+	lab down lab
+	assert_as_before
+}
 
-	# Here the kernel itself loses what is larger than the next interface takes.
+# Here the kernel itself loses what is larger than the next interface takes.
+@test "another MTU of all interfaces, another MAC: streams live on" {
+	up
 	start_streams
 	for mtu in 1400 9000 1500; do
 		edit -E "s/defaults: \{(mtu: [0-9]+, )?/defaults: {mtu: $mtu, /"
@@ -448,6 +453,50 @@ new_uplink() { # NAME ADDRESS
 	ip -n "$far" route del 10.98.0.0/24 dev p0
 	end_streams
 	lab down lab
+	assert_as_before
+}
+
+# ---- What the file leaves to nsroute
+
+put_dense() { # NUMBER...: namespaces n1, n2 ... on a network that has 13 addresses
+	local i
+	{
+		printf '%s\n' 'version: 1' 'name: dense' 'networks: {lan: {subnets: [10.20.0.0/28]}}' \
+			'namespaces:'
+		for i in "$@"; do
+			echo "  n$i-$suffix: {interfaces: {eth0: {network: lan}}}"
+		done
+	} >"$topology"
+}
+
+# Of each: name, addresses, MAC, host end and its MAC.
+given() { # NUMBER...
+	local i
+	{
+		ip -n "$host" -j link
+		for i in "$@"; do
+			ip -n "n$i-$suffix" -j address show eth0 | jq --arg name "n$i" '.[0].name = $name'
+		done
+	} | jq -rs '(.[0] | map({(.ifindex | tostring): .}) | add) as $host | .[1:][][] |
+		"\(.name) \([.addr_info[] | select(.family == "inet").local]) \(.address)" +
+		" \($host[.link_index | tostring] | "\(.ifname) \(.address)")"'
+}
+
+@test "in a full subnet, no namespace more or less moves the address, MAC or host end of another" {
+	put_dense 1 2 3 4 5 6 7 8 9 10 11 12
+	lab apply "$topology"
+	find_cookie
+	given 1 2 3 4 5 6 7 8 9 10 11 12 >"$work/given"
+	(($(cut -d ' ' -f 2 "$work/given" | sort -u | wc -l) == 12))
+	grep -E '^n7 \["10.20.0.[0-9]+"\] [0-9a-f:]{17} n7-.* [0-9a-f:]{17}$' "$work/given"
+	for edit in "13 12 11 10 9 8 7 6 5 4 3 2 1" "14 13 1 2 4 5 6 7 8 9 10 11 12"; do
+		read -ra numbers <<<"$edit"
+		put_dense "${numbers[@]}"
+		lab apply "$topology"
+		run -0 lab plan "$topology"
+		given 1 2 4 5 6 7 8 9 10 11 12 | diff <(sed '/^n3 /d' "$work/given") -
+	done
+	run -0 lab down dense
 	assert_as_before
 }
 
