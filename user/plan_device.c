@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "sysctl_key.h"
 
 static const char mark[] = "nsroute:";
 
@@ -365,6 +366,31 @@ void extra_devices(struct extra *extra)
 	for (size_t i = 0; record && i < record->count; i++)
 		if (record->entries[i].kind == RECORD_DEVICE)
 			extra_device(extra, &record->entries[i]);
+}
+
+/* ---- Sysctls of the host that came with it. */
+
+static bool is_inside(const struct extra *extra, const char *key, char name[NAME_INTERFACE_MAX + 1])
+{
+	const struct record_entry *entry = sysctl_key_interface(key, name)
+						   ? view_recorded(extra->view, RECORD_DEVICE, name)
+						   : NULL;
+
+	return entry && plan_device_place(extra->view, entry).namespace;
+}
+
+bool plan_sysctl_is_away(const struct extra *extra, const char *key)
+{
+	char name[NAME_INTERFACE_MAX + 1];
+
+	return is_inside(extra, key, name) && is_wanted(extra, NULL, name);
+}
+
+bool plan_sysctl_comes_back(const struct extra *extra, const char *key)
+{
+	char name[NAME_INTERFACE_MAX + 1];
+
+	return is_inside(extra, key, name) && !is_wanted(extra, NULL, name);
 }
 
 /* ---- What has to be confirmed. */

@@ -45,6 +45,11 @@ bool plan_is_device(const struct extra *extra, const char *namespace,
 /* Gives back the devices that are not wanted, or are elsewhere. */
 void extra_devices(struct extra *extra);
 
+/* Whether a sysctl of the host goes with a device that is in a namespace, and stays there; or is
+ * given back by this plan. */
+bool plan_sysctl_is_away(const struct extra *extra, const char *key);
+bool plan_sysctl_comes_back(const struct extra *extra, const char *key);
+
 /* The first operation that moves or renumbers an interface of the host; NULL: none does. */
 const struct operation *plan_needs_confirmation(const struct plan *plan);
 

@@ -343,10 +343,15 @@ static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
 {
 	struct operation twin = {.kind = OPERATION_SYSCTL_SET, .key = entry->name};
 	const struct state_sysctl *observed = view_find(extra->view, &twin);
+	struct state_sysctl came_back = {.key = entry->name};
 	struct operation *op;
 
-	if (is_wanted(extra, &twin))
+	if (is_wanted(extra, &twin) || plan_sysctl_is_away(extra, entry->name))
 		return;
+	if (plan_sysctl_comes_back(extra, entry->name)) {
+		came_back.value = entry->set;
+		observed = &came_back;
+	}
 	if (!is_as_we_left_it(observed, entry) ||
 	    view_recorded_elsewhere(extra->view, RECORD_SYSCTL, entry->name)) {
 		forget(extra, RECORD_SYSCTL, entry->name);

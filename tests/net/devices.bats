@@ -155,6 +155,23 @@ assert_given_back() {
 	assert_given_back
 }
 
+@test "beside networks that switch on forwarding and masquerade: all of it comes back" {
+	on "$host" sysctl -qw net.ipv6.conf.eth1.forwarding=1 net.ipv4.conf.eth1.forwarding=1
+	await_own_routes
+	host_state >"$work/before"
+	put_topology
+	cat >>"$topology" <<-END
+		devices:
+		  - {name: eth1, namespace: $red, addresses: [198.51.100.2/24, "2001:db8:51::2/64"]}
+	END
+	apply
+	find_cookie
+	pings "$red" 198.51.100.1
+	pings "$green" "$outside_address"
+	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
+	assert_given_back
+}
+
 @test "renamed inside: found by its mark, and called as before when it is back" {
 	put_device
 	apply
