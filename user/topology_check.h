@@ -34,9 +34,14 @@ bool check_apart(struct check *check, const char *object, struct position at,
 		 const struct ip_address *address, const struct ip_address *others, size_t count,
 		 const char *owner);
 
+/* NULL: the address is on none. */
+const struct ip_address *subnet_of(const struct network *network, const struct ip_address *address);
+
 /* After networks and namespaces. */
 void check_links(struct check *check);
 /* After networks, namespaces and links. */
 void check_devices(struct check *check);
+/* After all of these. */
+void check_routes(struct check *check, const struct topology_namespace *namespace);
 
 #endif
