@@ -42,21 +42,20 @@ static bool take_name(const json_t *match, const char *key, bool not, struct net
 	return true;
 }
 
-static bool take_source(const json_t *match, bool not, struct netfilter_rule *rule)
+static bool take_network(const json_t *match, const char *field, bool not,
+			 struct netfilter_network *network)
 {
 	const json_t *payload = json_object_get(json_object_get(match, "left"), "payload");
 	const json_t *right = json_object_get(match, "right");
 	const json_t *prefix = json_object_get(right, "prefix");
 	const char *address = prefix ? string_in(prefix, "addr") : json_string_value(right);
+	struct ip_address ip;
 
-	if (strcmp(string_in(payload, "field"), "saddr") || !address ||
-	    !ip_parse(address, &rule->source, NULL))
+	if (strcmp(string_in(payload, "field"), field) || !address || !ip_parse(address, &ip, NULL))
 		return false;
 	if (prefix)
-		rule->source.prefix_len =
-			(uint8_t)json_integer_value(json_object_get(prefix, "len"));
-	rule->has_source = true;
-	rule->not_source = not ;
+		ip.prefix_len = (uint8_t)json_integer_value(json_object_get(prefix, "len"));
+	*network = (struct netfilter_network){ip, not };
 	return true;
 }
 
@@ -94,9 +93,10 @@ static void take_match(const json_t *match, struct netfilter_rule *rule, struct 
 
 	if (take_state(match, not, rule))
 		return;
-	if ((strcmp(word, "==") && !not ) ||
-	    (!take_name(match, "iif", not, &rule->in, arena) &&
-	     !take_name(match, "oif", not, &rule->out, arena) && !take_source(match, not, rule)))
+	if ((strcmp(word, "==") && !not ) || (!take_name(match, "iif", not, &rule->in, arena) &&
+					      !take_name(match, "oif", not, &rule->out, arena) &&
+					      !take_network(match, "saddr", not, &rule->from) &&
+					      !take_network(match, "daddr", not, &rule->to)))
 		rule->other = true;
 }
 
@@ -302,9 +302,11 @@ static void take_words(char *const *words, size_t count, struct netfilter_rule *
 		} else if (!strcmp(words[i], "-o")) {
 			rule->out = (struct netfilter_name){plus_to_star(value, arena), not };
 			i++;
-		} else if (!strcmp(words[i], "-s") && ip_parse(value, &rule->source, NULL)) {
-			rule->has_source = true;
-			rule->not_source = not ;
+		} else if (!strcmp(words[i], "-s") && ip_parse(value, &rule->from.ip, NULL)) {
+			rule->from.not = not ;
+			i++;
+		} else if (!strcmp(words[i], "-d") && ip_parse(value, &rule->to.ip, NULL)) {
+			rule->to.not = not ;
 			i++;
 		} else if (!strcmp(words[i], "-j") || !strcmp(words[i], "-g")) {
 			take_target(words, count, &i, rule, arena);
@@ -412,18 +414,18 @@ static enum answer name_matches(const struct netfilter_name *name, const char *i
 	return negated(same ? YES : NO, name->not );
 }
 
-static enum answer source_matches(const struct netfilter_rule *rule,
-				  const struct ip_address *source)
+static enum answer network_matches(const struct netfilter_network *network,
+				   const struct ip_address *ip)
 {
-	if (!rule->has_source)
+	if (!network->ip.family)
 		return YES;
-	if (!source->family)
+	if (!ip->family)
 		return PERHAPS;
-	if (!ip_overlap(&rule->source, source))
-		return negated(NO, rule->not_source);
-	if (rule->source.prefix_len > source->prefix_len)
+	if (!ip_overlap(&network->ip, ip))
+		return negated(NO, network->not );
+	if (network->ip.prefix_len > ip->prefix_len)
 		return PERHAPS; /* a part of the network */
-	return negated(YES, rule->not_source);
+	return negated(YES, network->not );
 }
 
 static enum answer matches(const struct netfilter_rule *rule, const struct netfilter_packet *packet)
@@ -434,7 +436,8 @@ static enum answer matches(const struct netfilter_rule *rule, const struct netfi
 	answer = least(answer, name_matches(&rule->out, packet->out));
 	if (rule->established && !packet->reply)
 		answer = NO;
-	return least(answer, source_matches(rule, &packet->source));
+	answer = least(answer, network_matches(&rule->from, &packet->from));
+	return least(answer, network_matches(&rule->to, &packet->to));
 }
 
 bool netfilter_may_match(const struct netfilter_rule *rule, const struct netfilter_packet *packet)

@@ -3,7 +3,7 @@
  * netfilter - other people's rules, as far as they concern forwarded packets, and what becomes of a
  * packet that meets them.
  *
- * The texts that nft and iptables-save print are read into plain data. Only interfaces and source
+ * The texts that nft and iptables-save print are read into plain data. Only interfaces and
  * addresses of rules are understood; whatever else a rule asks for is "perhaps", and so is what
  * follows from it.
  */
@@ -35,10 +35,14 @@ struct netfilter_name {
 	bool not ;
 };
 
+struct netfilter_network {
+	struct ip_address ip; /* family 0: any */
+	bool not ;
+};
+
 struct netfilter_rule {
 	struct netfilter_name in, out;
-	bool has_source, not_source;
-	struct ip_address source;
+	struct netfilter_network from, to;
 	bool established; /* asks for packets of connections that are known */
 	bool other;       /* asks for more than that */
 	enum netfilter_verdict verdict;
@@ -72,9 +76,9 @@ void netfilter_parse_iptables(const char *text, const char *family, struct arena
 
 /* A packet, as far as rules are asked about it. */
 struct netfilter_packet {
-	const char *in, *out;     /* interfaces; NULL: could be any */
-	struct ip_address source; /* a network it comes from; family 0: could be any */
-	bool reply;               /* belongs to a connection; else it opens one */
+	const char *in, *out;       /* interfaces; NULL: could be any */
+	struct ip_address from, to; /* networks; family 0: could be any */
+	bool reply;                 /* belongs to a connection; else it opens one */
 };
 
 enum netfilter_fate {

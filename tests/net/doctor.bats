@@ -446,6 +446,31 @@ program() { # tc|xdp
 	assert_mended forward-dropped host:v-net-0 note
 }
 
+@test "a forward chain that drops what goes to and from a network without a bridge" {
+	red=red-$suffix
+	cat >"$topology" <<-END
+		version: 1
+		name: lab
+		networks: {core: {type: routed, subnets: [10.20.0.0/16], masquerade: eth0}}
+		namespaces: {$red: {interfaces: {eth0: {network: core}}}}
+	END
+	lab apply "$topology"
+	find_cookie
+	assert_well
+	on "$host" nft -f - <<-'END'
+		table ip guard {
+			chain forward { type filter hook forward priority 0; policy drop; }
+		}
+	END
+	assert_mended forward-dropped host:core
+	[[ $mend == *"nft insert rule ip guard forward ip saddr 10.20.0.0/16 accept && "* ]]
+	assert_well
+	if type -P iptables-legacy >/dev/null && on "$host" iptables-legacy -P FORWARD DROP; then
+		assert_mended forward-dropped host:core
+		[[ $mend == *"iptables-legacy -I FORWARD -d 10.20.0.0/16 -j ACCEPT" ]]
+	fi
+}
+
 @test "iptables, both kinds: a policy of DROP, as container engines set it" {
 	type -P iptables iptables-legacy >/dev/null || skip "no iptables"
 	up
