@@ -33,9 +33,8 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	char address[IP_TEXT_MAX], via[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
 	const char *namespace = where(op->namespace), *link = op->link ? op->link : "";
 
+	/* Only what the key has: a plan makes some hundred thousand of them. */
 	address_text(&op->address, address);
-	address_text(&op->via, via);
-	mac_format(op->mac, mac);
 	switch (op->kind) {
 	case OPERATION_NETNS_ADD:
 	case OPERATION_NETNS_DELETE:
@@ -55,6 +54,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_ROUTE_ADD:
 	case OPERATION_ROUTE_DELETE:
+		address_text(&op->via, via);
 		snprintf(buffer, OPERATION_KEY_MAX, "route/%s/%s/%s/%s", namespace, link, address,
 			 via);
 		break;
@@ -64,6 +64,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_FDB_ADD:
 	case OPERATION_FDB_DELETE:
+		mac_format(op->mac, mac);
 		snprintf(buffer, OPERATION_KEY_MAX, "fdb/%s/%s/%s", namespace, link, mac);
 		break;
 	case OPERATION_DEVICE_TAKE:
@@ -86,7 +87,8 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		if (op->address.family)
 			snprintf(buffer, OPERATION_KEY_MAX, "host/%s", address);
 		else
-			snprintf(buffer, OPERATION_KEY_MAX, "host/%u/%s", op->network, mac);
+			snprintf(buffer, OPERATION_KEY_MAX, "host/%u/%s", op->network,
+				 mac_format(op->mac, mac));
 		break;
 	case OPERATION_UPLINK_ADD:
 	case OPERATION_UPLINK_DELETE:

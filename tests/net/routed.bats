@@ -96,7 +96,7 @@ assert_routed() {
 @test "routed, fast path: inside, between networks, out, to the host; no ARP, no redirect" {
 	host_state >"$work/before"
 	up_type routed
-	[[ -z $(ip -n "$host" -o link show type bridge | grep v-net-0) ]]
+	[[ $(ip -n "$host" -o link show type bridge) != *v-net-0* ]]
 	run -0 lab plan "$topology"
 	assert_routed
 	(($(total fast_packets) > $(total slow_packets)))
@@ -246,4 +246,29 @@ assert_as_fresh() {
 	ip -n "$host" link set "$(ip -n "$host" -j link | jq -r '.[].ifname | select(startswith("red"))')" down
 	run -0 lab show lab networks
 	[[ $output == *v-net-0*routed*down* ]]
+}
+
+# The old gateway's entries go from the namespaces, whatever moment apply was killed at.
+@test "a gateway that moves, on a bridge and on a routed network" {
+	for type in bridge routed; do
+		up_type "$type"
+		sed -i "s|fd00:15::/64\"],|fd00:15::/64\"], gateway: [192.168.15.254, \"fd00:15::fe\"],|" "$topology"
+		run -3 lab plan "$topology"
+		[[ $output == *"- neighbour 192.168.15.1 at "*" in $red"* ]]
+		[[ $output == *"- neighbour fd00:15::1 at "*" in $blue"* ]]
+		lab apply "$topology"
+		run -0 lab plan "$topology"
+		[[ -z $(ip -n "$red" neighbour show 192.168.15.1) ]]
+		[[ $(ip -n "$red" neighbour show 192.168.15.254) == *PERMANENT* ]]
+		[[ $(ip -n "$host" -o address) != *" 192.168.15.1/"* ]]
+		pings "$red" 192.168.15.12
+		pings "$red" fd00:16::11
+		pings "$red" "$outside_address"
+		# One that is lost comes back.
+		ip -n "$red" neighbour del 192.168.15.254 dev eth0
+		run -3 lab plan "$topology"
+		[[ $output == *"+ neighbour 192.168.15.254 at "*" in $red"* ]]
+		lab apply "$topology"
+		lab down lab
+	done
 }
