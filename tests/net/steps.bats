@@ -376,8 +376,8 @@ assert_undisturbed() {
 	[[ $(complete_words nsroute link -n "${host:0:-1}") == *"$host"* ]]
 	[[ $(complete_words nsroute exec "$host") == "$host" ]]
 	[[ $(complete_words nsroute addr del x dev l) == *lo* ]]
-	touch "$work/some.yaml"
-	[[ $(cd "$work" && complete_words nsroute apply som) == some.yaml ]]
+	touch "$work/lab-file.yaml"
+	[[ $(cd "$work" && complete_words nsroute apply lab-f) == lab-file.yaml ]]
 	run -1 "$NSROUTE" completion
 	run -1 "$NSROUTE" completion tcsh
 	local shell
