@@ -412,12 +412,11 @@ int step_parse(enum step_object object, const char *namespace, int count, char *
 		[STEP_ROUTE] = parse_route,
 	};
 	struct words words = {list, count};
+	const char *place = namespace && strcmp(namespace, "host") ? namespace : NULL;
 	struct step step = {.object = object};
 	int code = take_verb(&words, object, &step.verb, err);
 
-	if (namespace && !strcmp(namespace, "host"))
-	namespace = NULL;
-	step.link.namespace = step.peer.namespace = namespace;
+	step.link.namespace = step.peer.namespace = place;
 	if (!code)
 		code = parsers[object](&words, &step, err);
 	if (!code)

@@ -6,6 +6,8 @@
 
 # shellcheck disable=SC2154 # bats sets output; fabric.bash the names
 load fabric
+load faults
+load by_hand
 
 setup_file() {
 	new_suffix
@@ -23,12 +25,6 @@ setup() {
 
 teardown() {
 	clean_up
-}
-
-# What single steps made is recorded from the first of them on.
-first_step() {
-	lab "$@"
-	find_cookie
 }
 
 @test "scenario 1: namespaces are one registry for ip and nsroute" {
@@ -221,26 +217,6 @@ first_step() {
 
 # ---- Taken over by a file
 
-put_cable() {
-	cat >"$topology" <<-END
-		version: 1
-		name: cable
-		namespaces: {$red: {}, $blue: {}}
-		links:
-		  - endpoints: ["$red:p0", "$blue:p0"]
-		    addresses: [10.0.0.1/24, 10.0.0.2/24]
-	END
-}
-
-make_cable() {
-	lab netns add "$red" "$blue"
-	lab link add p0 netns "$red" type veth peer name p0 netns "$blue"
-	lab addr -n "$red" add 10.0.0.1/24 dev p0
-	lab addr -n "$blue" add 10.0.0.2/24 dev p0
-	lab link -n "$red" set p0 up
-	lab link -n "$blue" set p0 up
-}
-
 # A process inside and a ping through it all; every packet has to come back.
 start_traffic() { # FROM TO ADDRESS
 	ip netns exec "$2" sleep 300 3>&- &
@@ -333,27 +309,23 @@ assert_undisturbed() {
 	assert_as_before
 }
 
-@test "SIGKILL at any instant of a step or of an adoption: completed or removed after" {
-	local delay name
+@test "killed in the middle of an adoption: it has one owner, and apply completes it" {
+	local number
 	put_cable
 	first_step netns add "$red"
 	lab down --all
-	for delay in 0.002 0.004 0.006 0.008 0.012 0.02; do
-		"$NSROUTE" --netns "$host" netns add "$red" "$blue" "$green" >/dev/null 2>&1 3>&- &
-		sleep "$delay"
-		kill -KILL $! 2>/dev/null || true
-		wait $! || true
-		lab down --all
-		for name in "$red" "$blue" "$green"; do
-			# Only a name, of a moment before the record would not have known it.
-			[[ ! -e /run/netns/$name ]]
-		done
+	make_cable
+	count_points apply "$topology"
+	lab down --all
+	for number in $((changes / 3)) $((changes / 2)) $((changes * 3 / 4)); do
 		make_cable
-		"$NSROUTE" --netns "$host" apply "$topology" >/dev/null 2>&1 3>&- &
-		sleep "$delay"
-		kill -KILL $! 2>/dev/null || true
-		wait $! || true
-		[[ $delay == *2 ]] || lab apply "$topology"
+		faulty "kill:$number" apply "$topology"
+		((status == 137))
+		pings "$red" 10.0.0.2
+		lab apply "$topology"
+		run -0 lab plan "$topology"
+		run -1 lab show @steps
+		pings "$red" 10.0.0.2
 		lab down --all
 		assert_as_before
 	done
