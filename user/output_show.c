@@ -310,8 +310,8 @@ static json_t *host_link_object(const struct record *record, const struct kernel
 		const struct state_namespace *namespace = &state->namespaces[i];
 		const struct state_link *inside = model_link(namespace, link->peer_ifindex);
 
-		if (!inside || !record_has(record, RECORD_NETNS, namespace->name) ||
-		    !model_is_pair(state, link, port, inside))
+		if (!inside || !model_is_pair(state, link, port, inside) ||
+		    !record_has(record, RECORD_NETNS, namespace->name))
 			continue;
 		peer = inside->name;
 		peer_namespace = namespace->name;
