@@ -108,6 +108,47 @@ serve_page() { # NAMESPACE TEXT
 	pings "$client" 10.0.0.2
 }
 
+@test "scenario 7: namespaces on one bridge reach each other, and nobody else" {
+	put_example examples/one-bridge.yaml
+	red=red-$suffix blue=blue-$suffix green=green-$suffix
+	host_state >"$work/before"
+	lab apply "$topology"
+	find_cookie
+	run -0 bridge -n "$host" -j link
+	jq -e 'map(.master) == ["v-net-0", "v-net-0", "v-net-0"] and all(.state == "forwarding")' \
+		<<<"$output"
+	for address in 192.168.15.{1,2,3}; do
+		pings "$red" "$address"
+		pings "$blue" "$address"
+		pings "$green" "$address"
+	done
+	run -0 ip -n "$host" -o address show v-net-0
+	[[ $output != *" inet "* ]]
+	run -2 on "$red" ping -n -c 1 -W 1 "$outside_address"
+	[[ $output == *"Network is unreachable"* ]]
+	lab down bridge
+	assert_as_before
+}
+
+@test "by-hand.sh: the tutorials' steps one by one, and all of it removed" {
+	host_state >"$work/before"
+	mkdir "$work/bin"
+	printf '#!/bin/sh\nexec %q --netns %q "$@"\n' "$(realpath "$NSROUTE")" "$host" >"$work/bin/nsroute"
+	chmod +x "$work/bin/nsroute"
+	sed 's/^nsroute down @steps/: end/' examples/by-hand.sh >"$work/steps.sh"
+	PATH=$work/bin:$PATH run -0 sh "$work/steps.sh" "-$suffix"
+	find_cookie
+	pings "red-$suffix" 192.168.15.2
+	run -0 ip -n "green-$suffix" route
+	[[ $output == *"default via 192.168.16.1 dev veth-green"* ]]
+	run -0 bridge -n "$host" link
+	[[ $output == *"veth-green-br"*"master v-net-0"* ]]
+	lab down @steps
+	assert_as_before
+	PATH=$work/bin:$PATH run -0 sh examples/by-hand.sh "-$suffix"
+	assert_as_before
+}
+
 @test "scenario 8: bridges with masquerade, as stock tools see it" {
 	put_example examples/bridge-masquerade.yaml
 	red=red-$suffix blue=blue-$suffix green=green-$suffix
@@ -162,7 +203,7 @@ serve_page() { # NAMESPACE TEXT
 	assert_counts_equal
 }
 
-@test "a namespace sees its own interfaces, routes and neighbours, and no other's" {
+@test "scenario 10: a namespace sees its own interfaces, routes and neighbours, and no other's" {
 	up
 	run -0 ip -n "$green" -o link
 	((${#lines[@]} == 2))
