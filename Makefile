@@ -119,8 +119,8 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
 	@$(MAKE) --no-print-directory -j$(shell nproc) FUZZER=1 CC=$(CLANG) O=build/fuzz fuzzers
 	@tools/run-fuzzers $(FUZZ_SECONDS) $(patsubst $(O)/%,build/fuzz/%,$(FUZZERS))
 
-bench: all $(O)/nsperf ## speed beside a direct veth pair and the kernel's own path (root)
-	@NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs tools/compare
+bench: all $(O)/nsperf $(O)/nsloop $(O)/nlcount.so ## speed of packets; BENCH=tools/scale: of set-up (root)
+	@NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs $(or $(BENCH),tools/compare)
 
 format: ## clang-format every C file
 	clang-format -i $(filter-out build/%,$(wildcard */*.[ch] tests/*/*.[ch]))
@@ -172,10 +172,12 @@ $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(L
 $(O)/nsroute-faults: LIBS += $(shell sed -nE \
 	's/^(STEP_BPF.|(STEP|WRAP).[a-z_ *]+, )([a-z0-9_]+),.*/-Wl,--wrap=\3/p' tests/fault/fault.c)
 $(O)/nsroute-faults: $(O)/user/main.o $(O)/tests/fault/fault.o $(LIBRARY)
-$(O)/nsperf: $(O)/tools/nsperf.o
+$(O)/nsperf $(O)/nsloop: $(O)/%: $(O)/tools/%.o
+$(O)/nlcount.so: $(O)/tools/nlcount.o
+$(O)/nlcount.so: override CFLAGS += -shared -fPIC
 $(TESTS): LIBS += -lcmocka
 $(FUZZERS): LIBS += -fsanitize=fuzzer
-$(O)/nsroute $(O)/nsroute-faults $(O)/nsperf $(TESTS) $(FUZZERS):
+$(O)/nsroute $(O)/nsroute-faults $(O)/nsperf $(O)/nsloop $(O)/nlcount.so $(TESTS) $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 

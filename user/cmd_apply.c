@@ -8,6 +8,7 @@
 #include "apply.h"
 #include "confirm.h"
 #include "output.h"
+#include "progress.h"
 #include "yaml_schema.h"
 
 #define LOCK_WAIT_S 30 /* longer than the largest fabric takes */
@@ -35,18 +36,6 @@ const char cmd_apply_help[] =
 	"  sudo nsroute apply --confirm 60 device.yaml\n"
 	"  sudo nsroute --netns host apply lab.yaml   # in a namespace that plays the host\n";
 
-/* Only a terminal sees it: each number overwrites the one before. */
-static void show_progress(size_t done, size_t total, void *context)
-{
-	(void)context;
-	fprintf(stderr, "\r%zu of %zu operations", done, total);
-}
-
-static void erase_progress(void)
-{
-	fputs("\r\033[K", stderr);
-}
-
 static int report(struct context *context, const struct topology *topology, size_t done)
 {
 	if (context->json)
@@ -69,6 +58,7 @@ struct asking {
 	const struct host *host;
 	const struct topology *topology;
 	const volatile sig_atomic_t *interrupted;
+	struct progress *progress;
 	int lock;
 };
 
@@ -115,15 +105,14 @@ static int ask(void *argument, struct error *err)
 	};
 	int code;
 
-	if (terminal)
-		erase_progress();
+	progress_end(asking->progress);
 	say_what_to_do(asking);
 	record_lock_says(asking->lock, arena_printf(&context->arena, "waits for \"%s\"",
 						    confirm_command(asking)));
 	code = confirm_wait(&request, err);
 	record_lock_says(asking->lock, NULL);
 	if (terminal)
-		erase_progress();
+		fputs("\r\033[K", stderr);
 	return code;
 }
 
@@ -148,10 +137,12 @@ static int refuse_unasked(struct context *context, const struct topology *topolo
 static int run_plan(struct context *context, const struct host *host,
 		    const struct topology *topology, const struct plan *plan, int lock)
 {
+	struct progress progress;
 	struct asking asking = {.context = context,
 				.host = host,
 				.topology = topology,
 				.interrupted = command_catch_signals(),
+				.progress = &progress,
 				.lock = lock};
 	struct apply_options options = {
 		.host_fd = host->fd,
@@ -159,15 +150,17 @@ static int run_plan(struct context *context, const struct host *host,
 		.fabric = topology->name,
 		.file = topology->file,
 		.interrupted = asking.interrupted,
-		.progress = !context->json && isatty(STDERR_FILENO) ? show_progress : NULL,
+		.progress = progress_show,
+		.progress_context = &progress,
 		.confirm = plan->confirm && context->confirm_s ? ask : NULL,
 		.confirm_context = &asking,
 	};
 	struct error err;
-	int code = apply_run(plan, &options, &err);
+	int code;
 
-	if (options.progress)
-		erase_progress();
+	progress_start(&progress, topology->name, context->json);
+	code = apply_run(plan, &options, &err);
+	progress_end(&progress);
 	if ((code == -EINTR || code == -ETIMEDOUT) && err.exit == EXIT_REFUSED)
 		error_context(&err, "everything is as it was before");
 	if (code != 0)

@@ -16,6 +16,7 @@
 #include "apply.h"
 #include "fabric.h"
 #include "output.h"
+#include "progress.h"
 #include "topology_read.h"
 
 #define LOCK_WAIT_S 30
@@ -94,14 +95,18 @@ static const char *fabric_named(const struct host *host, const char *argument,
 	return name;
 }
 
-static int remove_fabric(const struct host *host, const char *name,
-			 const volatile sig_atomic_t *interrupted, struct arena *arena,
-			 size_t *ret_done, struct error *err)
+static int remove_fabric(struct context *context, const struct host *host, const char *name,
+			 const volatile sig_atomic_t *interrupted, size_t *ret_done,
+			 struct error *err)
 {
+	struct progress progress;
 	struct apply_options options = {.host_fd = host->fd,
 					.host_cookie = host->cookie,
 					.fabric = name,
-					.interrupted = interrupted};
+					.interrupted = interrupted,
+					.progress = progress_show,
+					.progress_context = &progress};
+	struct arena *arena = &context->arena;
 	struct kernel_state *state;
 	struct record *record;
 	struct plan *plan;
@@ -115,7 +120,9 @@ static int remove_fabric(const struct host *host, const char *name,
 	if (code != 0)
 		return code;
 	options.file = record->file;
+	progress_start(&progress, name, context->json);
 	code = apply_remove(plan, &options, err);
+	progress_end(&progress);
 	if (code == 0)
 		*ret_done = plan->count;
 	return code;
@@ -133,7 +140,7 @@ static int remove_all(struct context *context, const struct host *host, const ch
 		struct error err;
 		size_t done;
 
-		if (remove_fabric(host, names[i], interrupted, &context->arena, &done, &err) != 0) {
+		if (remove_fabric(context, host, names[i], interrupted, &done, &err) != 0) {
 			int failed = command_fail(context, &err);
 
 			status = failed > status ? failed : status;
