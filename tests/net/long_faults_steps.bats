@@ -89,7 +89,7 @@ each_kill() { # ARGUMENTS...: and calls before and after
 	lab down --all
 	make_cable
 	for ((n = 1; n <= steps; n++)); do
-		lab show @steps >"$work/steps"
+		lab show @steps | sort >"$work/steps" # undone is recorded anew, at the end
 		faulty "fail:$n" apply "$topology"
 		if ((status == 0)); then # nothing that matters failed
 			lab down --all
@@ -97,7 +97,7 @@ each_kill() { # ARGUMENTS...: and calls before and after
 			continue
 		fi
 		((status == 1 || status == 2)) # 1: the file could not be read
-		lab show @steps | diff "$work/steps" -
+		lab show @steps | sort | diff "$work/steps" -
 		pings "$red" 10.0.0.2
 		run -1 lab show cable
 	done
