@@ -83,6 +83,8 @@ int note_before(int fd, const struct operation *op, struct error *err)
 		return note_end(fd, op, op->peer_namespace, op->link, op->mac, err);
 	case OPERATION_ADOPT:
 		return note_adopted(fd, op, err);
+	case OPERATION_OVS_PORT_ADD:
+		return note(fd, RECORD_OVS_PORT, op->link, op->master, NULL, err);
 	case OPERATION_DIRECTORY_ADD:
 		return note(fd, RECORD_FOLDER, op->path, NULL, NULL, err);
 	case OPERATION_FILE_WRITE:
@@ -153,7 +155,10 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 		return gone_end(fd, kept, op, op->namespace, op->link, err);
 	case OPERATION_LINK_MOVE:
 		return gone_end(fd, kept, op, op->namespace, op->link, err);
+	case OPERATION_OVS_PORT_DELETE:
+		return gone(fd, kept, RECORD_OVS_PORT, op->link, err);
 	case OPERATION_SYSCTL_SET:
+	case OPERATION_OFFLOAD_SET:
 		return op->revert ? gone_sysctl(fd, kept, op, err) : 0;
 	case OPERATION_DIRECTORY_DELETE:
 		return gone(fd, kept, RECORD_FOLDER, op->path, err);
@@ -189,7 +194,10 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 		return ret ? ret : gone_end(fd, kept, op, op->peer_namespace, op->peer, err);
 	case OPERATION_LINK_MOVE:
 		return gone_end(fd, kept, op, op->peer_namespace, op->link, err);
+	case OPERATION_OVS_PORT_ADD:
+		return gone(fd, kept, RECORD_OVS_PORT, op->link, err);
 	case OPERATION_SYSCTL_SET:
+	case OPERATION_OFFLOAD_SET:
 		return (op->old_value || op->namespace) && !op->revert
 			       ? gone_sysctl(fd, kept, op, err)
 			       : 0;

@@ -25,6 +25,7 @@
 #include "apply_table.h"
 #include "neighbour.h"
 #include "netns.h"
+#include "ovs.h"
 #include "sysctl.h"
 
 #define NAMES_MAX 3 /* links that one operation needs to know */
@@ -75,6 +76,9 @@ static const struct {
 	[OPERATION_ADOPT] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_LINK_MOVE] = {CLASS_LINKS, NEED_NOTHING},
 	[OPERATION_NETWORK_ADD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_OFFLOAD_SET] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_OVS_PORT_ADD] = {CLASS_DIRECT, NEED_LINKS},
+	[OPERATION_OVS_PORT_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DIRECTORY_ADD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DIRECTORY_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_FILE_WRITE] = {CLASS_DIRECT, NEED_NOTHING},
@@ -183,6 +187,12 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 	case OPERATION_SYSCTL_SET:
 		return op->namespace ? set_netns_sysctl(r, op, err)
 				     : sysctl_write(r->options->host_fd, op->key, op->value, err);
+	case OPERATION_OFFLOAD_SET:
+		return set_netns_sysctl(r, op, err);
+	case OPERATION_OVS_PORT_ADD:
+		return ovs_port_add(op->master, op->link, r->options->fabric, &r->arena, err);
+	case OPERATION_OVS_PORT_DELETE:
+		return ovs_port_delete(op->link, &r->ovs_deaf, &r->arena, err);
 	case OPERATION_DIRECTORY_ADD:
 	case OPERATION_DIRECTORY_DELETE:
 	case OPERATION_FILE_WRITE:

@@ -24,6 +24,7 @@ struct runner {
 	bool record_goes;            /* what is noted as gone may be lost: see apply.c */
 	int steps_fd;                /* -1: not opened; the record of single steps */
 	const struct record *before; /* NULL: the fabric is new */
+	bool ovs_deaf;               /* ovs-vswitchd does not do what its database says */
 	const struct record *kept;   /* undoing: what was noted before stays so; else NULL */
 	struct {
 		const char *link;

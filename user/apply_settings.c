@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "file.h"
-#include "sysctl.h"
+#include "setting.h"
 #include "sysctl_key.h"
 
 static int note_netns_sysctl(struct runner *r, const struct operation *op, const char *old,
@@ -26,6 +26,7 @@ static int note_netns_sysctl(struct runner *r, const struct operation *op, const
 
 int set_netns_sysctl(struct runner *r, const struct operation *op, struct error *err)
 {
+	const char *what = op->kind == OPERATION_SYSCTL_SET ? "sysctl" : "setting";
 	const char *old, *reached;
 	struct place *place;
 	struct error ignored;
@@ -33,26 +34,26 @@ int set_netns_sysctl(struct runner *r, const struct operation *op, struct error 
 
 	ret = place_get(&r->places, op->namespace, &place, err);
 	if (!ret)
-		ret = sysctl_read(place->fd, op->key, &r->arena, &old, err);
+		ret = setting_read(place->fd, op->key, &r->arena, &old, err);
 	if (ret)
 		return ret;
 	if (!old)
-		return error_set(err, -ENOENT, "namespace '%s' has no sysctl '%s'", op->namespace,
+		return error_set(err, -ENOENT, "namespace '%s' has no %s '%s'", op->namespace, what,
 				 op->key);
 	ret = note_netns_sysctl(r, op, old, err);
 	if (!ret)
-		ret = sysctl_write(place->fd, op->key, op->value, err);
+		ret = setting_write(place->fd, op->key, op->value, err);
 	if (!ret)
-		ret = sysctl_read(place->fd, op->key, &r->arena, &reached, err);
+		ret = setting_read(place->fd, op->key, &r->arena, &reached, err);
 	if (ret)
 		return error_context(err, "namespace '%s'", op->namespace);
 	if (reached && sysctl_value_equal(reached, op->value))
 		return 0;
-	sysctl_write(place->fd, op->key, old, &ignored);
+	setting_write(place->fd, op->key, old, &ignored);
 	return error_set(err, -EINVAL,
-			 "namespace '%s': the kernel makes '%s' of the value '%s' of sysctl '%s'; "
-			 "write that",
-			 op->namespace, reached ? reached : "", op->value, op->key);
+			 "namespace '%s': the kernel makes '%s' of the value '%s' of %s '%s'%s",
+			 op->namespace, reached ? reached : "", op->value, what, op->key,
+			 op->kind == OPERATION_SYSCTL_SET ? "; write that" : "");
 }
 
 int run_file(struct runner *r, const struct operation *op, struct error *err)

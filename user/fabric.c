@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ovs.h"
 #include "plan.h"
 #include "plan_keep.h"
 #include "snapshot.h"
@@ -51,7 +52,10 @@ static int read_settings(const struct topology *topology, const struct record *r
 	if (ret)
 		return ret;
 	plan_needs_files(topology, record, arena, &paths, &count);
-	return snapshot_files(paths, count, arena, state, err);
+	ret = snapshot_files(paths, count, arena, state, err);
+	if (ret || !plan_needs_ovs(topology, record))
+		return ret;
+	return ovs_read(arena, &state->ovs, err);
 }
 
 static int observe(struct topology *topology, const struct record *record,

@@ -166,6 +166,27 @@ struct state_file {
 	const char *text; /* of a regular file of reasonable size; else NULL */
 };
 
+struct state_ovs_bridge {
+	const char *name;
+	bool userspace; /* datapath_type=netdev */
+};
+
+struct state_ovs_port {
+	const char *name;
+	const char *bridge;
+	const char *fabric; /* external_ids:nsroute; "" when it is not a fabric's */
+};
+
+/* Open vSwitch, which is looked at only when a fabric has to do with it. */
+struct state_ovs {
+	bool asked;
+	const char *problem; /* why nothing is known; NULL: all is well */
+	struct state_ovs_bridge *bridges;
+	size_t bridges_count;
+	struct state_ovs_port *ports;
+	size_t ports_count;
+};
+
 struct record;
 
 struct kernel_state {
@@ -175,6 +196,7 @@ struct kernel_state {
 	struct state_datapath datapath;
 	struct state_file *files; /* those asked for */
 	size_t files_count;
+	struct state_ovs ovs;
 	/* Not the kernel's, but as shared as it is: records of the other fabrics of this host
 	 * namespace, which may need the same uplink or sysctl. */
 	struct record *others;

@@ -25,6 +25,7 @@
 #include "plan_files.h"
 #include "plan_host.h"
 #include "plan_limits.h"
+#include "plan_ovs.h"
 #include "plan_sysctls.h"
 #include "plan_view.h"
 
@@ -286,6 +287,8 @@ static int check_operation(const struct build *b, const struct operation *op, st
 		return check_address(b, op, err);
 	case OPERATION_SYSCTL_SET:
 		return op->namespace ? check_netns_sysctl(b->view, op, err) : 0;
+	case OPERATION_OVS_PORT_ADD:
+		return check_ovs_port(b->view, op, err);
 	case OPERATION_DIRECTORY_ADD:
 		return check_directory(b->view, op, err);
 	case OPERATION_FILE_WRITE:

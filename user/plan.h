@@ -63,6 +63,9 @@ enum operation_kind {
 	OPERATION_DEVICE_RETURN, /* out of it, to be as it was; namespace NULL: it is out already */
 	OPERATION_ADOPT, /* a record: what single steps made is the fabric's from here on */
 	OPERATION_LINK_MOVE,
+	OPERATION_OFFLOAD_SET,      /* as SYSCTL_SET in a namespace: see sysctl_key_of_offload */
+	OPERATION_OVS_PORT_ADD,     /* of the Open vSwitch bridge "master" */
+	OPERATION_OVS_PORT_DELETE,
 	OPERATION_KINDS
 };
 
@@ -82,7 +85,7 @@ struct operation {
 	bool has_mac;
 	uint32_t mtu;               /* 0: leave */
 	const char *alias;          /* LINK_SET; NULL: leave */
-	const char *master;         /* LINK_SET; NULL: leave, "": none */
+	const char *master;         /* LINK_SET; NULL: leave, "": none; OVS_PORT_*: its bridge */
 	bool up, down;              /* LINK_SET; neither: leave. LINK_DELETE: down first */
 	bool no_ipv6_autoaddress;   /* LINK_SET: no link-local address of the kernel's choice */
 	bool forward, no_forward;   /* LINK_SET: IPv4 forwarding; neither: leave */
@@ -147,6 +150,8 @@ struct sysctl_need {
 void plan_needs_netns_sysctls(const struct topology *topology, const struct record *record,
 			      struct arena *arena, const struct sysctl_need **ret_needs,
 			      size_t *ret_count);
+/* Whether Open vSwitch has to be asked. */
+bool plan_needs_ovs(const struct topology *topology, const struct record *record);
 void plan_needs_files(const struct topology *topology, const struct record *record,
 		      struct arena *arena, const char *const **ret_paths, size_t *ret_count);
 

@@ -15,6 +15,7 @@
 
 #include "plan_device.h"
 #include "plan_files.h"
+#include "plan_ovs.h"
 #include "plan_sysctls.h"
 
 static struct operation *copy(const struct view *view, const struct operation *op)
@@ -411,6 +412,10 @@ bool plan_missing(const struct view *view, struct operation *op)
 		return neighbour_missing(view, op);
 	case OPERATION_SYSCTL_SET:
 		return op->namespace ? netns_sysctl_missing(view, op) : sysctl_missing(view, op);
+	case OPERATION_OFFLOAD_SET:
+		return netns_sysctl_missing(view, op);
+	case OPERATION_OVS_PORT_ADD:
+		return ovs_port_missing(view, op);
 	case OPERATION_DIRECTORY_ADD:
 		return directory_missing(view, op);
 	case OPERATION_FILE_WRITE:

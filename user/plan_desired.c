@@ -7,7 +7,7 @@
  *	what the host's sysctls have to allow
  *	bridges, namespaces with their sysctls and files, veths, devices, all of them silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
- *	the host's ends: up, on the bridge
+ *	the host's ends: up, on the bridge or on Open vSwitch
  *	veths without a bridge, which have no policy
  *	the namespaces' ends: addresses, up, neighbours, routes	(now packets flow)
  *	without a bridge: the gateway's addresses, and routes by the host's ends
@@ -27,6 +27,7 @@
 #include "plan_device.h"
 #include "plan_files.h"
 #include "plan_host.h"
+#include "plan_ovs.h"
 #include "plan_routed.h"
 #include "plan_sysctls.h"
 
@@ -226,8 +227,9 @@ static uint16_t fast_flag(const struct builder *b, const struct interface *inter
 {
 	const struct state_link *link = view_link(b->view, NULL, interface->host_name);
 
-	/* A qdisc of somebody's would be bypassed. */
-	return b->topology->datapath == DATAPATH_AUTO && !(link && link->other_qdisc)
+	/* A qdisc of somebody's would be bypassed, and so would Open vSwitch. */
+	return b->topology->datapath == DATAPATH_AUTO && !(link && link->other_qdisc) &&
+			       interface->network->type != NETWORK_OVS
 		       ? NSR_PORT_FAST
 		       : 0;
 }
@@ -297,7 +299,7 @@ static void want_port(struct builder *b, const struct interface *interface)
 	op->link = interface->host_name;
 	op->network = b->numbers[place];
 	memcpy(op->mac, interface->mac, sizeof(op->mac));
-	if (network->gateways_count) {
+	if (network->gateways_count && network->type != NETWORK_OVS) {
 		op->network_link =
 			network->type == NETWORK_ROUTED ? interface->host_name : network->name;
 		memcpy(op->gateway_mac, network->mac, sizeof(op->gateway_mac));
@@ -345,6 +347,8 @@ static void for_each_interface(struct builder *b,
 
 static void want_hosts(struct builder *b, const struct interface *interface)
 {
+	if (interface->network->type == NETWORK_OVS)
+		return; /* only Open vSwitch knows what may reach it */
 	if (interface->network->type != NETWORK_ROUTED)
 		want_host(b, interface); /* by its MAC */
 	for (size_t i = 0; i < interface->addresses_count; i++)
@@ -362,6 +366,8 @@ static void want_host_end(struct builder *b, const struct interface *interface)
 
 	if (network->type == NETWORK_ROUTED)
 		return want_routed_host_end(b, interface);
+	if (network->type == NETWORK_OVS)
+		return want_ovs_host_end(b, interface);
 	op = want_link(b, interface->at, NULL, interface->host_name, interface->host_mac);
 	op->master = network->name;
 	op->no_ipv6_autoaddress = true;
@@ -392,10 +398,14 @@ static void want_inner_end(struct builder *b, const struct topology_namespace *n
 {
 	const struct network *network = interface->network;
 
+	if (network->type == NETWORK_OVS)
+		want_ovs_offload(b, ns, interface);
 	for (size_t i = 0; i < interface->addresses_count; i++)
 		want_address(b, interface->at, ns->name, interface->name, &interface->addresses[i])
 			->no_prefix_route = network->type == NETWORK_ROUTED;
 	want_link(b, interface->at, ns->name, interface->name, interface->mac);
+	if (network->type == NETWORK_OVS)
+		return; /* whose gateway has a MAC of its own */
 	for (size_t i = 0; i < network->gateways_count; i++)
 		for (size_t j = 0; j < interface->addresses_count; j++)
 			if (ip_within(&interface->addresses[j], &network->gateways[i])) {
@@ -479,6 +489,8 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 		ret = number_networks(&b, err);
 	if (!ret)
 		ret = check_ports(&b, err);
+	if (!ret)
+		ret = check_ovs_networks(&b, err);
 	if (ret)
 		return ret;
 	index_vias(&b);

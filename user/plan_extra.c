@@ -27,6 +27,7 @@
 #include "plan_device.h"
 #include "plan_files.h"
 #include "plan_host.h"
+#include "plan_ovs.h"
 #include "plan_sysctls.h"
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
@@ -216,6 +217,7 @@ void plan_extra_attached(struct extra *extra)
 {
 	const struct kernel_state *state = extra->view->state;
 
+	plan_extra_ovs_ports(extra);
 	plan_extra_sysctls(extra);
 	/* The host's come last: by its addresses the neighbours in the namespaces were found. */
 	for (size_t i = 0; i < state->namespaces_count; i++)
@@ -553,6 +555,8 @@ void plan_extra_objects(struct extra *extra)
 {
 	const struct record *record = extra->record;
 
+	if (extra->removal)
+		plan_removed_ovs_ports(extra);
 	each_recorded(extra, RECORD_LINK, extra_link);
 	each_recorded(extra, RECORD_LINK_INSIDE, extra_link_inside);
 	each_recorded(extra, RECORD_MAC, extra_mac);

@@ -298,7 +298,7 @@ static void want_ipv6_forwarding(struct builder *b, const struct network *networ
 
 static bool routes_ipv6(const struct network *network)
 {
-	for (size_t i = 0; i < network->gateways_count; i++)
+	for (size_t i = 0; network->type != NETWORK_OVS && i < network->gateways_count; i++)
 		if (network->gateways[i].family == AF_INET6)
 			return true;
 	return false;

@@ -58,6 +58,11 @@ void plan_needs_netns_sysctls(const struct topology *topology, const struct reco
 
 		for (size_t j = 0; j < ns->sysctls_count; j++)
 			need(arena, &seen, ns->name, ns->sysctls[j].key, &needs, &count);
+		for (size_t j = 0; j < ns->interfaces_count; j++)
+			if (ns->interfaces[j].network->type == NETWORK_OVS)
+				need(arena, &seen, ns->name,
+				     sysctl_key_of_offload(ns->interfaces[j].name, arena), &needs,
+				     &count);
 	}
 	for (size_t i = 0; record && i < record->count; i++) {
 		const char *namespace, *key;
@@ -78,6 +83,13 @@ static bool is_of_link(const struct topology_sysctl *sysctl)
 	char name[NAME_INTERFACE_MAX + 1];
 
 	return sysctl_key_interface(sysctl->key, name);
+}
+
+static enum operation_kind kind_of(const char *key)
+{
+	char link[NAME_INTERFACE_MAX + 1];
+
+	return sysctl_key_offload(key, link) ? OPERATION_OFFLOAD_SET : OPERATION_SYSCTL_SET;
 }
 
 static void want_sysctl(struct builder *b, const struct topology_namespace *ns,
@@ -200,8 +212,7 @@ static void forget(struct extra *extra, const struct recorded_sysctl *sysctl)
 
 static void give_back(struct extra *extra, const struct recorded_sysctl *sysctl)
 {
-	struct operation twin = {
-		.kind = OPERATION_SYSCTL_SET, .namespace = sysctl->namespace, .key = sysctl->key};
+	struct operation twin = {.kind = kind_of(sysctl->key), .namespace = sysctl->namespace, .key = sysctl->key};
 	const struct state_sysctl *observed = view_find(extra->view, &twin);
 
 	if (!observed || !observed->value ||

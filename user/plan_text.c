@@ -48,6 +48,9 @@ static const struct {
 	[OPERATION_ADOPT] = {"adopt", '~', OPERATION_FORGET},
 	[OPERATION_LINK_MOVE] = {"link_move", '~', OPERATION_LINK_MOVE},
 	[OPERATION_NETWORK_ADD] = {"network_add", '+', OPERATION_FORGET},
+	[OPERATION_OFFLOAD_SET] = {"offload_set", '~', OPERATION_OFFLOAD_SET},
+	[OPERATION_OVS_PORT_ADD] = {"ovs_port_add", '+', OPERATION_OVS_PORT_DELETE},
+	[OPERATION_OVS_PORT_DELETE] = {"ovs_port_delete", '-', OPERATION_OVS_PORT_ADD},
 	[OPERATION_DIRECTORY_ADD] = {"directory_add", '+', OPERATION_DIRECTORY_DELETE},
 	[OPERATION_DIRECTORY_DELETE] = {"directory_delete", '-', OPERATION_DIRECTORY_ADD},
 	[OPERATION_FILE_WRITE] = {"file_write", '+', OPERATION_FILE_DELETE},
@@ -86,7 +89,7 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 		inverse.namespace = op->peer_namespace;
 		inverse.peer_namespace = op->namespace;
 	}
-	if (op->kind == OPERATION_SYSCTL_SET) {
+	if (op->kind == OPERATION_SYSCTL_SET || op->kind == OPERATION_OFFLOAD_SET) {
 		if (!op->old_value && op->namespace) { /* it ends, what was recorded does not */
 			inverse = (struct operation){.kind = OPERATION_FORGET,
 						     .record = RECORD_NETNS_SYSCTL,
@@ -215,6 +218,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_FOLDER] = "directory",      [RECORD_FILE] = "file",
 		[RECORD_LINK_INSIDE] = "interface", [RECORD_MAC] = "MAC address of",
 		[RECORD_DEVICE] = "device",
+		[RECORD_OVS_PORT] = "Open vSwitch port",
 	};
 	char address[IP_TEXT_MAX];
 
@@ -256,6 +260,12 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 	case OPERATION_NETWORK_ADD:
 		return arena_printf(arena, "network %s: %s", op->link,
 				    network_type_name(op->network_type));
+	case OPERATION_OFFLOAD_SET:
+		return arena_printf(arena, "%s = %s%s", op->key, op->value,
+				    in(op->namespace, arena));
+	case OPERATION_OVS_PORT_ADD:
+	case OPERATION_OVS_PORT_DELETE:
+		return arena_printf(arena, "Open vSwitch port %s on %s", op->link, op->master);
 	case OPERATION_DIRECTORY_ADD:
 	case OPERATION_DIRECTORY_DELETE:
 		return arena_printf(arena, "directory %s", op->path);

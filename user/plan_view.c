@@ -72,6 +72,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		snprintf(buffer, OPERATION_KEY_MAX, "device/%s/%s", namespace, link);
 		break;
 	case OPERATION_SYSCTL_SET:
+	case OPERATION_OFFLOAD_SET:
 		snprintf(buffer, OPERATION_KEY_MAX, "sysctl/%s/%s", namespace, op->key);
 		break;
 	case OPERATION_INNER_LINK_ADD:
@@ -100,6 +101,10 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_NETWORK_ADD:
 		snprintf(buffer, OPERATION_KEY_MAX, "network/%s", link);
+		break;
+	case OPERATION_OVS_PORT_ADD:
+	case OPERATION_OVS_PORT_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "ovs/%s/%s", op->master, link);
 		break;
 	case OPERATION_DIRECTORY_ADD:
 	case OPERATION_DIRECTORY_DELETE:

@@ -59,6 +59,7 @@ static const char *const kind_names[RECORD_KINDS] = {
 	[RECORD_LINK_INSIDE] = "link_inside",
 	[RECORD_MAC] = "mac",
 	[RECORD_DEVICE] = "device",
+	[RECORD_OVS_PORT] = "ovs_port",
 };
 
 /* ---- Places. */

@@ -40,6 +40,7 @@ enum record_kind {
 	RECORD_LINK_INSIDE,  /* name = NAMESPACE/LINK, made by a single step; value = MAC */
 	RECORD_MAC,          /* name = NAMESPACE/LINK, of the host /LINK, that was taken over from
 			      * single steps; value = MAC, which it keeps */
+	RECORD_OVS_PORT,     /* name, of a port of Open vSwitch; value = bridge */
 	RECORD_KINDS
 };
 

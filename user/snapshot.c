@@ -20,6 +20,7 @@
 #include "netns.h"
 #include "qdisc.h"
 #include "route.h"
+#include "setting.h"
 #include "snapshot_gateways.h"
 #include "sysctl.h"
 
@@ -189,7 +190,7 @@ static int read_netns_sysctls(const struct sysctl_need *needs, size_t count, str
 		struct state_sysctl *sysctl = arena_push(arena, ns->sysctls, ns->sysctls_count);
 
 		sysctl->key = needs[i].key;
-		ret = sysctl_read(fd, needs[i].key, arena, &sysctl->value, err);
+		ret = setting_read(fd, needs[i].key, arena, &sysctl->value, err);
 	}
 	close(fd);
 	return ret ? error_context(err, "namespace '%s'", ns->name) : 0;

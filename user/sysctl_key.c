@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPACES " \t\n"
+#define SPACES  " \t\n"
+#define OFFLOAD "offload/"
 
 char *sysctl_key_normal(const char *text, struct arena *arena)
 {
@@ -60,7 +61,8 @@ const char *sysctl_key_identity(const char *key)
 bool sysctl_key_interface(const char *key, char ret_name[NAME_INTERFACE_MAX + 1])
 {
 	static const char *const folders[] = {"net/ipv4/conf/", "net/ipv6/conf/", "net/ipv4/neigh/",
-					      "net/ipv6/neigh/", "net/mpls/conf/"};
+					      "net/ipv6/neigh/", "net/mpls/conf/",
+					      OFFLOAD};
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
 		const char *name = key + strlen(folders[i]);
@@ -76,6 +78,16 @@ bool sysctl_key_interface(const char *key, char ret_name[NAME_INTERFACE_MAX + 1]
 		return strcmp(ret_name, "all") && strcmp(ret_name, "default");
 	}
 	return false;
+}
+
+char *sysctl_key_of_offload(const char *link, struct arena *arena)
+{
+	return arena_printf(arena, OFFLOAD "%s/tx-checksum", link);
+}
+
+bool sysctl_key_offload(const char *key, char ret_link[NAME_INTERFACE_MAX + 1])
+{
+	return !strncmp(key, OFFLOAD, strlen(OFFLOAD)) && sysctl_key_interface(key, ret_link);
 }
 
 /* net/ipv4/devinet.c: inet_forward_change(); net/ipv6/addrconf.c: addrconf_fixup_forwarding(),

@@ -24,6 +24,9 @@ const char *sysctl_key_problem(const char *key);
 const char *sysctl_key_identity(const char *key);
 /* The interface that the sysctl comes and goes with; false: it is of the namespace. */
 bool sysctl_key_interface(const char *key, char ret_name[NAME_INTERFACE_MAX + 1]);
+/* Offloads of links go with the sysctls of a namespace: "offload/LINK/tx-checksum". */
+char *sysctl_key_of_offload(const char *link, struct arena *arena);
+bool sysctl_key_offload(const char *key, char ret_link[NAME_INTERFACE_MAX + 1]);
 /* Whether setting it makes the kernel change sysctls of interfaces too. */
 bool sysctl_key_switches_all(const char *key);
 

@@ -141,6 +141,8 @@ static void check_gateways(struct check *check, struct network *network)
 				   network->name, network->at.line);
 	char text[IP_TEXT_MAX];
 
+	if (network->gateway_auto && network->type == NETWORK_OVS)
+		return; /* who routes there is not ours to say */
 	if (network->gateway_auto) { /* taken already: only where subnets overlap */
 		for (size_t i = 0; i < network->subnets_count; i++)
 			*arena_push(check->arena, network->gateways, network->gateways_count) =
@@ -194,6 +196,13 @@ static void check_masquerade(struct check *check, struct network *network)
 
 	if (!masquerade->enabled)
 		return;
+	if (network->type == NETWORK_OVS) {
+		refuse(check, masquerade->at,
+		       "network '%s': an Open vSwitch network has its gateway elsewhere, so what "
+		       "leaves it cannot be masqueraded here",
+		       network->name);
+		return;
+	}
 	if (!network->subnets_count && !network->incomplete)
 		refuse(check, masquerade->at,
 		       "network '%s': masquerade needs subnets: there is no address to translate",
@@ -287,6 +296,10 @@ static void check_networks(struct check *check)
 		char *owner = arena_printf(check->arena, "network '%s' (line %u)", network->name,
 					   network->at.line);
 
+		if (network->type == NETWORK_OVS && network->name[0] == '-')
+			refuse(check, network->at,
+			       "network '%s': ovs-vsctl would take the name for an option",
+			       network->name);
 		lookup_add(&check->networks, check->arena, network->name, network);
 		lookup_add(&check->taken.host_links, check->arena, network->name, owner);
 	}
@@ -385,7 +398,7 @@ static void check_interface(struct check *check, const struct topology_namespace
 	resolve_network(check, object, interface);
 	if (interface->network && interface->network->type == NETWORK_ROUTED)
 		check_only_cable(check, object, namespace, interface);
-	else if (interface->network &&
+	else if (interface->network && interface->network->type == NETWORK_BRIDGE &&
 		 check->ports[interface->network - check->topology->networks]++ ==
 			 TOPOLOGY_BRIDGE_PORTS)
 		refuse(check, interface->at,
@@ -448,6 +461,7 @@ const char *network_type_name(enum network_type type)
 	static const char *const names[NETWORK_TYPES] = {
 		[NETWORK_BRIDGE] = "bridge",
 		[NETWORK_ROUTED] = "routed",
+		[NETWORK_OVS] = "ovs",
 	};
 
 	return names[type];

@@ -34,7 +34,7 @@
 /* Positions and the "incomplete" marks serve the checks only. What is incomplete had an error when
  * it was read: checks that would only follow from that are left out. */
 
-enum network_type { NETWORK_BRIDGE, NETWORK_ROUTED, NETWORK_TYPES };
+enum network_type { NETWORK_BRIDGE, NETWORK_ROUTED, NETWORK_OVS, NETWORK_TYPES };
 enum datapath_mode { DATAPATH_AUTO, DATAPATH_KERNEL };
 
 struct masquerade {

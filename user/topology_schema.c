@@ -107,7 +107,7 @@ static void read_type(struct yaml_reader *reader, const struct yaml_tree_pair *p
 {
 	static const struct yaml_word words[] = {{"bridge", NETWORK_BRIDGE, false},
 						 {"routed", NETWORK_ROUTED, false},
-						 {"ovs", 0, true},
+						 {"ovs", NETWORK_OVS, false},
 						 {}};
 	struct network *network = into;
 	int type;
