@@ -102,9 +102,9 @@ static bool has_number(const struct record_entry *entry, uint16_t number)
 	return entry->kind == RECORD_NETWORK && atoi(entry->value) == number;
 }
 
-static bool is_routed(const struct record_entry *entry)
+static bool is_bridge(const struct record_entry *entry)
 {
-	return !strcmp(entry->set, network_type_name(NETWORK_ROUTED));
+	return !*entry->set || !strcmp(entry->set, network_type_name(NETWORK_BRIDGE));
 }
 
 static bool lists(const json_t *texts, const char *text)
@@ -138,7 +138,7 @@ static json_t *gateways_of_ports(const struct kernel_state *state, uint16_t numb
 }
 
 /* The first port that is not as it should be speaks for all. */
-static json_t *routed_object(const struct record *record, const struct kernel_state *state,
+static json_t *ports_object(const struct record *record, const struct kernel_state *state,
 			     const struct record_entry *entry)
 {
 	uint16_t number = (uint16_t)atoi(entry->value);
@@ -161,7 +161,7 @@ static json_t *routed_object(const struct record *record, const struct kernel_st
 	}
 	network = link_head(entry->name, shown);
 	model_set_text(network, "state", worst);
-	model_set_text(network, "type", "routed");
+	model_set_text(network, "type", entry->set);
 	json_object_set_new(network, "gateways", gateways);
 	json_object_set_new(network, "masquerade", masquerade_of(record, gateways));
 	model_set_number(network, "ports", ports);
@@ -174,13 +174,11 @@ static const char *network_of(const struct record *record, const struct kernel_s
 	const struct state_link *bridge =
 		host && host->master ? model_link(&state->host, host->master) : NULL;
 
-	if (bridge)
-		return bridge->name;
 	for (size_t i = 0; port && i < record->count; i++)
 		if (has_number(&record->entries[i], port->port.network) &&
-		    is_routed(&record->entries[i]))
+		    !is_bridge(&record->entries[i]))
 			return record->entries[i].name;
-	return NULL;
+	return bridge ? bridge->name : NULL;
 }
 
 static json_t *uplink_object(const struct kernel_state *state, const char *name)
@@ -379,8 +377,8 @@ static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, 
 	switch (entry->kind) {
 	case RECORD_NETWORK:
 		json_array_append_new(networks,
-				      is_routed(entry) ? routed_object(record, state, entry)
-						       : bridge_object(record, state, entry->name));
+				      is_bridge(entry) ? bridge_object(record, state, entry->name)
+						       : ports_object(record, state, entry));
 		break;
 	case RECORD_UPLINK:
 		json_array_append_new(uplinks, uplink_object(state, entry->name));

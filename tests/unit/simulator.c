@@ -5,6 +5,8 @@
  */
 #include "simulator_private.h"
 
+#include "sysctl_key.h"
+
 #include "plan_keep.h"
 
 #include <linux/if.h>
@@ -76,6 +78,8 @@ struct state_link *simulator_add_link(struct simulator *sim, const char *namespa
 			sim, namespace,
 			arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", name),
 			simulator_netns_sysctl(sim, namespace, "net/ipv4/conf/all/forwarding"));
+	if (namespace && strcmp(name, "lo"))
+		add_netns_sysctl(sim, namespace, sysctl_key_of_offload(name, &sim->arena), "on");
 	return link;
 }
 
@@ -133,17 +137,20 @@ void simulator_free(struct simulator *sim)
 
 static void drop_link(struct simulator *sim, struct state_namespace *ns, uint32_t ifindex)
 {
-	char key[64] = "";
+	char key[64] = "", offload[64] = "";
 
-	for (size_t i = 0; i < ns->links_count; i++)
-		if (ns->links[i].ifindex == ifindex)
-			snprintf(key, sizeof(key), "net/ipv4/conf/%s/forwarding",
-				 ns->links[i].name);
+	for (size_t i = 0; i < ns->links_count; i++) {
+		if (ns->links[i].ifindex != ifindex)
+			continue;
+		snprintf(key, sizeof(key), "net/ipv4/conf/%s/forwarding", ns->links[i].name);
+		snprintf(offload, sizeof(offload), "offload/%s/tx-checksum", ns->links[i].name);
+	}
 	DELETE_IF(ns->links, ns->links_count, it->ifindex == ifindex);
 	DELETE_IF(ns->addresses, ns->addresses_count, it->ifindex == ifindex);
 	DELETE_IF(ns->routes, ns->routes_count, it->ifindex == ifindex);
 	DELETE_IF(ns->neighbours, ns->neighbours_count, it->ifindex == ifindex);
-	DELETE_IF(ns->sysctls, ns->sysctls_count, !strcmp(it->key, key));
+	DELETE_IF(ns->sysctls, ns->sysctls_count,
+		  !strcmp(it->key, key) || !strcmp(it->key, offload));
 	(void)sim;
 }
 
@@ -261,6 +268,7 @@ struct kernel_state *simulator_observe(struct simulator *sim, struct topology *t
 	for (size_t i = 0; i < count; i++)
 		hide_sysctls(sim, topology, &state->namespaces[i]);
 	state->files = copy_files(sim, topology, &state->files_count);
+	state->ovs = copy_ovs(sim, topology);
 	state->steps = sim->steps.count ? &sim->steps : NULL;
 	if (topology)
 		assert_int_equal(plan_keep(topology, &sim->record, state, &sim->arena, &err), 0);
@@ -607,6 +615,13 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 		break;
 	case OPERATION_SYSCTL_SET:
 		set_sysctl(sim, op);
+		break;
+	case OPERATION_OFFLOAD_SET:
+		run_netns_sysctl(sim, op);
+		break;
+	case OPERATION_OVS_PORT_ADD:
+	case OPERATION_OVS_PORT_DELETE:
+		run_ovs(sim, op);
 		break;
 	case OPERATION_DIRECTORY_ADD:
 	case OPERATION_DIRECTORY_DELETE:

@@ -28,6 +28,7 @@ struct simulator {
 	struct state_datapath datapath;
 	struct state_file *files; /* below /etc */
 	size_t files_count;
+	struct state_ovs ovs;
 	struct record record;
 	struct record others[4];
 	size_t others_count;

@@ -39,6 +39,8 @@ void add_netns_sysctl(struct simulator *sim, const char *namespace, const char *
 		      const char *value);
 void run_netns_sysctl(struct simulator *sim, const struct operation *op);
 void run_file_operation(struct simulator *sim, const struct operation *op);
+void run_ovs(struct simulator *sim, const struct operation *op);
+struct state_ovs copy_ovs(struct simulator *sim, const struct topology *topology);
 struct state_file *copy_files(struct simulator *sim, const struct topology *topology,
 			      size_t *ret_count);
 void hide_sysctls(struct simulator *sim, const struct topology *topology,

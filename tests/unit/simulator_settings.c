@@ -137,6 +137,39 @@ void run_file_operation(struct simulator *sim, const struct operation *op)
 	}
 }
 
+/* ---- Open vSwitch. */
+
+void run_ovs(struct simulator *sim, const struct operation *op)
+{
+	struct state_ovs *ovs = &sim->ovs;
+
+	DELETE_IF(ovs->ports, ovs->ports_count, !strcmp(it->name, op->link));
+	if (op->kind == OPERATION_OVS_PORT_DELETE) {
+		unnote(sim, RECORD_OVS_PORT, op->link);
+		return;
+	}
+	assert_null(ovs->problem);
+	assert_non_null(port_of(sim, need(sim, NULL, op->link)->ifindex)); /* policy first */
+	note(sim, RECORD_OVS_PORT, op->link, op->master, "");
+	*arena_push(&sim->arena, ovs->ports, ovs->ports_count) = (struct state_ovs_port){
+		.name = op->link, .bridge = op->master, .fabric = sim->record.fabric};
+}
+
+struct state_ovs copy_ovs(struct simulator *sim, const struct topology *topology)
+{
+	struct state_ovs ovs = sim->ovs;
+
+	if (!plan_needs_ovs(topology, &sim->record))
+		return (struct state_ovs){};
+	ovs.asked = true;
+	ovs.ports = arena_alloc(&sim->arena, (ovs.ports_count + 1) * sizeof(*ovs.ports));
+	if (ovs.ports_count)
+		memcpy(ovs.ports, sim->ovs.ports, ovs.ports_count * sizeof(*ovs.ports));
+	return ovs;
+}
+
+/* ---- Observing. */
+
 struct state_file *copy_files(struct simulator *sim, const struct topology *topology,
 			      size_t *ret_count)
 {
