@@ -212,7 +212,8 @@ static void forget(struct extra *extra, const struct recorded_sysctl *sysctl)
 
 static void give_back(struct extra *extra, const struct recorded_sysctl *sysctl)
 {
-	struct operation twin = {.kind = kind_of(sysctl->key), .namespace = sysctl->namespace, .key = sysctl->key};
+	struct operation twin = {
+		.kind = kind_of(sysctl->key), .namespace = sysctl->namespace, .key = sysctl->key};
 	const struct state_sysctl *observed = view_find(extra->view, &twin);
 
 	if (!observed || !observed->value ||

@@ -196,6 +196,53 @@ up() { # [DATAPATH]
 	on "$blue" sysctl -qw net.ipv4.ip_forward=1
 }
 
+# ---- Examples
+
+# The example with the suffix on its namespaces, in $topology.
+put_example() { # FILE
+	echo "== $1"
+	local name edits=()
+	while read -r name; do
+		edits+=(-e "s/^  $name:/  $name-$suffix:/" -e "s/\"$name:/\"$name-$suffix:/")
+		edits+=(-e "s/exec $name -- /exec $name-$suffix -- /")
+		edits+=(-e "s/namespace: $name$/namespace: $name-$suffix/") # of a device
+	done < <(sed -n '/^namespaces:/,/^[a-z]*:/s/^  \([a-z0-9-]*\):.*/\1/p' "$1")
+	sed -E "${edits[@]}" "$1" >"$topology"
+}
+
+# Commands that the comments tell to try, without the remarks behind them, and with less patience.
+commands_in() { # FILE
+	sed -nE 's/^# ((nsroute|ping) .*)/\1/p' "$1" | sed -E 's/   .*//; s/ping -c 3 /&-i 0.05 /'
+}
+
+run_command() { # WORDS...
+	case $1 in
+	nsroute)
+		shift
+		[[ $1 != apply ]] || set -- apply --confirm 0 "$topology" # nobody is there to press ENTER
+		echo "nsroute $*"
+		lab "$@"
+		;;
+	ping) on "$host" "$@" ;;
+	esac
+}
+
+# All of them, in their order, from apply to down.
+run_example() {
+	local words tried=
+	run -0 "$NSROUTE" validate "$topology"
+	run -3 lab plan "$topology"
+	while read -ra words; do
+		tried+=" ${words[1]}"
+		if [[ ${words[1]} == down ]]; then
+			run -0 lab plan "$topology"
+			find_cookie
+		fi
+		run_command "${words[@]}"
+	done < <(commands_in "$topology")
+	[[ $tried == *apply*down ]]
+}
+
 # ---- Traffic
 
 pings() { # NAMESPACE ADDRESS [OPTION...]
