@@ -13,8 +13,8 @@
 
 #include "error.h"
 
-/* In the namespace of netns_fd. *ret_value is a constant; NULL, and success: there is no link, or it
- * has no such setting. */
+/* In the namespace of netns_fd. *ret_value is a constant; NULL, and success: there is no link, or
+ * it has no such setting. */
 int offload_read(int netns_fd, const char *link, const char **ret_value, struct error *err);
 int offload_write(int netns_fd, const char *link, const char *value, struct error *err);
 

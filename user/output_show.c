@@ -139,7 +139,7 @@ static json_t *gateways_of_ports(const struct kernel_state *state, uint16_t numb
 
 /* The first port that is not as it should be speaks for all. */
 static json_t *ports_object(const struct record *record, const struct kernel_state *state,
-			     const struct record_entry *entry)
+			    const struct record_entry *entry)
 {
 	uint16_t number = (uint16_t)atoi(entry->value);
 	const struct state_link *shown = NULL;
@@ -376,9 +376,9 @@ static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, 
 
 	switch (entry->kind) {
 	case RECORD_NETWORK:
-		json_array_append_new(networks,
-				      is_bridge(entry) ? bridge_object(record, state, entry->name)
-						       : ports_object(record, state, entry));
+		json_array_append_new(networks, is_bridge(entry)
+							? bridge_object(record, state, entry->name)
+							: ports_object(record, state, entry));
 		break;
 	case RECORD_UPLINK:
 		json_array_append_new(uplinks, uplink_object(state, entry->name));

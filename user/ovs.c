@@ -118,9 +118,18 @@ static void parse(const json_t *bridge_rows, const json_t *port_rows, struct are
 
 int ovs_read(struct arena *arena, struct state_ovs *ret, struct error *err)
 {
-	static const char *const arguments[] = {
-		PROGRAM,   TIMEOUT, "--format=json", "--", "--columns=name,datapath_type,ports",
-		"list",    "Bridge", "--", "--columns=_uuid,name,external_ids", "list", "Port", NULL};
+	static const char *const arguments[] = {PROGRAM,
+						TIMEOUT,
+						"--format=json",
+						"--",
+						"--columns=name,datapath_type,ports",
+						"list",
+						"Bridge",
+						"--",
+						"--columns=_uuid,name,external_ids",
+						"list",
+						"Port",
+						NULL};
 	struct process_result result;
 	json_t *bridges, *ports;
 	const char *second;
@@ -156,9 +165,9 @@ int ovs_port_add(const char *bridge, const char *port, const char *fabric, struc
 		 struct error *err)
 {
 	const char *mark = arena_printf(arena, "external_ids:nsroute=\"%s\"", fabric);
-	const char *const arguments[] = {PROGRAM, TIMEOUT, "--",   "--may-exist", "add-port", bridge,
-					 port,    "--",    "set", "Port",        port,       mark,
-					 NULL};
+	const char *const arguments[] = {PROGRAM, TIMEOUT, "--", "--may-exist", "add-port",
+					 bridge,  port,    "--", "set",         "Port",
+					 port,    mark,    NULL};
 	static const char refused[] = "Error detected while setting up ";
 	struct process_result result;
 	struct error ignored;
@@ -184,8 +193,9 @@ int ovs_port_add(const char *bridge, const char *port, const char *fabric, struc
 
 int ovs_port_delete(const char *port, bool *deaf, struct arena *arena, struct error *err)
 {
-	const char *const arguments[] = {PROGRAM, TIMEOUT, *deaf ? "--no-wait" : TIMEOUT,
-					 "--", "--if-exists", "del-port", port, NULL};
+	const char *const arguments[] = {PROGRAM, TIMEOUT,       *deaf ? "--no-wait" : TIMEOUT,
+					 "--",    "--if-exists", "del-port",
+					 port,    NULL};
 	struct process_result result;
 	int ret = process_run(arguments, arena, &result, err);
 

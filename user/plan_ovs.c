@@ -68,8 +68,7 @@ static bool checks_sources(const struct builder *b, const struct network *networ
 	return false;
 }
 
-static int check_network(const struct builder *b, const struct network *network,
-			 struct error *err)
+static int check_network(const struct builder *b, const struct network *network, struct error *err)
 {
 	const struct state_ovs *ovs = &b->view->state->ovs;
 	const struct state_ovs_bridge *bridge = find_bridge(b->view, network->name);
@@ -114,8 +113,8 @@ static bool is_on_bridge(const struct view *view, const char *name)
 
 void want_ovs_host_end(struct builder *b, const struct interface *interface)
 {
-	struct operation *op = want_link(b, interface->at, NULL, interface->host_name,
-					 interface->host_mac);
+	struct operation *op =
+		want_link(b, interface->at, NULL, interface->host_name, interface->host_mac);
 
 	op->no_ipv6_autoaddress = true;
 	if (is_on_bridge(b->view, interface->host_name))
@@ -189,8 +188,7 @@ static void forget(struct extra *extra, const char *name)
 
 static bool stays(const struct extra *extra, const char *port, const char *bridge)
 {
-	struct operation twin = {
-		.kind = OPERATION_OVS_PORT_ADD, .link = port, .master = bridge};
+	struct operation twin = {.kind = OPERATION_OVS_PORT_ADD, .link = port, .master = bridge};
 	char key[OPERATION_KEY_MAX];
 
 	return lookup_find(extra->wanted, operation_key(&twin, key));

@@ -21,8 +21,6 @@ struct stream {
 	size_t used, room;
 };
 
-extern char **environ;
-
 static int spawn(const char *const *arguments, int output, int errors, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;

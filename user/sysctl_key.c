@@ -60,9 +60,9 @@ const char *sysctl_key_identity(const char *key)
 
 bool sysctl_key_interface(const char *key, char ret_name[NAME_INTERFACE_MAX + 1])
 {
-	static const char *const folders[] = {"net/ipv4/conf/", "net/ipv6/conf/", "net/ipv4/neigh/",
-					      "net/ipv6/neigh/", "net/mpls/conf/",
-					      OFFLOAD};
+	static const char *const folders[] = {"net/ipv4/conf/",  "net/ipv6/conf/",
+					      "net/ipv4/neigh/", "net/ipv6/neigh/",
+					      "net/mpls/conf/",  OFFLOAD};
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
 		const char *name = key + strlen(folders[i]);

@@ -142,7 +142,7 @@ static void check_gateways(struct check *check, struct network *network)
 	char text[IP_TEXT_MAX];
 
 	if (network->gateway_auto && network->type == NETWORK_OVS)
-		return; /* who routes there is not ours to say */
+		return;              /* who routes there is not ours to say */
 	if (network->gateway_auto) { /* taken already: only where subnets overlap */
 		for (size_t i = 0; i < network->subnets_count; i++)
 			*arena_push(check->arena, network->gateways, network->gateways_count) =

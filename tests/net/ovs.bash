@@ -32,8 +32,8 @@ start_database() {
 	return 1
 }
 
-start_switch() { # [NAMESPACE]
-	ip netns exec "${1:-$host}" ovs-vswitchd "unix:$OVS_RUNDIR/db.sock" \
+start_switch() { # NAMESPACE
+	ip netns exec "$1" ovs-vswitchd "unix:$OVS_RUNDIR/db.sock" \
 		"--unixctl=$OVS_RUNDIR/switch.ctl" -vconsole:off >/dev/null 2>&1 3>&- &
 	switch=$!
 }
@@ -41,7 +41,7 @@ start_switch() { # [NAMESPACE]
 start_ovs() {
 	need_ovs
 	start_database
-	start_switch
+	start_switch "$host"
 	ovs-vsctl --timeout=20 add-br ovs-br0 -- set Bridge ovs-br0 datapath_type=netdev
 }
 
@@ -55,6 +55,15 @@ stop_ovs() {
 	kill "$database"
 	wait "$database" || true
 	rm -f "$OVS_RUNDIR/db.sock"
+}
+
+# What is left of it, without a word.
+end_ovs() {
+	local process
+	for process in ${switch-} ${database-}; do
+		kill "$process" 2>/dev/null || true
+		wait "$process" 2>/dev/null || true
+	done
 }
 
 ports() { # [BRIDGE]: on one line

@@ -24,6 +24,7 @@ setup() {
 }
 
 teardown() {
+	end_ovs
 	clean_up
 }
 
@@ -108,7 +109,7 @@ assert_traffic() {
 	start_ovs
 	lab apply "$topology"
 	find_cookie
-	read -ra all < <(ports)
+	read -ra all <<<"$(ports)"
 	ovs-vsctl del-port "${all[0]}"
 	run -3 lab plan "$topology"
 	[[ $output == "+ Open vSwitch port ${all[0]} on ovs-br0" ]]
@@ -204,7 +205,7 @@ assert_traffic() {
 	[[ $(test_namespaces) != *"$red"* ]]
 	# It comes back with its ports, as after a reboot: they are ours still.
 	start_database
-	start_switch
+	start_switch "$host"
 	run -0 lab apply "$topology"
 	assert_traffic
 	run -0 lab down switched

@@ -96,7 +96,8 @@ static void test_kernel_datapath_takes_packets_as_they_are(void **state)
 static void test_no_gateway_of_ours(void **state)
 {
 	struct simulator *sim = *state;
-	const struct plan *plan = converge(sim, edited(sim, switched, ", gateway: [10.0.0.254]", ""));
+	const struct plan *plan =
+		converge(sim, edited(sim, switched, ", gateway: [10.0.0.254]", ""));
 
 	assert_int_equal(count_kind(plan, OPERATION_ROUTE_ADD), 0);
 }
