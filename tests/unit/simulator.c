@@ -5,8 +5,6 @@
  */
 #include "simulator_private.h"
 
-#include "sysctl_key.h"
-
 #include "plan_keep.h"
 
 #include <linux/if.h>
@@ -74,12 +72,7 @@ struct state_link *simulator_add_link(struct simulator *sim, const char *namespa
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	snprintf(link->kind, sizeof(link->kind), "%s", kind);
 	if (namespace && strcmp(name, "lo"))
-		add_netns_sysctl(
-			sim, namespace,
-			arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", name),
-			simulator_netns_sysctl(sim, namespace, "net/ipv4/conf/all/forwarding"));
-	if (namespace && strcmp(name, "lo"))
-		add_netns_sysctl(sim, namespace, sysctl_key_of_offload(name, &sim->arena), "on");
+		add_link_sysctls(sim, namespace, name);
 	return link;
 }
 

@@ -37,6 +37,7 @@ void run_datapath(struct simulator *sim, const struct operation *op);
 /* simulator_settings.c */
 void add_netns_sysctl(struct simulator *sim, const char *namespace, const char *key,
 		      const char *value);
+void add_link_sysctls(struct simulator *sim, const char *namespace, const char *link);
 void run_netns_sysctl(struct simulator *sim, const struct operation *op);
 void run_file_operation(struct simulator *sim, const struct operation *op);
 void run_ovs(struct simulator *sim, const struct operation *op);

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "sysctl_key.h"
+
 /* ---- Sysctls of namespaces. */
 
 static struct state_sysctl *find_sysctl(struct simulator *sim, const char *namespace,
@@ -40,6 +42,14 @@ void add_netns_sysctl(struct simulator *sim, const char *namespace, const char *
 
 	*arena_push(&sim->arena, ns->sysctls, ns->sysctls_count) =
 		(struct state_sysctl){arena_strdup(&sim->arena, key), value};
+}
+
+void add_link_sysctls(struct simulator *sim, const char *namespace, const char *link)
+{
+	add_netns_sysctl(sim, namespace,
+			 arena_printf(&sim->arena, "net/ipv4/conf/%s/forwarding", link),
+			 simulator_netns_sysctl(sim, namespace, "net/ipv4/conf/all/forwarding"));
+	add_netns_sysctl(sim, namespace, sysctl_key_of_offload(link, &sim->arena), "on");
 }
 
 void simulator_set_netns_sysctl(struct simulator *sim, const char *namespace, const char *key,
