@@ -174,9 +174,9 @@ assert_files_as_before() {
 }
 
 @test "with a read-only /etc it fails with the place in the file, and undoes the rest" {
+	mkdir -p "/etc/netns/$red"
 	host_state >"$work/before"
 	export cookie=none
-	mkdir -p "/etc/netns/$red"
 	mount -t tmpfs -o ro tmpfs "/etc/netns/$red"
 	read_only=/etc/netns/$red
 	run -2 --separate-stderr lab apply "$topology"
