@@ -14,6 +14,7 @@ faulty() { # FAULT ARGUMENTS...: sets status and message
 	local fault=$1
 	shift
 	status=0
+	[[ $1 != apply ]] || set -- apply --confirm 0 "${@:2}"
 	NSROUTE_FAULT=$fault "$NSROUTE-faults" --netns "$host" "$@" >"$work/faulty" 2>&1 || status=$?
 	message=$(<"$work/faulty")
 }
@@ -38,21 +39,27 @@ killed_at() { # NUMBER ARGUMENTS...: nsroute just before this change, and not on
 
 # One of everything. To be extended with what the fabric learns.
 put_fabric() {
-	red=red-$suffix blue=blue-$suffix green=green-$suffix
+	red=red-$suffix blue=blue-$suffix green=green-$suffix yellow=yellow-$suffix
 	edited=$work/edited-$suffix.yaml
 	cat >"$topology" <<-END
 		version: 1
 		name: lab
 		networks:
 		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], masquerade: eth0}
+		  far-0: {type: routed, subnets: [192.168.17.0/24], masquerade: eth0}
 		namespaces:
 		  $red:
 		    interfaces:
 		      eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}
 		    routes: [{to: 10.99.0.0/24, via: 192.168.15.12}]
+		    dns: {nameservers: [192.0.2.53], search: [lab.example]}
 		  $blue:
 		    interfaces:
 		      eth0: {network: v-net-0, addresses: [192.168.15.12/24, "fd00:15::12/64"]}
+		    sysctl: {net.ipv4.ip_default_ttl: 99}
+		  $yellow:
+		    interfaces:
+		      eth0: {network: far-0, addresses: [192.168.17.11/24]}
 		links:
 		  - endpoints: ["$blue:p0", "host:h0"]
 		    addresses: [10.98.0.1/30, 10.98.0.2/30]
@@ -68,19 +75,44 @@ put_edited() {
 		networks:
 		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], masquerade: eth0}
 		  v-net-1: {subnets: [192.168.16.0/24], masquerade: eth0}
+		  far-0: {type: routed, subnets: [192.168.17.0/24], masquerade: eth0}
 		namespaces:
 		  $red:
 		    interfaces:
 		      eth0: {network: v-net-0, addresses: [192.168.15.21/24, "fd00:15::11/64"]}
 		    routes: [{to: 10.99.1.0/24, via: 192.168.15.13}]
+		    dns: {nameservers: [192.0.2.54]}
+		    sysctl: {net.ipv4.ip_default_ttl: 98}
 		  $green:
 		    interfaces:
 		      eth0: {network: v-net-1, addresses: [192.168.16.13/24]}
-		      eth1: {network: v-net-0, addresses: [192.168.15.13/24]}
+		      eth2: {network: v-net-0, addresses: [192.168.15.13/24]}
+		  $yellow:
+		    interfaces:
+		      eth0: {network: far-0, addresses: [192.168.17.12/24]}
 		links:
 		  - endpoints: ["$red:p0", "host:h0"]
 		    addresses: [10.98.0.1/30, 10.98.0.2/30]
 	END
+}
+
+# And an interface of the host, in both files; after both of them are written.
+put_device() {
+	ip link add eth1 netns "$host" type veth peer name eth1 netns "$outside"
+	cat >>"$topology" <<-END
+		devices:
+		  - {name: eth1, namespace: $blue, addresses: [198.51.100.2/24]}
+	END
+	cat >>"$edited" <<-END
+		devices:
+		  - {name: eth1, namespace: $green, addresses: [198.51.100.3/24]}
+	END
+}
+
+# A device asks for a confirmation, which nobody is here to give.
+lab() {
+	[[ $1 != apply ]] || set -- apply --confirm 0 "${@:2}"
+	"$NSROUTE" --netns "$host" "$@"
 }
 
 assert_whole() { # [FILE]: nothing is left to do
@@ -90,7 +122,7 @@ assert_whole() { # [FILE]: nothing is left to do
 # Sent by what is left of the fabric, to be seen by the outside if nothing stops it.
 probe() {
 	local name target
-	for name in "$red" "$blue" "$green"; do
+	for name in "$red" "$blue" "$green" "$yellow"; do
 		[[ -e /run/netns/$name ]] || continue
 		for target in "$outside_address" "$outside_address6"; do
 			on "$name" timeout 2 bash -c "echo leak >/dev/udp/$target/9" 2>/dev/null || true

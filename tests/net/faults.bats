@@ -20,6 +20,7 @@ setup() {
 	new_host
 	put_fabric
 	put_edited
+	put_device
 	host_state >"$work/before"
 	start_capture "$outside" eth0
 	lab apply "$topology"

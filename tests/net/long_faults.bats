@@ -18,6 +18,8 @@ teardown_file() {
 setup() {
 	new_host
 	put_fabric
+	put_edited
+	put_device
 	lab apply "$topology"
 	find_cookie
 	lab down lab

@@ -19,6 +19,7 @@ setup() {
 	new_host
 	put_fabric
 	put_edited
+	put_device
 	lab apply "$topology"
 	find_cookie
 	lab down lab
