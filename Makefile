@@ -170,7 +170,7 @@ $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(L
 
 # tests/fault/fault.c stands in for the functions that it names.
 $(O)/nsroute-faults: LIBS += $(shell sed -nE \
-	's/^(STEP_BPF.|(STEP|WRAP).[a-z_ *]+, )([a-z0-9_]+),.*/-Wl,--wrap=\3/p' tests/fault/fault.c)
+	's/^(STEP_BPF.|(STEP|WRAP).[a-zA-Z_ *]+, )([a-z0-9_]+),.*/-Wl,--wrap=\3/p' tests/fault/fault.c)
 $(O)/nsroute-faults: $(O)/user/main.o $(O)/tests/fault/fault.o $(LIBRARY)
 $(O)/nsperf $(O)/nsloop: $(O)/%: $(O)/tools/%.o
 $(O)/nlcount.so: $(O)/tools/nlcount.o

@@ -15,6 +15,8 @@
 
 #include "apply.h"
 #include "fabric.h"
+#include "netns.h"
+#include "orphans.h"
 #include "output.h"
 #include "progress.h"
 #include "topology_read.h"
@@ -28,7 +30,9 @@ const char cmd_down_help[] =
 	"whose name is in it. A file that is gone or broken is no obstacle.\n"
 	"\n"
 	"Options:\n"
-	"  --all  every fabric of the host namespace\n"
+	"  --all      every fabric of the host namespace\n"
+	"  --orphans  every fabric of host namespaces that no longer exist: their records, pins and\n"
+	"             namespaces; only where all processes of the machine can be seen\n"
 	"\n"
 	"With -j: {\"fabric\", \"changed\", \"operations_done\"}, with several fabrics one such object\n"
 	"each in {\"fabrics\": [...]}.\n"
@@ -193,11 +197,58 @@ static int remove_named(struct context *context, const struct host *host, const 
 	return remove_all(context, host, &name, 1);
 }
 
+/* What is removed, and the lock is held: status is the worst so far. */
+static int sweep(struct context *context, uint64_t cookie, int status)
+{
+	struct error err;
+
+	if (apply_sweep(cookie, &err) == 0)
+		return status;
+	command_fail(context, &err);
+	return EXIT_PARTLY;
+}
+
+/* An empty namespace plays the host that is gone: none of its links is found, and all else is. */
+static int remove_orphans(struct context *context)
+{
+	struct orphan *orphans;
+	struct host host;
+	struct error err;
+	size_t count;
+	int code, worst = EXIT_DONE;
+	bool sure;
+
+	code = orphans_find(&context->arena, &orphans, &count, &sure, &err);
+	if (code == 0 && !sure)
+		code = error_set(&err, -ENOTSUP,
+				 "not all processes of this machine can be seen from here, so no "
+				 "host namespace is known to be gone; run this outside containers");
+	if (code == 0)
+		code = orphans_disclaim(orphans, count, &context->arena, &err);
+	if (code == 0)
+		code = netns_temporary(&host.fd, &err);
+	if (code != 0)
+		return command_fail(context, &err);
+	for (size_t i = 0; i < count; i++) {
+		int status;
+
+		host.cookie = orphans[i].cookie;
+		status = remove_all(context, &host, orphans[i].fabrics, orphans[i].fabrics_count);
+		status = sweep(context, host.cookie, status);
+		worst = status > worst ? status : worst;
+	}
+	close(host.fd);
+	return worst;
+}
+
+enum { OPTION_ALL = 256, OPTION_ORPHANS };
+
 int cmd_down(struct context *context, int argc, char **argv)
 {
-	static const struct option options[] = {{"all", no_argument, NULL, 256},
+	static const struct option options[] = {{"all", no_argument, NULL, OPTION_ALL},
+						{"orphans", no_argument, NULL, OPTION_ORPHANS},
 						{NULL, 0, NULL, 0}};
-	bool all = false;
+	bool all = false, orphans = false;
 	struct error err;
 	struct host host;
 	int option, status, lock;
@@ -205,22 +256,24 @@ int cmd_down(struct context *context, int argc, char **argv)
 	while ((option = command_option(context, argc, argv, options)) != -1) {
 		if (option == '?')
 			return EXIT_INVALID;
-		all = true;
+		all |= option == OPTION_ALL;
+		orphans |= option == OPTION_ORPHANS;
 	}
-	if (argc - optind != (all ? 0 : 1))
-		return command_usage(context, all ? "--all takes no name"
-						  : "the name or the file of one fabric is needed");
+	if (argc - optind != (all || orphans ? 0 : 1) || (all && orphans))
+		return command_usage(context, all       ? "--all takes no name"
+					      : orphans ? "--orphans takes no name"
+							: "the name or the file of one fabric is needed");
 	if (command_open_host(context, &host, &err) != 0)
 		return command_fail(context, &err);
 	if (record_lock(LOCK_WAIT_S, &lock, &err) != 0) {
 		close(host.fd);
 		return command_fail(context, &err);
 	}
-	status = remove_named(context, &host, all ? NULL : argv[optind]);
-	if (apply_sweep(host.cookie, &err) != 0) {
-		command_fail(context, &err);
-		status = EXIT_PARTLY;
-	}
+	if (orphans)
+		status = remove_orphans(context);
+	else
+		status = sweep(context, host.cookie,
+			       remove_named(context, &host, all ? NULL : argv[optind]));
 	close(lock);
 	close(host.fd);
 	return status;

@@ -30,7 +30,6 @@
 #include "nsroute.skel.h"
 
 #define BPFFS    "/sys/fs/bpf"
-#define PINS     BPFFS "/nsroute"
 #define PIN_MAX  128           /* longest path of a pin */
 #define LOG_SIZE (1024 * 1024) /* verifier's words about a program that it refuses */
 
@@ -62,7 +61,7 @@ static const char *program_name(unsigned int program)
 
 static void pin_folder(char path[PIN_MAX], uint64_t cookie, const char *suffix)
 {
-	snprintf(path, PIN_MAX, PINS "/%" PRIu64 "%s", cookie, suffix);
+	snprintf(path, PIN_MAX, DATAPATH_PINS "/%" PRIu64 "%s", cookie, suffix);
 }
 
 static int libbpf_words(enum libbpf_print_level level, const char *format, va_list args)
@@ -170,7 +169,7 @@ static int pin_all(const struct datapath *datapath, const char *folder, struct e
 	unsigned int i;
 	int ret = 0;
 
-	if ((mkdir(PINS, 0700) && errno != EEXIST) || mkdir(folder, 0700))
+	if ((mkdir(DATAPATH_PINS, 0700) && errno != EEXIST) || mkdir(folder, 0700))
 		return error_set(err, -errno, "cannot create folder '%s': %s", folder,
 				 strerror(errno));
 	for (i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
@@ -298,7 +297,7 @@ static int load(struct datapath *datapath, uint64_t cookie, struct error *err)
 		ret = error_set(err, -errno, "cannot rename '%s': %s", unfinished, strerror(errno));
 	if (ret) {
 		remove_folder(unfinished, &ignored);
-		rmdir(PINS);
+		rmdir(DATAPATH_PINS);
 	}
 	return ret;
 }
@@ -409,7 +408,7 @@ int datapath_unpin(uint64_t cookie, struct error *err)
 		ret = remove_folder(unfinished, err);
 	}
 	if (!ret)
-		rmdir(PINS); /* stays when another host namespace has a datapath */
+		rmdir(DATAPATH_PINS); /* stays when another host namespace has a datapath */
 	return ret;
 }
 

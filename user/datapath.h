@@ -17,6 +17,8 @@
 #include "error.h"
 #include "kernel_state.h"
 
+#define DATAPATH_PINS "/sys/fs/bpf/nsroute"
+
 struct datapath;
 
 /* The programs that sit at clsact hooks (qdisc.h attaches them). */

@@ -24,7 +24,7 @@ const struct command commands[] = {
 	 "make the kernel match the file; only the differences", cmd_apply_help},
 	{"confirm", cmd_confirm, "[FABRIC]",
 	 "tell an apply that waits for it that its changes may stay", cmd_confirm_help},
-	{"down", cmd_down, "NAME|FILE | --all", "remove a fabric, wherever its file went",
+	{"down", cmd_down, "NAME|FILE | --all | --orphans", "remove a fabric, wherever its file went",
 	 cmd_down_help},
 	{"show", cmd_show, "[NAME] [networks|namespaces|links|routes]",
 	 "the fabrics that are there, or one of them in detail", cmd_show_help},

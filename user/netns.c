@@ -162,6 +162,26 @@ static int mount_new(const char *path, const char *alias, struct error *err)
 	return code;
 }
 
+int netns_temporary(int *ret_fd, struct error *err)
+{
+	int previous = open(OWN_NETNS, O_RDONLY | O_CLOEXEC), fd, code = 0;
+
+	if (previous < 0)
+		return error_set(err, -errno, "%s: %s", OWN_NETNS, strerror(errno));
+	if (unshare(CLONE_NEWNET)) {
+		code = error_set(err, -errno, "cannot create a namespace: %s", strerror(errno));
+		close(previous);
+		return code;
+	}
+	fd = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		code = error_set(err, -errno, "%s: %s", OWN_NETNS, strerror(errno));
+	netns_leave(previous);
+	if (!code)
+		*ret_fd = fd;
+	return code;
+}
+
 int netns_add(const char *name, const char *alias, struct error *err)
 {
 	char path[PATH_MAX];

@@ -40,6 +40,8 @@ int netns_cookie(int fd, uint64_t *ret_cookie, struct error *err);
 
 /* The number that the namespace of host_fd knows that of fd by ("ip netns" shows it); -1: none. */
 int netns_id(int host_fd, int fd, int32_t *ret_id, struct error *err);
+/* One that has no name and ends with its last descriptor. The caller closes. */
+int netns_temporary(int *ret_fd, struct error *err);
 
 /* Moves the thread into the namespace, or nowhere when fd is -1; *ret_previous is for
  * netns_leave(), which must follow on every path. */

@@ -33,7 +33,6 @@
 #include "log.h"
 #include "lookup.h"
 
-#define RECORD_DIRECTORY "/run/nsroute"
 #define RECORD_LOCK      RECORD_DIRECTORY "/lock"
 #define RECORD_SUFFIX    ".record"
 #define CONFIRM_SUFFIX   ".confirm"

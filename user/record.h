@@ -22,6 +22,7 @@
 
 /* What single steps made is recorded as if it were a fabric's; no file's can be called so. */
 #define RECORD_STEPS "@steps"
+#define RECORD_DIRECTORY "/run/nsroute"
 
 enum record_kind {
 	RECORD_NETNS,   /* name */

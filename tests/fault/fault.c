@@ -12,6 +12,7 @@
  *	stop:N		SIGSTOP there
  *	fail:N[:ERRNO]	the N-th step is not done, and fails with ERRNO (EIO when it is left out),
  *			which standard error tells
+ *	blind		what /proc keeps from us is not there at all
  *	count		at the end, "fault: C changes, S steps" on standard error
  *	trace		each step on standard error, with its two numbers
  *
@@ -23,6 +24,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
@@ -51,7 +53,7 @@ struct answer {
 };
 
 static struct {
-	bool counts, traces;
+	bool counts, traces, blind;
 	pid_t process;
 	unsigned int changes, steps;
 	unsigned int kill_at, stop_at;
@@ -73,6 +75,8 @@ __attribute__((constructor)) static void read_environment(void)
 		code = EIO;
 		if (!strncmp(list, "count", 5))
 			fault.counts = true;
+		else if (!strncmp(list, "blind", 5))
+			fault.blind = true;
 		else if (!strncmp(list, "trace", 5))
 			fault.traces = true;
 		else if (sscanf(list, "kill:%u", &number) == 1)
@@ -190,6 +194,39 @@ WRAP(int, open, (const char *path, int flags, ...))
 	if (!looks && fails("open", path, flags & (O_CREAT | O_TRUNC)))
 		return -1;
 	return __real_open(path, flags, mode);
+}
+
+static void look_away(void)
+{
+	if (fault.blind && errno == EACCES)
+		errno = ENOENT;
+}
+
+WRAP(ssize_t, readlink, (const char *path, char *target, size_t room))
+{
+	ssize_t length = __real_readlink(path, target, room);
+
+	if (length < 0)
+		look_away();
+	return length;
+}
+
+WRAP(DIR *, opendir, (const char *path))
+{
+	DIR *folder = __real_opendir(path);
+
+	if (!folder)
+		look_away();
+	return folder;
+}
+
+WRAP(FILE *, fopen, (const char *path, const char *mode))
+{
+	FILE *file = __real_fopen(path, mode);
+
+	if (!file)
+		look_away();
+	return file;
 }
 
 /* ---- BPF. */

@@ -66,6 +66,11 @@ go_on() {
 	stopped=
 }
 
+# Where some processes keep their namespaces to themselves, even from root, none of them has ours.
+orphans() {
+	NSROUTE_FAULT=blind "$NSROUTE-faults" down --orphans
+}
+
 # apply is refused with these words and this code and the place; the host stays as it is; then the
 # obstacle goes.
 refused() { # WORDS CODE COMMAND...
@@ -204,4 +209,47 @@ refused() { # WORDS CODE COMMAND...
 	mkdir "/run/netns/$red"
 	refused "namespace '$red' exists already" EEXIST rmdir "/run/netns/$red"
 	host_state | diff "$work/before" -
+}
+
+@test "a host namespace that is gone: what it left is removed, and what another made again is not" {
+	[[ $(stat -L -c %i /proc/self/ns/pid) == 4026531836 ]] || skip "in a pid namespace"
+	up
+	run lab down --orphans
+	echo "$output"
+	((status == 0)) || [[ $output == *"not all processes"* ]]
+	run -0 orphans
+	[[ -z $output ]]
+	assert_whole
+	ip netns del "$host"
+	for ((i = 0; i < 50; i++)); do
+		[[ -e /run/netns/$red ]] # it has a name of its own
+		run -0 orphans
+		[[ -z $output ]] || break # the kernel ends namespaces a moment later
+		sleep 0.1
+	done
+	[[ $output == *"fabric 'lab': removed"* ]]
+	[[ ! -e /run/netns/$red && ! -e /etc/netns/$red ]]
+	[[ ! -e /sys/fs/bpf/nsroute/$cookie && ! -e /run/nsroute/$cookie ]]
+
+	# Two hosts one after the other, the second after "ip netns del" of what the first left.
+	new_namespace "$host"
+	sed -i 's/, masquerade: eth0//' "$topology"
+	up
+	gone=$cookie
+	ip netns del "$host"
+	ip netns del "$red"
+	ip netns del "$blue"
+	ip netns del "$yellow"
+	new_namespace "$host"
+	rm -rf "/etc/netns/$red"
+	lab apply "$topology"
+	for ((i = 0; i < 50; i++)); do
+		run -0 orphans
+		[[ -z $output ]] || break
+		sleep 0.1
+	done
+	[[ ! -e /run/nsroute/$gone ]]
+	find_cookie
+	assert_whole
+	pings "$red" 192.168.15.12
 }
