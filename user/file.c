@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log.h"
+
 /* PATH.nsroute; false when that is too long. */
 static bool beside(char buffer[PATH_MAX], const char *path)
 {
@@ -142,12 +144,13 @@ int file_write(const char *path, const char *text, const char *mark, struct erro
 		code = write_beside(name, text);
 	if (!code && renameat2(AT_FDCWD, name, AT_FDCWD, path, owned ? 0 : RENAME_NOREPLACE))
 		code = -errno;
-	if (!code)
-		code = sync_folder(path);
 	if (code) {
 		unlink(name);
 		return error_set(err, code, "cannot write %s: %s", path, strerror(-code));
 	}
+	code = sync_folder(path); /* it is written, whatever that says */
+	if (code)
+		log_debug("cannot sync the folder of %s: %s", path, strerror(-code));
 	return 0;
 }
 
