@@ -260,9 +260,10 @@ int cmd_down(struct context *context, int argc, char **argv)
 		orphans |= option == OPTION_ORPHANS;
 	}
 	if (argc - optind != (all || orphans ? 0 : 1) || (all && orphans))
-		return command_usage(context, all       ? "--all takes no name"
-					      : orphans ? "--orphans takes no name"
-							: "the name or the file of one fabric is needed");
+		return command_usage(context,
+				     all       ? "--all takes no name"
+				     : orphans ? "--orphans takes no name"
+					       : "the name or the file of one fabric is needed");
 	if (command_open_host(context, &host, &err) != 0)
 		return command_fail(context, &err);
 	if (record_lock(LOCK_WAIT_S, &lock, &err) != 0) {

@@ -92,6 +92,13 @@ int check_hooks(const struct state_link *link, struct error *err)
 			"the program that guards what goes out; move its filters to a clsact "
 			"qdisc (tc qdisc del dev %s ingress, tc qdisc add dev %s clsact)",
 			link->name, link->name, link->name);
+	if (link->shared_block)
+		return error_set(
+			err, -EEXIST,
+			"interface '%s' has a clsact qdisc whose filters are in a shared block, where "
+			"a program would be every sharer's; make it one without (tc qdisc del dev %s "
+			"clsact, tc qdisc add dev %s clsact)",
+			link->name, link->name, link->name);
 	if (link->place_taken)
 		return error_set(
 			err, -EEXIST,

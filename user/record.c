@@ -33,13 +33,13 @@
 #include "log.h"
 #include "lookup.h"
 
-#define RECORD_LOCK      RECORD_DIRECTORY "/lock"
-#define RECORD_SUFFIX    ".record"
-#define CONFIRM_SUFFIX   ".confirm"
-#define HOLDER_MAX       128 /* bytes of the lock's text */
-#define RECORD_VERSION   1
-#define RECORD_FILE_MAX  (256L * 1024 * 1024) /* bytes; a namespace takes about 200 */
-#define LOCK_POLL_MS     50
+#define RECORD_LOCK     RECORD_DIRECTORY "/lock"
+#define RECORD_SUFFIX   ".record"
+#define CONFIRM_SUFFIX  ".confirm"
+#define HOLDER_MAX      128 /* bytes of the lock's text */
+#define RECORD_VERSION  1
+#define RECORD_FILE_MAX (256L * 1024 * 1024) /* bytes; a namespace takes about 200 */
+#define LOCK_POLL_MS    50
 
 /* The mend for a file of which nothing can be used. */
 #define BY_HAND "delete the file, and by hand what its fabric made (ip netns, ip link)"

@@ -161,8 +161,7 @@ STEP(int, mkdirat, path, (int fd, const char *path, mode_t mode), (fd, path, mod
 STEP(int, unlinkat, path, (int fd, const char *path, int flags), (fd, path, flags))
 STEP(int, renameat, from, (int fd, const char *from, int other, const char *to),
      (fd, from, other, to))
-STEP(int, renameat2, to,
-     (int fd, const char *from, int other, const char *to, unsigned int flags),
+STEP(int, renameat2, to, (int fd, const char *from, int other, const char *to, unsigned int flags),
      (fd, from, other, to, flags))
 STEP(int, ftruncate, "", (int fd, off_t size), (fd, size))
 STEP(int, mount, target,

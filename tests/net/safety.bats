@@ -253,3 +253,118 @@ refused() { # WORDS CODE COMMAND...
 	assert_whole
 	pings "$red" 192.168.15.12
 }
+
+@test "links and namespaces that somebody deleted: apply puts them back, down misses nothing" {
+	up
+	port=$(bridge -n "$host" -j link | jq -r '.[0].ifname')
+	for deleted in "ip -n $host link del $port" "ip -n $red link del eth0" \
+		"ip -n $host link del v-net-0" "ip -n $host link del h0" "ip netns del $blue"; do
+		$deleted
+		run -3 lab plan "$topology"
+		lab apply "$topology"
+		assert_whole
+		$deleted
+		lab down lab
+		assert_as_before
+		lab apply "$topology"
+	done
+	# One that a process is in lives on without its name.
+	ip netns exec "$blue" sleep 60 3>&- &
+	process=$!
+	ip netns del "$blue"
+	lab apply "$topology"
+	assert_whole
+	pings "$red" 192.168.15.12
+	ip netns del "$blue"
+	lab down lab
+	assert_as_before
+	kill "$process"
+}
+
+@test "records that are no records: the file is named, nothing is touched" {
+	up
+	record=/run/nsroute/$cookie/lab.record
+	cp "$record" "$work/record"
+	settle
+	host_state >"$work/up"
+	echo "garbage" >>"$record"
+	for command in "down lab" "plan $topology" "apply $topology" "show"; do
+		# shellcheck disable=SC2086 # words
+		run -2 lab $command
+		[[ $output == *"$record has a line that is not understood; delete it there"*garbage* ]]
+	done
+	head -c 3000 /dev/urandom >"$record"
+	run -2 lab down --all
+	[[ $output == *"$record"* ]]
+	# That of another fabric stops this one too: what it lives on is not known.
+	cp "$work/record" "$record"
+	echo "garbage" >"${record%/*}/other.record"
+	run -2 lab apply "$topology"
+	[[ $output == *"${record%/*}/other.record"*"delete it there"* ]]
+	rm "${record%/*}/other.record"
+	host_state | diff "$work/up" -
+
+	# Ended in the middle of a line, as by a killed process: what is whole counts.
+	printf '{"kind":"link","na' >>"$record"
+	run -0 lab show
+	lab apply "$topology"
+	assert_whole
+	lab down lab
+	assert_as_before
+
+	# An empty one tells of a fabric with nothing in it.
+	mkdir -p "${record%/*}"
+	: >"$record"
+	run -0 lab show
+	lab apply "$topology"
+	assert_whole
+	lab down lab
+	assert_as_before
+}
+
+assert_foreign() { # NAMESPACE
+	ip -n "$host" link show foreign0
+	[[ $(ip -n "$host" address show dev eth0) == *203.0.113.77* ]]
+	[[ $(tc -n "$host" qdisc show dev eth0) == *"pfifo 7: root"* ]]
+	[[ $(tc -n "$host" filter show dev eth0 ingress) == *"pref 7 "* ]]
+	[[ $(ip -n "$host" neighbour show 203.0.113.99) == *PERMANENT* ]]
+	[[ $(ip netns list) == *"$1"* ]]
+	[[ $(<"/etc/netns/$1/hosts") == mine ]]
+}
+
+@test "what is not ours stays as it is through apply, edit and down" {
+	other=other-$suffix
+	new_namespace "$other"
+	ip -n "$host" link add foreign0 type veth peer name foreign1 netns "$other"
+	ip -n "$host" address add 198.18.0.1/24 dev foreign0
+	ip -n "$host" address add 203.0.113.77/32 dev eth0
+	ip -n "$host" link set foreign0 up alias "nsroute:other"
+	ip -n "$other" link set foreign1 up
+	ip -n "$host" route add 198.18.9.0/24 via 198.18.0.2
+	ip -n "$host" neighbour add 203.0.113.99 lladdr 02:00:00:00:00:99 dev eth0 nud permanent
+	ip -n "$host" rule add from 198.18.9.9 lookup 99
+	tc -n "$host" qdisc add dev eth0 root handle 7: pfifo limit 50
+	tc -n "$host" qdisc add dev eth0 clsact
+	tc -n "$host" filter add dev eth0 ingress prio 7 handle 1 bpf bytecode '1,6 0 0 0,'
+	on "$host" sysctl -qw net.ipv4.conf.eth0.log_martians=1
+	mkdir -p "/etc/netns/$other"
+	echo mine >"/etc/netns/$other/hosts"
+	settle
+	host_state >"$work/before"
+	start_capture "$outside" eth0
+	up
+	lab apply "$edited"
+	assert_foreign "$other"
+	lab apply "$topology"
+	assert_foreign "$other"
+	lab down lab
+	assert_as_before
+	rm -r "/etc/netns/$other"
+}
+
+@test "an uplink whose filters are in a shared block is refused" {
+	tc -n "$host" qdisc add dev eth0 ingress_block 21 egress_block 22 clsact ||
+		skip "no shared blocks in this kernel"
+	refused "shared block" EEXIST tc -n "$host" qdisc del dev eth0 clsact
+	host_state | diff "$work/before" -
+}
