@@ -36,7 +36,7 @@ teardown() {
 	down_changes=$changes
 	count_points apply "$topology"
 	lab down lab
-	for sixth in 2 5; do
+	for sixth in 1 3 5; do
 		killed_at $((changes * sixth / 6)) apply "$topology"
 		lab apply "$topology"
 		assert_whole
