@@ -84,9 +84,16 @@ static __always_inline bool flow_equal(const struct nsr_flow *a, const struct ns
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
 }
 
-/* Whether a record holds this flow under this state; *ret_mapping is then its mapping. */
+/* What a reader takes from a session's record. */
+struct session_view {
+	u32 mapping;
+	__be32 external, next_hop;
+	u32 route_tag, mtu;
+};
+
+/* Whether a record holds this flow under this state; *ret is then what else is in it. */
 static __always_inline bool session_matches(const struct nsr_session *session, u32 state,
-					    const struct nsr_flow *flow, u32 *ret_mapping)
+					    const struct nsr_flow *flow, struct session_view *ret)
 {
 	bool equal;
 
@@ -95,9 +102,24 @@ static __always_inline bool session_matches(const struct nsr_session *session, u
 		return false;
 	barrier();
 	equal = flow_equal(&session->flow, flow);
-	*ret_mapping = READ_ONCE(session->mapping);
+	ret->mapping = READ_ONCE(session->mapping);
+	ret->external = READ_ONCE(session->external);
+	ret->route_tag = READ_ONCE(session->route_tag);
+	barrier();
+	ret->next_hop = READ_ONCE(session->next_hop);
+	ret->mtu = READ_ONCE(session->mtu);
 	barrier();
 	return equal && READ_ONCE(session->state) == state;
+}
+
+/* Keeps the FIB's answer, the tag last: of two CPUs that write at once either's will do. */
+static __always_inline void session_keep_route(struct nsr_session *session, __be32 next_hop,
+					       u32 mtu, u32 tag)
+{
+	WRITE_ONCE(session->next_hop, next_hop);
+	WRITE_ONCE(session->mtu, mtu);
+	barrier();
+	WRITE_ONCE(session->route_tag, tag);
 }
 
 /*

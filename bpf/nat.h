@@ -34,7 +34,10 @@ struct nat_request {
 	u32 seen;
 	u32 now_s;
 	__be32 external;
-	u32 mapping; /* filled in */
+	u32 forwarded; /* translated before: the interface that it came from */
+	/* Filled in. Eight bytes of its own: the verifier forgets that it is 0 when what shares them
+	 * is written. */
+	u32 mapping __attribute__((aligned(8)));
 };
 
 static __always_inline struct nsr_settings *nat_settings(void)
@@ -291,28 +294,29 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	return 0;
 }
 
-/* The live session of a flow, and its mapping. One that has expired is ended here. */
+/* The live session of a flow, and what is in it. One that has expired is ended here. */
 static __always_inline struct nsr_session *session_find(const struct nsr_settings *settings,
 							const struct nsr_flow *flow, u32 now_s,
-							u32 *ret_mapping)
+							struct session_view *ret_view,
+							u32 *ret_state)
 {
 	struct nsr_flow key = *flow; /* kernel 6.1 wants keys on the stack */
 	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
 	struct nsr_session *session;
-	u32 number, state, mapping;
+	u32 number, state;
 
 	if (!ref)
 		return NULL;
 	number = READ_ONCE(ref->session);
 	state = READ_ONCE(ref->state);
 	session = bpf_map_lookup_elem(&sessions, &number);
-	if (!session || !session_matches(session, state, flow, &mapping))
+	if (!session || !session_matches(session, state, flow, ret_view))
 		return NULL;
 	if (session_is_expired(settings, flow, session->seen, session->refreshed_s, now_s)) {
 		session_end(number, state, now_s);
 		return NULL;
 	}
-	*ret_mapping = mapping;
+	*ret_state = state;
 	return session;
 }
 
@@ -336,6 +340,8 @@ static __always_inline int session_enter(u32 number, const struct nat_request *r
 	session->mapping = request->mapping;
 	session->refreshed_s = request->now_s;
 	session->seen = request->seen;
+	session->external = request->external;
+	session->route_tag = 0;
 	barrier();
 	ref.session = number;
 	ref.state = generation | NSR_SESSION_ACTIVE;
@@ -393,12 +399,16 @@ NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 static __always_inline bool session_use(const struct nsr_settings *settings,
 					struct nat_request *request)
 {
-	struct nsr_session *session =
-		session_find(settings, &request->flow, request->now_s, &request->mapping);
+	struct session_view view;
+	struct nsr_session *session;
+	u32 state;
 
-	if (session)
-		session_seen(session, request->seen, request->now_s);
-	return session;
+	session = session_find(settings, &request->flow, request->now_s, &view, &state);
+	if (!session)
+		return false;
+	request->mapping = view.mapping;
+	session_seen(session, request->seen, request->now_s);
+	return true;
 }
 
 /* Opens a session, or finds the one that another CPU has opened meanwhile. Tries three times; not a

@@ -33,6 +33,10 @@ struct route {
 	const struct nsr_endpoint *to; /* VERDICT_PEER */
 	struct bpf_fib_lookup *lookup; /* VERDICT_NEIGHBOUR */
 	bool routed;                   /* not switched: TTL and MACs change */
+	/* VERDICT_NEIGHBOUR, when the flow has a session: it is translated at once. */
+	struct transport transport;
+	__be32 external;
+	u32 mapping; /* 0: the uplink's hook translates */
 };
 
 /* Headers must be in the linear part, where drivers and raw sockets do not always leave them. Asked
@@ -182,6 +186,65 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
 	return VERDICT_NEIGHBOUR;
 }
 
+/* What a flow from an inside address is called; false for what cannot have a session. */
+static __always_inline bool outbound_flow(const struct nsr_settings *settings,
+					  u32 uplink, const struct packet *p,
+					  const struct transport *t, struct nat_request *request)
+{
+	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REQUEST)
+		return false;
+	request->flow.inside.address = p->ip4->saddr;
+	request->flow.inside.port = t->source;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.inside.uplink = uplink;
+	request->flow.remote_address = p->ip4->daddr;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
+	request->seen = seen_by(true, t->protocol, t->tcp_flags);
+	request->now_s = nat_now_s(settings);
+	return true;
+}
+
+/*
+ * What belongs to a session and went by its uplink within this second goes there again, translated
+ * here: the uplink's hook lets the external address pass. Everything else asks the FIB, and leaves
+ * the answer with the session.
+ */
+static __always_inline int port_masquerade(struct __sk_buff *skb, const struct nsr_port *port,
+					   const struct packet *p, struct route *route)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nsr_session *session = NULL;
+	struct nat_request request = {};
+	struct session_view view;
+	u32 state = 0, slot = port->uplink - 1;
+	u32 *uplink;
+	int verdict;
+
+	if (settings && p->ip4->ihl == 5 && p->ip4->ttl > 1 && port->flags & NSR_PORT_FAST &&
+	    !ip4_is_fragment(p->ip4) && !transport_parse(p, &route->transport) &&
+	    outbound_flow(settings, slot, p, &route->transport, &request))
+		session = session_find(settings, &request.flow, request.now_s, &view, &state);
+	if (!session)
+		return port_outside(skb, port, p, false, route);
+	uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
+	if (uplink && *uplink && view.route_tag == NSR_ROUTE_TAG(request.now_s, state) &&
+	    packet_fits(p, false, skb->len, skb->gso_size, view.mtu)) {
+		session_seen(session, request.seen, request.now_s);
+		route->lookup->family = ADDRESS_FAMILY_IPV4;
+		route->lookup->ifindex = *uplink;
+		route->lookup->ipv4_dst = view.next_hop;
+		route->external = view.external;
+		route->mapping = view.mapping;
+		route->routed = true;
+		return VERDICT_NEIGHBOUR;
+	}
+	verdict = port_outside(skb, port, p, false, route);
+	if (verdict == VERDICT_NEIGHBOUR && route->lookup->family == ADDRESS_FAMILY_IPV4)
+		session_keep_route(session, route->lookup->ipv4_dst, route->lookup->mtu_result,
+				   NSR_ROUTE_TAG(request.now_s, state));
+	return verdict;
+}
+
 /* Sources and destinations that a router has its own rules for. */
 static __always_inline bool is_special(const struct packet *p, bool ipv6)
 {
@@ -209,7 +272,9 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 		return VERDICT_KERNEL;
 	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
 	if (!route->to)
-		return port->uplink ? port_outside(skb, port, p, ipv6, route) : VERDICT_KERNEL;
+		return !port->uplink ? VERDICT_KERNEL
+		       : ipv6        ? port_outside(skb, port, p, true, route)
+				     : port_masquerade(skb, port, p, route);
 	/* A router answers these: too old, options, too large, or back where it came from. */
 	if (hops <= 1 || !plain || turns_back(skb, port, route->to) ||
 	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, p, route->to, ipv6))
@@ -262,6 +327,13 @@ int nsr_port_in(struct __sk_buff *skb)
 	if (!port)
 		return TC_ACT_UNSPEC;
 	verdict = port_judge(skb, port, &p, &route);
+	if (verdict == VERDICT_NEIGHBOUR && route.mapping) {
+		int unfit = rewrite_endpoint4(skb, &p, &route.transport, true, route.external,
+					      bpf_htons(NSR_MAPPING_PORT(route.mapping)));
+
+		if (unfit)
+			verdict = unfit;
+	}
 	count_port_tx(port->index, length, verdict);
 	if (verdict < 0)
 		return drop();
@@ -319,25 +391,6 @@ static __always_inline bool quotes_inside(struct __sk_buff *skb, struct packet *
 	       inside_of4(quoted->saddr);
 }
 
-/* What a flow from an inside address is called; false for what cannot have a session. */
-static __always_inline bool outbound_flow(const struct nsr_settings *settings,
-					  const struct nsr_uplink *uplink, const struct packet *p,
-					  const struct transport *t, struct nat_request *request)
-{
-	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REQUEST)
-		return false;
-	request->flow.inside.address = p->ip4->saddr;
-	request->flow.inside.port = t->source;
-	request->flow.inside.protocol = t->protocol;
-	request->flow.inside.uplink = uplink->index;
-	request->flow.remote_address = p->ip4->daddr;
-	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
-	request->seen = seen_by(true, t->protocol, t->tcp_flags);
-	request->now_s = nat_now_s(settings);
-	request->external = uplink->address4;
-	return true;
-}
-
 /*
  * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
  * be translated, request->mapping. A session is proof enough that the source is inside; without one
@@ -353,13 +406,17 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	const struct nsr_inside *inside;
 	int unfit;
 
-	if (source == uplink->address4)
+	if (source == uplink->address4) {
+		/* Nothing but what a port's hook has translated is forwarded with this source. */
+		request->forwarded = skb->ingress_ifindex;
 		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
+	}
 	if (!settings)
 		return DROP(NAT_SESSIONS);
 	unfit = ip4_is_fragment(p->ip4) ? DROP(NAT_FRAGMENT) : load_transport(skb, p, t);
-	if (!unfit && !outbound_flow(settings, uplink, p, t, request))
+	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
+	request->external = uplink->address4;
 	if (!unfit && session_use(settings, request))
 		return 0;
 	inside = inside_of4(source);
@@ -372,6 +429,18 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
+}
+
+static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					     struct packet *p, struct nat_request *request)
+{
+	struct transport t = {};
+	int verdict = uplink_translate(skb, uplink, p, &t, request);
+
+	if (verdict || !request->mapping)
+		return verdict;
+	return rewrite_endpoint4(skb, p, &t, true, uplink->address4,
+				 bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 }
 
 /* Whether a packet that cannot be judged has an inside address where its source should be. */
@@ -427,7 +496,6 @@ int nsr_uplink_out(struct __sk_buff *skb)
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	struct nat_request request = {};
-	struct transport t = {};
 	enum packet_kind kind;
 	struct packet p;
 	int verdict = 0;
@@ -438,14 +506,11 @@ int nsr_uplink_out(struct __sk_buff *skb)
 	if (skb->vlan_present)
 		verdict = 0; /* of a VLAN interface upon the uplink, where no network masquerades to
 			      */
-	else if (kind == PACKET_IPV4)
-		verdict = uplink_translate(skb, uplink, &p, &t, &request);
-	else
+	else if (kind != PACKET_IPV4)
 		verdict = uplink_leaks(uplink, &p, kind);
-	if (!verdict && request.mapping)
-		verdict = rewrite_endpoint4(skb, &p, &t, true, uplink->address4,
-					    bpf_htons(NSR_MAPPING_PORT(request.mapping)));
-	count_uplink_tx(uplink->index, length, verdict, request.mapping);
+	else
+		verdict = uplink_masquerade(skb, uplink, &p, &request);
+	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
 	return verdict < 0 ? drop() : TC_ACT_UNSPEC;
 }
 

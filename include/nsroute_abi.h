@@ -284,8 +284,17 @@ struct nsr_session {
 	__u32 mapping;
 	__u32 refreshed_s; /* last packet that counts for the timeout */
 	__u32 seen;
+	__be32 external; /* address that it is translated to */
+	/* What the kernel's FIB said of the remote, by the uplink of the session: */
+	__be32 next_hop;
+	__u32 route_tag; /* when, and under which generation; 0: not asked yet */
+	__u32 mtu;
 };
-_Static_assert(sizeof(struct nsr_session) == 32, "layout");
+_Static_assert(sizeof(struct nsr_session) == 48, "layout");
+
+/* An answer of the FIB is believed within the second it was given in. Whoever writes it may have
+ * been overtaken by a new flow in the same record: the tag is then of a generation that is gone. */
+#define NSR_ROUTE_TAG(now_s, state) ((__u32)(now_s) << 16 ^ ((state) | NSR_SESSION_STATUS))
 
 struct nsr_session_ref {
 	__u32 session;

@@ -516,17 +516,17 @@ static void test_match_is_of_one_generation(void **state)
 		.mapping = 77,
 	};
 	struct nsr_flow other = session.flow;
-	u32 mapping = 0;
+	struct session_view view = {0};
 
 	(void)state;
-	assert_true(session_matches(&session, session.state, &session.flow, &mapping));
-	assert_int_equal(mapping, 77);
+	assert_true(session_matches(&session, session.state, &session.flow, &view));
+	assert_int_equal(view.mapping, 77);
 	assert_false(session_matches(&session, session.state + NSR_SESSION_GENERATION,
-				     &session.flow, &mapping));
+				     &session.flow, &view));
 	other.remote_port = 1;
-	assert_false(session_matches(&session, session.state, &other, &mapping));
+	assert_false(session_matches(&session, session.state, &other, &view));
 	session.state = (session.state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
-	assert_false(session_matches(&session, session.state, &session.flow, &mapping));
+	assert_false(session_matches(&session, session.state, &session.flow, &view));
 }
 
 static void test_a_syn_starts_anew(void **state)
