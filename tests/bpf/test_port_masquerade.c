@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nsr_port_in on packets of flows that have a session: translated where they enter, as long as the
+ * FIB's last answer is fresh; and what the uplink's hook makes of them.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "sysctl.h"
+
+#define TRIES 5 /* the answer lasts to the end of the second: it may end between two packets */
+
+static void to_remote(struct frame *f, uint8_t protocol, uint16_t payload)
+{
+	FRAME(f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = protocol, .tcp_flags = FRAME_ACK, .sport = 1000, .dport = 80,
+	      .icmp_type = FRAME_ECHO_REQUEST, .payload = payload);
+}
+
+/* The flow's session, opened at the uplink by a packet like this one; returns the external port. */
+static uint16_t open_session(struct lab *lab, uint8_t protocol)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = protocol, .tcp_flags = FRAME_SYN, .sport = 1000, .dport = 80,
+	      .icmp_type = FRAME_ECHO_REQUEST);
+	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
+}
+
+/* Sends the packet; whether it left translated. Either way nothing but that and the TTL changed. */
+static bool translated(struct lab *lab, struct frame *f, uint16_t port)
+{
+	struct run *run = EXPECT_PORT_IN(lab, RED, f, TO_NEIGHBOUR);
+	struct frame wanted = *f;
+	uint16_t *words = frame_transport(&wanted);
+	bool unsummed = frame_ip4(f)->protocol == IPPROTO_UDP && !words[3];
+	bool was = frame_ip4(&run->out)->saddr != frame_ip4(f)->saddr;
+
+	frame_ip4(&wanted)->ttl--;
+	if (was) {
+		frame_ip4(&wanted)->saddr = address4(UPLINK_IP);
+		words[frame_ip4(f)->protocol == IPPROTO_ICMP ? 2 : 0] = htons(port);
+	}
+	frame_seal(&wanted);
+	if (unsummed)
+		words[3] = 0;
+	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+	return was;
+}
+
+/* The first packet asks the FIB, the next has its answer. */
+static void expect_translated(struct lab *lab, struct frame *f, uint16_t port)
+{
+	for (int i = 0; i < TRIES; i++)
+		if (translated(lab, f, port))
+			return;
+	fail_msg("not translated");
+}
+
+static void test_every_protocol(void **state)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	for (size_t i = 0; i < 3; i++) {
+		uint16_t port = open_session(lab, protocols[i]);
+
+		to_remote(&f, protocols[i], 100);
+		assert_false(translated(lab, &f, port)); /* the FIB was not asked yet */
+		expect_translated(lab, &f, port);
+	}
+	assert_int_equal(lab_active_sessions(lab), 3);
+}
+
+static void test_no_udp_checksum(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_UDP);
+	struct frame f;
+
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 1000, .dport = 80, .payload = 33, .no_checksum = true);
+	expect_translated(lab, &f, port);
+}
+
+/* The port is another than the inside one. */
+static void test_another_port(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port;
+	struct frame f;
+
+	lab_uplink_set(lab, UP0, UPLINK_IP, 20000, 20999);
+	port = open_session(lab, IPPROTO_TCP);
+	assert_in_range(port, 20000, 20999);
+	to_remote(&f, IPPROTO_TCP, 100);
+	expect_translated(lab, &f, port);
+}
+
+static void test_no_session(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	to_remote(&f, IPPROTO_TCP, 10);
+	for (int i = 0; i < TRIES; i++)
+		assert_false(translated(lab, &f, 0));
+	open_session(lab, IPPROTO_TCP);
+	lab_expect_no_flows(lab);
+	for (int i = 0; i < TRIES; i++)
+		assert_false(translated(lab, &f, 0));
+	assert_int_equal(lab_active_sessions(lab), 0); /* a port's hook opens none */
+}
+
+/* What left by a session keeps it alive; one that has expired is none. */
+static void test_time(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_UDP);
+	struct frame f;
+
+	to_remote(&f, IPPROTO_UDP, 10);
+	expect_translated(lab, &f, port);
+	lab_clock_offset(lab, 100); /* an answer of the FIB is old by now */
+	assert_false(translated(lab, &f, port));
+	expect_translated(lab, &f, port);
+	lab_clock_offset(lab, 200); /* 120 since the last that was translated would end it */
+	expect_translated(lab, &f, port);
+	lab_clock_offset(lab, 200 + 121);
+	for (int i = 0; i < TRIES; i++)
+		assert_false(translated(lab, &f, 0));
+	assert_int_equal(lab_active_sessions(lab), 0);
+}
+
+/* Routes, forwarding and sizes hold as without a session. */
+static void test_the_kernel_decides(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct frame f, large;
+
+	to_remote(&f, IPPROTO_TCP, 10);
+	expect_translated(lab, &f, port);
+	to_remote(&large, IPPROTO_TCP, LAB_MTU - 40 + 1);
+	EXPECT_PORT_IN(lab, RED, &large, TO_KERNEL);
+	large.gso_size = LAB_MTU - 40 + 1;
+	EXPECT_PORT_IN(lab, RED, &large, TO_KERNEL);
+	to_remote(&large, IPPROTO_TCP, 3000);
+	large.gso_size = LAB_MTU - 40;
+	expect_translated(lab, &large, port);
+	frame_ip4(&f)->ttl = 1;
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 1000, .dport = 80, .fragment = 0x2000, .protocol = IPPROTO_TCP);
+	assert_false(translated(lab, &f, port)); /* the uplink's hook has its reason to drop it */
+	to_remote(&f, IPPROTO_TCP, 10);
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "0", &lab->err), 0);
+	lab_clock_offset(lab, 2);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "1", &lab->err), 0);
+	expect_translated(lab, &f, port);
+}
+
+static void test_kernel_mode(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_port red = lab_port(lab, RED);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct frame f;
+
+	to_remote(&f, IPPROTO_TCP, 10);
+	expect_translated(lab, &f, port);
+	red.flags &= (uint16_t)~NSR_PORT_FAST;
+	lab_port_set(lab, RED, &red);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+}
+
+/* A source that the port may not use is none of the flow's. */
+static void test_policy_first(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct frame f;
+
+	to_remote(&f, IPPROTO_TCP, 10);
+	expect_translated(lab, &f, port);
+	FRAME(&f, .to = mac_br1, .from = mac_blue, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_ACK, .sport = 1000, .dport = 80);
+	EXPECT_PORT_IN(lab, BLUE, &f, DROPPED(SPOOFED_ADDRESS));
+}
+
+/* A reset by the inside ends the session as it does at the uplink. */
+static void test_state_is_seen(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct frame f;
+
+	to_remote(&f, IPPROTO_TCP, 0);
+	expect_translated(lab, &f, port);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_RST, .sport = 1000, .dport = 80);
+	expect_translated(lab, &f, port);
+	lab_clock_offset(lab, 241); /* tcp_rst, not tcp_established */
+	to_remote(&f, IPPROTO_TCP, 0);
+	assert_false(translated(lab, &f, port));
+	assert_int_equal(lab_active_sessions(lab), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_every_protocol), LAB_TEST(test_no_udp_checksum),
+		LAB_TEST(test_another_port),   LAB_TEST(test_no_session),
+		LAB_TEST(test_time),           LAB_TEST(test_the_kernel_decides),
+		LAB_TEST(test_kernel_mode),    LAB_TEST(test_policy_first),
+		LAB_TEST(test_state_is_seen),
+	};
+
+	return LAB_MAIN(tests);
+}
