@@ -35,8 +35,8 @@ struct nat_request {
 	u32 now_s;
 	__be32 external;
 	u32 forwarded; /* translated before: the interface that it came from */
-	/* Filled in. Eight bytes of its own: the verifier forgets that it is 0 when what shares them
-	 * is written. */
+	/* Filled in. Eight bytes of its own: the verifier forgets that it is 0 when what shares
+	 * them is written. */
 	u32 mapping __attribute__((aligned(8)));
 };
 

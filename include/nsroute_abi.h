@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
-#define NSR_LAYOUT_VERSION 1
+#define NSR_LAYOUT_VERSION 2
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
 

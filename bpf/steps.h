@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * steps.h - what the steps of ports and uplinks share: getting at the headers, the last step of a
+ * packet, and whom an address belongs to.
+ */
+#ifndef NSROUTE_BPF_STEPS_H
+#define NSROUTE_BPF_STEPS_H
+
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+
+#include "fib.h"
+#include "nat.h"
+#include "packet.h"
+
+/* Headers must be in the linear part, where drivers and raw sockets do not always leave them. Asked
+ * for only when a header was not found: it may copy the packet. */
+static __always_inline bool pull_headers(struct __sk_buff *skb)
+{
+	return !bpf_skb_pull_data(skb, skb->len < PACKET_HEADERS ? skb->len : PACKET_HEADERS);
+}
+
+static __always_inline enum packet_kind parse(struct __sk_buff *skb, struct packet *p)
+{
+	return packet_parse(p, (void *)(long)skb->data, (void *)(long)skb->data_end, skb->len);
+}
+
+/* Whatever comes of the pull, pointers into the packet are lost by it. */
+static __always_inline enum packet_kind load(struct __sk_buff *skb, struct packet *p)
+{
+	enum packet_kind kind = parse(skb, p);
+
+	if (kind != PACKET_MALFORMED)
+		return kind;
+	pull_headers(skb);
+	return parse(skb, p);
+}
+
+static __always_inline int load_transport(struct __sk_buff *skb, struct packet *p,
+					  struct transport *t)
+{
+	int unfit = transport_parse(p, t);
+
+	if (unfit != DROP(MALFORMED) || !pull_headers(skb) || parse(skb, p) != PACKET_IPV4)
+		return unfit;
+	return transport_parse(p, t);
+}
+
+static __always_inline int drop(void)
+{
+	return TC_ACT_SHOT;
+}
+
+/* Delivers into a namespace. Before 6.15 the packet type stays what it was at the host's end,
+ * OTHERHOST for all but frames to that end's own MAC, and the receiver would drop it. */
+static __always_inline int deliver(struct __sk_buff *skb, u32 ifindex)
+{
+	if (skb->pkt_type != PACKET_HOST)
+		bpf_skb_change_type(skb, PACKET_HOST);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
+static __always_inline int to_neighbour(const struct bpf_fib_lookup *lookup)
+{
+	struct bpf_redir_neigh next = {.nh_family = lookup->family};
+
+	__builtin_memcpy(next.ipv6_nh, lookup->ipv6_dst, sizeof(next.ipv6_nh));
+	return bpf_redirect_neigh(lookup->ifindex, &next, sizeof(next), 0);
+}
+
+/* Whether an endpoint can take the packet from us; else the kernel answers as it always does. */
+static __always_inline bool endpoint_takes(struct __sk_buff *skb, const struct packet *p,
+					   const struct nsr_endpoint *to, bool ipv6)
+{
+	return to->flags & NSR_PORT_FAST && packet_fits(p, ipv6, skb->len, skb->gso_size, to->mtu);
+}
+
+static __always_inline const struct nsr_inside *inside_of4(__be32 address)
+{
+	struct nsr_inside4_key key = {.prefix_len = 32, .address = address};
+
+	return bpf_map_lookup_elem(&inside4, &key);
+}
+
+static __always_inline const struct nsr_inside *inside_of6(const void *address)
+{
+	struct nsr_inside6_key key = {.prefix_len = 128};
+
+	__builtin_memcpy(key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&inside6, &key);
+}
+
+/* What a flow from an inside address is called; false for what cannot have a session. */
+static __always_inline bool outbound_flow(const struct nsr_settings *settings, u32 uplink,
+					  const struct packet *p, const struct transport *t,
+					  struct nat_request *request)
+{
+	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REQUEST)
+		return false;
+	request->flow.inside.address = p->ip4->saddr;
+	request->flow.inside.port = t->source;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.inside.uplink = uplink;
+	request->flow.remote_address = p->ip4->daddr;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
+	request->seen = seen_by(true, t->protocol, t->tcp_flags);
+	request->now_s = nat_now_s(settings);
+	return true;
+}
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * uplink.h - the steps of what leaves by an uplink and of what arrives there.
+ */
+#ifndef NSROUTE_BPF_UPLINK_H
+#define NSROUTE_BPF_UPLINK_H
+
+#include "rewrite.h"
+#include "steps.h"
+
+static __always_inline bool is_icmp_error(u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
+/*
+ * Of an ICMP packet. The host's own ICMP errors quote the packet that caused them, which has been
+ * translated by then. One whose quote cannot be read is not let out either.
+ */
+static __always_inline bool quotes_inside(struct __sk_buff *skb, struct packet *p)
+{
+	struct icmp_header *icmp;
+	struct iphdr *quoted;
+
+	if (!pull_headers(skb) || parse(skb, p) != PACKET_IPV4)
+		return true;
+	if (ip4_is_fragment(p->ip4))
+		return false;
+	icmp = (void *)((u8 *)p->ip4 + p->ip4->ihl * 4u);
+	if ((void *)(icmp + 1) > p->end || !is_icmp_error(icmp->type))
+		return false;
+	quoted = (void *)(icmp + 1);
+	return (void *)(quoted + 1) > p->end || inside_of4(quoted->daddr) ||
+	       inside_of4(quoted->saddr);
+}
+
+/*
+ * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
+ * be translated, request->mapping. A session is proof enough that the source is inside; without one
+ * the prefixes decide.
+ */
+static __always_inline int uplink_translate(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					    struct packet *p, struct transport *t,
+					    struct nat_request *request)
+{
+	const struct nsr_settings *settings = nat_settings();
+	bool icmp = p->ip4->protocol == IPPROTO_ICMP;
+	__be32 source = p->ip4->saddr;
+	const struct nsr_inside *inside;
+	int unfit;
+
+	if (source == uplink->address4) {
+		/* Nothing but what a port's hook has translated is forwarded with this source. */
+		request->forwarded = skb->ingress_ifindex;
+		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
+	}
+	if (!settings)
+		return DROP(NAT_SESSIONS);
+	unfit = ip4_is_fragment(p->ip4) ? DROP(NAT_FRAGMENT) : load_transport(skb, p, t);
+	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
+		unfit = DROP(NAT_PROTOCOL);
+	request->external = uplink->address4;
+	if (!unfit && session_use(settings, request))
+		return 0;
+	inside = inside_of4(source);
+	if (!inside) /* the host's own, from another of its addresses */
+		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
+	if (inside->uplink != uplink->index)
+		return DROP(WRONG_UPLINK);
+	if (unfit)
+		return unfit;
+	if (t->tcp_flags & TCP_RST)
+		return DROP(NAT_STATE); /* it ends what is not there */
+	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
+}
+
+static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					     struct packet *p, struct nat_request *request)
+{
+	struct transport t = {};
+	int verdict = uplink_translate(skb, uplink, p, &t, request);
+
+	if (verdict || !request->mapping)
+		return verdict;
+	return rewrite_endpoint4(skb, p, &t, true, uplink->address4,
+				 bpf_htons(NSR_MAPPING_PORT(request->mapping)));
+}
+
+/* Whether a packet that cannot be judged has an inside address where its source should be. */
+static __always_inline bool leaks_malformed(const struct packet *p)
+{
+	const struct iphdr *ip4 = (void *)(p->eth + 1);
+	const struct ipv6hdr *ip6 = (void *)(p->eth + 1);
+
+	if ((void *)(ip4 + 1) > p->end)
+		return false;
+	if (p->eth->h_proto == bpf_htons(ETH_P_IP))
+		return inside_of4(ip4->saddr);
+	if (p->eth->h_proto != bpf_htons(ETH_P_IPV6) || (void *)(ip6 + 1) > p->end)
+		return false;
+	return inside_of6(&ip6->saddr);
+}
+
+/* ARP asks in the name of the packet that waits for the answer, which may be the host's own with
+ * the gateway's address: then it asks in the uplink's. 0 or a reason to drop. */
+static __always_inline int uplink_ask(const struct nsr_uplink *uplink, struct packet *p)
+{
+	__be32 sender;
+
+	__builtin_memcpy(&sender, p->arp->sender, sizeof(sender));
+	if (!inside_of4(sender))
+		return 0;
+	if (!uplink->address4)
+		return DROP(NAT_PROTOCOL);
+	__builtin_memcpy(p->arp->sender, &uplink->address4, sizeof(sender));
+	return 0;
+}
+
+/* What is no proper IPv4 packet, but would show an inside address to the outside: 0 or the reason
+ * to drop it. */
+static __always_inline int uplink_leaks(const struct nsr_uplink *uplink, struct packet *p,
+					enum packet_kind kind)
+{
+	switch (kind) {
+	case PACKET_MALFORMED:
+		return leaks_malformed(p) ? DROP(MALFORMED) : 0;
+	case PACKET_IPV6:
+		return inside_of6(&p->ip6->saddr) ? DROP(NAT_PROTOCOL) : 0;
+	case PACKET_ARP:
+		return uplink_ask(uplink, p);
+	default:
+		return 0;
+	}
+}
+
+/* Whom an IPv4 packet that arrives at the external address is for; NAT_INBOUND_SESSION: translate.
+ */
+static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
+							const struct nsr_uplink *uplink,
+							struct packet *p, struct transport *t,
+							struct nat_request *request)
+{
+	const struct nsr_settings *settings = nat_settings();
+	bool fragment = ip4_is_fragment(p->ip4);
+	__be32 source = p->ip4->saddr;
+	enum nat_inbound whom;
+
+	if (!settings || load_transport(skb, p, t))
+		return NAT_INBOUND_HOST;
+	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
+		return NAT_INBOUND_HOST;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.inside.uplink = uplink->index;
+	request->flow.remote_address = source;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
+	request->seen = fragment ? 0 : seen_by(false, t->protocol, t->tcp_flags);
+	request->now_s = nat_now_s(settings);
+	request->external = uplink->address4;
+	whom = nat_in(skb, settings, request, t->dest);
+	return whom == NAT_INBOUND_SESSION && fragment ? NAT_INBOUND_FRAGMENT : whom;
+}
+
+/* What is not for a session: the host's own, unless it is refused. */
+static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
+{
+	switch (whom) {
+	case NAT_INBOUND_REFUSED:
+		return DROP(NAT_FILTERED);
+	case NAT_INBOUND_FRAGMENT:
+		return DROP(NAT_FRAGMENT);
+	default:
+		return inside_of4(dest) ? DROP(INBOUND) : VERDICT_KERNEL;
+	}
+}
+
+/* Delivers what was translated, or leaves it to the kernel, translated. */
+static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *p,
+					  const struct nsr_endpoint **ret_to)
+{
+	const struct nsr_endpoint *to = fib_host4(p->ip4->daddr);
+
+	if (!to || p->ip4->ttl <= 1 || p->ip4->ihl != 5 || !endpoint_takes(skb, p, to, false))
+		return VERDICT_KERNEL;
+	rewrite_ttl4(p->ip4);
+	rewrite_macs(p->eth, to->mac, to->gateway_mac);
+	*ret_to = to;
+	return VERDICT_PEER;
+}
+
+#endif
