@@ -39,6 +39,8 @@
 #define HOLDER_MAX      128 /* bytes of the lock's text */
 #define RECORD_VERSION  1
 #define RECORD_FILE_MAX (256L * 1024 * 1024) /* bytes; a namespace takes about 200 */
+#define RECORD_GROWN    (64 * 1024)          /* bytes; below that what is gone does not matter */
+#define RECORD_LINE     128                  /* bytes, more than most lines have */
 #define LOCK_POLL_MS    50
 
 /* The mend for a file of which nothing can be used. */
@@ -408,6 +410,47 @@ cleanup:
 	return ret;
 }
 
+static void path_aside(char aside[PATH_MAX], uint64_t cookie, const char *fabric)
+{
+	snprintf(aside, PATH_MAX, RECORD_DIRECTORY "/%" PRIu64 "/%s" RECORD_SUFFIX ".new", cookie,
+		 fabric);
+}
+
+static int write_anew(const char *path, const struct record *record, struct error *err)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600), ret;
+
+	if (fd < 0)
+		return error_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	ret = append(fd, header_line(record->fabric, record->file), err);
+	for (size_t i = 0; !ret && i < record->count; i++)
+		ret = record_add(fd, &record->entries[i], err);
+	close(fd);
+	return ret;
+}
+
+/* Of a fabric that is edited all day, most lines are about what has come and gone. A file without
+ * them takes the place of the old one at once; when there is no room for it now, the old one is as
+ * good. */
+static void compact(const char *path, uint64_t cookie, const char *fabric)
+{
+	struct arena arena = {0};
+	char aside[PATH_MAX];
+	struct record *record;
+	struct error ignored;
+	struct stat status;
+
+	if (stat(path, &status) || status.st_size < RECORD_GROWN ||
+	    record_read(cookie, fabric, &arena, &record, &ignored) ||
+	    (off_t)record->count * RECORD_LINE > status.st_size / 2)
+		goto cleanup;
+	path_aside(aside, cookie, fabric);
+	if (write_anew(aside, record, &ignored) || rename(aside, path))
+		unlink(aside);
+cleanup:
+	arena_free(&arena);
+}
+
 int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_fd,
 		struct error *err)
 {
@@ -423,6 +466,7 @@ int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_
 	if (ret)
 		return ret;
 	record_path(path, cookie, fabric);
+	compact(path, cookie, fabric);
 	ret = open_file(path, fabric, file, ret_fd, &whole, err);
 	if (ret && !whole)
 		unlink(path);
@@ -457,6 +501,8 @@ int record_remove(uint64_t cookie, const char *fabric, struct error *err)
 	record_path(path, cookie, fabric);
 	if (unlink(path) && errno != ENOENT)
 		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
+	path_aside(path, cookie, fabric);
+	unlink(path); /* of one that was killed while it wrote it */
 	record_confirm_path(path, cookie, fabric);
 	if (unlink(path) && errno != ENOENT) /* of one that was killed while it waited */
 		return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));

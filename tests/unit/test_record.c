@@ -150,6 +150,38 @@ static void test_added_again(void **state)
 }
 
 /* A process that is killed while it writes leaves a line without its end. */
+/* What has come and gone all day is left out of the file when it is opened again. */
+static void test_does_not_grow(void **state)
+{
+	const struct record *record;
+	struct stat status;
+	struct error err;
+	int fd = open_record();
+
+	add(fd, RECORD_NETNS, "stays", NULL, NULL);
+	for (int i = 0; i < 5000; i++) {
+		add(fd, RECORD_NETNS, "comes and goes", NULL, NULL);
+		assert_int_equal(record_gone(fd,
+					     &(struct record_entry){.kind = RECORD_NETNS,
+								    .name = "comes and goes"},
+					     &err),
+				 0);
+	}
+	add(fd, RECORD_SYSCTL, "net/key", "0", "1");
+	close(fd);
+	assert_false(stat(FILE_NAME, &status));
+	assert_true(status.st_size > 65536);
+	close(open_record());
+	assert_false(stat(FILE_NAME, &status));
+	assert_true(status.st_size < 1024);
+	record = read_record(*state);
+	assert_string_equal(record->file, "/etc/hostname");
+	assert_int_equal(record->count, 2);
+	assert_string_equal(record->entries[0].name, "stays");
+	assert_string_equal(record->entries[1].set, "1");
+	assert_int_equal(access(FILE_NAME ".new", F_OK), -1);
+}
+
 static void test_torn_last_line(void **state)
 {
 	int fd = open_record();
@@ -282,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_added_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_does_not_grow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_last_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_for_a_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
