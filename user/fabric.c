@@ -39,16 +39,21 @@ static int read_others(const char *fabric, struct kernel_state *state, struct ar
 	return ret;
 }
 
-static int read_settings(const struct topology *topology, const struct record *record,
-			 struct arena *arena, struct kernel_state *state, struct error *err)
+static int read_rest(const struct topology *topology, const struct record *record, int host_fd,
+		     struct arena *arena, struct kernel_state *state, struct error *err)
 {
 	const struct sysctl_need *sysctls;
+	const struct peer_need *peers;
 	const char *const *paths;
 	size_t count;
 	int ret;
 
 	plan_needs_netns_sysctls(topology, record, arena, &sysctls, &count);
 	ret = snapshot_netns_sysctls(sysctls, count, arena, state, err);
+	if (!ret && topology) {
+		plan_needs_peers(topology, state, arena, &peers, &count);
+		ret = snapshot_ask_peers(host_fd, peers, count, err);
+	}
 	if (ret)
 		return ret;
 	plan_needs_files(topology, record, arena, &paths, &count);
@@ -80,7 +85,7 @@ static int observe(struct topology *topology, const struct record *record,
 	plan_needs_sysctls(topology, record, state, arena, &sysctls, &sysctls_count);
 	ret = snapshot_sysctls(request->host_fd, sysctls, sysctls_count, arena, state, err);
 	if (!ret)
-		ret = read_settings(topology, record, arena, state, err);
+		ret = read_rest(topology, record, request->host_fd, arena, state, err);
 	if (!ret)
 		*ret_state = state;
 	return ret;

@@ -48,6 +48,7 @@ struct state_link {
 	bool peer_elsewhere; /* veth: the other end is in another namespace, ... */
 	int32_t peer_nsid;   /* ... which this one knows by this number (NETNSA_NSID) */
 	const struct state_namespace *peer_namespace; /* snapshot_peers(); NULL: not known */
+	bool peer_asked; /* snapshot_ask_peers(): peer_namespace NULL says that it is elsewhere */
 	bool vlan_filtering;                          /* bridge: its ports are not one segment */
 	uint32_t xdp_program;                         /* number of the XDP program, 0: none */
 	/* host namespace only: */

@@ -26,6 +26,7 @@
 #include "plan_host.h"
 #include "plan_limits.h"
 #include "plan_ovs.h"
+#include "plan_peers.h"
 #include "plan_sysctls.h"
 #include "plan_view.h"
 
@@ -350,7 +351,9 @@ static void remake_veth(struct build *b, const struct operation *op)
 	const struct state_link *one = view_link(b->view, op->namespace, op->link);
 	const struct state_link *two = view_link(b->view, op->peer_namespace, op->peer);
 
-	if (one && two && one->peer_ifindex == two->ifindex && two->peer_ifindex == one->ifindex)
+	if (one && two &&
+	    plan_are_peers(view_space(b->view, op->namespace), one,
+			   view_space(b->view, op->peer_namespace), two))
 		return;
 	remake(b, op->namespace, op->link);
 	remake(b, op->peer_namespace, op->peer);

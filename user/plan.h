@@ -150,6 +150,14 @@ struct sysctl_need {
 void plan_needs_netns_sysctls(const struct topology *topology, const struct record *record,
 			      struct arena *arena, const struct sysctl_need **ret_needs,
 			      size_t *ret_count);
+/* Whether the other end of this veth is in that namespace. The state needs links. */
+struct peer_need {
+	const struct state_namespace *namespace;
+	struct state_link *link;
+	const struct state_namespace *other;
+};
+void plan_needs_peers(const struct topology *topology, const struct kernel_state *state,
+		      struct arena *arena, const struct peer_need **ret_needs, size_t *ret_count);
 /* Whether Open vSwitch has to be asked. */
 bool plan_needs_ovs(const struct topology *topology, const struct record *record);
 void plan_needs_files(const struct topology *topology, const struct record *record,

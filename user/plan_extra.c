@@ -28,6 +28,7 @@
 #include "plan_files.h"
 #include "plan_host.h"
 #include "plan_ovs.h"
+#include "plan_peers.h"
 #include "plan_sysctls.h"
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
@@ -398,24 +399,14 @@ static void extra_mac(struct extra *extra, const char *place)
 
 /* ---- Links inside namespaces that stay: those of "links", of which no end is recorded. */
 
-static bool peer_goes(const struct extra *extra, const struct state_link *link)
+/* With the host's end. What has no end there is listed with both, and may go with the first. */
+static bool peer_goes(const struct extra *extra, const struct state_namespace *ns,
+		      const struct state_link *link)
 {
-	const struct state_link *peer;
+	const struct state_link *peer = view_link_by_index(extra->view, NULL, link->peer_ifindex);
 
-	peer = view_link_by_index(extra->view, NULL, link->peer_ifindex);
-	if (peer && peer->peer_ifindex == link->ifindex &&
-	    view_recorded(extra->view, RECORD_LINK, peer->name))
-		return true;
-	for (size_t i = 0; i < extra->plan->count; i++) {
-		const struct operation *op = &extra->plan->operations[i];
-
-		if (op->kind != OPERATION_LINK_DELETE || !op->namespace)
-			continue;
-		peer = view_link_by_index(extra->view, op->namespace, link->peer_ifindex);
-		if (peer && !strcmp(peer->name, op->link) && peer->peer_ifindex == link->ifindex)
-			return true;
-	}
-	return false;
+	return peer && plan_are_peers(ns, link, &extra->view->state->host, peer) &&
+	       view_recorded(extra->view, RECORD_LINK, peer->name);
 }
 
 static void extra_inner_veths(struct extra *extra)
@@ -433,7 +424,8 @@ static void extra_inner_veths(struct extra *extra)
 			struct operation *op;
 
 			if (!strcmp(link->name, "lo") || strcmp(link->alias, extra->view->alias) ||
-			    link_is_wanted(extra, ns->name, link->name) || peer_goes(extra, link))
+			    link_is_wanted(extra, ns->name, link->name) ||
+			    peer_goes(extra, ns, link))
 				continue;
 			if (plan_is_device(extra, ns->name, link))
 				continue;

@@ -341,6 +341,11 @@ const struct state_namespace *view_namespace(const struct view *view, const char
 	return view_find(view, &(struct operation){.kind = OPERATION_NETNS_ADD, .namespace = name});
 }
 
+const struct state_namespace *view_space(const struct view *view, const char *name)
+{
+	return name ? view_namespace(view, name) : &view->state->host;
+}
+
 const struct state_link *view_link(const struct view *view, const char *namespace, const char *name)
 {
 	struct operation twin = {.kind = OPERATION_VETH_ADD, .namespace = namespace, .link = name};

@@ -49,6 +49,8 @@ void view_init(struct view *view, const struct kernel_state *state, const struct
 
 /* NULL: not observed, or there is none. A link that will be made again counts as none. */
 const struct state_namespace *view_namespace(const struct view *view, const char *name);
+/* NULL: the host. */
+const struct state_namespace *view_space(const struct view *view, const char *name);
 const struct state_link *view_link(const struct view *view, const char *namespace,
 				   const char *name);
 const struct state_link *view_link_by_index(const struct view *view, const char *namespace,

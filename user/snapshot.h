@@ -38,6 +38,9 @@ int snapshot_take(const struct snapshot_request *request, struct arena *arena,
  * none of them stay unknown. */
 int snapshot_peers(int host_fd, struct kernel_state *state, struct error *err);
 
+/* The same only for these, which is less to ask. */
+int snapshot_ask_peers(int host_fd, const struct peer_need *needs, size_t count, struct error *err);
+
 /* Adds the values of the host's sysctls with these keys (see state_sysctl), which are borrowed. */
 int snapshot_sysctls(int host_fd, const char *const *keys, size_t count, struct arena *arena,
 		     struct kernel_state *state, struct error *err);

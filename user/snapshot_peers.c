@@ -220,3 +220,70 @@ int snapshot_peers(int host_fd, struct kernel_state *state, struct error *err)
 	arena_free(&peers.candidates.arena);
 	return ret;
 }
+
+/* ---- Single ones. */
+
+static int open_space(const struct state_namespace *ns, int host_fd, int *ret_fd, struct error *err)
+{
+	*ret_fd = host_fd;
+	return ns->name ? netns_open(ns->name, ret_fd, err) : 0;
+}
+
+static void close_space(const struct state_namespace *ns, int fd)
+{
+	if (ns->name)
+		close(fd);
+}
+
+/* From where the link is. */
+static int ask_from(struct netlink *nl, const struct peer_need *need, int host_fd,
+		    struct error *err)
+{
+	struct state_link *link = need->link;
+	int32_t number;
+	int fd, ret;
+
+	link->peer_asked = true;
+	link->peer_namespace = NULL;
+	if (!link->peer_elsewhere || need->other == need->namespace) {
+		link->peer_namespace = link->peer_elsewhere ? NULL : need->namespace;
+		return 0;
+	}
+	ret = open_space(need->other, host_fd, &fd, err);
+	if (ret)
+		return ret;
+	ret = number_of(nl, fd, &number, err);
+	close_space(need->other, fd);
+	if (!ret && number != NETNSA_NSID_NOT_ASSIGNED && number == link->peer_nsid)
+		link->peer_namespace = need->other;
+	return ret;
+}
+
+static int ask_about(const struct peer_need *need, int host_fd, struct error *err)
+{
+	struct netlink *nl;
+	int fd, ret;
+
+	ret = open_space(need->namespace, host_fd, &fd, err);
+	if (ret)
+		return ret;
+	ret = netlink_open(&nl, fd, err);
+	if (!ret) {
+		ret = ask_from(nl, need, host_fd, err);
+		netlink_close(nl);
+	}
+	close_space(need->namespace, fd);
+	return ret;
+}
+
+int snapshot_ask_peers(int host_fd, const struct peer_need *needs, size_t count, struct error *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < count; i++) {
+		ret = ask_about(&needs[i], host_fd, err);
+		if (ret == -ENOENT || ret == -EINVAL)
+			ret = 0; /* deleted since it was read, and its links with it */
+	}
+	return ret;
+}

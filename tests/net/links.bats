@@ -74,3 +74,58 @@ put_links() { # LINE...
 		host_state | diff "$work/before" -
 	done
 }
+
+# The numbers of interfaces repeat in every namespace: p0 is 2 everywhere.
+put_four() { # END-END...
+	local name pair i=0
+	{
+		printf '%s\n' 'version: 1' 'name: lab' 'namespaces:'
+		for name in a b c d; do
+			echo "  $name-$suffix: {}"
+		done
+		[[ $# == 0 ]] || echo 'links:'
+		for pair; do
+			echo "  - endpoints: ['${pair%-*}-$suffix:p0', '${pair#*-}-$suffix:p0']"
+			echo "    addresses: [10.0.$i.1/30, 10.0.$i.2/30]"
+			i=$((i + 1))
+		done
+	} >"$topology"
+}
+
+links_in_four() {
+	local name
+	for name in a b c d; do
+		ip -n "$name-$suffix" -o link show type veth
+	done
+}
+
+@test "several links that look alike: all of them go, at once" {
+	put_four a-b c-d
+	lab apply "$topology"
+	find_cookie
+	[[ $(links_in_four | grep -c ' p0@if2: ') == 4 ]]
+	put_four
+	lab apply "$topology"
+	[[ -z $(links_in_four) ]]
+	run -0 lab plan "$topology"
+	run -0 lab down lab
+	assert_as_before
+}
+
+@test "links that look alike and are to connect others: made anew" {
+	put_four a-b c-d
+	lab apply "$topology"
+	find_cookie
+	pings "a-$suffix" 10.0.0.2
+	put_four a-c d-b
+	run -3 lab plan "$topology"
+	[[ $output == *"interface p0 in a-$suffix: is not what we made any more"* ]]
+	lab apply "$topology"
+	ip -n "d-$suffix" link set p0 down
+	pings "a-$suffix" 10.0.0.2
+	[[ -n $(on "c-$suffix" ip neighbour show 10.0.0.1 dev p0) ]]
+	ip -n "d-$suffix" link set p0 up
+	run -0 lab plan "$topology"
+	run -0 lab down lab
+	assert_as_before
+}

@@ -47,8 +47,8 @@ static const struct edit {
 	{"  blue:\n", "  blue:\n    routes: [{to: 10.98.0.0/16, via: 192.168.15.11}]\n", 2, 2},
 	/* the interface of one: all that a namespace has but itself */
 	{"links:\n", "  white: {interfaces: {eth0: {network: v-net-0}}}\nlinks:\n", 13, 6},
-	{"\"red:p0\", \"green:p0\"", "\"red:q0\", \"green:q0\"", 6, 6},
-	{"\"red:p0\", \"green:p0\"", "\"red:p0\", \"host:p0\"", 6, 7},
+	{"\"red:p0\", \"green:p0\"", "\"red:q0\", \"green:q0\"", 7, 7},
+	{"\"red:p0\", \"green:p0\"", "\"red:p0\", \"host:p0\"", 7, 7},
 	{"  v-net-1:", "  v-net-2: {subnets: [10.2.0.0/24]}\n  v-net-1:", 6, 3},
 };
 
@@ -312,6 +312,67 @@ static void test_any_to_any(void **state)
 	assert_true(operations > 30 * SEEDS);
 }
 
+/* ---- Links between namespaces, in each of which the same numbers are given. */
+
+static const char *const four[] = {"a", "b", "c", "d"};
+
+#define FOUR HEAD "namespaces: {a: {}, b: {}, c: {}, d: {}}\n"
+#define LINK(one, two) "  - {endpoints: [\"" one ":p0\", \"" two ":p0\"]}\n"
+
+static struct simulator *with_links_alike(void **state)
+{
+	struct simulator *sim = *state;
+
+	converge(sim, FOUR "links:\n" LINK("a", "b") LINK("c", "d"));
+	for (size_t i = 0; i < 4; i++) {
+		struct state_link *link = simulator_link(sim, four[i], "p0");
+
+		link->ifindex = link->peer_ifindex = 2;
+	}
+	return sim;
+}
+
+static void test_links_alike_go_at_once(void **state)
+{
+	struct simulator *sim = with_links_alike(state);
+	const struct plan *plan = plan_of(sim, parse(sim, FOUR));
+	bool gone[4] = {false};
+
+	for (size_t i = 0; i < plan->count; i++)
+		for (size_t j = 0; j < 4; j++)
+			gone[j] |= plan->operations[i].kind == OPERATION_LINK_DELETE &&
+				   !strcmp(plan->operations[i].namespace, four[j]);
+	assert_true((gone[0] || gone[1]) && (gone[2] || gone[3]));
+}
+
+/* What the kernel is asked, and what becomes of its answers. */
+static void test_links_alike_are_asked_about(void **state)
+{
+	struct simulator *sim = with_links_alike(state);
+	struct topology *crossed =
+		parse(sim, FOUR "links:\n" LINK("a", "c") LINK("b", "d"));
+	struct kernel_state *observed = simulator_observe(sim, crossed);
+	const struct peer_need *needs;
+	struct plan *plan;
+	struct error err;
+	size_t count;
+
+	plan_needs_peers(crossed, observed, &sim->arena, &needs, &count);
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		assert_string_equal(needs[i].namespace->name, four[i]);
+		assert_string_equal(needs[i].other->name, four[i + 2]);
+		needs[i].link->peer_asked = true;
+		needs[i].link->peer_namespace = needs[i].other;
+	}
+	assert_int_equal(plan_build(crossed, observed, &sim->record, &sim->arena, &plan, &err), 0);
+	assert_int_equal(count_kind(plan, OPERATION_LINK_DELETE), 0);
+	needs[0].link->peer_namespace = NULL; /* it is elsewhere */
+	assert_int_equal(plan_build(crossed, observed, &sim->record, &sim->arena, &plan, &err), 0);
+	assert_int_equal(count_kind(plan, OPERATION_LINK_DELETE), 2);
+	assert_int_equal(count_kind(plan, OPERATION_VETH_ADD), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +380,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_undone_wherever_it_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_first_address_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_to_any, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_links_alike_go_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_links_alike_are_asked_about, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
