@@ -12,6 +12,7 @@
 #include "apply.h"
 
 #include <errno.h>
+#include <linux/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #include "apply_record.h"
 #include "apply_run.h"
+#include "device.h"
 #include "record.h"
 
 /* file NULL: the record's header stays as it is. */
@@ -111,13 +113,50 @@ static bool guards(enum operation_kind kind)
 	       kind == OPERATION_DATAPATH_UNLOAD;
 }
 
+static bool has_master(struct runner *r, const struct operation *op, const struct state_link *link)
+{
+	struct error ignored;
+
+	if (!*op->master)
+		return !link->master;
+	return !place_resolve(&r->places, op->namespace, &op->master, 1, &ignored) &&
+	       link->master == place_ifindex(&r->places, op->namespace, op->master);
+}
+
+/* The kernel may have set some of what it was asked to before it refused the rest: of the inverse
+ * that is kept. False: it has set nothing. */
+static bool changed_in_part(struct runner *r, const struct operation *op, struct operation *inverse)
+{
+	const struct state_link *link;
+	struct error ignored;
+	struct place *place;
+
+	if (op->kind != OPERATION_LINK_SET || !op->replaces ||
+	    place_get(&r->places, op->namespace, &place, &ignored) ||
+	    device_find(place->nl, op->link, &r->arena, &link, &ignored))
+		return false;
+	if (inverse->mtu == link->mtu)
+		inverse->mtu = 0;
+	if (!memcmp(inverse->mac, link->mac, sizeof(link->mac)))
+		inverse->has_mac = false;
+	if (inverse->alias && !strcmp(inverse->alias, link->alias))
+		inverse->alias = NULL;
+	if (inverse->master && has_master(r, inverse, link))
+		inverse->master = NULL;
+	inverse->up = inverse->up && !(link->flags & IFF_UP);
+	inverse->down = inverse->down && link->flags & IFF_UP;
+	inverse->forward = inverse->no_forward = false; /* a request of its own */
+	return inverse->mtu || inverse->has_mac || inverse->alias || inverse->master ||
+	       inverse->up || inverse->down;
+}
+
 /* Of what failed nothing was made, but it was noted. */
 static int undo_one(struct runner *r, const struct operation *op, enum outcome outcome,
 		    struct operation *inverse, struct error *err)
 {
 	enum outcome ignored;
 
-	if (outcome == OUTCOME_FAILED) {
+	if (outcome == OUTCOME_FAILED && !changed_in_part(r, op, inverse)) {
 		note_failed(r->record_fd, r->kept, op, err);
 		return 0;
 	}

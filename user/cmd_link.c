@@ -16,7 +16,7 @@ const char cmd_link_help[] =
 	"                   both ends of a cable, each at once where it is to be; mtu of both\n"
 	"  add NAME type bridge\n"
 	"  set NAME [netns NS] [up|down] [mtu N] [address MAC] [master BRIDGE|nomaster]\n"
-	"                   netns moves it there first; the rest happens there\n"
+	"                   netns moves it there, where up, down and master are done\n"
 	"  del NAME         an interface that nsroute made; the other end of a veth goes with it\n"
 	"  list [NAME]\n"
 	"\n"

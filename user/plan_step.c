@@ -9,6 +9,7 @@
 #include "plan_step.h"
 
 #include <errno.h>
+#include <linux/if.h>
 #include <string.h>
 
 #include "plan_view.h"
@@ -323,30 +324,67 @@ static int move_link(struct stepping *s, const struct state_link *link)
 	return 0;
 }
 
+static bool sets_anything(const struct operation *op)
+{
+	return op->up || op->down || op->mtu || op->has_mac || op->master;
+}
+
+/* What it was is part of it: when the kernel refuses one of several, the others are undone. */
+static void change_link(struct stepping *s, const char *namespace, const struct state_link *link,
+			const struct operation *wanted)
+{
+	const struct state_link *master =
+		wanted->master && link->master
+			? view_link_by_index(s->view, s->step->link.namespace, link->master)
+			: NULL;
+	struct operation *op, *old;
+
+	if (!sets_anything(wanted))
+		return;
+	op = add(s, OPERATION_LINK_SET);
+	*op = *wanted;
+	op->kind = OPERATION_LINK_SET;
+	op->namespace = namespace;
+	op->link = link->name;
+	old = arena_alloc(s->arena, sizeof(*old));
+	*old = *op;
+	old->up = op->down && link->flags & IFF_UP;
+	old->down = op->up && !(link->flags & IFF_UP);
+	old->mtu = op->mtu ? link->mtu : 0;
+	memcpy(old->mac, link->mac, sizeof(old->mac));
+	if (op->master)
+		old->master = master ? master->name : "";
+	if (sets_anything(old))
+		op->replaces = old;
+}
+
+/* What a link keeps when it moves is set before, so that it has not moved when that is refused. */
 static int set_link(struct stepping *s)
 {
 	const struct step *step = s->step;
 	const char *namespace = step->moves ? step->target : step->link.namespace;
+	struct operation kept = {.mtu = step->mtu, .has_mac = step->link.has_mac};
+	struct operation there = {.up = step->up, .down = step->down, .master = step->master};
 	const struct state_link *link, *master;
-	struct operation *op;
 	int code = need_link(s, step->link.namespace, step->link.name, &link);
 
-	if (!code && step->moves)
-		code = move_link(s, link);
+	memcpy(kept.mac, step->link.mac, sizeof(kept.mac));
+	if (!step->moves) { /* all at once */
+		kept.up = step->up;
+		kept.down = step->down;
+		kept.master = step->master;
+	}
 	if (!code && step->master && *step->master)
 		code = need_link(s, namespace, step->master, &master);
-	if (code || !(step->up || step->down || step->mtu || step->link.has_mac || step->master))
+	if (code)
 		return code;
-	op = add(s, OPERATION_LINK_SET);
-	op->namespace = namespace;
-	op->link = step->link.name;
-	op->up = step->up;
-	op->down = step->down;
-	op->mtu = step->mtu;
-	op->master = step->master;
-	op->has_mac = step->link.has_mac;
-	memcpy(op->mac, step->link.mac, sizeof(op->mac));
-	return 0;
+	change_link(s, step->link.namespace, link, &kept);
+	if (!step->moves)
+		return 0;
+	code = move_link(s, link);
+	if (!code)
+		change_link(s, namespace, link, &there);
+	return code;
 }
 
 static int delete_link(struct stepping *s)

@@ -346,6 +346,7 @@ new_uplink() { # NAME ADDRESS
 		+ address 10.99.0.3/24 on q0 in far
 		~ interface q0 in far: mark as ours, up
 		+ route default via 10.99.0.1 on q0 in far
+		- interface p0 in far
 	END
 	pings "$far" 10.99.0.1
 	edit '/^  v-net-2:/d; /^  white-/d'

@@ -190,6 +190,24 @@ teardown() {
 	assert_as_before
 }
 
+@test "refused in part: nothing of it stays, and what has not moved keeps its addresses" {
+	first_step netns add "$red"
+	lab link add v0 type veth peer name v1
+	ip -n "$host" address add 10.8.0.1/24 dev v0
+	lab link set v0 up
+	links() { ip -n "$host" -o address show; ip -n "$host" -o link show v0; ip -n "$host" -o link show v1; }
+	links | sed 's/ state [A-Z]*//' >"$work/links"
+	run -2 lab link set v0 address 02:00:00:00:00:77 mtu 20
+	[[ $output == *"mtu less than device minimum"* ]]
+	run -2 lab link set v0 netns "$red" address 02:00:00:00:00:77 mtu 20 up
+	run -2 lab link set v0 netns "$red" address 01:00:00:00:00:77
+	links | sed 's/ state [A-Z]*//' | diff "$work/links" -
+	lab link set v0 netns "$red" address 02:00:00:00:00:77 mtu 1400 up
+	[[ $(ip -n "$red" -o link show v0) == *",UP"*" mtu 1400 "*" 02:00:00:00:00:77 "* ]]
+	lab down --all
+	assert_as_before
+}
+
 @test "what a fabric has is left to its file" {
 	up
 	run -2 lab netns del "$red"

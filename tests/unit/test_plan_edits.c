@@ -316,7 +316,7 @@ static void test_any_to_any(void **state)
 
 static const char *const four[] = {"a", "b", "c", "d"};
 
-#define FOUR HEAD "namespaces: {a: {}, b: {}, c: {}, d: {}}\n"
+#define FOUR           HEAD "namespaces: {a: {}, b: {}, c: {}, d: {}}\n"
 #define LINK(one, two) "  - {endpoints: [\"" one ":p0\", \"" two ":p0\"]}\n"
 
 static struct simulator *with_links_alike(void **state)
@@ -349,8 +349,7 @@ static void test_links_alike_go_at_once(void **state)
 static void test_links_alike_are_asked_about(void **state)
 {
 	struct simulator *sim = with_links_alike(state);
-	struct topology *crossed =
-		parse(sim, FOUR "links:\n" LINK("a", "c") LINK("b", "d"));
+	struct topology *crossed = parse(sim, FOUR "links:\n" LINK("a", "c") LINK("b", "d"));
 	struct kernel_state *observed = simulator_observe(sim, crossed);
 	const struct peer_need *needs;
 	struct plan *plan;
