@@ -2,9 +2,7 @@
 /*
  * How it works: each verb of each object makes one to three operations, after it has looked whether
  * the objects are there and whose they are. Deleting what is not there has to be refused here:
- * when a plan is carried out it is no failure. So has a route without an interface, because
- * operations name theirs: it is found as the kernel finds it, by the routes that reach the next
- * hop without another.
+ * when a plan is carried out it is no failure. Addresses and routes are in plan_step_route.c.
  */
 #include "plan_step.h"
 
@@ -12,17 +10,9 @@
 #include <linux/if.h>
 #include <string.h>
 
-#include "plan_view.h"
+#include "plan_stepping.h"
 
-struct stepping {
-	const struct step *step;
-	struct view *view;
-	struct arena *arena;
-	struct plan *plan;
-	struct error *err;
-};
-
-static struct operation *add(struct stepping *s, enum operation_kind kind)
+struct operation *stepping_add(struct stepping *s, enum operation_kind kind)
 {
 	struct operation *op = arena_push(s->arena, s->plan->operations, s->plan->count);
 
@@ -31,12 +21,12 @@ static struct operation *add(struct stepping *s, enum operation_kind kind)
 	return op;
 }
 
-static const char *in(const struct stepping *s, const char *namespace)
+const char *stepping_in(const struct stepping *s, const char *namespace)
 {
 	return namespace ? arena_printf(s->arena, " in namespace '%s'", namespace) : "";
 }
 
-static const char *option(const struct stepping *s, const char *namespace)
+const char *stepping_option(const struct stepping *s, const char *namespace)
 {
 	return namespace ? arena_printf(s->arena, " -n %s", namespace) : "";
 }
@@ -77,14 +67,14 @@ static int refuse_fabrics(struct stepping *s, const char *fabric, const char *wh
 		what, name, fabric, by_hand, name);
 }
 
-static const struct state_namespace *namespace_at(const struct stepping *s, const char *name)
+const struct state_namespace *stepping_namespace(const struct stepping *s, const char *name)
 {
 	return name ? view_namespace(s->view, name) : &s->view->state->host;
 }
 
-static int need_namespace(struct stepping *s, const char *name)
+int stepping_need_namespace(struct stepping *s, const char *name)
 {
-	const struct state_namespace *ns = namespace_at(s, name);
+	const struct state_namespace *ns = stepping_namespace(s, name);
 
 	if (!name || (ns && ns->exists))
 		return 0;
@@ -95,14 +85,13 @@ static int need_namespace(struct stepping *s, const char *name)
 		name, strerror(ENOENT), name);
 }
 
-/* A link that is there and that no fabric has; new ones in a fabric's namespace are fine. */
-static int need_link(struct stepping *s, const char *namespace, const char *name,
-		     const struct state_link **ret)
+int stepping_need_link(struct stepping *s, const char *namespace, const char *name,
+		       const struct state_link **ret)
 {
-	const struct state_namespace *ns = namespace_at(s, namespace);
+	const struct state_namespace *ns = stepping_namespace(s, namespace);
 	const struct state_link *link;
 	const char *fabric;
-	int code = need_namespace(s, namespace);
+	int code = stepping_need_namespace(s, namespace);
 
 	if (code)
 		return code;
@@ -111,7 +100,8 @@ static int need_link(struct stepping *s, const char *namespace, const char *name
 		return error_set(s->err, -ENODEV,
 				 "there is no interface '%s'%s: %s; see which there are (nsroute "
 				 "link%s list)",
-				 name, in(s, namespace), strerror(ENODEV), option(s, namespace));
+				 name, stepping_in(s, namespace), strerror(ENODEV),
+				 stepping_option(s, namespace));
 	fabric = fabric_of(link->alias);
 	if (!fabric && namespace && !view_inner_link_is_ours(s->view, namespace, link))
 		fabric = fabric_of(ns->alias);
@@ -135,20 +125,20 @@ static int need_own_link(struct stepping *s, const char *namespace, const struct
 	if (link_is_ours(s, namespace, link) || (ns && view_namespace_is_ours(s->view, ns)))
 		return 0;
 	return error_set(s->err, -EPERM, "interface '%s'%s was not made by nsroute: left alone; %s",
-			 link->name, in(s, namespace), mend);
+			 link->name, stepping_in(s, namespace), mend);
 }
 
 static int need_free_name(struct stepping *s, const struct step_end *end)
 {
-	int code = need_namespace(s, end->namespace);
+	int code = stepping_need_namespace(s, end->namespace);
 
 	if (code || !view_link(s->view, end->namespace, end->name))
 		return code;
 	return error_set(s->err, -EEXIST,
 			 "cannot create interface '%s'%s: %s; choose another name, or delete that "
 			 "one first (nsroute link%s del %s)",
-			 end->name, in(s, end->namespace), strerror(EEXIST),
-			 option(s, end->namespace), end->name);
+			 end->name, stepping_in(s, end->namespace), strerror(EEXIST),
+			 stepping_option(s, end->namespace), end->name);
 }
 
 /* ---- netns */
@@ -168,7 +158,7 @@ static int add_namespace(struct stepping *s, const char *name)
 				 "cannot create namespace '%s': %s; choose another name, or delete "
 				 "that one first (nsroute netns del %s)",
 				 name, strerror(EEXIST), name);
-	add(s, OPERATION_NETNS_ADD)->namespace = name;
+	stepping_add(s, OPERATION_NETNS_ADD)->namespace = name;
 	return 0;
 }
 
@@ -192,18 +182,18 @@ static int delete_namespace(struct stepping *s, const char *name)
 
 		if (!view_inner_link_is_ours(s->view, name, &ns->links[i]))
 			continue;
-		op = add(s, OPERATION_LINK_DELETE);
+		op = stepping_add(s, OPERATION_LINK_DELETE);
 		op->namespace = name;
 		op->link = ns->links[i].name;
 		op->ifindex = ns->links[i].ifindex;
 	}
-	add(s, OPERATION_NETNS_DELETE)->namespace = name;
+	stepping_add(s, OPERATION_NETNS_DELETE)->namespace = name;
 	return 0;
 }
 
 static void mark(struct stepping *s, const char *namespace, const struct state_link *link)
 {
-	struct operation *op = add(s, OPERATION_LINK_SET), *old;
+	struct operation *op = stepping_add(s, OPERATION_LINK_SET), *old;
 
 	op->namespace = namespace;
 	op->link = link->name;
@@ -223,7 +213,7 @@ static void adopt_links(struct stepping *s, const struct state_namespace *ns)
 
 		if (link->alias[0] || (strcmp(link->kind, "veth") && strcmp(link->kind, "bridge")))
 			continue;
-		op = add(s, OPERATION_ADOPT);
+		op = stepping_add(s, OPERATION_ADOPT);
 		op->record = RECORD_LINK_INSIDE;
 		op->link = view_place(s->view, ns->name, link->name);
 		op->has_mac = true;
@@ -238,7 +228,7 @@ static int adopt_namespace(struct stepping *s, const char *name)
 	const struct state_link *lo = view_link(s->view, name, "lo");
 	const char *fabric;
 	struct operation *op;
-	int code = need_namespace(s, name);
+	int code = stepping_need_namespace(s, name);
 
 	if (code)
 		return code;
@@ -246,7 +236,7 @@ static int adopt_namespace(struct stepping *s, const char *name)
 	if (fabric)
 		return refuse_fabrics(s, fabric, "namespace", name, "ip netns delete");
 	if (!view_namespace_is_ours(s->view, ns) && lo) {
-		op = add(s, OPERATION_ADOPT);
+		op = stepping_add(s, OPERATION_ADOPT);
 		op->record = RECORD_NETNS;
 		op->link = name;
 		mark(s, name, lo);
@@ -272,7 +262,7 @@ static int step_netns(struct stepping *s)
 
 static void mark_new(struct stepping *s, const struct step_end *end)
 {
-	struct operation *op = add(s, OPERATION_LINK_SET);
+	struct operation *op = stepping_add(s, OPERATION_LINK_SET);
 
 	op->namespace = end->namespace;
 	op->link = end->name;
@@ -289,7 +279,7 @@ static int add_link(struct stepping *s)
 		code = need_free_name(s, &step->peer);
 	if (code)
 		return code;
-	op = add(s, step->peer.name ? OPERATION_VETH_ADD : OPERATION_BRIDGE_ADD);
+	op = stepping_add(s, step->peer.name ? OPERATION_VETH_ADD : OPERATION_BRIDGE_ADD);
 	op->namespace = step->link.namespace;
 	op->link = step->link.name;
 	op->mtu = step->mtu;
@@ -316,7 +306,7 @@ static int move_link(struct stepping *s, const struct state_link *link)
 		code = need_free_name(s, &target);
 	if (code)
 		return code;
-	op = add(s, OPERATION_LINK_MOVE);
+	op = stepping_add(s, OPERATION_LINK_MOVE);
 	op->namespace = step->link.namespace;
 	op->link = link->name;
 	op->peer_namespace = step->target;
@@ -341,7 +331,7 @@ static void change_link(struct stepping *s, const char *namespace, const struct 
 
 	if (!sets_anything(wanted))
 		return;
-	op = add(s, OPERATION_LINK_SET);
+	op = stepping_add(s, OPERATION_LINK_SET);
 	*op = *wanted;
 	op->kind = OPERATION_LINK_SET;
 	op->namespace = namespace;
@@ -366,7 +356,7 @@ static int set_link(struct stepping *s)
 	struct operation kept = {.mtu = step->mtu, .has_mac = step->link.has_mac};
 	struct operation there = {.up = step->up, .down = step->down, .master = step->master};
 	const struct state_link *link, *master;
-	int code = need_link(s, step->link.namespace, step->link.name, &link);
+	int code = stepping_need_link(s, step->link.namespace, step->link.name, &link);
 
 	memcpy(kept.mac, step->link.mac, sizeof(kept.mac));
 	if (!step->moves) { /* all at once */
@@ -375,7 +365,7 @@ static int set_link(struct stepping *s)
 		kept.master = step->master;
 	}
 	if (!code && step->master && *step->master)
-		code = need_link(s, namespace, step->master, &master);
+		code = stepping_need_link(s, namespace, step->master, &master);
 	if (code)
 		return code;
 	change_link(s, step->link.namespace, link, &kept);
@@ -392,177 +382,24 @@ static int delete_link(struct stepping *s)
 	const char *namespace = s->step->link.namespace;
 	const struct state_link *link;
 	struct operation *op;
-	int code = need_link(s, namespace, s->step->link.name, &link);
+	int code = stepping_need_link(s, namespace, s->step->link.name, &link);
 
 	if (!code && s->step->object == STEP_BRIDGE && strcmp(link->kind, "bridge"))
 		return error_set(s->err, -EINVAL,
 				 "interface '%s'%s is no bridge; nsroute link%s del %s deletes it",
-				 link->name, in(s, namespace), option(s, namespace), link->name);
+				 link->name, stepping_in(s, namespace),
+				 stepping_option(s, namespace), link->name);
 	if (!code)
 		code = need_own_link(s, namespace, link,
 				     arena_printf(s->arena, "ip%s link delete %s deletes it",
-						  option(s, namespace), link->name));
+						  stepping_option(s, namespace), link->name));
 	if (code)
 		return code;
-	op = add(s, OPERATION_LINK_DELETE);
+	op = stepping_add(s, OPERATION_LINK_DELETE);
 	op->namespace = namespace;
 	op->link = link->name;
 	op->ifindex = link->ifindex;
 	return 0;
-}
-
-/* ---- addr and route */
-
-static bool has_address(const struct state_namespace *ns, uint32_t ifindex,
-			const struct ip_address *address)
-{
-	for (size_t i = 0; i < ns->addresses_count; i++)
-		if (ns->addresses[i].ifindex == ifindex &&
-		    ip_equal(&ns->addresses[i].address, address) &&
-		    ns->addresses[i].address.prefix_len == address->prefix_len)
-			return true;
-	return false;
-}
-
-static int step_address(struct stepping *s)
-{
-	const struct step *step = s->step;
-	const char *namespace = step->link.namespace;
-	const struct state_link *link;
-	char text[IP_TEXT_MAX];
-	struct operation *op;
-	int code = need_link(s, namespace, step->link.name, &link);
-
-	if (code)
-		return code;
-	if (step->verb == STEP_DELETE &&
-	    !has_address(namespace_at(s, namespace), link->ifindex, &step->address))
-		return error_set(
-			s->err, -EADDRNOTAVAIL,
-			"cannot delete address %s from '%s'%s: %s; see which it has (nsroute "
-			"addr%s list dev %s)",
-			ip_format_prefix(&step->address, text), link->name, in(s, namespace),
-			strerror(EADDRNOTAVAIL), option(s, namespace), link->name);
-	op = add(s, step->verb == STEP_ADD ? OPERATION_ADDRESS_ADD : OPERATION_ADDRESS_DELETE);
-	op->namespace = namespace;
-	op->link = link->name;
-	op->address = step->address;
-	return 0;
-}
-
-/* The most specific route that reaches an address without another hop. */
-static const struct state_link *link_towards(const struct stepping *s, const char *namespace,
-					     const struct ip_address *via)
-{
-	const struct state_namespace *ns = namespace_at(s, namespace);
-	const struct state_route *best = NULL;
-
-	for (size_t i = 0; i < ns->routes_count; i++) {
-		const struct state_route *route = &ns->routes[i];
-
-		if (!route->via.family && route->ifindex && ip_within(via, &route->to) &&
-		    (!best || route->to.prefix_len > best->to.prefix_len))
-			best = route;
-	}
-	return best ? view_link_by_index(s->view, namespace, best->ifindex) : NULL;
-}
-
-static const char *destination(const struct step *step, char buffer[IP_TEXT_MAX])
-{
-	return step->address.prefix_len ? ip_format_prefix(&step->address, buffer) : "default";
-}
-
-static int need_route_link(struct stepping *s, const struct state_link **ret)
-{
-	const struct step *step = s->step;
-	const char *namespace = step->link.namespace;
-	char to[IP_TEXT_MAX], via[IP_TEXT_MAX];
-	const struct state_link *link;
-	int code = need_namespace(s, namespace);
-
-	if (code)
-		return code;
-	if (step->link.name)
-		return need_link(s, namespace, step->link.name, ret);
-	link = link_towards(s, namespace, &step->via);
-	if (!link)
-		return error_set(s->err, -ENETUNREACH,
-				 "cannot add route %s via %s%s: %s: no interface that is up has an "
-				 "address in the network of %s (nsroute addr%s list)",
-				 destination(step, to), ip_format(&step->via, via),
-				 in(s, namespace), strerror(ENETUNREACH), via,
-				 option(s, namespace));
-	return need_link(s, namespace, link->name, ret);
-}
-
-static struct operation *route_operation(struct stepping *s, enum operation_kind kind,
-					 const char *link, const struct ip_address *via)
-{
-	struct operation *op = add(s, kind);
-
-	op->namespace = s->step->link.namespace;
-	op->link = link;
-	op->address = s->step->address;
-	op->via = plan_host_address(*via);
-	return op;
-}
-
-static bool is_meant(const struct stepping *s, const struct state_route *route)
-{
-	const struct step *step = s->step;
-	const struct state_link *link =
-		view_link_by_index(s->view, step->link.namespace, route->ifindex);
-
-	return link && route->to.family == step->address.family &&
-	       route->to.prefix_len == step->address.prefix_len &&
-	       ip_equal(&route->to, &step->address) &&
-	       (!step->via.family ||
-		(route->via.family == step->via.family && ip_equal(&route->via, &step->via))) &&
-	       (!step->link.name || !strcmp(step->link.name, link->name));
-}
-
-static int delete_route(struct stepping *s)
-{
-	const char *namespace = s->step->link.namespace;
-	const struct state_namespace *ns = namespace_at(s, namespace);
-	const struct state_link *link;
-	struct operation *op;
-	char to[IP_TEXT_MAX];
-	int code = need_namespace(s, namespace);
-
-	for (size_t i = 0; !code && i < ns->routes_count; i++) {
-		const struct state_route *route = &ns->routes[i];
-
-		if (!is_meant(s, route))
-			continue;
-		link = view_link_by_index(s->view, namespace, route->ifindex);
-		code = need_link(s, namespace, link->name, &link);
-		if (code)
-			return code;
-		op = route_operation(s, OPERATION_ROUTE_DELETE, link->name, &route->via);
-		op->unmarked = route->protocol != STATE_PROTOCOL;
-		op->protocol = route->protocol;
-		return 0;
-	}
-	return code ? code
-		    : error_set(s->err, -ESRCH,
-				"cannot delete route %s%s: %s: there is none; see which there are "
-				"(nsroute route%s list)",
-				destination(s->step, to), in(s, namespace), strerror(ESRCH),
-				option(s, namespace));
-}
-
-static int step_route(struct stepping *s)
-{
-	const struct state_link *link;
-	int code;
-
-	if (s->step->verb == STEP_DELETE)
-		return delete_route(s);
-	code = need_route_link(s, &link);
-	if (!code)
-		route_operation(s, OPERATION_ROUTE_ADD, link->name, &s->step->via);
-	return code;
 }
 
 /* ---- All of them. */
@@ -609,9 +446,9 @@ int plan_step(const struct step *step, const struct kernel_state *state,
 	if (step->object == STEP_NETNS)
 		code = step_netns(&s);
 	else if (step->object == STEP_ADDRESS)
-		code = step_address(&s);
+		code = stepping_address(&s);
 	else if (step->object == STEP_ROUTE)
-		code = step_route(&s);
+		code = stepping_route(&s);
 	else if (step->verb == STEP_ADD)
 		code = add_link(&s);
 	else if (step->verb == STEP_SET)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * simulator_private - what the halves of the simulator share.
+ * simulator_private - what the parts of the simulator share.
  */
 #ifndef NSROUTE_TESTS_SIMULATOR_PRIVATE_H
 #define NSROUTE_TESTS_SIMULATOR_PRIVATE_H
@@ -25,6 +25,9 @@ struct state_link *need(struct simulator *sim, const char *namespace, const char
 void note(struct simulator *sim, enum record_kind kind, const char *name, const char *value,
 	  const char *set);
 void unnote(struct simulator *sim, enum record_kind kind, const char *name);
+
+/* simulator_attached.c */
+void run_attached(struct simulator *sim, const struct operation *op);
 
 /* simulator_device.c */
 void take_device(struct simulator *sim, const struct operation *op);

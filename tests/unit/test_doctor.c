@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What doctor finds in a world made by hand: a healthy fabric (red and blue on one bridge, an
- * uplink), in which nothing is found, and one thing at a time that is wrong in it.
+ * What doctor finds in a world made by hand: nothing in a healthy fabric, and one thing at a time
+ * that is wrong in it.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,278 +9,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <net/if_arp.h>
 #include <string.h>
 
-#include "doctor.h"
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
-/* Everything that a test may change. */
-struct world {
-	struct arena arena;
-	struct doctor_world doctor;
-	struct kernel_state state;
-	struct state_namespace namespaces[3]; /* red, blue, and one of no fabric */
-	struct record record;
-	struct record_entry entries[9];
-	struct doctor_fabric fabric;
-	struct state_port ports[2];
-	struct state_uplink uplink;
-};
-
-enum { RED, BLUE, OTHER };
-enum { LO, ETH0, BRIDGE, RED_END, BLUE_END }; /* the host's links */
-
-static struct ip_address ip(const char *text)
-{
-	struct ip_address address;
-
-	assert_true(ip_parse(text, &address, NULL));
-	return address;
-}
-
-/* ---- The healthy one. */
-
-static struct state_link *add_link(struct world *world, struct state_namespace *namespace,
-				   const char *name, const char *kind)
-{
-	struct state_link *link =
-		arena_push(&world->arena, namespace->links, namespace->links_count);
-
-	link->ifindex = (uint32_t) namespace->links_count;
-	strcpy(link->name, name);
-	strcpy(link->kind, kind);
-	link->type = ARPHRD_ETHER;
-	link->flags = IFF_UP;
-	link->carrier = true;
-	link->mtu = 1500;
-	memcpy(link->mac, "ns\0\0\0\0", 6);
-	link->mac[4] = (uint8_t)(namespace->name ? *namespace->name : 0);
-	link->mac[5] = (uint8_t)link->ifindex;
-	if (!strcmp(name, "lo")) {
-		link->type = ARPHRD_LOOPBACK;
-		link->flags |= IFF_LOOPBACK;
-	}
-	return link;
-}
-
-static struct state_address *add_address(struct world *world, struct state_namespace *namespace,
-					 uint32_t ifindex, const char *text)
-{
-	struct state_address *address =
-		arena_push(&world->arena, namespace->addresses, namespace->addresses_count);
-
-	address->ifindex = ifindex;
-	address->address = ip(text);
-	return address;
-}
-
-static struct state_route *add_route(struct world *world, struct state_namespace *namespace,
-				     uint32_t ifindex, const char *to, const char *via)
-{
-	struct state_route *route =
-		arena_push(&world->arena, namespace->routes, namespace->routes_count);
-
-	route->ifindex = ifindex;
-	route->to = ip(to);
-	route->type = RTN_UNICAST;
-	route->protocol = via ? RTPROT_STATIC : RTPROT_KERNEL;
-	if (via)
-		route->via = ip(via);
-	return route;
-}
-
-static void set_sysctl(struct world *world, struct state_namespace *namespace, const char *key,
-		       const char *value)
-{
-	struct state_sysctl *sysctl;
-
-	for (size_t i = 0; i < namespace->sysctls_count; i++) {
-		if (!strcmp(namespace->sysctls[i].key, key)) {
-			namespace->sysctls[i].value = value;
-			return;
-		}
-	}
-	sysctl = arena_push(&world->arena, namespace->sysctls, namespace->sysctls_count);
-	*sysctl = (struct state_sysctl){key, value};
-}
-
-static void join_ends(struct state_namespace *a, uint32_t a_index, struct state_namespace *b,
-		      uint32_t b_index)
-{
-	a->links[a_index - 1].peer_ifindex = b_index;
-	a->links[a_index - 1].peer_namespace = b;
-	b->links[b_index - 1].peer_ifindex = a_index;
-	b->links[b_index - 1].peer_namespace = a;
-}
-
-static void add_namespace(struct world *world, size_t at, const char *name, const char *address)
-{
-	struct state_namespace *namespace = &world->namespaces[at];
-
-	*namespace = (struct state_namespace){.name = name, .exists = true, .alias = "nsroute:lab"};
-	add_link(world, namespace, "lo", "");
-	add_link(world, namespace, "eth0", "veth");
-	add_address(world, namespace, 2, address);
-	add_route(world, namespace, 2, "192.168.15.0/24", NULL);
-	add_route(world, namespace, 2, "0.0.0.0/0", "192.168.15.1");
-}
-
-static void add_host(struct world *world)
-{
-	struct state_namespace *host = &world->state.host;
-
-	host->exists = true;
-	add_link(world, host, "lo", "");
-	add_link(world, host, "eth0", "");
-	add_link(world, host, "v-net-0", "bridge");
-	add_link(world, host, "red-eth0", "veth");
-	add_link(world, host, "blue-eth0", "veth");
-	for (size_t i = ETH0; i <= BLUE_END; i++)
-		host->links[i].hook_in = host->links[i].hook_out = host->links[i].clsact =
-			i != BRIDGE;
-	host->links[RED_END].master = host->links[BLUE_END].master = 3;
-	strcpy(host->links[BRIDGE].alias, "nsroute:lab");
-	add_address(world, host, 2, "203.0.113.1/24");
-	add_address(world, host, 3, "192.168.15.1/24");
-	add_route(world, host, 2, "203.0.113.0/24", NULL);
-	add_route(world, host, 3, "192.168.15.0/24", NULL);
-	add_route(world, host, 2, "0.0.0.0/0", "203.0.113.10");
-	set_sysctl(world, host, "net/ipv4/conf/eth0/forwarding", "1");
-	set_sysctl(world, host, "net/ipv4/conf/v-net-0/forwarding", "1");
-}
-
-static void add_fabric(struct world *world)
-{
-	static const struct record_entry entries[] = {
-		{RECORD_NETWORK, "v-net-0", "1", ""},
-		{RECORD_LINK, "v-net-0", "", ""},
-		{RECORD_UPLINK, "eth0", "", ""},
-		{RECORD_INSIDE, "192.168.15.0/24", "eth0", ""},
-		{RECORD_NETNS, "red", "", ""},
-		{RECORD_LINK, "red-eth0", "", ""},
-		{RECORD_NETNS, "blue", "", ""},
-		{RECORD_LINK, "blue-eth0", "", ""},
-	};
-	struct state_datapath *datapath = &world->state.datapath;
-
-	memcpy(world->entries, entries, sizeof(entries));
-	world->record = (struct record){.fabric = "lab",
-					.file = "/etc/nsroute/lab.yaml",
-					.entries = world->entries,
-					.count = COUNT(entries)};
-	world->fabric.record = &world->record;
-	world->state.others = &world->record;
-	world->state.others_count = 1;
-	datapath->loaded = true;
-	datapath->ports = world->ports;
-	datapath->ports_count = COUNT(world->ports);
-	for (size_t i = 0; i < COUNT(world->ports); i++) {
-		world->ports[i].ifindex = (uint32_t)(RED_END + 1 + i);
-		memcpy(world->ports[i].port.mac, world->namespaces[i].links[1].mac, 6);
-	}
-	datapath->uplinks = &world->uplink;
-	datapath->uplinks_count = 1;
-	world->uplink.uplink.ifindex = 2;
-	world->uplink.uplink.address4 = inet_addr("203.0.113.1");
-}
-
-static struct world *new_world(void)
-{
-	struct world *world = test_calloc(1, sizeof(*world));
-
-	world->state.namespaces = world->namespaces;
-	world->state.namespaces_count = 2;
-	add_host(world);
-	add_namespace(world, RED, "red", "192.168.15.11/24");
-	add_namespace(world, BLUE, "blue", "192.168.15.12/24");
-	join_ends(&world->state.host, RED_END + 1, &world->namespaces[RED], 2);
-	join_ends(&world->state.host, BLUE_END + 1, &world->namespaces[BLUE], 2);
-	add_fabric(world);
-	world->doctor = (struct doctor_world){.arena = &world->arena,
-					      .prefix = "",
-					      .state = &world->state,
-					      .fabrics = &world->fabric,
-					      .fabrics_count = 1};
-	return world;
-}
-
-static void free_world(struct world *world)
-{
-	arena_free(&world->arena);
-	test_free(world);
-}
-
-/* ---- What is found. */
-
-static const struct doctor_finding *find(const struct world *world, const char *check)
-{
-	for (size_t i = 0; i < world->doctor.findings_count; i++)
-		if (!strcmp(world->doctor.findings[i].check, check))
-			return &world->doctor.findings[i];
-	return NULL;
-}
-
-static size_t count_status(const struct world *world, enum doctor_status status)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < world->doctor.findings_count; i++)
-		count += world->doctor.findings[i].status == status;
-	return count;
-}
-
-static void print_findings(const struct world *world)
-{
-	for (size_t i = 0; i < world->doctor.findings_count; i++) {
-		const struct doctor_finding *finding = &world->doctor.findings[i];
-
-		print_error("%d %s %s: %s\n\t%s\n", finding->status, finding->check, finding->where,
-			    finding->what, finding->mend);
-	}
-}
-
-/* Judges, and expects this finding and no other; returns it. */
-static const struct doctor_finding *expect(struct world *world, enum doctor_status status,
-					   const char *check, const char *where, const char *mend)
-{
-	const struct doctor_finding *finding;
-
-	doctor_judge(&world->doctor);
-	finding = find(world, check);
-	if (!finding)
-		print_findings(world);
-	assert_non_null(finding);
-	assert_int_equal(finding->status, status);
-	assert_string_equal(finding->where, where);
-	assert_string_equal(finding->mend, mend);
-	assert_true(*finding->what && *finding->why);
-	if (count_status(world, DOCTOR_PROBLEM) + count_status(world, DOCTOR_NOTE) != 1)
-		print_findings(world);
-	assert_int_equal(count_status(world, DOCTOR_PROBLEM) + count_status(world, DOCTOR_NOTE), 1);
-	return finding;
-}
-
-#define HOST     (&world->state.host)
-#define SPACE(n) (&world->namespaces[n])
-
-#define TEST(name)                                  \
-	static void do_##name(struct world *world); \
-	static void test_##name(void **state)       \
-	{                                           \
-		struct world *world = new_world();  \
-                                                    \
-		(void)state;                        \
-		do_##name(world);                   \
-		free_world(world);                  \
-	}                                           \
-	static void do_##name(struct world *world)
+#include "doctor_world.h"
 
 TEST(healthy)
 {
@@ -357,8 +92,8 @@ TEST(no_prefix)
 	SPACE(RED)->addresses[0].address = ip("192.168.15.11");
 	SPACE(RED)->routes_count = 0;
 	doctor_judge(&world->doctor);
-	assert_non_null(find(world, "address-prefix"));
-	assert_string_equal(find(world, "address-prefix")->mend,
+	assert_non_null(finding_of(world, "address-prefix"));
+	assert_string_equal(finding_of(world, "address-prefix")->mend,
 			    "ip -n red address del 192.168.15.11/32 dev eth0 && "
 			    "ip -n red address add 192.168.15.11/24 dev eth0");
 }
@@ -377,7 +112,7 @@ TEST(duplicate)
 {
 	SPACE(BLUE)->addresses[0].address = ip("192.168.15.11/24");
 	doctor_judge(&world->doctor);
-	assert_non_null(find(world, "duplicate-address"));
+	assert_non_null(finding_of(world, "duplicate-address"));
 	assert_int_equal(count_status(world, DOCTOR_PROBLEM), 1);
 }
 
@@ -471,7 +206,7 @@ TEST(gateway_off_the_link)
 	SPACE(BLUE)->routes_count = 1;
 	world->doctor.findings_count = 0;
 	doctor_judge(&world->doctor);
-	assert_null(find(world, "gateway-unreachable"));
+	assert_null(finding_of(world, "gateway-unreachable"));
 }
 
 TEST(no_forwarding)
@@ -646,11 +381,11 @@ TEST(managers)
 {
 	world->doctor.managers.network_manager = true;
 	doctor_judge(&world->doctor);
-	assert_int_equal(find(world, "manager")->status, DOCTOR_NOTE);
+	assert_int_equal(finding_of(world, "manager")->status, DOCTOR_NOTE);
 	world->doctor.managers.told = true;
 	world->doctor.findings_count = 0;
 	doctor_judge(&world->doctor);
-	assert_null(find(world, "manager"));
+	assert_null(finding_of(world, "manager"));
 }
 
 TEST(full_tables)
@@ -688,180 +423,13 @@ TEST(foreign_namespace)
 	add_link(world, other, "lo", "")->flags = IFF_LOOPBACK;
 	add_link(world, other, "tunl0", "ipip")->flags = 0; /* the kernel's own: not a finding */
 	expect(world, DOCTOR_PROBLEM, "lo-down", "other:lo", "ip -n other link set lo up");
-	assert_null(find(world, "lo-down")->fabric);
-	assert_non_null(find(world, "fabric"));
-	assert_null(find(world, "namespaces"));
+	assert_null(finding_of(world, "lo-down")->fabric);
+	assert_non_null(finding_of(world, "fabric"));
+	assert_null(finding_of(world, "namespaces"));
 	world->doctor.findings_count = 0;
 	world->doctor.only = "lab";
 	doctor_judge(&world->doctor);
 	assert_int_equal(count_status(world, DOCTOR_PROBLEM), 0);
-}
-
-/* ---- Rules of others. */
-
-static void read_nft(struct world *world, const char *rules)
-{
-	struct error err;
-	char *text = arena_printf(&world->arena, "{\"nftables\": [%s]}", rules);
-
-	if (netfilter_parse_nft(text, &world->arena, &world->doctor.netfilter, &err) != 0)
-		fail_msg("%s", err.message);
-}
-
-#define CHAIN(family, table, name, rest)                                                       \
-	"{\"chain\": {\"family\": \"" family "\", \"table\": \"" table "\", \"name\": \"" name \
-	"\"" rest "}}"
-#define FORWARD(policy)               \
-	CHAIN("inet", "guard", "fwd", \
-	      ", \"type\": \"filter\", \"hook\": \"forward\", \"policy\": \"" policy "\"")
-#define RULE(family, table, chain, expressions)                                                  \
-	",{\"rule\": {\"family\": \"" family "\", \"table\": \"" table "\", \"chain\": \"" chain \
-	"\", \"handle\": 9, \"expr\": [" expressions "]}}"
-#define IN(name)                                                                                        \
-	"{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": \"iifname\"}}, \"right\": \"" name \
-	"\"}}"
-#define OUT(name)                                                                                       \
-	"{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": \"oifname\"}}, \"right\": \"" name \
-	"\"}}"
-#define ESTABLISHED                                                                          \
-	"{\"match\": {\"op\": \"in\", \"left\": {\"ct\": {\"key\": \"state\"}}, \"right\": " \
-	"[\"established\", \"related\"]}}"
-#define PORT \
-	"{\"match\": {\"op\": \"==\", \"left\": {\"payload\": {\"protocol\": \"tcp\", \"field\": \"dport\"}}, \"right\": 22}}"
-
-#define MEND                                                        \
-	"nft insert rule inet guard fwd iifname v-net-0 accept && " \
-	"nft insert rule inet guard fwd oifname v-net-0 accept"
-
-TEST(forward_policy)
-{
-	read_nft(world, FORWARD("drop"));
-	assert_non_null(
-		strstr(expect(world, DOCTOR_PROBLEM, "forward-dropped", "host:v-net-0", MEND)->what,
-		       "drops what goes from v-net-0 to eth0"));
-}
-
-TEST(forward_accepted)
-{
-	read_nft(world,
-		 FORWARD("drop") RULE("inet", "guard", "fwd", ESTABLISHED ", {\"accept\": null}")
-			 RULE("inet", "guard", "fwd", IN("v-*") ", {\"accept\": null}"));
-	doctor_judge(&world->doctor);
-	assert_null(find(world, "forward-dropped"));
-}
-
-TEST(forward_answers_only)
-{
-	read_nft(world,
-		 FORWARD("drop") RULE("inet", "guard", "fwd", ESTABLISHED ", {\"accept\": null}"));
-	expect(world, DOCTOR_PROBLEM, "forward-dropped", "host:v-net-0", MEND);
-}
-
-TEST(forward_perhaps)
-{
-	read_nft(world,
-		 FORWARD("accept") RULE("inet", "guard", "fwd", IN("other0") ", {\"drop\": null}")
-			 RULE("inet", "guard", "fwd", PORT ", {\"drop\": null}"));
-	assert_non_null(
-		strstr(expect(world, DOCTOR_NOTE, "forward-dropped", "host:v-net-0", MEND)->what,
-		       "may drop"));
-}
-
-TEST(forward_by_another_chain)
-{
-	read_nft(world,
-		 FORWARD("accept") "," CHAIN("inet", "guard", "more", "")
-			 RULE("inet", "guard", "fwd", "{\"jump\": {\"target\": \"more\"}}")
-				 RULE("inet", "guard", "more", OUT("eth0") ", {\"reject\": null}"));
-	expect(world, DOCTOR_PROBLEM, "forward-dropped", "host:v-net-0", MEND);
-}
-
-TEST(forward_of_other_families)
-{
-	read_nft(world,
-		 CHAIN("ip6", "guard", "fwd",
-		       ", \"type\": \"filter\", \"hook\": \"forward\", \"policy\": \"drop\""));
-	doctor_judge(&world->doctor);
-	assert_int_equal(count_status(world, DOCTOR_PROBLEM), 0);
-}
-
-TEST(forward_of_iptables)
-{
-	netfilter_parse_iptables("# Generated by iptables-save v1.8.9 on Sun\n*filter\n"
-				 ":INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n"
-				 "-A FORWARD -j DOCKER-USER\n"
-				 "-A FORWARD -o docker0 -m conntrack --ctstate "
-				 "RELATED,ESTABLISHED -j ACCEPT\n"
-				 "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\nCOMMIT\n",
-				 "ip", &world->arena, &world->doctor.netfilter);
-	expect(world, DOCTOR_PROBLEM, "forward-dropped", "host:v-net-0",
-	       "iptables-legacy -I DOCKER-USER -i v-net-0 -j ACCEPT && "
-	       "iptables-legacy -I DOCKER-USER -o v-net-0 -j ACCEPT");
-}
-
-TEST(forward_of_iptables_let_through)
-{
-	netfilter_parse_iptables("*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n"
-				 "-A FORWARD -j DOCKER-USER\n"
-				 "-A DOCKER-USER -i v-net-0 -m comment --comment \"a -j DROP b\" "
-				 "-j ACCEPT\n"
-				 "-A DOCKER-USER -o v-net+ -j ACCEPT\nCOMMIT\n",
-				 "ip", &world->arena, &world->doctor.netfilter);
-	doctor_judge(&world->doctor);
-	assert_int_equal(count_status(world, DOCTOR_PROBLEM) + count_status(world, DOCTOR_NOTE), 0);
-}
-
-TEST(iptables_over_nft_is_left_to_nft)
-{
-	netfilter_parse_iptables("# Generated by iptables-save v1.8.9 (nf_tables) on Sun\n"
-				 "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n",
-				 "ip", &world->arena, &world->doctor.netfilter);
-	assert_int_equal(world->doctor.netfilter.count, 0);
-}
-
-TEST(nonsense_is_refused)
-{
-	struct error err;
-
-	assert_int_not_equal(netfilter_parse_nft("", &world->arena, &world->doctor.netfilter, &err),
-			     0);
-	assert_int_not_equal(
-		netfilter_parse_nft("{}", &world->arena, &world->doctor.netfilter, &err), 0);
-}
-
-TEST(bridges_ask)
-{
-	read_nft(world, FORWARD("drop") RULE("inet", "guard", "fwd",
-					     IN("v-net-0") "," OUT("eth0") ", {\"accept\": null}")
-				RULE("inet", "guard", "fwd",
-				     IN("eth0") "," OUT("v-net-0") ", {\"accept\": null}"));
-	doctor_judge(&world->doctor);
-	assert_int_equal(count_status(world, DOCTOR_PROBLEM), 0);
-	set_sysctl(world, HOST, "net/bridge/bridge-nf-call-iptables", "1");
-	expect(world, DOCTOR_PROBLEM, "bridge-nf-call", "host:v-net-0",
-	       "sysctl -w net/bridge/bridge-nf-call-iptables=0");
-}
-
-TEST(other_translation)
-{
-	netfilter_parse_iptables("*nat\n:POSTROUTING ACCEPT [0:0]\n"
-				 "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n",
-				 "ip", &world->arena, &world->doctor.netfilter);
-	expect(world, DOCTOR_NOTE, "shared-uplink", "host:eth0",
-	       "${EDITOR:-vi} /etc/nsroute/lab.yaml && nsroute apply /etc/nsroute/lab.yaml");
-}
-
-TEST(double_translation)
-{
-	netfilter_parse_iptables("*nat\n:POSTROUTING ACCEPT [0:0]\n"
-				 "-A POSTROUTING -s 192.168.0.0/16 -o eth0 -j MASQUERADE\n"
-				 "-A POSTROUTING -s 192.168.15.0/24 -o eth1 -j MASQUERADE\n",
-				 "ip", &world->arena, &world->doctor.netfilter);
-	doctor_judge(&world->doctor);
-	assert_string_equal(
-		find(world, "foreign-nat")->mend,
-		"iptables-legacy -t nat -D POSTROUTING -s 192.168.0.0/16 -o eth0 -j MASQUERADE");
-	assert_int_equal(count_status(world, DOCTOR_PROBLEM), 1);
 }
 
 int main(void)
@@ -915,19 +483,6 @@ int main(void)
 		T(full_connections),
 		T(few_files),
 		T(foreign_namespace),
-		T(forward_policy),
-		T(forward_accepted),
-		T(forward_answers_only),
-		T(forward_perhaps),
-		T(forward_by_another_chain),
-		T(forward_of_other_families),
-		T(forward_of_iptables),
-		T(forward_of_iptables_let_through),
-		T(iptables_over_nft_is_left_to_nft),
-		T(nonsense_is_refused),
-		T(bridges_ask),
-		T(other_translation),
-		T(double_translation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
