@@ -61,10 +61,10 @@ enum operation_kind {
 	OPERATION_FILE_DELETE,      /* only one that has our mark */
 	OPERATION_DEVICE_TAKE,      /* an interface of the host, into the namespace */
 	OPERATION_DEVICE_RETURN, /* out of it, to be as it was; namespace NULL: it is out already */
-	OPERATION_ADOPT, /* a record: what single steps made is the fabric's from here on */
+	OPERATION_ADOPT,         /* a record: what single steps made is the fabric's from here on */
 	OPERATION_LINK_MOVE,
-	OPERATION_OFFLOAD_SET,      /* as SYSCTL_SET in a namespace: see sysctl_key_of_offload */
-	OPERATION_OVS_PORT_ADD,     /* of the Open vSwitch bridge "master" */
+	OPERATION_OFFLOAD_SET,  /* as SYSCTL_SET in a namespace: see sysctl_key_of_offload */
+	OPERATION_OVS_PORT_ADD, /* of the Open vSwitch bridge "master" */
 	OPERATION_OVS_PORT_DELETE,
 	OPERATION_KINDS
 };
@@ -116,12 +116,12 @@ struct operation {
 	bool by_steps;               /* FORGET, ADOPT: in the record of single steps */
 	bool record_inside; /* *_ADD, LINK_MOVE, LINK_DELETE: of single steps, which record links in
 			     * namespaces too */
-	bool device;                 /* LINK_SET, ADDRESS_*: of an interface that is the host's */
-	bool unmarked;               /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
-	const char *recorded_as;     /* SYSCTL_SET in a namespace: the name in the record */
-	const char *path;            /* DIRECTORY_*, FILE_* */
-	const char *text;            /* FILE_*: what is in it; NULL: it may not be there */
-	const char *why;             /* SYSCTL_SET and other surprising ones: shown by plan */
+	bool device;        /* LINK_SET, ADDRESS_*: of an interface that is the host's */
+	bool unmarked;      /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
+	const char *recorded_as; /* SYSCTL_SET in a namespace: the name in the record */
+	const char *path;        /* DIRECTORY_*, FILE_* */
+	const char *text;        /* FILE_*: what is in it; NULL: it may not be there */
+	const char *why;         /* SYSCTL_SET and other surprising ones: shown by plan */
 };
 
 struct plan {

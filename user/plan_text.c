@@ -217,8 +217,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_INSIDE] = "masquerade of",  [RECORD_NETNS_SYSCTL] = "sysctl",
 		[RECORD_FOLDER] = "directory",      [RECORD_FILE] = "file",
 		[RECORD_LINK_INSIDE] = "interface", [RECORD_MAC] = "MAC address of",
-		[RECORD_DEVICE] = "device",
-		[RECORD_OVS_PORT] = "Open vSwitch port",
+		[RECORD_DEVICE] = "device",         [RECORD_OVS_PORT] = "Open vSwitch port",
 	};
 	char address[IP_TEXT_MAX];
 

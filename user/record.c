@@ -273,7 +273,7 @@ int record_read(uint64_t cookie, const char *fabric, struct arena *arena, struct
 	struct record *record = arena_alloc(arena, sizeof(*record));
 	struct reader reader = {.arena = arena, .record = record};
 	char path[PATH_MAX], *text = NULL, *line;
-	size_t whole;
+	size_t whole = 0;
 	int fd, result;
 
 	record_path(path, cookie, fabric);

@@ -21,7 +21,7 @@
 #include "error.h"
 
 /* What single steps made is recorded as if it were a fabric's; no file's can be called so. */
-#define RECORD_STEPS "@steps"
+#define RECORD_STEPS     "@steps"
 #define RECORD_DIRECTORY "/run/nsroute"
 
 enum record_kind {
@@ -38,10 +38,10 @@ enum record_kind {
 	RECORD_FILE,         /* name = path, of a file that begins with our mark */
 	RECORD_DEVICE, /* name, in the host namespace; value = "MAC MTU NAMESPACE": what it had and
 			* where it is; set = all that it lost by the move (device.h) */
-	RECORD_LINK_INSIDE,  /* name = NAMESPACE/LINK, made by a single step; value = MAC */
-	RECORD_MAC,          /* name = NAMESPACE/LINK, of the host /LINK, that was taken over from
-			      * single steps; value = MAC, which it keeps */
-	RECORD_OVS_PORT,     /* name, of a port of Open vSwitch; value = bridge */
+	RECORD_LINK_INSIDE, /* name = NAMESPACE/LINK, made by a single step; value = MAC */
+	RECORD_MAC,         /* name = NAMESPACE/LINK, of the host /LINK, that was taken over from
+			     * single steps; value = MAC, which it keeps */
+	RECORD_OVS_PORT,    /* name, of a port of Open vSwitch; value = bridge */
 	RECORD_KINDS
 };
 

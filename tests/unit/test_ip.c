@@ -197,7 +197,7 @@ static void test_mac_derive(void **state)
 	mac_derive(b, "lab", "rede", "th0");
 	assert_memory_equal(a, again, 6);
 	assert_memory_not_equal(a, b, 6);
-	assert_int_equal(a[0] & 3, 2); /* locally administered, unicast */
+	assert_int_equal(a[0] & 3, 2);   /* locally administered, unicast */
 	assert_memory_equal(a, "ns", 2); /* as 70-nsroute.rules looks for */
 	assert_memory_equal(b, "ns", 2);
 }
