@@ -8,6 +8,7 @@
  */
 #include "apply_record.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static int note(int fd, enum record_kind kind, const char *name, const char *value, const char *set,
@@ -46,12 +47,20 @@ static int note_end(int fd, const struct operation *op, const char *namespace, c
 				 : 0;
 }
 
+int note_namespace(int fd, const char *name, uint64_t cookie, struct error *err)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, cookie);
+	return note(fd, RECORD_NETNS, name, text, NULL, err);
+}
+
 static int note_adopted(int fd, const struct operation *op, struct error *err)
 {
 	char text[MAC_TEXT_MAX];
 
-	return note(fd, op->record, op->link, op->has_mac ? mac_format(op->mac, text) : NULL, NULL,
-		    err);
+	return note(fd, op->record, op->link, op->has_mac ? mac_format(op->mac, text) : op->value,
+		    NULL, err);
 }
 
 static int note_uplink(int fd, const struct operation *op, struct error *err)

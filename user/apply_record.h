@@ -11,6 +11,8 @@
 
 /* Before anything is made. fd is what record_open() gave. */
 int note_before(int fd, const struct operation *operation, struct error *err);
+/* After a namespace was made. */
+int note_namespace(int fd, const char *name, uint64_t cookie, struct error *err);
 /* After something was deleted, given back or forgotten. What kept has stays noted; it may be NULL.
  */
 int note_after(int fd, const struct record *kept, const struct operation *operation,

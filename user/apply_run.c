@@ -153,6 +153,21 @@ static int check_links(const struct runner *r, const struct operation *op, struc
 
 /* ---- Direct ones. */
 
+/* The kernel's number of it tells it from one of the same name that somebody makes later. */
+static int add_namespace(struct runner *r, const struct operation *op, enum outcome *outcome,
+			 struct error *err)
+{
+	uint64_t cookie;
+	int ret =
+		netns_add(op->namespace, arena_printf(&r->arena, "nsroute:%s", r->options->fabric),
+			  &cookie, err);
+
+	if (ret)
+		return ret;
+	*outcome = OUTCOME_PARTLY;
+	return note_namespace(r->record_fd, op->namespace, cookie, err);
+}
+
 static int delete_namespace(struct runner *r, const struct operation *op, struct error *err)
 {
 	int ret = check_no_device(r, op->namespace, err);
@@ -180,8 +195,7 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 	case OPERATION_DEVICE_RETURN:
 		return return_device(r, op, outcome, err);
 	case OPERATION_NETNS_ADD:
-		return netns_add(op->namespace,
-				 arena_printf(&r->arena, "nsroute:%s", r->options->fabric), err);
+		return add_namespace(r, op, outcome, err);
 	case OPERATION_NETNS_DELETE:
 		return delete_namespace(r, op, err);
 	case OPERATION_SYSCTL_SET:

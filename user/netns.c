@@ -128,8 +128,8 @@ static int share_registry(void)
 	return code;
 }
 
-/* Of the namespace that the thread is in. */
-static int mark(const char *alias, struct error *err)
+/* The namespace that the thread is in. */
+static int mark(const char *alias, uint64_t *ret_cookie, struct error *err)
 {
 	struct netlink *nl;
 	int code = netlink_open(&nl, -1, err);
@@ -138,12 +138,14 @@ static int mark(const char *alias, struct error *err)
 		return code;
 	link_set(nl, "lo", &(struct link_change){.alias = alias});
 	code = netlink_flush(nl, NULL, err);
+	if (!code)
+		code = netlink_cookie(nl, ret_cookie, err);
 	netlink_close(nl);
 	return code;
 }
 
 /* Makes a new namespace and mounts it; the thread is back in its own on return. */
-static int mount_new(const char *path, const char *alias, struct error *err)
+static int mount_new(const char *path, const char *alias, uint64_t *ret_cookie, struct error *err)
 {
 	int previous = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
 	int code;
@@ -155,7 +157,7 @@ static int mount_new(const char *path, const char *alias, struct error *err)
 		close(previous);
 		return code;
 	}
-	code = mark(alias, err);
+	code = mark(alias, ret_cookie, err);
 	if (!code && mount(OWN_NETNS, path, NULL, MS_BIND, NULL))
 		code = error_set(err, -errno, "%s", strerror(errno));
 	netns_leave(previous);
@@ -182,7 +184,7 @@ int netns_temporary(int *ret_fd, struct error *err)
 	return code;
 }
 
-int netns_add(const char *name, const char *alias, struct error *err)
+int netns_add(const char *name, const char *alias, uint64_t *ret_cookie, struct error *err)
 {
 	char path[PATH_MAX];
 	int fd, code;
@@ -199,7 +201,7 @@ int netns_add(const char *name, const char *alias, struct error *err)
 		return error_set(err, -errno, "cannot create namespace '%s': %s", name,
 				 strerror(errno));
 	close(fd);
-	code = mount_new(path, alias, err);
+	code = mount_new(path, alias, ret_cookie, err);
 	if (!code)
 		return 0;
 	unlink(path);

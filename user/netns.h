@@ -26,7 +26,7 @@ enum netns_status netns_status(const char *name);
 
 /* As "ip netns add": -EEXIST when the name is taken, by a stale file too. Its lo is down, and has
  * the alias from before the name can be seen. */
-int netns_add(const char *name, const char *alias, struct error *err);
+int netns_add(const char *name, const char *alias, uint64_t *ret_cookie, struct error *err);
 /* As "ip netns delete"; removes a stale file as well. -ENOENT when there is none. */
 int netns_delete(const char *name, struct error *err);
 /* Names that are namespaces, sorted; memory is the arena's. None when there is no registry. */

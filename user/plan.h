@@ -94,7 +94,7 @@ struct operation {
 				     * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
 	struct ip_address address6; /* PORT_*: the first IPv6 one */
 	struct ip_address via;      /* ROUTE_* */
-	const char *key, *value;    /* SYSCTL_SET */
+	const char *key, *value;    /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie */
 	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link
 				     * or namespace, but what it was is read and recorded */
 	bool revert;                /* SYSCTL_SET: takes an earlier one back */

@@ -7,10 +7,12 @@
  */
 #include "plan_adopt.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-static void adopt(const struct view *view, struct plan *plan, const struct operation *made,
-		  enum record_kind record, const char *name, const uint8_t *mac)
+static struct operation *adopt(const struct view *view, struct plan *plan,
+			       const struct operation *made, enum record_kind record,
+			       const char *name, const uint8_t *mac)
 {
 	struct operation *op = arena_push(view->arena, plan->operations, plan->count);
 
@@ -21,6 +23,7 @@ static void adopt(const struct view *view, struct plan *plan, const struct opera
 	op->has_mac = mac;
 	if (mac)
 		memcpy(op->mac, mac, sizeof(op->mac));
+	return op;
 }
 
 /* Those in namespaces have no record of their own in a fabric. The MAC is noted when it is wanted
@@ -47,7 +50,8 @@ void plan_adopt(const struct view *view, const struct plan *desired, struct plan
 		if (op->kind == OPERATION_NETNS_ADD) {
 			ns = view_namespace(view, op->namespace);
 			if (ns && ns->exists && view_namespace_is_of_steps(view, ns))
-				adopt(view, plan, op, RECORD_NETNS, op->namespace, NULL);
+				adopt(view, plan, op, RECORD_NETNS, op->namespace, NULL)->value =
+					arena_printf(view->arena, "%" PRIu64, ns->cookie);
 		} else if (op->kind == OPERATION_BRIDGE_ADD || op->kind == OPERATION_VETH_ADD) {
 			adopt_link(view, plan, op, op->namespace, op->link, op->mac);
 			if (op->kind == OPERATION_VETH_ADD)
@@ -71,6 +75,7 @@ static void release(const struct view *view, struct plan *plan, enum record_kind
 	op->link = name;
 	op->by_steps = true;
 	op->has_mac = mac_parse(entry->value, op->mac);
+	op->value = entry->value;
 }
 
 static void release_link(const struct view *view, struct plan *plan, const char *namespace,

@@ -7,6 +7,7 @@
 #include "plan_step.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/if.h>
 #include <string.h>
 
@@ -239,6 +240,7 @@ static int adopt_namespace(struct stepping *s, const char *name)
 		op = stepping_add(s, OPERATION_ADOPT);
 		op->record = RECORD_NETNS;
 		op->link = name;
+		op->value = arena_printf(s->arena, "%" PRIu64, ns->cookie);
 		mark(s, name, lo);
 	}
 	adopt_links(s, ns);

@@ -7,6 +7,7 @@
  */
 #include "plan_view.h"
 
+#include <inttypes.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <stdio.h>
@@ -417,10 +418,26 @@ const struct record_entry *view_recorded_elsewhere(const struct view *view, enum
 	return lookup_find(&view->others, record_key(key, kind, name));
 }
 
+/* Another host namespace may have a fabric of the same name, or single steps, and with them a
+ * namespace of the same name, when somebody has deleted ours. */
+static bool is_the_same(const struct record_entry *entry, const struct state_namespace *ns)
+{
+	char cookie[24];
+
+	snprintf(cookie, sizeof(cookie), "%" PRIu64, ns->cookie);
+	return entry && (!*entry->value || !strcmp(entry->value, cookie));
+}
+
+static bool namespace_is_as_recorded(const struct record_entry *entry, const char *alias,
+				     const struct state_namespace *ns)
+{
+	return entry && (ns->stale || (!strcmp(ns->alias, alias) && is_the_same(entry, ns)));
+}
+
 bool view_namespace_is_ours(const struct view *view, const struct state_namespace *ns)
 {
-	return view_recorded(view, RECORD_NETNS, ns->name) &&
-	       (ns->stale || !strcmp(ns->alias, view->alias));
+	return namespace_is_as_recorded(view_recorded(view, RECORD_NETNS, ns->name), view->alias,
+					ns);
 }
 
 static bool is_as_recorded(const struct record_entry *entry, const char *alias,
@@ -443,6 +460,11 @@ bool view_link_is_ours(const struct view *view, const struct state_link *link)
 bool view_inner_link_is_ours(const struct view *view, const char *namespace,
 			     const struct state_link *link)
 {
+	const struct state_namespace *ns = view_namespace(view, namespace);
+	const struct record_entry *entry = view_recorded(view, RECORD_NETNS, namespace);
+
+	if (ns && entry && !is_the_same(entry, ns))
+		return false;
 	return is_as_recorded(
 		view_recorded(view, RECORD_LINK_INSIDE, view_place(view, namespace, link->name)),
 		view->alias, link);
@@ -463,8 +485,8 @@ const struct record_entry *view_recorded_by_steps(const struct view *view, enum 
 
 bool view_namespace_is_of_steps(const struct view *view, const struct state_namespace *ns)
 {
-	return view_recorded_by_steps(view, RECORD_NETNS, ns->name) &&
-	       (ns->stale || !strcmp(ns->alias, STEPS_ALIAS));
+	return namespace_is_as_recorded(view_recorded_by_steps(view, RECORD_NETNS, ns->name),
+					STEPS_ALIAS, ns);
 }
 
 bool view_link_is_of_steps(const struct view *view, const char *namespace,

@@ -25,7 +25,7 @@
 #define RECORD_DIRECTORY "/run/nsroute"
 
 enum record_kind {
-	RECORD_NETNS,   /* name */
+	RECORD_NETNS,   /* name; value = its cookie, once it is there */
 	RECORD_LINK,    /* name, in the host namespace: bridges, host ends, host ends of "links";
 			 * value = MAC it was made with */
 	RECORD_SYSCTL,  /* name = key, value = what it was, set = what we made of it */

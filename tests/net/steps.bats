@@ -233,6 +233,29 @@ teardown() {
 	assert_as_before
 }
 
+# Its mark is the same in every host namespace.
+@test "a namespace of the same name that another host namespace has made meanwhile is left alone" {
+	first_step netns add "$red"
+	ip netns del "$red"
+	"$NSROUTE" --netns "$outside" netns add "$red"
+	"$NSROUTE" --netns "$outside" link add v0 netns "$red" type veth peer name v1 netns "$red"
+	run -0 lab down @steps
+	[[ $output == *"namespace '$red' is not the one that fabric '@steps' made: left alone"* ]]
+	ip -n "$red" link show v0
+	"$NSROUTE" --netns "$outside" down @steps
+	printf 'version: 1\nname: lab\nnamespaces: {%s: {}}\n' "$red" >"$topology"
+	lab apply "$topology"
+	ip netns del "$red"
+	"$NSROUTE" --netns "$outside" apply "$topology"
+	run -2 lab apply "$topology"
+	[[ $output == *"$topology:3:14: "*"may be in use by a fabric of another host namespace"* ]]
+	run -0 lab down lab
+	ip -n "$red" link show lo
+	"$NSROUTE" --netns "$outside" down lab
+	run ! ip -n "$red" link show lo
+	assert_as_before
+}
+
 # ---- Taken over by a file
 
 # A process inside and a ping through it all; every packet has to come back.

@@ -45,7 +45,7 @@ static bool is_listed(struct scratch *s, const char *name)
 static void test_names_are_those_of_iproute2(void **state)
 {
 	struct scratch *s = scratch_need_root(state);
-	uint64_t cookie, again, own;
+	uint64_t made, cookie, again, own;
 	const char *name = scratch_name(s);
 	int by_name, by_path;
 	char path[64];
@@ -53,8 +53,8 @@ static void test_names_are_those_of_iproute2(void **state)
 	assert_int_equal(netns_status(name), NETNS_ABSENT);
 	assert_int_equal(netns_open(name, &by_name, &s->err), -ENOENT);
 	expect_done(s, netns_cookie(-1, &own, &s->err));
-	expect_done(s, netns_add(name, "nsroute:test", &s->err));
-	assert_int_equal(netns_add(name, "nsroute:test", &s->err), -EEXIST);
+	expect_done(s, netns_add(name, "nsroute:test", &made, &s->err));
+	assert_int_equal(netns_add(name, "nsroute:test", &again, &s->err), -EEXIST);
 	assert_int_equal(netns_status(name), NETNS_PRESENT);
 	assert_true(is_listed(s, name));
 	assert_int_equal(shell("ip netns list | grep -qw %s", name), 0);
@@ -66,7 +66,7 @@ static void test_names_are_those_of_iproute2(void **state)
 	expect_done(s, netns_open(path, &by_path, &s->err));
 	expect_done(s, netns_cookie(by_name, &cookie, &s->err));
 	expect_done(s, netns_cookie(by_path, &again, &s->err));
-	assert_true(cookie == again && cookie != own);
+	assert_true(cookie == made && cookie == again && cookie != own);
 	expect_done(s, netns_cookie(-1, &again, &s->err));
 	assert_true(again == own);
 	close(by_name);
@@ -85,6 +85,7 @@ static void test_names_are_those_of_iproute2(void **state)
 static void test_a_stale_name(void **state)
 {
 	struct scratch *s = scratch_need_root(state);
+	uint64_t cookie;
 	const char *name = scratch_name(s);
 	char path[64];
 	int fd;
@@ -97,7 +98,7 @@ static void test_a_stale_name(void **state)
 	assert_int_equal(netns_status(name), NETNS_STALE);
 	assert_false(is_listed(s, name));
 	assert_int_equal(netns_open(name, &fd, &s->err), -EINVAL);
-	assert_int_equal(netns_add(name, "nsroute:test", &s->err), -EEXIST);
+	assert_int_equal(netns_add(name, "nsroute:test", &cookie, &s->err), -EEXIST);
 	assert_string_not_equal(s->err.message, "");
 	expect_done(s, netns_delete(name, &s->err));
 	assert_int_equal(netns_status(name), NETNS_ABSENT);
@@ -107,15 +108,16 @@ static void test_a_stale_name(void **state)
 static void test_a_name_that_is_a_link(void **state)
 {
 	struct scratch *s = scratch_need_root(state);
+	uint64_t cookie;
 	const char *other = scratch_name(s);
 	char name[32], path[64];
 	int fd;
 
 	snprintf(name, sizeof(name), "%s-l", other);
 	snprintf(path, sizeof(path), "/run/netns/%s", name);
-	expect_done(s, netns_add(other, "nsroute:test", &s->err));
+	expect_done(s, netns_add(other, "nsroute:test", &cookie, &s->err));
 	assert_int_equal(symlink(path, path), 0); /* for ever */
-	assert_int_equal(netns_status(name), NETNS_PRESENT);
+	assert_int_equal(netns_status(name), NETNS_FOREIGN);
 	assert_int_equal(netns_open(name, &fd, &s->err), -ELOOP);
 	assert_int_equal(unlink(path), 0);
 
@@ -130,9 +132,10 @@ static void test_names_that_cannot_be(void **state)
 {
 	static const char *const names[] = {"", ".", "..", "a/b"};
 	struct scratch *s = scratch_need_root(state);
+	uint64_t cookie;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		assert_int_equal(netns_add(names[i], "nsroute:test", &s->err), -EINVAL);
+		assert_int_equal(netns_add(names[i], "nsroute:test", &cookie, &s->err), -EINVAL);
 		assert_int_equal(netns_delete(names[i], &s->err), -EINVAL);
 		assert_int_equal(s->err.exit, EXIT_INVALID);
 		assert_int_equal(netns_status(names[i]), NETNS_ABSENT);
