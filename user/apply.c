@@ -234,12 +234,25 @@ static int run_part(struct runner *r, const struct plan *plan, size_t from, size
 	return ret;
 }
 
+/* Undone: a fabric that was there is that of its file again. */
+static void forget_file(const struct runner *r)
+{
+	const struct apply_options *options = r->options;
+	struct error ignored;
+	int fd;
+
+	if (!r->before || !r->before->count)
+		record_remove(options->host_cookie, options->fabric, &ignored);
+	else if (!record_open(options->host_cookie, options->fabric, r->before->file, &fd,
+			      &ignored))
+		close(fd);
+}
+
 int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err)
 {
 	size_t middle = options->confirm ? plan->confirm_at : plan->count;
 	enum outcome *outcomes;
 	struct runner *r = calloc(1, sizeof(*r));
-	struct error ignored;
 	int ret;
 
 	if (!r)
@@ -253,8 +266,8 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 		ret = options->confirm(options->confirm_context, err);
 	if (!ret)
 		ret = run_part(r, plan, middle, plan->count, outcomes, err);
-	if (ret && undo(r, plan, outcomes, err) && (!r->before || !r->before->count))
-		record_remove(options->host_cookie, options->fabric, &ignored);
+	if (ret && undo(r, plan, outcomes, err))
+		forget_file(r);
 	finish(r);
 cleanup:
 	free(r);

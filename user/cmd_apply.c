@@ -18,8 +18,8 @@ const char cmd_apply_help[] =
 	"do. When an operation fails, or on SIGINT, SIGTERM or SIGHUP, what was done is undone.\n"
 	"\n"
 	"A plan that moves or renumbers an interface of the host itself (\"devices\") could cut you off.\n"
-	"It asks for --confirm: all that can be taken back is done, and then ENTER, or \"nsroute confirm\"\n"
-	"in another login, has to come within SEC seconds. When it does not, or on one of those signals,\n"
+	"It asks for --confirm: all that can be taken back is done, and then ENTER at a terminal, or\n"
+	"\"nsroute confirm\" elsewhere, has to come within SEC seconds. When it does not, or on one of those signals,\n"
 	"everything is undone; what cannot be taken back (deletions) is done after it only.\n"
 	"\n"
 	"Options:\n"
@@ -86,9 +86,10 @@ static void say_what_to_do(const struct asking *asking)
 			asking->topology->name, context->confirm_s);
 	else
 		fprintf(stderr,
-			"fabric '%s': done, but not for good. Press ENTER, or run \"%s\" elsewhere, "
-			"within %d s to keep it; else it is undone.\n",
-			asking->topology->name, confirm_command(asking), context->confirm_s);
+			"fabric '%s': done, but not for good. %sun \"%s\" elsewhere, within %d s "
+			"to keep it; else it is undone.\n",
+			asking->topology->name, isatty(STDIN_FILENO) ? "Press ENTER, or r" : "R",
+			confirm_command(asking), context->confirm_s);
 }
 
 static int ask(void *argument, struct error *err)

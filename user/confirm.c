@@ -43,7 +43,7 @@ static int make_address(uint64_t cookie, const char *fabric, struct sockaddr_un 
 struct waiter {
 	const struct confirm_request *request;
 	int listener;
-	bool has_input; /* standard input may still bring a line */
+	bool has_input; /* standard input is a terminal, and may still bring a line */
 };
 
 static int listen_at(const struct sockaddr_un *address, int *ret_fd, struct error *err)
@@ -130,7 +130,8 @@ static int wait_for_it(struct waiter *w, struct error *err)
 
 int confirm_wait(const struct confirm_request *request, struct error *err)
 {
-	struct waiter w = {.request = request, .has_input = true};
+	/* Anything else may be the script that this is a line of. */
+	struct waiter w = {.request = request, .has_input = isatty(STDIN_FILENO)};
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, before[STOPPING];
 	struct sockaddr_un address;
 	int ret;
@@ -142,7 +143,7 @@ int confirm_wait(const struct confirm_request *request, struct error *err)
 		return ret;
 	for (size_t i = 0; i < STOPPING; i++)
 		sigaction(stopping[i], &ignore, &before[i]);
-	if (isatty(STDIN_FILENO))
+	if (w.has_input)
 		tcflush(STDIN_FILENO, TCIFLUSH); /* typed before there was anything to confirm */
 	ret = wait_for_it(&w, err);
 	for (size_t i = 0; i < STOPPING; i++)

@@ -2,10 +2,10 @@
 /*
  * confirm - waits until somebody says that a change may stay, and says so to one who waits.
  *
- * Confirmed is what an ENTER on standard input says, or another process (another login) through the
- * socket /run/nsroute/COOKIE/FABRIC.confirm, which only root can reach. The end of standard input
- * says nothing. A process that is stopped could not undo anything, so the signals of a terminal
- * that would stop it are ignored while it waits.
+ * Confirmed is what an ENTER at the terminal says, or another process (another login) through the
+ * socket /run/nsroute/COOKIE/FABRIC.confirm, which only root can reach. Standard input that is no
+ * terminal says nothing. A process that is stopped could not undo anything, so the signals of a
+ * terminal that would stop it are ignored while it waits.
  */
 #ifndef NSROUTE_CONFIRM_H
 #define NSROUTE_CONFIRM_H

@@ -407,12 +407,14 @@ leave_on_its_way() {
 	assert_given_back
 }
 
-# Starts an apply that waits, with a pipe as its standard input at descriptor 7; sets waiting to it.
-start_waiting() { # SECONDS
+# Starts an apply that waits, with a pipe at descriptor 7 as its standard input, or, behind "script",
+# as what is typed; sets waiting to it.
+start_waiting() { # SECONDS [terminal]
+	local command=("$NSROUTE" --netns "$host" apply --confirm "$1" "$topology")
 	rm -f "$work/input"
 	mkfifo "$work/input"
-	"$NSROUTE" --netns "$host" apply --confirm "$1" "$topology" \
-		<"$work/input" >"$work/waiting" 2>&1 3>&- &
+	[[ -z ${2-} ]] || command=(script -qec "${command[*]}" /dev/null)
+	"${command[@]}" <"$work/input" >"$work/waiting" 2>&1 3>&- &
 	waiting=$!
 	exec 7>"$work/input"
 	await_question
@@ -439,7 +441,7 @@ ended() { # STATUS: waits for it
 	apply
 	find_cookie
 	sed -i "/^  $blue/d; s/namespace: $blue/namespace: $red/" "$topology"
-	start_waiting 60
+	start_waiting 60 terminal
 	ip -n "$red" link show eth1
 	ip -n "$blue" link show lo
 	echo nonsense >&7
@@ -470,8 +472,10 @@ ended() { # STATUS: waits for it
 	assert_given_back
 }
 
-@test "not confirmed in time, also at the end of standard input: undone" {
+@test "not confirmed in time, also at the end of standard input, or by a script's next line: undone" {
 	put_device
+	run -2 lab apply --confirm 1 "$topology" <<<'echo the next line'
+	[[ $output == *"Run \"nsroute --netns $host confirm lab\" elsewhere"*"not confirmed within 1 s"* ]]
 	run -2 lab apply --confirm 1 "$topology" </dev/null
 	[[ $output == *"everything is as it was before: not confirmed within 1 s"* ]]
 	cookie=none

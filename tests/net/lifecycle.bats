@@ -388,3 +388,16 @@ new_uplinks() { # COUNT
 	ip netns del "$red"
 	assert_as_before
 }
+
+@test "an apply that was undone does not say of the fabric that it is of that file" {
+	put_topology
+	lab apply "$topology"
+	find_cookie
+	cp "$topology" "$work/other.yaml"
+	sed -i "s/^links:/  new-$suffix: {sysctl: {net.ipv4.nosuch: 1}}\nlinks:/" "$work/other.yaml"
+	run -2 lab apply "$work/other.yaml"
+	[[ $(lab -j show lab | jq -r .file) == "$topology" ]]
+	rm "$topology"
+	run -0 lab down "$topology"
+	assert_as_before
+}
