@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # How it works: everything lands in $(O) (build/). bpf/nsroute.bpf.c becomes an object, the object a
-# skeleton header, which user/datapath.c includes; all of user/ but main.c becomes libnsroute.a, which
-# the program and the tests link. Sources and tests are found by wildcard. `check`, `demo` and the
+# skeleton header, which user/datapath_object.c includes; all of user/ but main.c becomes
+# libnsroute.a, which the program and the tests link; what only tests need is in tests/tests.mk. Sources and tests are found by wildcard. `check`, `demo` and the
 # rings first run tools/deps (which does nothing when nothing is missing) and then build in a second
 # make, so that what pkg-config says is read after the libraries are there.
 #
@@ -45,6 +45,8 @@ LIBRARY_OBJECTS := $(patsubst %.c,$(O)/%.o,$(filter-out user/main.c,$(USER)))
 LIBRARY := $(O)/libnsroute.a
 SKELETON := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/nsroute.bpf.c))
 
+include tests/tests.mk
+
 # A ring's programs are tests/RING/test_*.c; its other .c files are helpers that each of them links.
 programs = $(patsubst %.c,$(O)/%,$(wildcard tests/$(1)/$(2)_*.c))
 helpers = $(patsubst %.c,$(O)/%.o,$(filter-out tests/$(1)/$(2)_%.c,$(wildcard tests/$(1)/*.c)))
@@ -67,7 +69,7 @@ RUN_TESTS := tools/with-bpffs tools/run-tests
 
 all: $(O)/nsroute ## build nsroute into build/ (the default)
 
-tests: all $(O)/nsroute-faults $(TESTS)
+tests: all $(TEST_BINARIES) $(TESTS)
 fuzzers: $(FUZZERS)
 
 help: ## this list
@@ -97,7 +99,7 @@ check-bpf: ## BPF programs on built packets (root)
 
 check-net: ## fabrics in scratch namespaces (root)
 	@tools/deps
-	@$(BUILD) all $(O)/nsroute-faults $(NET_TESTS)
+	@$(BUILD) all $(TEST_BINARIES) $(NET_TESTS)
 	@$(RUN_TESTS) $(NET_TESTS) $(BATS)
 
 check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running one (root, deps-long)
@@ -109,7 +111,7 @@ check-long: ## check, and all that takes long: long_*.bats, asan, fuzz, check-ke
 
 check-net-long: ## fabrics in scratch namespaces: what takes minutes (root)
 	@tools/deps
-	@$(BUILD) all $(O)/nsroute-faults
+	@$(BUILD) all $(TEST_BINARIES)
 	@TIME_LIMIT=$(LONG_TIME_LIMIT) $(RUN_TESTS) $(LONG_BATS)
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
@@ -168,16 +170,12 @@ $(BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LI
 $(NET_TESTS): $(O)/tests/net/%: $(O)/tests/net/%.o $(call helpers,net,test) $(LIBRARY)
 $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(LIBRARY)
 
-# tests/fault/fault.c stands in for the functions that it names.
-$(O)/nsroute-faults: LIBS += $(shell sed -nE \
-	's/^(STEP_BPF.|(STEP|WRAP).[a-zA-Z_ *]+, )([a-z0-9_]+),.*/-Wl,--wrap=\3/p' tests/fault/fault.c)
-$(O)/nsroute-faults: $(O)/user/main.o $(O)/tests/fault/fault.o $(LIBRARY)
 $(O)/nsperf $(O)/nsloop: $(O)/%: $(O)/tools/%.o
 $(O)/nlcount.so: $(O)/tools/nlcount.o
 $(O)/nlcount.so: override CFLAGS += -shared -fPIC
 $(TESTS): LIBS += -lcmocka
 $(FUZZERS): LIBS += -fsanitize=fuzzer
-$(O)/nsroute $(O)/nsroute-faults $(O)/nsperf $(O)/nsloop $(O)/nlcount.so $(TESTS) $(FUZZERS):
+$(O)/nsroute $(TEST_BINARIES) $(O)/nsperf $(O)/nsloop $(O)/nlcount.so $(TESTS) $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
@@ -188,9 +186,9 @@ $(O)/%.bpf.o: bpf/%.bpf.c Makefile
 
 $(O)/%.skel.h: $(O)/%.bpf.o
 	@echo "  SKEL    $@"
-	$(Q)bpftool gen skeleton $< name $*_bpf >$@
+	$(Q)bpftool gen skeleton $< name $(*F)_bpf >$@
 
-$(O)/user/datapath.o: $(SKELETON)
+$(O)/user/datapath_object.o: $(SKELETON)
 compile_commands.json: export COMMAND = $(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS)
 compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
 	@printf '%s\n' $(USER) $(wildcard tests/*/*.c) | jq -R --arg directory '$(CURDIR)' \

@@ -16,7 +16,9 @@
 #include <linux/types.h>
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
-#define NSR_LAYOUT_VERSION 2
+#ifndef NSR_LAYOUT_VERSION /* tests build others */
+#define NSR_LAYOUT_VERSION 3
+#endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
 
@@ -27,8 +29,10 @@
 #define NSR_INSIDE_MAX    1024  /* masqueraded prefixes, per family */
 #define NSR_INNER_MAX     16384 /* interfaces that belong to fabrics (bridges) */
 #define NSR_POOLS_MAX     (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
-#define NSR_POOL_PORTS    65536  /* external ports (ICMP: identifiers) of one pool */
-#define NSR_SESSIONS_MAX  262144 /* concurrent sessions of one host namespace */
+#define NSR_POOL_PORTS    65536 /* external ports (ICMP: identifiers) of one pool */
+#ifndef NSR_SESSIONS_MAX
+#define NSR_SESSIONS_MAX 262144 /* concurrent sessions of one host namespace */
+#endif
 #define NSR_PORT_COOLDOWN_S \
 	120 /* a freed external port is not used again for this long (RFC 6888 8) */
 
@@ -188,8 +192,9 @@ struct nsr_settings {
 	__u32 layout_version;
 	__u32 clock_offset_s; /* added to the clock; tests only */
 	__u32 timeout_s[NSR_TIMEOUTS];
+	__u64 build; /* of the programs (datapath_object.h); 0: they are being exchanged */
 };
-_Static_assert(sizeof(struct nsr_settings) == 8 + 4 * NSR_TIMEOUTS, "layout");
+_Static_assert(sizeof(struct nsr_settings) == 16 + 4 * NSR_TIMEOUTS, "layout");
 
 /* Map "uplinks": HASH by ifindex. */
 struct nsr_uplink {

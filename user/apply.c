@@ -66,6 +66,7 @@ static void finish(struct runner *r)
 {
 	places_close(&r->places);
 	datapath_close(r->datapath);
+	datapath_close(r->other_datapath);
 	close(r->record_fd);
 	if (r->steps_fd >= 0)
 		close(r->steps_fd);

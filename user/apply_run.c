@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "apply_device.h"
+#include "apply_exchange.h"
 #include "apply_record.h"
 #include "apply_request.h"
 #include "apply_settings.h"
@@ -60,6 +61,7 @@ static const struct {
 	[OPERATION_SYSCTL_SET] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DATAPATH_LOAD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DATAPATH_UNLOAD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_DATAPATH_EXCHANGE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_INNER_LINK_ADD] = {CLASS_DIRECT, NEED_LINKS},
 	[OPERATION_INNER_LINK_DELETE] = {CLASS_DIRECT, NEED_IF_THERE},
 	[OPERATION_PORT_ADD] = {CLASS_HOOKS, NEED_LINKS},
@@ -216,6 +218,8 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 		return open_datapath(r, true, err);
 	case OPERATION_DATAPATH_UNLOAD:
 		return unload(r, err);
+	case OPERATION_DATAPATH_EXCHANGE:
+		return exchange_programs(r, op, err);
 	case OPERATION_FORGET:
 	case OPERATION_ADOPT:
 	case OPERATION_NETWORK_ADD:

@@ -18,7 +18,8 @@ struct runner {
 	const struct apply_options *options;
 	struct arena arena;
 	struct places places;
-	struct datapath *datapath; /* NULL until it is needed */
+	struct datapath *datapath;       /* NULL until it is needed */
+	struct datapath *other_datapath; /* its programs before an exchange, to go back to */
 	int record_fd;
 	uint32_t doomed_group;       /* of links that are deleted together */
 	bool record_goes;            /* what is noted as gone may be lost: see apply.c */

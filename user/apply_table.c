@@ -8,6 +8,7 @@
  */
 #include "apply_table.h"
 
+#include <errno.h>
 #include <string.h>
 
 int open_datapath(struct runner *r, bool create, struct error *err)
@@ -109,6 +110,8 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 	if (deletes(op->kind) && !r->datapath && !datapath_exists(r->options->host_cookie))
 		return 0;
 	ret = open_datapath(r, false, err);
+	if (ret == -ENOTSUP && deletes(op->kind))
+		return 0; /* of another layout: all of it goes when the last fabric does */
 	if (ret)
 		return ret;
 	switch (op->kind) {

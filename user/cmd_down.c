@@ -99,8 +99,19 @@ static const char *fabric_named(const struct host *host, const char *argument,
 	return name;
 }
 
+/* Without the layout one fabric's entries cannot be taken out of tables that others live on. */
+static int check_tables(const struct kernel_state *state, bool all, struct error *err)
+{
+	if (all || !state->datapath.unreadable || !state->others_count)
+		return 0;
+	return error_set(err, -ENOTSUP,
+			 "the datapath is of another version of nsroute, and other fabrics use it: "
+			 "take this one down with that version, or all of them with \"nsroute down "
+			 "--all\"");
+}
+
 static int remove_fabric(struct context *context, const struct host *host, const char *name,
-			 const volatile sig_atomic_t *interrupted, size_t *ret_done,
+			 bool all, const volatile sig_atomic_t *interrupted, size_t *ret_done,
 			 struct error *err)
 {
 	struct progress progress;
@@ -120,6 +131,8 @@ static int remove_fabric(struct context *context, const struct host *host, const
 	if (code == 0)
 		code = fabric_observe_removal(record, host->fd, arena, &state, err);
 	if (code == 0)
+		code = check_tables(state, all, err);
+	if (code == 0)
 		code = plan_removal(record, state, arena, &plan, err);
 	if (code != 0)
 		return code;
@@ -134,7 +147,7 @@ static int remove_fabric(struct context *context, const struct host *host, const
 
 /* Goes on after a failure: each fabric stands for itself. The worst exit code wins. */
 static int remove_all(struct context *context, const struct host *host, const char *const *names,
-		      size_t count)
+		      size_t count, bool all)
 {
 	const volatile sig_atomic_t *interrupted = command_catch_signals();
 	json_t *removed = json_array();
@@ -144,7 +157,7 @@ static int remove_all(struct context *context, const struct host *host, const ch
 		struct error err;
 		size_t done;
 
-		if (remove_fabric(context, host, names[i], interrupted, &done, &err) != 0) {
+		if (remove_fabric(context, host, names[i], all, interrupted, &done, &err) != 0) {
 			int failed = command_fail(context, &err);
 
 			status = failed > status ? failed : status;
@@ -183,7 +196,7 @@ static int remove_named(struct context *context, const struct host *host, const 
 	if (record_list(host->cookie, &context->arena, &names, &count, &err) != 0)
 		return command_fail(context, &err);
 	if (!argument)
-		return remove_all(context, host, names, count);
+		return remove_all(context, host, names, count, true);
 	name = fabric_named(host, argument, names, count, &context->arena);
 	if (!name) {
 		error_invalid(&err,
@@ -194,7 +207,7 @@ static int remove_named(struct context *context, const struct host *host, const 
 	}
 	if (!is_listed(name, names, count))
 		return report_nothing(context, name);
-	return remove_all(context, host, &name, 1);
+	return remove_all(context, host, &name, 1, false);
 }
 
 /* What is removed, and the lock is held: status is the worst so far. */
@@ -233,7 +246,8 @@ static int remove_orphans(struct context *context)
 		int status;
 
 		host.cookie = orphans[i].cookie;
-		status = remove_all(context, &host, orphans[i].fabrics, orphans[i].fabrics_count);
+		status = remove_all(context, &host, orphans[i].fabrics, orphans[i].fabrics_count,
+				    true);
 		status = sweep(context, host.cookie, status);
 		worst = status > worst ? status : worst;
 	}

@@ -7,6 +7,12 @@
  *
  * Opening takes descriptors of what is pinned, and looks first whether its layout is the one that
  * this binary was built with.
+ *
+ * Exchanging: the programs of any build that has the same layout work on the same maps, one beside
+ * the other. So packets are forwarded, and flows live on, while ours take the place of those that
+ * are pinned, one pin and one hook after the other (apply_exchange.c has the hooks). The build in
+ * the settings is 0 until all are exchanged, and the next apply, of whichever binary, completes
+ * what a killed one has begun.
  */
 #include "datapath.h"
 
@@ -26,12 +32,12 @@
 #include <unistd.h>
 
 #include "datapath_maps.h"
-#include "log.h"
-#include "nsroute.skel.h"
+#include "datapath_object.h"
 
-#define BPFFS    "/sys/fs/bpf"
-#define PIN_MAX  128           /* longest path of a pin */
-#define LOG_SIZE (1024 * 1024) /* verifier's words about a program that it refuses */
+#define BPFFS   "/sys/fs/bpf"
+#define PIN_MAX 128 /* longest path of a pin */
+
+#define LAYOUT_SIZE_MAX 4096 /* of the settings of any version */
 
 const char *const datapath_program_name[DATAPATH_PROGRAMS] = {
 	[DATAPATH_PORT_IN] = "nsr_port_in",
@@ -40,57 +46,9 @@ const char *const datapath_program_name[DATAPATH_PROGRAMS] = {
 	[DATAPATH_UPLINK_OUT] = "nsr_uplink_out",
 };
 
-static const char *const map_name[] = {
-#define X(name) #name,
-	DATAPATH_MAPS(X)
-#undef X
-};
-_Static_assert(sizeof(map_name) / sizeof(map_name[0]) == DATAPATH_MAPS_COUNT, "map names");
-
-static const char *program_name(unsigned int program)
-{
-	switch (program) {
-	case DATAPATH_ARM:
-		return "nsr_arm";
-	case DATAPATH_FLUSH:
-		return "nsr_flush";
-	default:
-		return datapath_program_name[program];
-	}
-}
-
 static void pin_folder(char path[PIN_MAX], uint64_t cookie, const char *suffix)
 {
 	snprintf(path, PIN_MAX, DATAPATH_PINS "/%" PRIu64 "%s", cookie, suffix);
-}
-
-static int libbpf_words(enum libbpf_print_level level, const char *format, va_list args)
-{
-	char line[512];
-
-	(void)level;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line);
-	return 0;
-}
-
-/* The verifier's last words before its statistics are the reason. */
-static void keep_verifier_line(struct error *err, const char *words)
-{
-	const char *line = words, *best = NULL;
-	size_t best_length = 0, length;
-
-	for (; *line; line += length + (line[length] == '\n')) {
-		length = strcspn(line, "\n");
-		if (!length || !strncmp(line, "processed ", 10) || line[0] == '(' ||
-		    !strncmp(line, "verification time", 17) || !strncmp(line, "stack depth", 11))
-			continue;
-		best = line;
-		best_length = length;
-	}
-	if (best)
-		snprintf(err->kernel, sizeof(err->kernel), "%.*s", (int)best_length, best);
 }
 
 static int check_bpffs(struct error *err)
@@ -116,8 +74,9 @@ bool datapath_exists(uint64_t cookie)
 
 static int first_contents(const struct datapath *datapath, struct error *err)
 {
-	static const struct nsr_settings settings = {
-		.layout_version = NSR_LAYOUT_VERSION,
+	const struct nsr_settings settings = {
+		.layout_version = object_layout,
+		.build = datapath->build,
 		.timeout_s =
 			{
 #define X(name, text, seconds) [NSR_TIMEOUT_##name] = seconds,
@@ -173,9 +132,9 @@ static int pin_all(const struct datapath *datapath, const char *folder, struct e
 		return error_set(err, -errno, "cannot create folder '%s': %s", folder,
 				 strerror(errno));
 	for (i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
-		ret = pin_one(datapath->maps[i], folder, map_name[i], err);
+		ret = pin_one(datapath->maps[i], folder, datapath_map_name[i], err);
 	for (i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
-		ret = pin_one(datapath->programs[i], folder, program_name(i), err);
+		ret = pin_one(datapath->programs[i], folder, datapath_all_program_name(i), err);
 	return ret;
 }
 
@@ -205,75 +164,9 @@ static int remove_folder(const char *folder, struct error *err)
 	return ret;
 }
 
-static int own_descriptor(int fd)
-{
-	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
-}
-
-/* Descriptors of our own: those of the skeleton go away with it. */
-static int take_descriptors(struct datapath *datapath, struct nsroute_bpf *object,
-			    struct error *err)
-{
-	const struct bpf_program *program;
-	const struct bpf_map *map;
-	unsigned int i;
-
-	for (i = 0; i < DATAPATH_MAPS_COUNT; i++) {
-		map = bpf_object__find_map_by_name(object->obj, map_name[i]);
-		if (map)
-			datapath->maps[i] = own_descriptor(bpf_map__fd(map));
-		if (map && datapath->maps[i] < 0)
-			return error_set(err, -errno, "cannot open map '%s': %s", map_name[i],
-					 strerror(errno));
-		if (!map)
-			return error_set(err, -EINVAL, "the BPF object has no map '%s'",
-					 map_name[i]);
-	}
-	for (i = 0; i < DATAPATH_ALL_PROGRAMS; i++) {
-		program = bpf_object__find_program_by_name(object->obj, program_name(i));
-		if (program)
-			datapath->programs[i] = own_descriptor(bpf_program__fd(program));
-		if (program && datapath->programs[i] < 0)
-			return error_set(err, -errno, "cannot open program '%s': %s",
-					 program_name(i), strerror(errno));
-		if (!program)
-			return error_set(err, -EINVAL, "the BPF object has no program '%s'",
-					 program_name(i));
-	}
-	return 0;
-}
-
-static int load_object(struct nsroute_bpf **ret_object, struct error *err)
-{
-	char *words = calloc(1, LOG_SIZE);
-	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = words,
-		    .kernel_log_size = LOG_SIZE);
-	struct nsroute_bpf *object;
-	int ret = 0;
-
-	if (!words)
-		return error_set(err, -ENOMEM, "out of memory");
-	libbpf_set_print(libbpf_words);
-	object = nsroute_bpf__open_opts(&options);
-	if (!object)
-		ret = -errno;
-	else
-		ret = nsroute_bpf__load(object);
-	if (ret) {
-		error_set(err, ret, "cannot load the BPF programs: %s", strerror(-ret));
-		keep_verifier_line(err, words);
-		nsroute_bpf__destroy(object);
-	} else {
-		*ret_object = object;
-	}
-	free(words);
-	return ret;
-}
-
 static int load(struct datapath *datapath, uint64_t cookie, struct error *err)
 {
 	char folder[PIN_MAX], unfinished[PIN_MAX];
-	struct nsroute_bpf *object = NULL;
 	struct error ignored;
 	int ret;
 
@@ -282,11 +175,7 @@ static int load(struct datapath *datapath, uint64_t cookie, struct error *err)
 	ret = remove_folder(unfinished, err);
 	if (ret)
 		return ret;
-	ret = load_object(&object, err);
-	if (ret)
-		return ret;
-	ret = take_descriptors(datapath, object, err);
-	nsroute_bpf__destroy(object);
+	ret = object_load(NULL, datapath, err);
 	if (!ret)
 		ret = first_contents(datapath, err);
 	if (!ret)
@@ -317,22 +206,46 @@ static int open_one(const char *folder, const char *name, int *ret_fd, struct er
 	return 0;
 }
 
-/* The settings come first: what else is pinned depends on the layout. */
-static int check_layout(const struct datapath *datapath, const char *folder, struct error *err)
+/* What to do about a datapath that is of no use to this binary. */
+static int refuse(const char *folder, const char *why, struct error *err)
 {
-	struct nsr_settings settings;
+	return error_set(
+		err, -ENOTSUP,
+		"the datapath in '%s' is of another version of nsroute, whose flows cannot "
+		"be taken over (%s): take its fabrics down with that version, or all of "
+		"them with \"nsroute down --all\", and apply them again",
+		folder, why);
+}
+
+/* The settings come first: what else is pinned depends on the layout, which is their first word. */
+static int check_layout(struct datapath *datapath, const char *folder, struct error *err)
+{
+	char bytes[LAYOUT_SIZE_MAX] = {0}, why[64];
+	const struct nsr_settings *settings = (const void *)bytes;
 	struct bpf_map_info info = {0};
 	uint32_t size = sizeof(info), zero = 0;
 	int fd = datapath->maps[MAP_settings];
 
-	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.value_size != sizeof(settings) ||
-	    bpf_map_lookup_elem(fd, &zero, &settings) ||
-	    settings.layout_version != NSR_LAYOUT_VERSION)
-		return error_set(err, -ENOTSUP,
-				 "the datapath in '%s' is of another version of nsroute: take its "
-				 "fabrics down with that version first",
-				 folder);
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.value_size > sizeof(bytes) ||
+	    bpf_map_lookup_elem(fd, &zero, bytes))
+		return refuse(folder, "it has no settings that we could read", err);
+	snprintf(why, sizeof(why), "its layout is %u, ours %u", settings->layout_version,
+		 object_layout);
+	if (settings->layout_version != object_layout || info.value_size != sizeof(*settings))
+		return refuse(folder, why, err);
+	datapath->build = settings->build;
 	return 0;
+}
+
+/* Tables of a build that is not ours may differ all the same. */
+static int check_tables(const struct datapath *datapath, const char *folder, struct error *err)
+{
+	struct error why;
+	int ret = 0;
+
+	if (datapath->build != object_build())
+		ret = object_check_maps(datapath->maps, &why);
+	return ret ? refuse(folder, why.message, err) : 0;
 }
 
 static int open_pinned(struct datapath *datapath, uint64_t cookie, struct error *err)
@@ -342,15 +255,26 @@ static int open_pinned(struct datapath *datapath, uint64_t cookie, struct error 
 	int ret;
 
 	pin_folder(folder, cookie, "");
-	ret = open_one(folder, map_name[MAP_settings], &datapath->maps[MAP_settings], err);
+	ret = open_one(folder, datapath_map_name[MAP_settings], &datapath->maps[MAP_settings], err);
 	if (!ret)
 		ret = check_layout(datapath, folder, err);
 	for (i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
 		if (i != MAP_settings)
-			ret = open_one(folder, map_name[i], &datapath->maps[i], err);
+			ret = open_one(folder, datapath_map_name[i], &datapath->maps[i], err);
 	for (i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
-		ret = open_one(folder, program_name(i), &datapath->programs[i], err);
-	return ret;
+		ret = open_one(folder, datapath_all_program_name(i), &datapath->programs[i], err);
+	return ret ? ret : check_tables(datapath, folder, err);
+}
+
+static struct datapath *new_datapath(void)
+{
+	struct datapath *datapath = calloc(1, sizeof(*datapath));
+
+	if (!datapath)
+		return NULL;
+	memset(datapath->maps, -1, sizeof(datapath->maps));
+	memset(datapath->programs, -1, sizeof(datapath->programs));
+	return datapath;
 }
 
 int datapath_open(struct datapath **ret, uint64_t cookie, bool create, struct error *err)
@@ -362,11 +286,9 @@ int datapath_open(struct datapath **ret, uint64_t cookie, bool create, struct er
 		return result;
 	if (!create && !datapath_exists(cookie))
 		return error_set(err, -ENOENT, "no datapath is loaded in this host namespace");
-	datapath = calloc(1, sizeof(*datapath));
+	datapath = new_datapath();
 	if (!datapath)
 		return error_set(err, -ENOMEM, "out of memory");
-	memset(datapath->maps, -1, sizeof(datapath->maps));
-	memset(datapath->programs, -1, sizeof(datapath->programs));
 	result = datapath_exists(cookie) ? open_pinned(datapath, cookie, err)
 					 : load(datapath, cookie, err);
 	if (result)
@@ -410,6 +332,87 @@ int datapath_unpin(uint64_t cookie, struct error *err)
 	if (!ret)
 		rmdir(DATAPATH_PINS); /* stays when another host namespace has a datapath */
 	return ret;
+}
+
+/* ---- Exchange of programs. */
+
+int datapath_load_programs(const struct datapath *datapath, struct datapath **ret,
+			   struct error *err)
+{
+	struct datapath *fresh = new_datapath();
+	int result;
+
+	if (!fresh)
+		return error_set(err, -ENOMEM, "out of memory");
+	result = object_load(datapath->maps, fresh, err);
+	if (result)
+		datapath_close(fresh);
+	else
+		*ret = fresh;
+	return result;
+}
+
+static int write_build(const struct datapath *datapath, uint64_t build, struct error *err)
+{
+	int map = datapath->maps[MAP_settings];
+	struct nsr_settings settings;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(map, &zero, &settings) == 0) {
+		settings.build = build;
+		if (bpf_map_update_elem(map, &zero, &settings, BPF_ANY) == 0)
+			return 0;
+	}
+	return error_set(err, -errno, "cannot write the datapath's settings: %s", strerror(errno));
+}
+
+/* Under another name first: at its own one is pinned all the time. */
+static int pin_over(int fd, const char *folder, const char *name, struct error *err)
+{
+	char path[2 * PIN_MAX], new_name[PIN_MAX], new_path[2 * PIN_MAX];
+	int ret;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	snprintf(new_name, sizeof(new_name), "%s-new", name);
+	snprintf(new_path, sizeof(new_path), "%s/%s", folder, new_name);
+	if (unlink(new_path) && errno != ENOENT) /* of a process that was killed */
+		return error_set(err, -errno, "cannot remove '%s': %s", new_path, strerror(errno));
+	ret = pin_one(fd, folder, new_name, err);
+	if (!ret && rename(new_path, path))
+		ret = error_set(err, -errno, "cannot rename '%s': %s", new_path, strerror(errno));
+	return ret;
+}
+
+int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, struct error *err)
+{
+	char folder[PIN_MAX];
+	int ret = write_build(datapath, 0, err);
+
+	pin_folder(folder, cookie, "");
+	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
+		ret = pin_over(datapath->programs[i], folder, datapath_all_program_name(i), err);
+	return ret;
+}
+
+int datapath_exchange_end(const struct datapath *datapath, struct error *err)
+{
+	int ret = arm(datapath, err);
+
+	return ret ? ret : write_build(datapath, datapath->build, err);
+}
+
+bool datapath_is_port(const struct datapath *datapath, uint32_t ifindex)
+{
+	struct nsr_port port;
+
+	return bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, &port) == 0;
+}
+
+bool datapath_is_uplink(const struct datapath *datapath, uint32_t ifindex)
+{
+	struct nsr_uplink uplink;
+
+	return bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &uplink) == 0;
 }
 
 int datapath_program_fd(const struct datapath *datapath, enum datapath_program program)

@@ -3,9 +3,8 @@
  * datapath - the BPF programs and maps of one host network namespace.
  *
  * They are pinned under /sys/fs/bpf/nsroute/COOKIE/ (bpffs is machine-wide, a datapath is not), so
- * nothing has to keep running. The only file that includes the BPF skeleton. Numbers of ports,
- * networks and uplinks are given out here; whoever fills the tables names ports and uplinks by the
- * ifindex of their link.
+ * nothing has to keep running. Numbers of ports, networks and uplinks are given out here; whoever
+ * fills the tables names ports and uplinks by the ifindex of their link.
  */
 #ifndef NSROUTE_DATAPATH_H
 #define NSROUTE_DATAPATH_H
@@ -44,6 +43,19 @@ void datapath_close(struct datapath *datapath);
 int datapath_unpin(uint64_t cookie, struct error *err);
 
 int datapath_program_fd(const struct datapath *datapath, enum datapath_program program);
+
+/* Loads this binary's programs on the maps of datapath, which may have another build's. ret is to
+ * be closed like any other, and nothing of it is pinned or attached. */
+int datapath_load_programs(const struct datapath *datapath, struct datapath **ret,
+			   struct error *err);
+/* Pins the programs of datapath in place of those that are pinned. Between the two the caller puts
+ * them at the hooks; when that does not come to its end, the next apply begins again. */
+int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, struct error *err);
+/* Hands the clock that expires flows to them. */
+int datapath_exchange_end(const struct datapath *datapath, struct error *err);
+/* What the link's hooks are for, by the tables. */
+bool datapath_is_port(const struct datapath *datapath, uint32_t ifindex);
+bool datapath_is_uplink(const struct datapath *datapath, uint32_t ifindex);
 
 /* port->index is ignored: the port that ifindex has already keeps its number, a new one gets the
  * lowest free one, with its counters at zero. ret_index may be NULL. -ENOSPC past NSR_PORTS_MAX. */

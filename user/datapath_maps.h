@@ -47,9 +47,13 @@ enum datapath_map {
 /* Programs that sit at no hook, behind those of enum datapath_program. */
 enum { DATAPATH_ARM = DATAPATH_PROGRAMS, DATAPATH_FLUSH, DATAPATH_ALL_PROGRAMS };
 
+extern const char *const datapath_map_name[];
+const char *datapath_all_program_name(unsigned int program);
+
 struct datapath {
 	int maps[DATAPATH_MAPS_COUNT];
 	int programs[DATAPATH_ALL_PROGRAMS];
+	uint64_t build; /* of the programs; 0: not known, they are being exchanged */
 	/* Numbers of ports in use, read once and then kept; NULL: not read yet. */
 	uint64_t *port_numbers;
 };

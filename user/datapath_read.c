@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "datapath_maps.h"
+#include "datapath_object.h"
 
 /* The next key after *key (NULL: the first) with its value; false at the end. */
 static bool next_entry(int map, const void *key, void *next, void *value)
@@ -177,7 +178,8 @@ static void read_inner_links(const struct datapath *datapath, struct arena *aren
 int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct state_datapath *ret,
 		      struct error *err)
 {
-	struct state_datapath state = {.loaded = true};
+	struct state_datapath state = {.loaded = true,
+				       .other_build = datapath->build != object_build()};
 
 	(void)err; /* a table that cannot be read is one that is empty: they are all our own */
 	read_ports(datapath, arena, &state);

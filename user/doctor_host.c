@@ -30,10 +30,8 @@ static void check_datapath(struct doctor_world *world)
 	finding->what = world->datapath_problem;
 	finding->why = "programs and tables cannot be shown or changed; packets are forwarded as "
 		       "before";
-	/* Only the version that made them can take them away. */
-	finding->mend =
-		arena_printf(world->arena, "%s%s", doctor_nsroute(world, "down --all"),
-			     "   # with the version that made it; then apply with this one");
+	finding->mend = arena_printf(world->arena, "%s%s", doctor_nsroute(world, "down --all"),
+				     "   # then apply again");
 }
 
 static void check_orphans(struct doctor_world *world)

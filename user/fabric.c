@@ -102,7 +102,8 @@ int fabric_observe(struct topology *topology, const struct record *record, int h
 int fabric_observe_removal(const struct record *record, int host_fd, struct arena *arena,
 			   struct kernel_state **ret_state, struct error *err)
 {
-	struct snapshot_request request = {.host_fd = host_fd, .links_only = true};
+	struct snapshot_request request = {
+		.host_fd = host_fd, .links_only = true, .any_layout = true};
 	const char **uplinks = NULL;
 
 	for (size_t i = 0; i < record->count; i++)

@@ -145,7 +145,9 @@ struct state_source {
 };
 
 struct state_datapath {
-	bool loaded; /* pinned for this host namespace */
+	bool loaded;      /* pinned for this host namespace */
+	bool other_build; /* the programs are not this binary's, or not all of them */
+	bool unreadable;  /* of another layout: nothing else is known of it */
 	struct state_port *ports;
 	size_t ports_count;
 	struct state_endpoint *endpoints;

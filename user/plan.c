@@ -412,12 +412,29 @@ static void enter_wanted(struct build *b, const struct operation *op)
 	lookup_add(&b->wanted, b->arena, arena_strdup(b->arena, key), b);
 }
 
+/* A datapath that is there serves; programs of another build are exchanged for ours, which know
+ * what ours know, and have the same tables. */
+static void exchange_programs(struct build *b)
+{
+	struct operation *op;
+
+	if (!b->view->state->datapath.other_build)
+		return;
+	op = arena_push(b->arena, b->plan->operations, b->plan->count);
+	op->kind = OPERATION_DATAPATH_EXCHANGE;
+	op->why = "those of another build are attached; flows go on";
+}
+
 static void add_missing(struct build *b)
 {
-	for (size_t i = 0; i < b->desired.count; i++)
-		if (plan_missing(b->view, &b->desired.operations[i]))
-			*arena_push(b->arena, b->plan->operations, b->plan->count) =
-				b->desired.operations[i];
+	for (size_t i = 0; i < b->desired.count; i++) {
+		struct operation *op = &b->desired.operations[i];
+
+		if (plan_missing(b->view, op))
+			*arena_push(b->arena, b->plan->operations, b->plan->count) = *op;
+		else if (op->kind == OPERATION_DATAPATH_LOAD)
+			exchange_programs(b);
+	}
 }
 
 static void index_wanted(struct build *b)

@@ -66,6 +66,7 @@ enum operation_kind {
 	OPERATION_OFFLOAD_SET,  /* as SYSCTL_SET in a namespace: see sysctl_key_of_offload */
 	OPERATION_OVS_PORT_ADD, /* of the Open vSwitch bridge "master" */
 	OPERATION_OVS_PORT_DELETE,
+	OPERATION_DATAPATH_EXCHANGE, /* of its programs; "revert": back to what they were */
 	OPERATION_KINDS
 };
 
@@ -97,7 +98,7 @@ struct operation {
 	const char *key, *value;    /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie */
 	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link
 				     * or namespace, but what it was is read and recorded */
-	bool revert;                /* SYSCTL_SET: takes an earlier one back */
+	bool revert;                /* SYSCTL_SET, DATAPATH_EXCHANGE: takes an earlier one back */
 	uint16_t network;           /* number of the network in the datapath */
 	enum network_type network_type; /* NETWORK_ADD */
 	const char *network_link;       /* PORT_ADD: the bridge, when it has a gateway */

@@ -47,6 +47,7 @@ static const struct {
 	[OPERATION_FORGET] = {"forget", '-', OPERATION_ADOPT},
 	[OPERATION_ADOPT] = {"adopt", '~', OPERATION_FORGET},
 	[OPERATION_LINK_MOVE] = {"link_move", '~', OPERATION_LINK_MOVE},
+	[OPERATION_DATAPATH_EXCHANGE] = {"datapath_exchange", '~', OPERATION_DATAPATH_EXCHANGE},
 	[OPERATION_NETWORK_ADD] = {"network_add", '+', OPERATION_FORGET},
 	[OPERATION_OFFLOAD_SET] = {"offload_set", '~', OPERATION_OFFLOAD_SET},
 	[OPERATION_OVS_PORT_ADD] = {"ovs_port_add", '+', OPERATION_OVS_PORT_DELETE},
@@ -89,6 +90,8 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 		inverse.namespace = op->peer_namespace;
 		inverse.peer_namespace = op->namespace;
 	}
+	if (op->kind == OPERATION_DATAPATH_EXCHANGE)
+		inverse.revert = !op->revert;
 	if (op->kind == OPERATION_SYSCTL_SET || op->kind == OPERATION_OFFLOAD_SET) {
 		if (!op->old_value && op->namespace) { /* it ends, what was recorded does not */
 			inverse = (struct operation){.kind = OPERATION_FORGET,
@@ -239,6 +242,9 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 		return arena_strdup(arena, "datapath: BPF programs and tables");
+	case OPERATION_DATAPATH_EXCHANGE:
+		return arena_strdup(arena, op->revert ? "datapath: BPF programs as they were"
+						      : "datapath: BPF programs of this nsroute");
 	case OPERATION_INNER_LINK_ADD:
 	case OPERATION_INNER_LINK_DELETE:
 		return arena_printf(arena, "inner interface %s",

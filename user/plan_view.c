@@ -115,6 +115,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
+	case OPERATION_DATAPATH_EXCHANGE:
 	case OPERATION_FORGET:
 	case OPERATION_ADOPT:
 	case OPERATION_KINDS:

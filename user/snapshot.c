@@ -104,8 +104,8 @@ static int read_named(const char *name, struct arena *arena, struct state_namesp
 	return ret ? error_context(err, "namespace '%s'", name) : 0;
 }
 
-static int read_datapath(uint64_t cookie, struct arena *arena, struct state_datapath *state,
-			 struct error *err)
+static int read_datapath(uint64_t cookie, bool any_layout, struct arena *arena,
+			 struct state_datapath *state, struct error *err)
 {
 	struct datapath *datapath;
 	int ret;
@@ -113,6 +113,10 @@ static int read_datapath(uint64_t cookie, struct arena *arena, struct state_data
 	if (!datapath_exists(cookie))
 		return 0;
 	ret = datapath_open(&datapath, cookie, false, err);
+	if (ret == -ENOTSUP && any_layout) {
+		state->loaded = state->unreadable = true;
+		return 0;
+	}
 	if (ret)
 		return ret;
 	ret = datapath_snapshot(datapath, arena, state, err);
@@ -145,7 +149,8 @@ int snapshot_take(const struct snapshot_request *asked, struct arena *arena,
 			return ret;
 	}
 	if (!request.no_datapath)
-		ret = read_datapath(state->host.cookie, arena, &state->datapath, err);
+		ret = read_datapath(state->host.cookie, request.any_layout, arena, &state->datapath,
+				    err);
 	if (ret)
 		return ret;
 	*ret_state = state;

@@ -24,6 +24,7 @@ struct snapshot_request {
 	bool links_only;
 	const char *const *hooked;
 	size_t hooked_count;
+	bool any_layout;  /* a datapath of another layout is no error: it is "unreadable" */
 	bool no_datapath; /* leave out our own tables, which may be of another version */
 	/* Of the neighbours of a namespace only its gateways: for plans. */
 	bool only_gateways;

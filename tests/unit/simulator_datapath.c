@@ -151,6 +151,10 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 	if (!ifindex && op->link && simulator_link(sim, NULL, op->link))
 		ifindex = simulator_link(sim, NULL, op->link)->ifindex;
 	switch (op->kind) {
+	case OPERATION_DATAPATH_EXCHANGE:
+		assert_true(datapath->other_build != op->revert);
+		datapath->other_build = op->revert;
+		break;
 	case OPERATION_DATAPATH_UNLOAD:
 		memset(datapath, 0, sizeof(*datapath));
 		break;

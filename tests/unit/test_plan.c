@@ -65,6 +65,30 @@ static void test_text_from_nothing(void **state)
 	}
 }
 
+/* Once, and first: whatever is new gets the new programs. */
+static void test_another_build(void **state)
+{
+	struct simulator *sim = *state;
+	struct operation inverse;
+	struct plan *plan;
+
+	converge(sim, fabric);
+	sim->datapath.other_build = true;
+	plan = plan_of(sim, parse(sim, edited(sim, fabric, "links:\n", "  white: {}\nlinks:\n")));
+	assert_true(plan->count > 1);
+	assert_int_equal(plan->operations[0].kind, OPERATION_DATAPATH_EXCHANGE);
+	assert_int_equal(count_kind(plan, OPERATION_DATAPATH_EXCHANGE), 1);
+	assert_true(plan_inverse(&plan->operations[0], &inverse));
+	assert_true(inverse.kind == OPERATION_DATAPATH_EXCHANGE && inverse.revert);
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 1);
+	assert_string_equal(plan_describe(&plan->operations[0], &sim->arena),
+			    "~ datapath: BPF programs of this nsroute: those of another build are "
+			    "attached; flows go on");
+	sim->datapath.other_build = true; /* what is removed is not exchanged before */
+	assert_null(find(removal_of(sim), OPERATION_DATAPATH_EXCHANGE));
+}
+
 static void test_applied_twice(void **state)
 {
 	converge(*state, fabric);
@@ -338,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_text_from_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_another_build, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_applied_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_datapath, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sources_of_routes, setup, teardown),

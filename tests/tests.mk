@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tests.mk - binaries that only tests need; the Makefile includes it.
+#
+# How it works: nsroute-faults is nsroute that ends or fails at a chosen step (tests/fault/fault.c).
+# The others are that with other BPF programs, for the tests of one binary that meets another's
+# datapath: code that does the same, another layout, a table of another size.
+
+VARIANTS := code layout shape
+VARIANT_code := -mllvm -disable-block-placement
+VARIANT_layout := -DNSR_LAYOUT_VERSION=99
+VARIANT_shape := -DNSR_SESSIONS_MAX=131072
+TEST_BINARIES := $(O)/nsroute-faults $(VARIANTS:%=$(O)/nsroute-%)
+
+.DEFAULT_GOAL := all
+
+# fault.c stands in for the functions that it names.
+$(TEST_BINARIES): LIBS += $(shell sed -nE \
+	's/^(STEP_BPF.|(STEP|WRAP).[a-zA-Z_ *]+, )([a-z0-9_]+),.*/-Wl,--wrap=\3/p' tests/fault/fault.c)
+$(O)/nsroute-faults: $(O)/user/main.o $(O)/tests/fault/fault.o $(LIBRARY)
+$(VARIANTS:%=$(O)/nsroute-%): $(O)/nsroute-%: $(O)/user/main.o $(O)/tests/fault/fault.o \
+	$(O)/variant/%/datapath_object.o $(LIBRARY)
+
+$(O)/variant/%/nsroute.bpf.o: bpf/nsroute.bpf.c Makefile
+	@echo "  BPF     $@"
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(VARIANT_$*) -MMD -MP -c $< -o $@
+
+$(O)/variant/%/datapath_object.o: user/datapath_object.c $(O)/variant/%/nsroute.skel.h
+	@echo "  CC      $@"
+	$(Q)$(CC) -isystem $(@D) $(CPPFLAGS) $(filter -D%,$(VARIANT_$*)) $(CFLAGS) -MMD -MP -c $< -o $@
+
+-include $(wildcard $(O)/variant/*/*.d)

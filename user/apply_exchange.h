@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * apply_exchange - puts this binary's programs in the place of another's. For apply*.c only.
+ */
+#ifndef NSROUTE_APPLY_EXCHANGE_H
+#define NSROUTE_APPLY_EXCHANGE_H
+
+#include "apply_run.h"
+
+/* DATAPATH_EXCHANGE: of the whole host namespace, all fabrics. With op->revert back to those that
+ * were there before. When it fails those are back, as far as the kernel lets them. */
+int exchange_programs(struct runner *runner, const struct operation *op, struct error *err);
+
+#endif

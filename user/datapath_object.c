@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: the skeleton has the bytes of an ELF file. libbpf makes programs and maps of them;
+ * we read it ourselves for the build only, which is a sum (FNV-1a) over the sections with code and
+ * those that tell which maps the code uses. What compilers note for debuggers, paths and lines
+ * among it, does not count.
+ */
+#include "datapath_object.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "nsroute.skel.h"
+
+#define LOG_SIZE (1024 * 1024) /* verifier's words about a program that it refuses */
+
+const uint32_t object_layout = NSR_LAYOUT_VERSION;
+
+const char *const datapath_map_name[] = {
+#define X(name) #name,
+	DATAPATH_MAPS(X)
+#undef X
+};
+_Static_assert(sizeof(datapath_map_name) / sizeof(datapath_map_name[0]) == DATAPATH_MAPS_COUNT,
+	       "map names");
+
+const char *datapath_all_program_name(unsigned int program)
+{
+	switch (program) {
+	case DATAPATH_ARM:
+		return "nsr_arm";
+	case DATAPATH_FLUSH:
+		return "nsr_flush";
+	default:
+		return datapath_program_name[program];
+	}
+}
+
+/* ---- The build. */
+
+#define FNV_START 0xcbf29ce484222325 /* www.isthe.com/chongo/tech/comp/fnv: 64 bits */
+#define FNV_PRIME 0x100000001b3
+
+static bool counts(Elf *elf, const Elf64_Shdr *header)
+{
+	const Elf64_Shdr *target = header;
+
+	if (header->sh_type == SHT_REL)
+		target = elf64_getshdr(elf_getscn(elf, header->sh_info));
+	return target && target->sh_flags & SHF_EXECINSTR;
+}
+
+uint64_t object_build(void)
+{
+	static uint64_t sum;
+	Elf_Scn *section = NULL;
+	size_t size;
+	const unsigned char *bytes = nsroute_bpf__elf_bytes(&size);
+	Elf *elf;
+
+	if (sum)
+		return sum;
+	sum = FNV_START;
+	elf_version(EV_CURRENT);
+	elf = elf_memory((char *)bytes, size);
+	while (elf && (section = elf_nextscn(elf, section))) {
+		const Elf64_Shdr *header = elf64_getshdr(section);
+
+		if (!header || !counts(elf, header))
+			continue;
+		for (size_t i = 0; i < header->sh_size; i++)
+			sum = (sum ^ bytes[header->sh_offset + i]) * FNV_PRIME;
+	}
+	elf_end(elf);
+	sum += !sum;
+	return sum;
+}
+
+/* ---- Loading. */
+
+static int libbpf_words(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[512];
+
+	(void)level;
+	vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
+
+/* The verifier's last words before its statistics are the reason. */
+static void keep_verifier_line(struct error *err, const char *words)
+{
+	const char *line = words, *best = NULL;
+	size_t best_length = 0, length;
+
+	for (; *line; line += length + (line[length] == '\n')) {
+		length = strcspn(line, "\n");
+		if (!length || !strncmp(line, "processed ", 10) || line[0] == '(' ||
+		    !strncmp(line, "verification time", 17) || !strncmp(line, "stack depth", 11))
+			continue;
+		best = line;
+		best_length = length;
+	}
+	if (best)
+		snprintf(err->kernel, sizeof(err->kernel), "%.*s", (int)best_length, best);
+}
+
+static int own_descriptor(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Descriptors of our own: those of the skeleton go away with it. */
+static int take_descriptors(struct datapath *datapath, struct nsroute_bpf *object,
+			    struct error *err)
+{
+	const struct bpf_program *program;
+	const struct bpf_map *map;
+	unsigned int i;
+
+	for (i = 0; i < DATAPATH_MAPS_COUNT; i++) {
+		map = bpf_object__find_map_by_name(object->obj, datapath_map_name[i]);
+		if (map)
+			datapath->maps[i] = own_descriptor(bpf_map__fd(map));
+		if (map && datapath->maps[i] < 0)
+			return error_set(err, -errno, "cannot open map '%s': %s",
+					 datapath_map_name[i], strerror(errno));
+		if (!map)
+			return error_set(err, -EINVAL, "the BPF object has no map '%s'",
+					 datapath_map_name[i]);
+	}
+	for (i = 0; i < DATAPATH_ALL_PROGRAMS; i++) {
+		const char *name = datapath_all_program_name(i);
+
+		program = bpf_object__find_program_by_name(object->obj, name);
+		if (program)
+			datapath->programs[i] = own_descriptor(bpf_program__fd(program));
+		if (program && datapath->programs[i] < 0)
+			return error_set(err, -errno, "cannot open program '%s': %s", name,
+					 strerror(errno));
+		if (!program)
+			return error_set(err, -EINVAL, "the BPF object has no program '%s'", name);
+	}
+	return 0;
+}
+
+static int reuse_maps(struct nsroute_bpf *object, const int *maps)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; maps && i < DATAPATH_MAPS_COUNT && !ret; i++)
+		ret = bpf_map__reuse_fd(
+			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]), maps[i]);
+	return ret;
+}
+
+int object_load(const int *maps, struct datapath *ret_datapath, struct error *err)
+{
+	char *words = calloc(1, LOG_SIZE);
+	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = words,
+		    .kernel_log_size = LOG_SIZE);
+	struct nsroute_bpf *object;
+	int ret = 0;
+
+	if (!words)
+		return error_set(err, -ENOMEM, "out of memory");
+	libbpf_set_print(libbpf_words);
+	object = nsroute_bpf__open_opts(&options);
+	if (!object)
+		ret = -errno;
+	else
+		ret = reuse_maps(object, maps);
+	if (!ret)
+		ret = nsroute_bpf__load(object);
+	if (ret) {
+		error_set(err, ret, "cannot load the BPF programs: %s", strerror(-ret));
+		keep_verifier_line(err, words);
+	} else {
+		ret = take_descriptors(ret_datapath, object, err);
+		ret_datapath->build = object_build();
+	}
+	nsroute_bpf__destroy(object);
+	free(words);
+	return ret;
+}
+
+/* ---- Shapes of maps. */
+
+static bool has_shape(const struct bpf_map *map, const struct bpf_map_info *info)
+{
+	return info->type == bpf_map__type(map) && info->key_size == bpf_map__key_size(map) &&
+	       info->value_size == bpf_map__value_size(map) &&
+	       info->max_entries == bpf_map__max_entries(map) &&
+	       info->map_flags == bpf_map__map_flags(map);
+}
+
+static int check_map(const struct bpf_map *map, int fd, struct error *err)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return error_set(err, -errno, "cannot look at map '%s': %s", bpf_map__name(map),
+				 strerror(errno));
+	if (has_shape(map, &info))
+		return 0;
+	return error_set(err, -ENOTSUP,
+			 "its table '%s' has %u entries of %u and %u bytes, ours %u of %u and %u",
+			 bpf_map__name(map), info.max_entries, info.key_size, info.value_size,
+			 bpf_map__max_entries(map), bpf_map__key_size(map),
+			 bpf_map__value_size(map));
+}
+
+int object_check_maps(const int *maps, struct error *err)
+{
+	struct nsroute_bpf *object;
+	int ret = 0;
+
+	libbpf_set_print(libbpf_words);
+	object = nsroute_bpf__open();
+	if (!object)
+		return error_set(err, -errno, "cannot read the BPF object: %s", strerror(errno));
+	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
+		ret = check_map(bpf_object__find_map_by_name(object->obj, datapath_map_name[i]),
+				maps[i], err);
+	nsroute_bpf__destroy(object);
+	return ret;
+}
