@@ -49,8 +49,8 @@ struct state_link {
 	int32_t peer_nsid;   /* ... which this one knows by this number (NETNSA_NSID) */
 	const struct state_namespace *peer_namespace; /* snapshot_peers(); NULL: not known */
 	bool peer_asked; /* snapshot_ask_peers(): peer_namespace NULL says that it is elsewhere */
-	bool vlan_filtering;                          /* bridge: its ports are not one segment */
-	uint32_t xdp_program;                         /* number of the XDP program, 0: none */
+	bool vlan_filtering;  /* bridge: its ports are not one segment */
+	uint32_t xdp_program; /* number of the XDP program, 0: none */
 	/* host namespace only: */
 	bool clsact;            /* has a clsact qdisc */
 	bool other_qdisc;       /* has a root qdisc other than noqueue */

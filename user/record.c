@@ -475,16 +475,25 @@ int record_open(uint64_t cookie, const char *fabric, const char *file, int *ret_
 	return ret;
 }
 
+/* False: it cannot be kept, for it is not UTF-8 (or there is no memory). */
+static bool set_text(json_t *line, const char *key, const char *text)
+{
+	return !text || !*text || !json_object_set_new(line, key, json_string(text));
+}
+
 int record_add(int fd, const struct record_entry *entry, struct error *err)
 {
-	json_t *line =
-		json_pack("{s:s, s:s}", "kind", kind_names[entry->kind], "name", entry->name);
+	json_t *line = json_pack("{s:s}", "kind", kind_names[entry->kind]);
 
-	if (entry->value && entry->value[0])
-		json_object_set_new(line, "value", json_string(entry->value));
-	if (entry->set && entry->set[0])
-		json_object_set_new(line, "set", json_string(entry->set));
-	return append(fd, line, err);
+	if (set_text(line, "name", entry->name) && set_text(line, "value", entry->value) &&
+	    set_text(line, "set", entry->set))
+		return append(fd, line, err);
+	json_decref(line);
+	return error_set(
+		err, -EILSEQ,
+		"'%s' cannot be recorded, because it, or what it has, is not UTF-8; rename "
+		"it",
+		entry->name);
 }
 
 int record_gone(int fd, const struct record_entry *entry, struct error *err)

@@ -309,6 +309,23 @@ static void test_lock_names_the_holder(void **state)
 	close(second);
 }
 
+/* Left out it would not be given back. */
+static void test_what_is_not_text(void **state)
+{
+	struct record_entry entries[] = {{RECORD_NETNS, "\xff", "", ""},
+					 {RECORD_NETNS, "red", "\xff", ""},
+					 {RECORD_NETNS, "red", "", "\xff"}};
+	struct error err = {0};
+	int fd = open_record();
+
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+		assert_int_equal(record_add(fd, &entries[i], &err), -EILSEQ);
+		assert_non_null(strstr(err.message, "is not UTF-8"));
+	}
+	assert_int_equal(read_record(*state)->count, 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +340,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_listed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_else_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_names_the_holder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_not_text, setup, teardown),
 	};
 
 	if (!private_run()) {
