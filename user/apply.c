@@ -21,6 +21,7 @@
 
 #include "apply_record.h"
 #include "apply_run.h"
+#include "apply_strip.h"
 #include "device.h"
 #include "record.h"
 
@@ -288,6 +289,7 @@ int apply_remove(const struct plan *plan, const struct apply_options *options, s
 	if (ret)
 		goto cleanup;
 	r->record_goes = true;
+	strip_links(r, plan);
 	for (size_t i = 0, length; i < plan->count && code != -EINTR; i += length) {
 		length = run_length(&plan->operations[i], plan->count - i);
 		if (ret && guards(plan->operations[i].kind))

@@ -70,12 +70,13 @@ struct state_address {
 	uint32_t age_s;   /* since it was added */
 };
 
-struct state_route {           /* main table only */
+struct state_route {           /* main table only, where nothing else is said */
 	struct ip_address to;  /* prefix_len 0: default */
 	struct ip_address via; /* family 0: on the link */
 	uint32_t ifindex;
 	uint8_t protocol; /* RTPROT_*; STATE_PROTOCOL: ours */
 	uint8_t type;     /* RTN_* */
+	uint8_t table;    /* 0: main */
 	uint32_t metric;
 	bool onlink; /* via is taken to be on the link, whatever the addresses say */
 };

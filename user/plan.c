@@ -330,7 +330,7 @@ static int check_names(struct build *b, struct error *err)
 
 /* ---- Links that cannot be repaired. */
 
-static void remake(struct build *b, const char *namespace, const char *link)
+static void remake(struct build *b, const char *namespace, const char *link, const char *why)
 {
 	const struct state_link *observed = view_link(b->view, namespace, link);
 	struct operation *op;
@@ -343,20 +343,30 @@ static void remake(struct build *b, const char *namespace, const char *link)
 	op->namespace = namespace;
 	op->link = link;
 	op->ifindex = observed->ifindex;
-	op->why = "is not what we made any more";
+	op->why = why;
+}
+
+/* Whether a removal that was not brought to its end has taken away what no plan can give back. */
+static bool is_stripped(const struct build *b, const struct operation *op)
+{
+	return (!op->namespace || !op->peer_namespace) &&
+	       view_recorded(b->view, RECORD_STRIPPED, RECORD_STRIPPED_NAME);
 }
 
 static void remake_veth(struct build *b, const struct operation *op)
 {
+	const char *why = is_stripped(b, op) ? "lost its routes when its removal began"
+					     : "is not what we made any more";
 	const struct state_link *one = view_link(b->view, op->namespace, op->link);
 	const struct state_link *two = view_link(b->view, op->peer_namespace, op->peer);
 
 	if (one && two &&
 	    plan_are_peers(view_space(b->view, op->namespace), one,
-			   view_space(b->view, op->peer_namespace), two))
+			   view_space(b->view, op->peer_namespace), two) &&
+	    !is_stripped(b, op))
 		return;
-	remake(b, op->namespace, op->link);
-	remake(b, op->peer_namespace, op->peer);
+	remake(b, op->namespace, op->link, why);
+	remake(b, op->peer_namespace, op->peer, why);
 }
 
 static void remake_broken(struct build *b)
@@ -379,7 +389,7 @@ static void remake_broken(struct build *b)
 		} else if (op->kind == OPERATION_BRIDGE_ADD) {
 			link = view_link(b->view, NULL, op->link);
 			if (link && strcmp(link->kind, "bridge"))
-				remake(b, NULL, op->link);
+				remake(b, NULL, op->link, "is not what we made any more");
 		} else if (op->kind == OPERATION_VETH_ADD) {
 			remake_veth(b, op);
 		}

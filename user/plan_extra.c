@@ -387,6 +387,11 @@ static void extra_link_inside(struct extra *extra, const char *place)
 	op->record_inside = true;
 }
 
+static void extra_stripped(struct extra *extra, const char *name)
+{
+	forget(extra, RECORD_STRIPPED, name); /* those that stay have been made anew */
+}
+
 static void extra_mac(struct extra *extra, const char *place)
 {
 	size_t length = strcspn(place, "/");
@@ -550,6 +555,7 @@ void plan_extra_objects(struct extra *extra)
 	if (extra->removal)
 		plan_removed_ovs_ports(extra);
 	each_recorded(extra, RECORD_LINK, extra_link);
+	each_recorded(extra, RECORD_STRIPPED, extra_stripped);
 	each_recorded(extra, RECORD_LINK_INSIDE, extra_link_inside);
 	each_recorded(extra, RECORD_MAC, extra_mac);
 	extra_inner_veths(extra);

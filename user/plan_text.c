@@ -214,13 +214,21 @@ static char *describe_attached(const struct operation *op, struct arena *arena)
 static char *describe_what(const struct operation *op, struct arena *arena)
 {
 	static const char *const records[RECORD_KINDS] = {
-		[RECORD_NETNS] = "namespace",       [RECORD_LINK] = "interface",
-		[RECORD_SYSCTL] = "sysctl",         [RECORD_CLSACT] = "clsact qdisc of",
-		[RECORD_UPLINK] = "uplink",         [RECORD_NETWORK] = "network",
-		[RECORD_INSIDE] = "masquerade of",  [RECORD_NETNS_SYSCTL] = "sysctl",
-		[RECORD_FOLDER] = "directory",      [RECORD_FILE] = "file",
-		[RECORD_LINK_INSIDE] = "interface", [RECORD_MAC] = "MAC address of",
-		[RECORD_DEVICE] = "device",         [RECORD_OVS_PORT] = "Open vSwitch port",
+		[RECORD_NETNS] = "namespace",
+		[RECORD_LINK] = "interface",
+		[RECORD_SYSCTL] = "sysctl",
+		[RECORD_CLSACT] = "clsact qdisc of",
+		[RECORD_UPLINK] = "uplink",
+		[RECORD_NETWORK] = "network",
+		[RECORD_INSIDE] = "masquerade of",
+		[RECORD_NETNS_SYSCTL] = "sysctl",
+		[RECORD_FOLDER] = "directory",
+		[RECORD_FILE] = "file",
+		[RECORD_LINK_INSIDE] = "interface",
+		[RECORD_MAC] = "MAC address of",
+		[RECORD_DEVICE] = "device",
+		[RECORD_OVS_PORT] = "Open vSwitch port",
+		[RECORD_STRIPPED] = "removal begun of",
 	};
 	char address[IP_TEXT_MAX];
 

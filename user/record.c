@@ -61,6 +61,7 @@ static const char *const kind_names[RECORD_KINDS] = {
 	[RECORD_MAC] = "mac",
 	[RECORD_DEVICE] = "device",
 	[RECORD_OVS_PORT] = "ovs_port",
+	[RECORD_STRIPPED] = "stripped",
 };
 
 /* ---- Places. */

@@ -42,8 +42,12 @@ enum record_kind {
 	RECORD_MAC,         /* name = NAMESPACE/LINK, of the host /LINK, that was taken over from
 			     * single steps; value = MAC, which it keeps */
 	RECORD_OVS_PORT,    /* name, of a port of Open vSwitch; value = bridge */
+	RECORD_STRIPPED,    /* RECORD_STRIPPED_NAME: host ends may lack routes that the kernel made,
+			     * because a removal has begun (apply_strip.h) */
 	RECORD_KINDS
 };
+
+#define RECORD_STRIPPED_NAME "host ends"
 
 struct record_entry {
 	enum record_kind kind;

@@ -2,8 +2,8 @@
 /*
  * How it works
  *
- * Every request and dump names the main table, and with strict checking on the kernel filters by
- * it. IPv4 has no main table before the first route is in it, and says ENOENT: that is no routes.
+ * Every request and dump names its table, and with strict checking on the kernel filters by it.
+ * IPv4 has no main table before the first route is in it, and says ENOENT: that is no routes.
  */
 #include "route.h"
 
@@ -21,7 +21,8 @@ struct route_list {
 	struct arena *arena;
 	struct state_route *routes;
 	size_t count;
-	uint8_t family;
+	struct rtmsg filter;
+	bool all_types;
 };
 
 static char *describe(const struct state_route *route, char text[DESCRIPTION_MAX])
@@ -48,7 +49,7 @@ static struct nlmsghdr *queue(struct netlink *nl, uint16_t type, uint16_t flags,
 
 	header->rtm_family = route->to.family;
 	header->rtm_dst_len = route->to.prefix_len;
-	header->rtm_table = RT_TABLE_MAIN;
+	header->rtm_table = route->table ? route->table : RT_TABLE_MAIN;
 	header->rtm_protocol = route->protocol ? route->protocol : RTPROT_STATIC;
 	header->rtm_type = route->type ? route->type : RTN_UNICAST;
 	if (route->to.prefix_len)
@@ -135,16 +136,19 @@ static void take_first_hop(struct state_route *route, const struct nlattr *multi
 		take_attribute(route, attr);
 }
 
-static bool is_wanted(const struct rtmsg *header, uint8_t family)
+static bool is_wanted(const struct rtmsg *header, const struct route_list *list)
 {
+	if (header->rtm_family != list->filter.rtm_family ||
+	    header->rtm_table != list->filter.rtm_table)
+		return false;
 	switch (header->rtm_type) {
 	case RTN_LOCAL:
 	case RTN_BROADCAST:
 	case RTN_ANYCAST:
 	case RTN_MULTICAST:
-		return false;
+		return list->all_types;
 	}
-	return header->rtm_family == family && header->rtm_table == RT_TABLE_MAIN;
+	return true;
 }
 
 static int take_route(const struct nlmsghdr *message, size_t request, void *context)
@@ -155,13 +159,14 @@ static int take_route(const struct nlmsghdr *message, size_t request, void *cont
 	struct state_route *route;
 
 	(void)request;
-	if (!is_wanted(header, list->family))
+	if (!is_wanted(header, list))
 		return 0;
 	route = arena_push(list->arena, list->routes, list->count);
 	route->to.family = header->rtm_family;
 	route->to.prefix_len = header->rtm_dst_len;
 	route->protocol = header->rtm_protocol;
 	route->type = header->rtm_type;
+	route->table = header->rtm_table == RT_TABLE_MAIN ? 0 : header->rtm_table;
 	route->onlink = header->rtm_flags & RTNH_F_ONLINK;
 	mnl_attr_for_each(attribute, message, sizeof(*header))
 	{
@@ -172,22 +177,62 @@ static int take_route(const struct nlmsghdr *message, size_t request, void *cont
 	return 0;
 }
 
+/* Appends to the list. A table that there is not yet has no routes. */
+static int read_table(struct netlink *nl, struct rtmsg filter, struct route_list *list,
+		      struct error *err)
+{
+	int code;
+
+	list->filter = filter;
+	code = netlink_dump(nl, RTM_GETROUTE, &filter, sizeof(filter), "read routes", take_route,
+			    list, err);
+	return code == -ENOENT && filter.rtm_family == AF_INET ? 0 : code;
+}
+
+static int read_tables(struct netlink *nl, const struct rtmsg *filters, size_t filters_count,
+		       struct route_list *list, struct error *err)
+{
+	int code = 0;
+
+	for (size_t i = 0; !code && i < filters_count; i++)
+		code = read_table(nl, filters[i], list, err);
+	return code;
+}
+
 int route_read(struct netlink *nl, struct arena *arena, struct state_route **ret_routes,
 	       size_t *ret_count, struct error *err)
 {
-	static const uint8_t families[] = {AF_INET, AF_INET6};
+	static const struct rtmsg filters[] = {
+		{.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN},
+		{.rtm_family = AF_INET6, .rtm_table = RT_TABLE_MAIN},
+	};
 	struct route_list list = {.arena = arena};
+	int code = read_tables(nl, filters, sizeof(filters) / sizeof(filters[0]), &list, err);
 
-	for (size_t i = 0; i < sizeof(families); i++) {
-		struct rtmsg header = {.rtm_family = families[i], .rtm_table = RT_TABLE_MAIN};
-		int code;
+	if (code)
+		return code;
+	*ret_routes = list.routes;
+	*ret_count = list.count;
+	return 0;
+}
 
-		list.family = families[i];
-		code = netlink_dump(nl, RTM_GETROUTE, &header, sizeof(header), "read routes",
-				    take_route, &list, err);
-		if (code && !(code == -ENOENT && families[i] == AF_INET))
-			return code;
-	}
+int route_read_hanging(struct netlink *nl, struct arena *arena, struct state_route **ret_routes,
+		       size_t *ret_count, struct error *err)
+{
+	static const struct rtmsg filters[] = {
+		{.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = STATE_PROTOCOL},
+		{.rtm_family = AF_INET, .rtm_table = RT_TABLE_LOCAL},
+		{.rtm_family = AF_INET6,
+		 .rtm_table = RT_TABLE_MAIN,
+		 .rtm_protocol = STATE_PROTOCOL},
+		{.rtm_family = AF_INET6, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_KERNEL},
+		{.rtm_family = AF_INET6, .rtm_table = RT_TABLE_LOCAL},
+	};
+	struct route_list list = {.arena = arena, .all_types = true};
+	int code = read_tables(nl, filters, sizeof(filters) / sizeof(filters[0]), &list, err);
+
+	if (code)
+		return code;
 	*ret_routes = list.routes;
 	*ret_count = list.count;
 	return 0;

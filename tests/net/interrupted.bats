@@ -40,6 +40,17 @@ signalled() { # SIGNAL MILLISECONDS ARGUMENTS...
 	wait $! || status=$?
 }
 
+# Of the host, in no order: links that are made anew come last.
+routes() {
+	local i
+	for ((i = 0; i < 100; i++)); do # those of multicast come a moment after the link
+		(($(on "$host" ip -6 route show table local type multicast | wc -l) < 17)) || break
+		sleep 0.05
+	done
+	{ on "$host" ip route show table all && on "$host" ip -6 route show table all; } |
+		sed 's/ linkdown//' | sort
+}
+
 @test "SIGINT, SIGTERM and SIGHUP in the middle of apply: all is undone" {
 	put_many 30
 	start=$(now_ms)
@@ -111,4 +122,27 @@ signalled() { # SIGNAL MILLISECONDS ARGUMENTS...
 		assert_as_before
 	done
 	((killed > 0))
+}
+
+@test "down killed when only the routes are gone: apply makes the links anew, down goes on" {
+	local many=16 # from so many on, routes go before their links
+	put_many $many
+	sed -i 's/br-many: {subnets/br-many: {type: routed, subnets/
+		s|addresses: \[10.20.1.\([0-9]*\)/16\]|addresses: [10.20.1.\1/16, "fd00:20::1:\1/64"]|' "$topology"
+	lab apply "$topology"
+	find_cookie
+	routes >"$work/whole"
+	# The first change is the record's, and each of these is in the middle of the routes.
+	for change in 2 20 60; do
+		run -137 env NSROUTE_FAULT=kill:$change "$NSROUTE-faults" --netns "$host" down many
+		(($(on "$host" ip -o link show type veth | wc -l) == many + 1))
+		((change == 2)) || (($(routes | wc -l) < $(wc -l <"$work/whole")))
+		lab apply "$topology"
+		run -0 lab plan "$topology"
+		[[ $output == *"nothing to do"* ]]
+		diff "$work/whole" <(routes)
+	done
+	run -137 env NSROUTE_FAULT=kill:60 "$NSROUTE-faults" --netns "$host" down many
+	lab down many
+	assert_as_before
 }

@@ -97,6 +97,28 @@ static void test_deleted_by_hand(void **state)
 	assert_as_found(sim);
 }
 
+/* Host ends may lack what the kernel gave them: they are made anew, and it is forgotten. */
+static void test_removal_begun(void **state)
+{
+	struct simulator *sim = *state;
+	struct operation begun = {.kind = OPERATION_ADOPT,
+				  .record = RECORD_STRIPPED,
+				  .link = RECORD_STRIPPED_NAME};
+	const struct plan *plan;
+	size_t veths;
+
+	veths = count_kind(converge(sim, fabric), OPERATION_VETH_ADD);
+	simulator_execute(sim, &begun);
+	plan = converge(sim, fabric);
+	/* All but the pair without a bridge, of which no end is on the host. */
+	assert_int_equal(count_kind(plan, OPERATION_VETH_ADD), veths - 1);
+	assert_non_null(find(plan, OPERATION_LINK_DELETE));
+	assert_false(record_has(&sim->record, RECORD_STRIPPED, RECORD_STRIPPED_NAME));
+	simulator_execute(sim, &begun);
+	simulator_run(sim, removal_of(sim));
+	assert_as_found(sim);
+}
+
 static void test_tables_emptied(void **state)
 {
 	struct simulator *sim = *state;
@@ -572,6 +594,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed_then_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_before_the_alias, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deleted_by_hand, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removal_begun, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tables_emptied, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_link_set_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_qdisc_stops_the_fast_path, setup, teardown),
