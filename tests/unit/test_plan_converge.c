@@ -101,9 +101,8 @@ static void test_deleted_by_hand(void **state)
 static void test_removal_begun(void **state)
 {
 	struct simulator *sim = *state;
-	struct operation begun = {.kind = OPERATION_ADOPT,
-				  .record = RECORD_STRIPPED,
-				  .link = RECORD_STRIPPED_NAME};
+	struct operation begun = {
+		.kind = OPERATION_ADOPT, .record = RECORD_STRIPPED, .link = RECORD_STRIPPED_NAME};
 	const struct plan *plan;
 	size_t veths;
 
