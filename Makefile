@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# How it works: everything lands in $(O) (build/). bpf/nsroute.bpf.c becomes an object, the object a
-# skeleton header, which user/datapath_object.c includes; all of user/ but main.c becomes
-# libnsroute.a, which the program and the tests link; what only tests need is in tests/tests.mk. Sources and tests are found by wildcard. `check`, `demo` and the
+# How it works: everything lands in $(O) (build/). bpf/NAME.bpf.c becomes an object, the object a
+# skeleton header, which one file of user/ includes; all of user/ but main.c becomes libnsroute.a,
+# which the program and the tests link; what only tests need is in tests/tests.mk. Sources and tests are found by wildcard. `check`, `demo` and the
 # rings first run tools/deps (which does nothing when nothing is missing) and then build in a second
 # make, so that what pkg-config says is read after the libraries are there.
 #
@@ -43,7 +43,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra $(WERROR) -Ii
 USER := $(wildcard user/*.c)
 LIBRARY_OBJECTS := $(patsubst %.c,$(O)/%.o,$(filter-out user/main.c,$(USER)))
 LIBRARY := $(O)/libnsroute.a
-SKELETON := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/nsroute.bpf.c))
+SKELETONS := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 include tests/tests.mk
 
@@ -121,13 +121,13 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS (clang, deps-long)
 	@$(MAKE) --no-print-directory -j$(shell nproc) FUZZER=1 CC=$(CLANG) O=build/fuzz fuzzers
 	@tools/run-fuzzers $(FUZZ_SECONDS) $(patsubst $(O)/%,build/fuzz/%,$(FUZZERS))
 
-bench: all $(O)/nsperf $(O)/nsloop $(O)/nlcount.so ## speed of packets; BENCH=tools/scale: of set-up (root)
-	@NSPERF=$(abspath $(O)/nsperf) tools/with-bpffs $(or $(BENCH),tools/compare)
+bench: all $(O)/nsloop $(O)/nlcount.so ## speed of packets; BENCH=tools/scale: of set-up (root)
+	@tools/with-bpffs $(or $(BENCH),$(NSROUTE) bench)
 
 format: ## clang-format every C file
 	clang-format -i $(filter-out build/%,$(wildcard */*.[ch] tests/*/*.[ch]))
 
-lint: $(SKELETON) compile_commands.json ## style, layers, clang-tidy, shellcheck, spelling, SPDX tags
+lint: $(SKELETONS) compile_commands.json ## style, layers, clang-tidy, shellcheck, spelling, SPDX tags
 	@tools/lint
 
 deps: ## install what building and testing need
@@ -159,7 +159,7 @@ $(O)/version: FORCE
 $(O)/user/cmd_version.o: $(O)/version
 
 $(O)/tests/%.o: override CPPFLAGS += -Ibpf -Itests
-$(O)/%.o: %.c Makefile | $(SKELETON)
+$(O)/%.o: %.c Makefile | $(SKELETONS)
 	@echo "  CC      $@"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
@@ -170,12 +170,12 @@ $(BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LI
 $(NET_TESTS): $(O)/tests/net/%: $(O)/tests/net/%.o $(call helpers,net,test) $(LIBRARY)
 $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(LIBRARY)
 
-$(O)/nsperf $(O)/nsloop: $(O)/%: $(O)/tools/%.o
+$(O)/nsloop: $(O)/tools/nsloop.o
 $(O)/nlcount.so: $(O)/tools/nlcount.o
 $(O)/nlcount.so: override CFLAGS += -shared -fPIC
 $(TESTS): LIBS += -lcmocka
 $(FUZZERS): LIBS += -fsanitize=fuzzer
-$(O)/nsroute $(TEST_BINARIES) $(O)/nsperf $(O)/nsloop $(O)/nlcount.so $(TESTS) $(FUZZERS):
+$(O)/nsroute $(TEST_BINARIES) $(O)/nsloop $(O)/nlcount.so $(TESTS) $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
@@ -188,7 +188,8 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 	@echo "  SKEL    $@"
 	$(Q)bpftool gen skeleton $< name $(*F)_bpf >$@
 
-$(O)/user/datapath_object.o: $(SKELETON)
+$(O)/user/datapath_object.o: $(O)/nsroute.skel.h
+$(O)/user/bench_frames.o: $(O)/bench.skel.h
 compile_commands.json: export COMMAND = $(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS)
 compile_commands.json: Makefile $(USER) ## for editors and clang-tidy
 	@printf '%s\n' $(USER) $(wildcard tests/*/*.c) | jq -R --arg directory '$(CURDIR)' \

@@ -10,7 +10,7 @@
 
 #include "output.h"
 
-#define OPTIONS_MAX 8 /* of one command */
+#define OPTIONS_MAX 12 /* of one command */
 
 /* ---- Results and errors. */
 
