@@ -184,14 +184,25 @@ void bench_world_drop(struct bench_world *world, const char *name)
 
 /* ---- Processes. */
 
+/* What the parent ignores (nohup) stays ignored. */
+static void reset_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	struct sigaction action;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		sigaction(numbers[i], NULL, &action);
+		if (action.sa_handler != SIG_IGN || numbers[i] == SIGPIPE)
+			signal(numbers[i], SIG_DFL);
+	}
+}
+
 /* The child's side; a failure has no way to be told but the exit status. */
 static void become_child(pid_t parent, int netns, int cpu)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 	cpu_set_t set;
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		signal(numbers[i], SIG_DFL);
+	reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(EXIT_NO_EXEC);
 	if (netns >= 0 && setns(netns, CLONE_NEWNET) != 0)

@@ -36,7 +36,7 @@ without_root() { # ARGUMENTS...
 	[[ -z $output && $stderr == *"did you mean 'apply'?"* ]]
 	run -1 --separate-stderr "$NSROUTE" xyzzy
 	[[ $stderr != *"did you mean"* ]]
-	for command in nat drops trace metrics bench; do
+	for command in nat drops trace metrics; do
 		run -1 --separate-stderr "$NSROUTE" "$command" list
 		[[ $stderr == "nsroute: '$command' is not supported yet" ]]
 	done
