@@ -307,12 +307,10 @@ int bench_frames_redirect_peer(struct bench_frames *frames, const struct bench_p
 
 /* ---- The frame. */
 
-static uint32_t sum_words(const void *data, size_t size, uint32_t sum)
+static uint32_t sum_words(const uint8_t *bytes, size_t size, uint32_t sum)
 {
-	const uint8_t *bytes = data;
-
 	for (size_t i = 0; i < size; i += 2)
-		sum += (uint32_t)(bytes[i] << 8 | bytes[i + 1]);
+		sum += ((uint32_t)bytes[i] << 8) + bytes[i + 1];
 	return sum;
 }
 
@@ -338,17 +336,23 @@ static void build_frame(struct bench_frame *frame, const struct device *client,
 			     .dest = htons(BENCH_FRAME_PORT),
 			     .len = htons((uint16_t)length)};
 
+	uint8_t *ip_at = frame->bytes + sizeof(eth), *udp_at = ip_at + sizeof(ip);
+	uint16_t check;
+
 	memcpy(eth.h_dest, next_hop, ETH_ALEN);
 	memcpy(eth.h_source, client->mac, ETH_ALEN);
 	ip.tot_len = htons((uint16_t)(sizeof(ip) + length));
-	ip.check = finish_sum(sum_words(&ip, sizeof(ip), 0));
-	/* The pseudo header; what follows the UDP header is zero. */
-	udp.check = finish_sum(sum_words(&udp, sizeof(udp),
-					 sum_words(&ip.saddr, 8, IPPROTO_UDP + (uint32_t)length)));
 	*frame = (struct bench_frame){.ifindex = client->ifindex};
 	memcpy(frame->bytes, &eth, sizeof(eth));
-	memcpy(frame->bytes + sizeof(eth), &ip, sizeof(ip));
-	memcpy(frame->bytes + sizeof(eth) + sizeof(ip), &udp, sizeof(udp));
+	memcpy(ip_at, &ip, sizeof(ip));
+	memcpy(udp_at, &udp, sizeof(udp));
+	check = finish_sum(sum_words(ip_at, sizeof(ip), 0));
+	memcpy(ip_at + offsetof(struct iphdr, check), &check, sizeof(check));
+	/* The pseudo header first; what follows the UDP header is zero. */
+	check = finish_sum(sum_words(udp_at, sizeof(udp),
+				     sum_words(ip_at + offsetof(struct iphdr, saddr), 8,
+					       IPPROTO_UDP + (uint32_t)length)));
+	memcpy(udp_at + offsetof(struct udphdr, check), &check, sizeof(check));
 }
 
 /* From the client's neighbour table: the path has carried traffic before. */

@@ -178,7 +178,7 @@ static int take_number(const char *name, const char *text, double min, double ma
 static int take_integer(const char *name, const char *text, int min, int max, int *ret,
 			struct error *err)
 {
-	double value;
+	double value = 0;
 
 	if (take_number(name, text, min, max, &value, err) != 0)
 		return err->code;

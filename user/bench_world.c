@@ -35,6 +35,7 @@
 #define SEARCH_PATH  "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define WORDS_MAX    48
 #define COMPLAINT    512
+#define COMMAND_MAX  1024
 #define EXIT_NO_EXEC 127
 
 /* ---- Namespaces. */
@@ -270,11 +271,12 @@ int bench_wait(const struct bench_world *world, pid_t pid, int *ret_status, stru
 
 static _Noreturn void execute(const char *line, int out)
 {
-	char *words[WORDS_MAX + 1], *rest = strdup(line), *word;
+	char copy[COMMAND_MAX], *words[WORDS_MAX + 1] = {copy}, *rest = copy, *word;
 	size_t count = 0;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	while (rest && (word = strsep(&rest, " ")) && count < WORDS_MAX)
+	snprintf(copy, sizeof(copy), "%s", line);
+	while ((word = strsep(&rest, " ")) && count < WORDS_MAX)
 		words[count++] = word;
 	words[count] = NULL;
 	dup2(null, STDIN_FILENO);
@@ -313,8 +315,8 @@ static void first_line(char *text)
 int bench_command_output(const struct bench_world *world, const char *netns, const char *line,
 			 char *ret_text, size_t size, struct error *err)
 {
-	int pipes[2], status, code;
-	pid_t pid;
+	int pipes[2], status = 0, code;
+	pid_t pid = -1;
 
 	if (*world->interrupted)
 		return interrupted(err);

@@ -4,6 +4,7 @@
 # nsroute bench: what it builds, measures and prints, and that nothing of it stays. Its figures are not
 # judged here: the machine has other work while tests run.
 
+# shellcheck disable=SC2154 # bats sets output and stderr
 bats_require_minimum_version 1.5.0
 NSROUTE=${NSROUTE:-build/nsroute}
 
@@ -21,7 +22,7 @@ teardown() {
 # What a run could leave: namespaces, records, pins, processes. Runs of others have other names.
 left() {
 	ip netns list | grep '^nsrb-' | sort || true
-	ls /run/nsroute /sys/fs/bpf/nsroute 2>/dev/null | grep -v lock || true
+	find /run/nsroute /sys/fs/bpf/nsroute -mindepth 1 -maxdepth 1 ! -name '*lock' 2>/dev/null | sort
 }
 
 assert_nothing_left() {

@@ -78,7 +78,7 @@ without_root() { # ARGUMENTS...
 		[[ $output == "usage: nsroute $command"* ]]
 	done
 	run -0 "$NSROUTE" -j help
-	jq -e '[.commands[] | select(.supported)] | length == 17' <<<"$output"
+	jq -e '[.commands[] | select(.supported)] | length == 18' <<<"$output"
 }
 
 @test "version" {

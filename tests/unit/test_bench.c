@@ -115,9 +115,9 @@ static void test_options_lists(void **state)
 	assert_int_equal(bench_options_tests(&options, "stream", &err), 0);
 	assert_true(options.tests[BENCH_STREAM]);
 	assert_false(options.tests[BENCH_TCP_RR]);
-	assert_int_equal(bench_options_paths(&options, "nft,swiched", &err), -EINVAL);
+	assert_int_equal(bench_options_paths(&options, "nft,switch", &err), -EINVAL);
 	assert_int_equal(err.exit, EXIT_INVALID);
-	assert_non_null(strstr(err.message, "'swiched'"));
+	assert_non_null(strstr(err.message, "'switch'"));
 	assert_non_null(strstr(err.message, "switched"));
 	assert_int_equal(bench_options_tests(&options, "", &err), -EINVAL);
 	assert_int_equal(bench_options_tests(&options, "tcp_rr,", &err), -EINVAL);
