@@ -169,7 +169,9 @@ const char *bench_world_name(struct bench_world *world, const char *path, const 
 
 int bench_world_add(struct bench_world *world, const char *name, struct error *err)
 {
-	if (netns_add(name, ALIAS, err) != 0)
+	uint64_t cookie;
+
+	if (netns_add(name, ALIAS, &cookie, err) != 0)
 		return err->code;
 	return bench_command(world, name, "ip link set lo up", err);
 }
