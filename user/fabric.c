@@ -94,7 +94,9 @@ static int observe(struct topology *topology, const struct record *record,
 int fabric_observe(struct topology *topology, const struct record *record, int host_fd,
 		   struct arena *arena, struct kernel_state **ret_state, struct error *err)
 {
-	struct snapshot_request request = {.host_fd = host_fd, .only_gateways = topology};
+	struct snapshot_request request = {.host_fd = host_fd,
+					   .neighbours = topology ? SNAPSHOT_NEIGHBOURS_GATEWAYS
+								  : SNAPSHOT_NEIGHBOURS_NONE};
 
 	return observe(topology, record, &request, arena, ret_state, err);
 }
@@ -120,6 +122,7 @@ int fabric_observe_named(const char *const *namespaces, size_t count, bool links
 					   .namespaces = namespaces,
 					   .namespaces_count = count,
 					   .links_only = links_only,
+					   .neighbours = SNAPSHOT_NEIGHBOURS_NONE,
 					   .no_datapath = true};
 	struct kernel_state *state;
 	int ret = snapshot_take(&request, arena, &state, err);

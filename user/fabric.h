@@ -18,7 +18,8 @@
  * both; either may be NULL. What the file leaves to us and is there already stays as it is
  * (plan_keep.h). host_fd is a descriptor of the host namespace. The result has the
  * namespaces that either names, the sysctls that a plan may change, the datapath when there is one,
- * and the records of the other fabrics of this host namespace. Memory is the arena's. */
+ * and the records of the other fabrics of this host namespace; neighbours only with a topology, and
+ * of a namespace only its gateways. Memory is the arena's. */
 int fabric_observe(struct topology *topology, const struct record *record, int host_fd,
 		   struct arena *arena, struct kernel_state **ret_state, struct error *err);
 /* As much of it as plan_removal() needs. */
@@ -26,7 +27,7 @@ int fabric_observe_removal(const struct record *record, int host_fd, struct aren
 			   struct kernel_state **ret_state, struct error *err);
 
 /* The same for single steps: the namespaces with these names, and the records of all fabrics, but
- * neither sysctls nor the datapath; links_only: no addresses and routes either. */
+ * neither neighbours, sysctls nor the datapath; links_only: no addresses and routes either. */
 int fabric_observe_named(const char *const *namespaces, size_t count, bool links_only, int host_fd,
 			 struct arena *arena, struct kernel_state **ret_state, struct error *err);
 

@@ -39,6 +39,16 @@ static int read_hooks_of(struct netlink *nl, struct state_namespace *ns,
 	return ret;
 }
 
+static int read_neighbours(struct netlink *nl, struct arena *arena, struct state_namespace *ns,
+			   const struct snapshot_request *request, struct error *err)
+{
+	if (request->neighbours == SNAPSHOT_NEIGHBOURS_NONE)
+		return 0;
+	if (ns->name && request->gateways)
+		return gateways_read(nl, request->gateways, arena, ns, err);
+	return neighbour_read(nl, arena, &ns->neighbours, &ns->neighbours_count, err);
+}
+
 static int read_tables(struct netlink *nl, struct arena *arena, struct state_namespace *ns,
 		       const struct snapshot_request *request, struct error *err)
 {
@@ -51,10 +61,8 @@ static int read_tables(struct netlink *nl, struct arena *arena, struct state_nam
 		ret = address_read(nl, arena, &ns->addresses, &ns->addresses_count, err);
 	if (!ret)
 		ret = route_read(nl, arena, &ns->routes, &ns->routes_count, err);
-	if (!ret && ns->name && request->gateways)
-		ret = gateways_read(nl, request->gateways, arena, ns, err);
-	else if (!ret)
-		ret = neighbour_read(nl, arena, &ns->neighbours, &ns->neighbours_count, err);
+	if (!ret)
+		ret = read_neighbours(nl, arena, ns, request, err);
 	if (!ret && !ns->name)
 		ret = qdisc_read(nl, ns->links, ns->links_count, DATAPATH_PROGRAM_PREFIX, err);
 	return ret;
@@ -135,7 +143,7 @@ int snapshot_take(const struct snapshot_request *asked, struct arena *arena,
 	ret = read_namespace(request.host_fd, arena, &state->host, &request, err);
 	if (ret)
 		return ret;
-	if (request.only_gateways) {
+	if (request.neighbours == SNAPSHOT_NEIGHBOURS_GATEWAYS) {
 		gateways_index(&state->host, arena, &gateways);
 		request.gateways = &gateways;
 	}

@@ -13,6 +13,13 @@
 #include "kernel_state.h"
 #include "plan.h"
 
+/* The kernel walks those of the whole machine for each namespace whose neighbours are listed. */
+enum snapshot_neighbours {
+	SNAPSHOT_NEIGHBOURS_ALL,
+	SNAPSHOT_NEIGHBOURS_GATEWAYS, /* of a namespace only its gateways: for plans */
+	SNAPSHOT_NEIGHBOURS_NONE,     /* for what is only shown */
+};
+
 /* What to read: the host namespace (host_fd, a descriptor of it) always, and the namespaces named.
  */
 struct snapshot_request {
@@ -26,8 +33,7 @@ struct snapshot_request {
 	size_t hooked_count;
 	bool any_layout;  /* a datapath of another layout is no error: it is "unreadable" */
 	bool no_datapath; /* leave out our own tables, which may be of another version */
-	/* Of the neighbours of a namespace only its gateways: for plans. */
-	bool only_gateways;
+	enum snapshot_neighbours neighbours;
 	const struct gateways *gateways; /* snapshot_take()'s own */
 };
 
