@@ -85,17 +85,26 @@ static struct operation address_twin(const struct state_namespace *ns,
 				  .no_prefix_route = address->flags & IFA_F_NOPREFIXROUTE};
 }
 
+/* The kernel has an address of a link once: one that was given by hand is in the way of the same
+ * with the other kind of route to its network. */
+static bool is_in_the_way(const struct extra *extra, struct operation twin)
+{
+	twin.no_prefix_route = !twin.no_prefix_route;
+	return is_wanted(extra, &twin);
+}
+
 /* Whether it goes; *ret is what deletes it. */
 static bool address_goes(const struct extra *extra, const struct state_namespace *ns,
 			 const struct state_address *address, struct operation *ret)
 {
 	const struct state_link *link = kept_link(extra, ns, address->ifindex);
 
-	if (!link || address->protocol != STATE_PROTOCOL)
+	if (!link)
 		return false;
 	*ret = address_twin(ns, link, address);
 	ret->device = ns->name && view_recorded(extra->view, RECORD_DEVICE, link->name);
-	return !is_wanted(extra, ret);
+	ret->unmarked = address->protocol != STATE_PROTOCOL;
+	return !is_wanted(extra, ret) && (!ret->unmarked || is_in_the_way(extra, *ret));
 }
 
 static void extra_addresses(struct extra *extra, const struct state_namespace *ns)

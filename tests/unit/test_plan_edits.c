@@ -13,6 +13,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <linux/if_addr.h>
+
 #include "planning.h"
 
 /* ---- Single edits of the fabric of planning.c. */
@@ -372,6 +374,50 @@ static void test_links_alike_are_asked_about(void **state)
 	assert_int_equal(count_kind(plan, OPERATION_VETH_ADD), 1);
 }
 
+/* ---- An address that was deleted by hand and given again. */
+
+static struct state_address *address_of_red(struct simulator *sim)
+{
+	struct state_namespace *red = simulator_space(sim, "red");
+	struct ip_address wanted;
+
+	assert_true(ip_parse("192.168.15.11", &wanted, NULL));
+	for (size_t i = 0; i < red->addresses_count; i++)
+		if (ip_equal(&red->addresses[i].address, &wanted))
+			return &red->addresses[i];
+	fail_msg("red has lost its address");
+	return NULL;
+}
+
+static void test_address_with_the_other_route(void **state)
+{
+	struct simulator *sim = *state;
+	const char *plain =
+		edited(sim, fabric, "    routes: [{to: 10.99.0.0/16, via: 192.168.15.12}]\n", "");
+	const char *texts[] = {
+		plain, edited(sim, plain, "v-net-0: {subnets", "v-net-0: {type: routed, subnets")};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct plan *plan;
+		uint32_t flags;
+
+		converge(sim, texts[i]);
+		flags = address_of_red(sim)->flags ^ IFA_F_NOPREFIXROUTE;
+		address_of_red(sim)->flags = flags;
+		address_of_red(sim)->protocol = 0;
+		plan = plan_of(sim, parse(sim, texts[i]));
+		assert_true(undo(sim, plan, plan->count));
+		assert_int_equal(address_of_red(sim)->flags, flags);
+		assert_int_equal(address_of_red(sim)->protocol, 0);
+		plan = converge(sim, texts[i]);
+		assert_int_equal(count_kind(plan, OPERATION_ADDRESS_DELETE), 1);
+		assert_int_equal(address_of_red(sim)->flags, flags ^ IFA_F_NOPREFIXROUTE);
+		simulator_run(sim, removal_of(sim));
+		assert_as_found(sim);
+		sim->record.count = 0;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_any_to_any, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_alike_go_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_alike_are_asked_about, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_address_with_the_other_route, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
