@@ -45,8 +45,6 @@ LIBRARY_OBJECTS := $(patsubst %.c,$(O)/%.o,$(filter-out user/main.c,$(USER)))
 LIBRARY := $(O)/libnsroute.a
 SKELETONS := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
 
-include tests/tests.mk
-
 # A ring's programs are tests/RING/test_*.c; its other .c files are helpers that each of them links.
 programs = $(patsubst %.c,$(O)/%,$(wildcard tests/$(1)/$(2)_*.c))
 helpers = $(patsubst %.c,$(O)/%.o,$(filter-out tests/$(1)/$(2)_%.c,$(wildcard tests/$(1)/*.c)))
@@ -57,6 +55,7 @@ FUZZERS := $(call programs,fuzz,fuzz)
 TESTS := $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
 LONG_BATS := $(wildcard tests/net/long_*.bats)
 BATS := $(filter-out $(LONG_BATS),$(wildcard tests/net/*.bats))
+include tests/tests.mk
 
 # A second make, on all CPUs unless the caller chose the number of jobs.
 BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) O=$(O)
@@ -69,7 +68,7 @@ RUN_TESTS := tools/with-bpffs tools/run-tests
 
 all: $(O)/nsroute ## build nsroute into build/ (the default)
 
-tests: all $(TEST_BINARIES) $(TESTS)
+tests: all $(TEST_BINARIES) $(BUDGETS) $(TESTS)
 fuzzers: $(FUZZERS)
 
 help: ## this list
@@ -85,7 +84,7 @@ demo: ## an example fabric: built, used, measured, removed (needs root)
 check: ## all tests; the last line is "N passed, N failed, N skipped"
 	@tools/deps
 	@$(BUILD) tests
-	@$(RUN_TESTS) $(TESTS) $(BATS)
+	@$(RUN_TESTS) $(TESTS) tools/budgets $(BATS)
 
 check-unit: ## tests that need no privilege
 	@tools/deps

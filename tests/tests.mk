@@ -6,6 +6,7 @@
 # The others are that with other BPF programs, for the tests of one binary that meets another's
 # datapath: code that does the same, another layout, a table of another size.
 
+BUDGETS := $(O)/tests/budget/budgets $(O)/nlcount.so
 VARIANTS := code layout shape
 VARIANT_code := -mllvm -disable-block-placement
 VARIANT_layout := -DNSR_LAYOUT_VERSION=99
@@ -31,3 +32,18 @@ $(O)/variant/%/datapath_object.o: user/datapath_object.c $(O)/variant/%/nsroute.
 	$(Q)$(CC) -isystem $(@D) $(CPPFLAGS) $(filter -D%,$(VARIANT_$*)) $(CFLAGS) -MMD -MP -c $< -o $@
 
 -include $(wildcard $(O)/variant/*/*.d)
+
+# ---- Budgets: tests/budget/budgets.c.
+$(O)/tests/budget/budgets: $(O)/tests/budget/budgets.o $(call helpers,bpf,test) $(LIBRARY)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -lcmocka -o $@
+
+budgets: ## record what packets, programs and flows cost (root: what the kernel makes of them too)
+	@$(BUILD) all $(BUDGETS)
+	@tools/with-bpffs tools/budgets --update
+
+check-budgets: ## compare what packets, programs and flows cost with tests/budgets.txt
+	@$(BUILD) all $(BUDGETS)
+	@tools/with-bpffs tools/budgets
+
+.PHONY: budgets check-budgets
