@@ -42,6 +42,8 @@ struct runner {
 		bool stuck;       /* it is there still */
 		struct returned_device *next;
 	} * returned; /* by this plan */
+	const char **stuck_files; /* paths of ours that this plan could not remove */
+	size_t stuck_files_count;
 };
 
 enum outcome {

@@ -56,6 +56,31 @@ int set_netns_sysctl(struct runner *r, const struct operation *op, struct error 
 			 op->kind == OPERATION_SYSCTL_SET ? "; write that" : "");
 }
 
+static int delete_file(struct runner *r, const struct operation *op, const char *mark,
+		       struct error *err)
+{
+	int ret = file_delete(op->path, mark, err);
+
+	if (ret)
+		*arena_push(&r->arena, r->stuck_files, r->stuck_files_count) = op->path;
+	return ret;
+}
+
+/* One that others put something into stays and is theirs; not so one that a file of ours is in,
+ * which goes with the next try. */
+static int delete_directory(struct runner *r, const struct operation *op, struct error *err)
+{
+	size_t length = strlen(op->path);
+
+	for (size_t i = 0; i < r->stuck_files_count; i++)
+		if (!strncmp(r->stuck_files[i], op->path, length) &&
+		    r->stuck_files[i][length] == '/')
+			return error_set(err, -ENOTEMPTY,
+					 "directory %s stays, because %s could not be removed",
+					 op->path, r->stuck_files[i]);
+	return file_remove_directory(op->path, err);
+}
+
 int run_file(struct runner *r, const struct operation *op, struct error *err)
 {
 	const char *mark = arena_printf(&r->arena, "# nsroute:%s ", r->options->fabric);
@@ -64,10 +89,10 @@ int run_file(struct runner *r, const struct operation *op, struct error *err)
 	case OPERATION_DIRECTORY_ADD:
 		return op->replaces ? 0 : file_make_directory(op->path, err);
 	case OPERATION_DIRECTORY_DELETE:
-		return file_remove_directory(op->path, err);
+		return delete_directory(r, op, err);
 	case OPERATION_FILE_WRITE:
 		return file_write(op->path, op->text, mark, err);
 	default:
-		return file_delete(op->path, mark, err);
+		return delete_file(r, op, mark, err);
 	}
 }

@@ -432,30 +432,30 @@ assert_counts_equal() { # [WHAT-TO-LEAVE-OUT]: an extended regular expression
 # As stock tools show it. Of neighbours only what somebody entered: the others come and go. What is
 # the machine's is looked at as far as it bears this test's suffix or the host namespace's number.
 host_state() {
-	local link hook
 	echo "== links"
 	ip -n "$host" -o -d link | sed -E 's/ state [A-Z]+//; s/_timer +[0-9.]+//g'
-	echo "== addresses"
-	ip -n "$host" -o address | sed 's/ valid_lft.*//'
-	ip -n "$host" -o maddress
-	echo "== routes"
-	ip -n "$host" route show table all
-	ip -n "$host" -6 route show table all
-	ip -n "$host" rule
-	ip -n "$host" -6 rule
-	ip -n "$host" nexthop
-	echo "== neighbours"
-	ip -n "$host" neighbour show nud permanent
-	ip -n "$host" neighbour show proxy
+	echo "== addresses, routes, rules, neighbours"
+	ip -n "$host" -o -batch - <<-END | sed 's/ valid_lft.*//'
+		address
+		maddress
+		route show table all
+		rule
+		nexthop
+		neighbour show nud permanent
+		neighbour show proxy
+	END
+	ip -n "$host" -6 -o -batch - <<-END
+		route show table all
+		rule
+	END
 	echo "== forwarding databases"
 	bridge -n "$host" fdb
 	echo "== queueing disciplines and filters"
-	tc -n "$host" qdisc
-	for link in $(ip -n "$host" -j link | jq -r '.[].ifname'); do
-		for hook in ingress egress; do
-			tc -n "$host" filter show dev "$link" "$hook" 2>/dev/null || true
-		done
-	done
+	{
+		echo "qdisc show"
+		ip -n "$host" -br link | awk '{ sub("@.*", "", $1)
+			print "filter show dev", $1, "ingress"; print "filter show dev", $1, "egress" }'
+	} | tc -n "$host" -force -batch - 2>/dev/null || true # not every link has them
 	echo "== sysctls"
 	# Some are write-only. The congestion control follows the machine's.
 	{ on "$host" grep -rs . /proc/sys/net || true; } |

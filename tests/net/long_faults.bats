@@ -16,15 +16,7 @@ teardown_file() {
 }
 
 setup() {
-	new_host
-	put_fabric
-	put_edited
-	put_device
-	lab apply "$topology"
-	find_cookie
-	lab down lab
-	host_state >"$work/before"
-	start_capture "$outside" eth0
+	new_faulty_host
 }
 
 teardown() {
@@ -32,9 +24,9 @@ teardown() {
 }
 
 @test "killed at each change of apply, then down: all is as it was before" {
-	count_points apply "$topology"
+	find_points changes trace apply "$topology"
 	lab down lab
-	for ((n = 1; n <= changes; n++)); do
+	for n in $points; do
 		killed_at "$n" apply "$topology"
 		lab down --all
 		assert_as_before
@@ -42,25 +34,31 @@ teardown() {
 	assert_guarded
 }
 
-@test "killed at each change of apply, then apply: whole; killed at each change of down: apply brings it back, down removes it" {
-	count_points apply "$topology"
-	apply_changes=$changes
-	count_points down lab
-	down_changes=$changes
-	for ((n = 1; n <= apply_changes || n <= down_changes; n++)); do
-		if ((n <= apply_changes)); then
-			killed_at "$n" apply "$topology"
-		fi
+@test "killed at each change of apply, then apply: whole" {
+	find_points changes trace apply "$topology"
+	lab down lab
+	for n in $points; do
+		killed_at "$n" apply "$topology"
 		lab apply "$topology"
 		assert_whole
 		((n % 16)) || pings "$red" "$outside_address"
-		if ((n <= down_changes)); then
-			killed_at "$n" down lab
-			lab apply "$topology"
-			assert_whole
-			((n % 16)) || pings "$red" "$outside_address"
-			killed_at "$n" down lab
-		fi
+		lab down --all
+		[[ ! -e /run/nsroute/$cookie ]]
+	done
+	assert_as_before
+	assert_guarded
+}
+
+@test "killed at each change of down: apply brings it back, down removes it" {
+	lab apply "$topology"
+	find_points changes trace down lab
+	for n in $points; do
+		lab apply "$topology"
+		killed_at "$n" down lab
+		lab apply "$topology"
+		assert_whole
+		((n % 16)) || pings "$red" "$outside_address"
+		killed_at "$n" down lab
 		lab down --all
 		assert_as_before
 	done
