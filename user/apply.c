@@ -152,12 +152,27 @@ static bool changed_in_part(struct runner *r, const struct operation *op, struct
 	       inverse->up || inverse->down;
 }
 
+/* What was not deleted may be gone with an address that was: the kernel takes routes and secondary
+ * addresses with it. Given again when it is; else it fails as the deletion did, or is there. */
+static void give_again(struct runner *r, const struct operation *op, struct operation *inverse)
+{
+	enum outcome outcome;
+	struct error ignored;
+
+	if (op->kind != OPERATION_ADDRESS_DELETE && op->kind != OPERATION_ROUTE_DELETE)
+		return;
+	inverse->replaces = op;
+	run(r, inverse, 1, &outcome, &ignored);
+}
+
 /* Of what failed nothing was made, but it was noted. */
 static int undo_one(struct runner *r, const struct operation *op, enum outcome outcome,
 		    struct operation *inverse, struct error *err)
 {
 	enum outcome ignored;
 
+	if (outcome == OUTCOME_FAILED)
+		give_again(r, op, inverse);
 	if (outcome == OUTCOME_FAILED && !changed_in_part(r, op, inverse)) {
 		note_failed(r->record_fd, r->kept, op, err);
 		return 0;
