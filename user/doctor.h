@@ -110,6 +110,7 @@ struct doctor_world {
 	const char *netfilter_problem; /* why the rules are not known, or NULL */
 	struct doctor_orphan *orphans;
 	size_t orphans_count;
+	const char *orphans_problem; /* why it is not known whether there are more, or NULL */
 	struct doctor_managers managers;
 	struct doctor_limits limits;
 	/* doctor_connect() */

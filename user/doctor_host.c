@@ -44,6 +44,14 @@ static void check_orphans(struct doctor_world *world)
 		finding->why = "it takes memory, and nothing else will remove it";
 		finding->mend = world->orphans[i].mend;
 	}
+	if (world->orphans_problem) {
+		struct doctor_finding *finding = doctor_add(world, DOCTOR_SKIPPED, "orphan");
+
+		finding->where = RECORD_DIRECTORY;
+		finding->what = world->orphans_problem;
+		finding->why = "what is left of host namespaces that are gone takes memory; outside "
+			       "containers \"nsroute down --orphans\" removes it";
+	}
 }
 
 static void check_managers(struct doctor_world *world)

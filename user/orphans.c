@@ -5,10 +5,10 @@
  * the dead. The living ones are found where they are held: by a thread, by a name or another mount,
  * by a descriptor. Each is visited for its cookie once, by its inode.
  *
- * Whatever keeps that from being complete makes it unsure, and then nobody is dead: a pid namespace
- * below the first one hides processes, and so does what may not be read. One kind of holder cannot
- * be seen: a socket without any process, name or descriptor in its namespace. Nobody plays the host
- * like that.
+ * Whatever keeps that from being complete makes it unsure, and then nobody is known to be dead: a
+ * pid namespace below the first one hides processes, and so does what may not be read. One kind of
+ * holder cannot be seen: a socket without any process, name or descriptor in its namespace. Nobody
+ * plays the host like that.
  */
 #include "orphans.h"
 
@@ -150,8 +150,7 @@ static void take_census(struct census *census)
 
 	if (stat("/proc/self/ns/pid", &status) || status.st_ino != FIRST_PID_NAMESPACE)
 		census->unsure = true;
-	else
-		each_number(census, "/proc", visit_process);
+	each_number(census, "/proc", visit_process);
 }
 
 static bool lives(const struct census *census, uint64_t cookie)
@@ -216,8 +215,12 @@ int orphans_find(struct arena *arena, struct orphan **ret, size_t *ret_count, bo
 		return code;
 	if (cookies.count)
 		take_census(&census);
-	for (size_t i = 0; !code && !census.unsure && i < cookies.count; i++) {
+	*ret_sure = true;
+	for (size_t i = 0; !code && i < cookies.count; i++) {
 		if (lives(&census, cookies.list[i]))
+			continue;
+		*ret_sure &= !census.unsure;
+		if (census.unsure)
 			continue;
 		orphan = arena_push(arena, orphans, count);
 		orphan->cookie = cookies.list[i];
@@ -228,7 +231,6 @@ int orphans_find(struct arena *arena, struct orphan **ret, size_t *ret_count, bo
 		return code;
 	*ret = orphans;
 	*ret_count = count;
-	*ret_sure = !census.unsure;
 	return 0;
 }
 

@@ -23,7 +23,8 @@ struct orphan {
 };
 
 /* Memory is the arena's. Whether a host namespace is gone can only be told where every process can
- * be seen: by root, outside containers. Elsewhere *ret_sure is false, and none is returned. */
+ * be seen: by root, outside containers. Elsewhere none is returned, and *ret_sure is false when
+ * there is one of which nobody is seen. */
 int orphans_find(struct arena *arena, struct orphan **ret, size_t *ret_count, bool *ret_sure,
 		 struct error *err);
 /* Takes out of the orphan's records what the record of a host namespace that is not among the

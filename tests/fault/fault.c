@@ -172,13 +172,27 @@ STEP(int, umount2, path, (const char *path, int flags), (path, flags))
 STEP(int, unshare, "", (int flags), (flags))
 STEP(ssize_t, pwrite, data, (int fd, const void *data, size_t size, off_t at), (fd, data, size, at))
 
+ssize_t __real_readlink(const char *path, char *target, size_t room);
+
+/* Whether the file is to take the place of another one. */
+static bool is_new(int fd)
+{
+	char path[32], target[256];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	length = __real_readlink(path, target, sizeof(target));
+	return length > 4 && !memcmp(target + length - 4, ".new", 4);
+}
+
 WRAP(ssize_t, write, (int fd, const void *data, size_t size))
 {
 	char shown[80];
 
 	if (fd == STDOUT_FILENO || fd == STDERR_FILENO)
 		return __real_write(fd, data, size);
-	snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(data, "\n"), (const char *)data);
+	snprintf(shown, sizeof(shown), "%s%.*s", is_new(fd) ? ".new " : "",
+		 (int)strcspn(data, "\n"), (const char *)data);
 	return fails("write", shown, true) ? -1 : __real_write(fd, data, size);
 }
 

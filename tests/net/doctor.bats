@@ -626,7 +626,15 @@ program() { # tc|xdp
 	assert_mended orphan host:lost0
 }
 
+# Where some processes keep their namespaces to themselves, even from root, none of them has ours.
+blind() {
+	[[ $(stat -L -c %i /proc/self/ns/pid) == 4026531836 ]] || skip "in a pid namespace"
+	export NSROUTE=$NSROUTE-faults NSROUTE_FAULT=blind
+	nsroute() { "$NSROUTE" "$@"; }
+}
+
 @test "what a host namespace leaves that was deleted with its fabric" {
+	blind
 	new_namespace "gone-$suffix"
 	cat >"$topology" <<-'END'
 		version: 1
@@ -641,10 +649,13 @@ program() { # tc|xdp
 	look
 	! found orphan "/run/nsroute/$cookie" || return 1
 	ip netns del "gone-$suffix"
+	for ((i = 0; i < 50; i++)); do
+		look
+		! found orphan "/run/nsroute/$cookie" || break # the kernel ends namespaces a moment later
+		sleep 0.1
+	done
 	assert_mended orphan "/run/nsroute/$cookie"
-	if [[ -e /sys/fs/bpf/nsroute/$cookie ]]; then
-		assert_mended orphan "/sys/fs/bpf/nsroute/$cookie"
-	fi
+	[[ $mend == *"nsroute --netns $host down --orphans" ]]
 	[[ ! -e /run/nsroute/$cookie && ! -e /sys/fs/bpf/nsroute/$cookie ]]
 }
 
