@@ -196,7 +196,7 @@ is_harmless() {
 	case $step in
 	"open /run/netns/"* | "rmdir /sys/fs/bpf/nsroute" | "ftruncate " | "pwrite "*) ;;
 	'write {"gone":'* | "open /etc/netns/$red") ;;
-	"write .new "* | @(open|rename|unlink)" /run/nsroute/"*.record.new) ;;
+	"write .new "* | "open "*.record.new | "rename "*.record.new | "unlink "*.record.new) ;;
 	*) false ;;
 	esac
 }
