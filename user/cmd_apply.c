@@ -92,6 +92,12 @@ static void say_what_to_do(const struct asking *asking)
 			confirm_command(asking), context->confirm_s);
 }
 
+/* For others who wait for the lock. */
+static const char *doing(struct context *context, const struct topology *topology)
+{
+	return arena_printf(&context->arena, "applies fabric '%s'", topology->name);
+}
+
 static int ask(void *argument, struct error *err)
 {
 	const struct asking *asking = argument;
@@ -111,7 +117,7 @@ static int ask(void *argument, struct error *err)
 	record_lock_says(asking->lock, arena_printf(&context->arena, "waits for \"%s\"",
 						    confirm_command(asking)));
 	code = confirm_wait(&request, err);
-	record_lock_says(asking->lock, NULL);
+	record_lock_says(asking->lock, doing(context, asking->topology));
 	if (terminal)
 		fputs("\r\033[K", stderr);
 	return code;
@@ -176,7 +182,7 @@ static int plan_and_run(struct context *context, const struct host *host, struct
 	struct error err;
 	int lock, status;
 
-	if (record_lock(LOCK_WAIT_S, &lock, &err) != 0)
+	if (record_lock(LOCK_WAIT_S, doing(context, topology), &lock, &err) != 0)
 		return command_fail(context, &err);
 	if (command_plan(host, topology, &context->arena, &plan, &err) != 0)
 		status = command_fail(context, &err);

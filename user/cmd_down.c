@@ -280,7 +280,7 @@ int cmd_down(struct context *context, int argc, char **argv)
 					       : "the name or the file of one fabric is needed");
 	if (command_open_host(context, &host, &err) != 0)
 		return command_fail(context, &err);
-	if (record_lock(LOCK_WAIT_S, &lock, &err) != 0) {
+	if (record_lock(LOCK_WAIT_S, "removes fabrics", &lock, &err) != 0) {
 		close(host.fd);
 		return command_fail(context, &err);
 	}

@@ -144,7 +144,7 @@ static int change(struct context *context, const struct host *host, struct step 
 	size_t done = 0;
 	int lock, code;
 
-	if (record_lock(LOCK_WAIT_S, &lock, &err) != 0)
+	if (record_lock(LOCK_WAIT_S, "takes a single step", &lock, &err) != 0)
 		return command_fail(context, &err);
 	code = do_step(host, step, &context->arena, &done, &err);
 	close(lock);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "orphans.h"
 #include "ovs.h"
 #include "plan.h"
 #include "plan_keep.h"
@@ -63,6 +64,20 @@ static int read_rest(const struct topology *topology, const struct record *recor
 	return ovs_read(arena, &state->ovs, err);
 }
 
+/* Of those that have our mark and are not of this fabric: for the message that refuses them. */
+static void find_owners(const struct record *record, struct arena *arena,
+			struct kernel_state *state)
+{
+	for (size_t i = 0; i < state->namespaces_count; i++) {
+		struct state_namespace *ns = &state->namespaces[i];
+
+		if (ns->alias && !strncmp(ns->alias, "nsroute:", strlen("nsroute:")) &&
+		    !record_has(record, RECORD_NETNS, ns->name) &&
+		    !record_has(state->steps, RECORD_NETNS, ns->name))
+			ns->owner = orphans_owner(state->host.cookie, ns->name, arena);
+	}
+}
+
 static int observe(struct topology *topology, const struct record *record,
 		   struct snapshot_request *request, struct arena *arena,
 		   struct kernel_state **ret_state, struct error *err)
@@ -78,6 +93,8 @@ static int observe(struct topology *topology, const struct record *record,
 	ret = snapshot_take(request, arena, &state, err);
 	if (!ret)
 		ret = read_others(fabric, state, arena, err);
+	if (!ret && topology)
+		find_owners(record, arena, state);
 	if (!ret && topology)
 		ret = plan_keep(topology, record, state, arena, err);
 	if (ret)

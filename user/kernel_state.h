@@ -102,6 +102,7 @@ struct state_namespace {
 	bool stale; /* /run/netns/NAME is there but is no namespace (left by a killed process) */
 	uint64_t cookie;   /* SO_NETNS_COOKIE */
 	const char *alias; /* of lo: "nsroute:FABRIC" when it is ours; "" when none */
+	const char *owner; /* in words, the fabric of another host namespace that it is of; NULL */
 	struct state_link *links;
 	size_t links_count;
 	struct state_address *addresses;

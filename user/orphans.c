@@ -234,6 +234,78 @@ int orphans_find(struct arena *arena, struct orphan **ret, size_t *ret_count, bo
 	return 0;
 }
 
+/* ---- Whose a namespace is. */
+
+static const char *fabric_with(uint64_t cookie, const char *namespace, struct arena *arena)
+{
+	struct error ignored;
+	struct record *record;
+	const char **fabrics;
+	size_t count = 0;
+
+	if (record_list(cookie, arena, &fabrics, &count, &ignored))
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		if (!record_read(cookie, fabrics[i], arena, &record, &ignored) &&
+		    record_has(record, RECORD_NETNS, namespace))
+			return fabrics[i];
+	return NULL;
+}
+
+static bool has_cookie(const char *name_or_path, uint64_t cookie)
+{
+	uint64_t found = 0;
+	struct error ignored;
+	int fd;
+
+	if (netns_open(name_or_path, &fd, &ignored))
+		return false;
+	if (netns_cookie(fd, &found, &ignored))
+		found = 0;
+	close(fd);
+	return found == cookie;
+}
+
+/* A name to find the host namespace by; one without a name lives in its processes, or not at all. */
+static const char *words_for(uint64_t cookie, struct arena *arena)
+{
+	struct error ignored;
+	const char **names;
+	size_t count = 0;
+
+	if (has_cookie("/proc/1/ns/net", cookie))
+		return "the initial host namespace";
+	if (netns_list(arena, &names, &count, &ignored))
+		count = 0;
+	for (size_t i = 0; i < count; i++)
+		if (has_cookie(names[i], cookie))
+			return arena_printf(arena, "host namespace '%s' (nsroute --netns %s)",
+					    names[i], names[i]);
+	return arena_printf(arena,
+			    "a host namespace that has no name (number %" PRIu64 "), or is gone "
+			    "(then \"nsroute down --orphans\" removes it)",
+			    cookie);
+}
+
+const char *orphans_owner(uint64_t cookie, const char *namespace, struct arena *arena)
+{
+	struct cookies cookies = {};
+	struct error ignored;
+	const char *fabric;
+
+	if (add_cookies(RECORD_DIRECTORY, arena, &cookies, &ignored))
+		return NULL;
+	for (size_t i = 0; i < cookies.count; i++) {
+		if (cookies.list[i] == cookie)
+			continue;
+		fabric = fabric_with(cookies.list[i], namespace, arena);
+		if (fabric)
+			return arena_printf(arena, "fabric '%s' of %s", fabric,
+					    words_for(cookies.list[i], arena));
+	}
+	return NULL;
+}
+
 /* ---- What is somebody else's by now. */
 
 static bool is_shared_name(enum record_kind kind)

@@ -27,6 +27,10 @@ struct orphan {
  * there is one of which nobody is seen. */
 int orphans_find(struct arena *arena, struct orphan **ret, size_t *ret_count, bool *ret_sure,
 		 struct error *err);
+/* Which fabric of another host namespace than this one (by its cookie) has made the namespace with
+ * this name, in words: "fabric 'lab' of host namespace 'far' (nsroute --netns far)". NULL: none is
+ * recorded for it. */
+const char *orphans_owner(uint64_t cookie, const char *namespace, struct arena *arena);
 /* Takes out of the orphan's records what the record of a host namespace that is not among the
  * orphans names too: somebody else has made it again. Under the lock (record.h). */
 int orphans_disclaim(const struct orphan *orphans, size_t count, struct arena *arena,

@@ -164,14 +164,15 @@ static int check_namespace(const struct build *b, const char *name, struct error
 	if (!ns || (!ns->exists && !ns->stale) || view_namespace_is_ours(b->view, ns) ||
 	    view_namespace_is_of_steps(b->view, ns))
 		return 0;
+	if (ns->owner)
+		return error_set(err, -EEXIST,
+				 "namespace '%s' belongs to %s; choose another name", name,
+				 ns->owner);
 	if (ns->alias && !strcmp(ns->alias, b->view->alias))
-		return error_set(
-			err, -EEXIST,
-			"namespace '%s' has our mark but no record of this host namespace "
-			"says that fabric '%s' made it; it may be in use by a fabric of "
-			"another host namespace (nsroute --netns): choose another name, or, "
-			"when no fabric has it, remove it (ip netns delete %s)",
-			name, b->view->fabric, name);
+		return error_set(err, -EEXIST,
+				 "namespace '%s' has our mark but no record says that fabric '%s' "
+				 "made it; choose another name or remove it (ip netns delete %s)",
+				 name, b->view->fabric, name);
 	if (ns->alias && !strncmp(ns->alias, "nsroute:", strlen("nsroute:")))
 		return refuse(err, ns->alias, "namespace", name, "ip netns delete");
 	return error_set(err, -EEXIST,

@@ -83,7 +83,17 @@ static int make_directory(const char *path, struct error *err)
 	return 0;
 }
 
-int record_lock(unsigned int wait_s, int *ret_fd, struct error *err)
+void record_lock_says(int fd, const char *what)
+{
+	char holder[HOLDER_MAX];
+
+	snprintf(holder, sizeof(holder), "%d, which %s\n", (int)getpid(), what);
+	/* It is only for a message, and the disk may be full. */
+	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0)
+		log_debug("cannot write %s: %s", RECORD_LOCK, strerror(errno));
+}
+
+int record_lock(unsigned int wait_s, const char *what, int *ret_fd, struct error *err)
 {
 	unsigned int left_ms = wait_s * 1000;
 	char holder[HOLDER_MAX] = "";
@@ -114,21 +124,9 @@ int record_lock(unsigned int wait_s, int *ret_fd, struct error *err)
 		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
 		left_ms -= LOCK_POLL_MS;
 	}
-	snprintf(holder, sizeof(holder), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0)
-		log_debug("cannot write %s: %s", RECORD_LOCK, strerror(errno)); /* a full disk */
+	record_lock_says(fd, what);
 	*ret_fd = fd;
 	return 0;
-}
-
-void record_lock_says(int fd, const char *what)
-{
-	char holder[HOLDER_MAX];
-
-	snprintf(holder, sizeof(holder), "%d%s%s\n", (int)getpid(), what ? ", which " : "",
-		 what ? what : "");
-	if (ftruncate(fd, 0) || pwrite(fd, holder, strlen(holder), 0) < 0)
-		return; /* it is only for a message */
 }
 
 /* ---- Reading. */

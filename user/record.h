@@ -63,10 +63,10 @@ struct record {
 	size_t count;
 };
 
-/* Takes the lock; waits up to wait_s seconds, then -EBUSY naming the holder's process id. Returns
- * a descriptor to close. */
-int record_lock(unsigned int wait_s, int *ret_fd, struct error *err);
-/* Those who wait for the lock are told this of its holder too; NULL: nothing more. */
+/* Takes the lock; waits up to wait_s seconds, then -EBUSY naming the holder's process id and what it
+ * said that it does ("applies fabric 'lab'"). Returns a descriptor to close. */
+int record_lock(unsigned int wait_s, const char *what, int *ret_fd, struct error *err);
+/* From now on the holder does something else. */
 void record_lock_says(int fd, const char *what);
 
 /* -ENOENT when the fabric has none. */

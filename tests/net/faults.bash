@@ -57,6 +57,25 @@ killed_at() { # NUMBER ARGUMENTS...: nsroute just before this change, and not on
 	probe
 }
 
+# apply that stops before a change, in its middle. Sets stopped to its process.
+stop_at() { # NUMBER ARGUMENTS...
+	local number=$1 i
+	shift
+	NSROUTE_FAULT=stop:$number "$NSROUTE-faults" --netns "$host" "$@" >"$work/stopped" 2>&1 3>&- &
+	stopped=$!
+	for ((i = 0; i < 500; i++)); do
+		[[ $(<"/proc/$stopped/stat") != *") T "* ]] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+go_on() {
+	kill -CONT "$stopped"
+	wait "$stopped"
+	stopped=
+}
+
 # One of everything. To be extended with what the fabric learns.
 put_fabric() {
 	red=red-$suffix blue=blue-$suffix green=green-$suffix yellow=yellow-$suffix

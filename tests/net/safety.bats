@@ -47,25 +47,6 @@ in_own_mounts() { # COMMANDS
 		unshare --mount --propagation private bash -euc "$1"
 }
 
-# apply that stops before a change, in its middle. Sets stopped to its process.
-stop_at() { # NUMBER ARGUMENTS...
-	local number=$1 i
-	shift
-	NSROUTE_FAULT=stop:$number "$NSROUTE-faults" --netns "$host" "$@" >"$work/stopped" 2>&1 3>&- &
-	stopped=$!
-	for ((i = 0; i < 500; i++)); do
-		[[ $(<"/proc/$stopped/stat") != *") T "* ]] || return 0
-		sleep 0.02
-	done
-	return 1
-}
-
-go_on() {
-	kill -CONT "$stopped"
-	wait "$stopped"
-	stopped=
-}
-
 # Where some processes keep their namespaces to themselves, even from root, none of them has ours.
 orphans() {
 	NSROUTE_FAULT=blind "$NSROUTE-faults" down --orphans
@@ -102,6 +83,30 @@ refused() { # WORDS CODE COMMAND...
 	assert_whole
 	find_cookie
 	lab down lab
+	assert_as_before
+}
+
+@test "a namespace that a fabric of another host namespace has: refused, and said whose it is" {
+	up
+	cat >"$edited" <<-END
+		version: 1
+		name: lab
+		networks: {v-net-5: {subnets: [192.168.55.0/24]}}
+		namespaces: {$red: {interfaces: {eth0: {network: v-net-5}}}}
+	END
+	for name in lab other; do
+		sed -i "s/^name: .*/name: $name/" "$edited"
+		run -2 "$NSROUTE" --netns "$outside" apply "$edited"
+		[[ $output == *"namespace '$red' belongs to fabric 'lab' of host namespace '$host' (nsroute --netns $host); choose another name"* ]]
+	done
+	assert_whole
+	lab down lab
+	# Nobody has it, whatever mark it bears.
+	new_namespace "$red"
+	ip -n "$red" link set lo alias nsroute:other
+	run -2 "$NSROUTE" --netns "$outside" apply "$edited"
+	[[ $output == *"namespace '$red' has our mark but no record says that fabric 'other' made it"* ]]
+	ip netns del "$red"
 	assert_as_before
 }
 

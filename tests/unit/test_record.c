@@ -296,16 +296,16 @@ static void test_nobody_else_reads(void **state)
 static void test_lock_names_the_holder(void **state)
 {
 	struct error err = {0};
-	char pid[32];
+	char pid[64];
 	int first, second;
 
 	(void)state;
-	snprintf(pid, sizeof(pid), "process %d", (int)getpid());
-	assert_int_equal(record_lock(0, &first, &err), 0);
-	assert_int_equal(record_lock(0, &second, &err), -EBUSY);
+	snprintf(pid, sizeof(pid), "process %d, which does a test)", (int)getpid());
+	assert_int_equal(record_lock(0, "does a test", &first, &err), 0);
+	assert_int_equal(record_lock(0, "does a test", &second, &err), -EBUSY);
 	assert_non_null(strstr(err.message, pid));
 	close(first);
-	assert_int_equal(record_lock(0, &second, &err), 0);
+	assert_int_equal(record_lock(0, "does a test", &second, &err), 0);
 	close(second);
 }
 
