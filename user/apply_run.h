@@ -41,7 +41,7 @@ struct runner {
 		const char *kept; /* what it had there; NULL: not known */
 		bool stuck;       /* it is there still */
 		struct returned_device *next;
-	} * returned; /* by this plan */
+	} * returned;             /* by this plan */
 	const char **stuck_files; /* paths of ours that this plan could not remove */
 	size_t stuck_files_count;
 };

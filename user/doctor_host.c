@@ -49,8 +49,9 @@ static void check_orphans(struct doctor_world *world)
 
 		finding->where = RECORD_DIRECTORY;
 		finding->what = world->orphans_problem;
-		finding->why = "what is left of host namespaces that are gone takes memory; outside "
-			       "containers \"nsroute down --orphans\" removes it";
+		finding->why =
+			"what is left of host namespaces that are gone takes memory; outside "
+			"containers \"nsroute down --orphans\" removes it";
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: what host namespaces left that are gone is found as "down --orphans" finds it, which
- * is the mend. Pins of this host namespace without any record beside them are orphans, too.
+ * How it works: what host namespaces left that are gone is found as "down --orphans" finds it,
+ * which is the mend. Pins of this host namespace without any record beside them are orphans, too.
  */
 #include "doctor.h"
 

@@ -266,7 +266,8 @@ static bool has_cookie(const char *name_or_path, uint64_t cookie)
 	return found == cookie;
 }
 
-/* A name to find the host namespace by; one without a name lives in its processes, or not at all. */
+/* A name to find the host namespace by; one without a name lives in its processes, or not at all.
+ */
 static const char *words_for(uint64_t cookie, struct arena *arena)
 {
 	struct error ignored;

@@ -165,9 +165,8 @@ static int check_namespace(const struct build *b, const char *name, struct error
 	    view_namespace_is_of_steps(b->view, ns))
 		return 0;
 	if (ns->owner)
-		return error_set(err, -EEXIST,
-				 "namespace '%s' belongs to %s; choose another name", name,
-				 ns->owner);
+		return error_set(err, -EEXIST, "namespace '%s' belongs to %s; choose another name",
+				 name, ns->owner);
 	if (ns->alias && !strcmp(ns->alias, b->view->alias))
 		return error_set(err, -EEXIST,
 				 "namespace '%s' has our mark but no record says that fabric '%s' "

@@ -63,8 +63,8 @@ struct record {
 	size_t count;
 };
 
-/* Takes the lock; waits up to wait_s seconds, then -EBUSY naming the holder's process id and what it
- * said that it does ("applies fabric 'lab'"). Returns a descriptor to close. */
+/* Takes the lock; waits up to wait_s seconds, then -EBUSY naming the holder's process id and what
+ * it said that it does ("applies fabric 'lab'"). Returns a descriptor to close. */
 int record_lock(unsigned int wait_s, const char *what, int *ret_fd, struct error *err);
 /* From now on the holder does something else. */
 void record_lock_says(int fd, const char *what);

@@ -76,3 +76,36 @@ teardown() {
 		assert_as_before
 	done
 }
+
+# The step at which the record is asked for the device that is given back, after this one.
+find_return() { # STEP
+	step=$(awk -v after="$1" '
+		/^fault: change / && $5 + 0 > after && /: open .*lab\.record$/ { step = $5 + 0 }
+		/^fault: change / && $5 + 0 > after && / netlink type 17$/ { exit }
+		END { print step }' <<<"$message")
+	[[ -n $step ]]
+}
+
+assert_device_kept() {
+	((status == 4))
+	[[ $message == *"lab.record: Input/output error"* ]]
+	ip -n "$blue" link show eth1
+	[[ ! -e /run/netns/$red ]]
+	lab down --all
+	assert_as_before
+}
+
+@test "a device that cannot be given back: its namespace stays, in down and in undoing" {
+	faulty trace down lab
+	find_return 0
+	lab apply "$topology"
+	failed_at "$step" down lab
+	assert_device_kept
+	count_points apply "$topology"
+	lab down lab
+	last=$steps
+	faulty "fail:$last,trace" apply "$topology"
+	find_return "$last"
+	failed_at "$last,fail:$step" apply "$topology"
+	assert_device_kept
+}
