@@ -4,7 +4,7 @@
 # nsroute killed before some of its changes, and with some of its steps failing. All of them are
 # gone through in long_faults*.bats.
 
-# shellcheck disable=SC2154 # bats sets output; fabric.bash and faults.bash the names
+# shellcheck disable=SC2030,SC2031,SC2154 # bats sets output; fabric.bash and faults.bash the names
 load fabric
 load faults
 
