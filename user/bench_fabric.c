@@ -77,7 +77,7 @@ static int site_open(struct site *site, const char *host, struct error *err)
 		return code;
 	code = netns_cookie(site->fd, &site->cookie, err);
 	if (code == 0)
-		code = record_lock(LOCK_WAIT_S, &site->lock, err);
+		code = record_lock(LOCK_WAIT_S, "measures", &site->lock, err);
 	if (code != 0)
 		close(site->fd);
 	return code;
