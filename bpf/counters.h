@@ -47,6 +47,16 @@ static __always_inline void count_port_rx(u32 port, u32 bytes)
 	c->rx_bytes += bytes;
 }
 
+static __always_inline void count_port_rx_drop(u32 port, int verdict)
+{
+	struct nsr_port_counters *c = bpf_map_lookup_elem(&port_counters, &port);
+
+	if (!c)
+		return;
+	c->rx_dropped++;
+	count_drop(bpf_map_lookup_elem(&port_drops, &port), verdict);
+}
+
 static __always_inline void count_uplink_drop(u32 uplink, int verdict)
 {
 	count_drop(bpf_map_lookup_elem(&uplink_drops, &uplink), verdict);

@@ -55,7 +55,7 @@ NSR_TABLE(ports, u32, struct nsr_port, NSR_PORTS_MAX);
 NSR_TABLE(fdb, struct nsr_fdb_key, struct nsr_endpoint, NSR_PORTS_MAX);
 NSR_TABLE(hosts4, __be32, struct nsr_endpoint, NSR_ADDRESSES_MAX);
 NSR_TABLE(hosts6, struct ip6_key, struct nsr_endpoint, NSR_ADDRESSES_MAX);
-NSR_TABLE(inner_links, u32, u8, NSR_INNER_MAX);
+NSR_TABLE(inner_links, u32, struct nsr_inner_link, NSR_INNER_MAX);
 NSR_TRIE(sources, struct nsr_source_key, u8, NSR_SOURCES_MAX);
 NSR_ARRAY(port_counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct nsr_port_counters, NSR_PORTS_MAX);
 NSR_ARRAY(port_drops, BPF_MAP_TYPE_ARRAY, struct nsr_drops, NSR_PORTS_MAX);

@@ -67,9 +67,16 @@ int nsr_port_out(struct __sk_buff *skb)
 {
 	u32 ifindex = skb->ifindex;
 	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	int refused;
 
-	if (port)
-		count_port_rx(port->index, skb->len);
+	if (!port)
+		return TC_ACT_UNSPEC;
+	refused = policy_delivery(skb, port);
+	if (refused) {
+		count_port_rx_drop(port->index, refused);
+		return drop();
+	}
+	count_port_rx(port->index, skb->len);
 	return TC_ACT_UNSPEC;
 }
 

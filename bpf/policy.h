@@ -1,59 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * policy.h - whether a namespace may send this. Comes before everything else: no option, fragment,
- * extension header or VLAN tag gets around it, because it looks at nothing but the Ethernet source
- * and the network-layer source, which are where they always are; what it cannot judge is dropped.
+ * extension header or VLAN tag gets around it, because it looks at the Ethernet source and the
+ * network-layer source, which are where they always are, and for neighbour discovery behind all
+ * extension headers (neighbour.h); what it cannot judge is dropped.
+ *
+ * Isolation is judged twice: where a packet enters, by its destination, and where the kernel
+ * delivers it, by the interface that it came from. The second catches what only the kernel knows:
+ * source routes, routes of somebody else's.
  */
 #ifndef NSROUTE_BPF_POLICY_H
 #define NSROUTE_BPF_POLICY_H
 
 #include "maps.h"
+#include "neighbour.h"
 #include "packet.h"
+#include "sources.h"
 
-static __always_inline bool source_listed(const struct nsr_port *port, struct nsr_source_key *key)
-{
-	if (!(port->flags & NSR_PORT_MORE_SOURCES))
-		return false;
-	key->prefix_len = 32 + 128;
-	key->port = bpf_htonl(port->index);
-	return bpf_map_lookup_elem(&sources, key);
-}
-
-static __always_inline bool source_allowed4(const struct nsr_port *port, __be32 address)
-{
-	struct nsr_source_key key = {};
-
-	if (address == port->address4 && address)
-		return true;
-	key.address[10] = 0xff;
-	key.address[11] = 0xff;
-	__builtin_memcpy(&key.address[12], &address, sizeof(address));
-	return source_listed(port, &key);
-}
-
-static __always_inline bool source_allowed6(const struct nsr_port *port, const void *address)
-{
-	struct nsr_source_key key = {};
-
-	if (ip6_equal(address, port->address6) && !ip6_is_unspecified(address))
-		return true;
-	/* Never forwarded by a router (RFC 4291 2.5.6); :: is what DAD and MLD send from. */
-	if (ip6_is_link_local(address) || ip6_is_unspecified(address))
-		return true;
-	__builtin_memcpy(key.address, address, sizeof(key.address));
-	return source_listed(port, &key);
-}
-
-/* Sender of an ARP packet: an address of the port, or 0.0.0.0 in a probe (RFC 5227 2.1.1). */
+/* Sender of an ARP packet: an address of the port, or 0.0.0.0 in a probe for one (RFC 5227 2.1.1),
+ * for a probe for another's address would be a conflict to who probes for it as well. */
 static __always_inline bool source_allowed_arp(const struct nsr_port *port,
 					       const struct arp_ipv4 *arp)
 {
-	__be32 sender;
+	__be32 sender, target;
 
 	if (!mac_equal(arp->sender_mac, port->mac))
 		return false;
 	__builtin_memcpy(&sender, arp->sender, sizeof(sender));
-	return !sender || source_allowed4(port, sender);
+	__builtin_memcpy(&target, arp->target, sizeof(target));
+	return source_allowed4(port, sender ? sender : target);
+}
+
+/* :: is what DAD and MLD send from: see neighbour.h. */
+static __always_inline bool source_plausible6(const struct nsr_port *port,
+					      const struct ipv6hdr *ip6)
+{
+	return ip6_is_unspecified(&ip6->saddr) ? neighbour_may_be(ip6->nexthdr)
+					       : source_allowed6(port, &ip6->saddr);
 }
 
 /* 0, or the reason to drop. tagged: the packet carries a VLAN tag beside its bytes. */
@@ -70,10 +53,46 @@ static __always_inline int policy_source(const struct nsr_port *port, const stru
 	if (!mac_equal(p->eth->h_source, port->mac))
 		return DROP(SPOOFED_MAC);
 	if ((kind == PACKET_IPV4 && !source_allowed4(port, p->ip4->saddr)) ||
-	    (kind == PACKET_IPV6 && !source_allowed6(port, &p->ip6->saddr)) ||
+	    (kind == PACKET_IPV6 && !source_plausible6(port, p->ip6)) ||
 	    (kind == PACKET_ARP && !source_allowed_arp(port, p->arp)))
 		return DROP(SPOOFED_ADDRESS);
 	return 0;
+}
+
+/* 0, or the reason to drop. */
+static __always_inline int policy_judge(struct __sk_buff *skb, const struct nsr_port *port,
+					const struct packet *p, enum packet_kind kind)
+{
+	int refused = policy_source(port, p, kind, skb->vlan_present);
+
+	if (refused || kind != PACKET_IPV6 || !(port->flags & NSR_PORT_SPOOF_CHECK) ||
+	    !neighbour_may_be(p->ip6->nexthdr))
+		return refused;
+	refused = neighbour_judge(skb, port);
+	/* clang knows that it is never above zero, which the verifier has to be told. */
+	barrier_var(refused);
+	return refused < 0 ? refused : 0;
+}
+
+/* Whether isolation keeps a network, of these flags, from one of those. */
+static __always_inline bool policy_isolates(u16 network, u16 flags, u16 other, u16 other_flags)
+{
+	return network != other && (flags | other_flags) & NSR_PORT_ISOLATED;
+}
+
+/* Of what the kernel delivers to a port: 0, or the reason to drop. The host's own comes in by no
+ * interface, and what is no fabric's by one that is not listed. */
+static __always_inline int policy_delivery(const struct __sk_buff *skb, const struct nsr_port *port)
+{
+	u32 from = skb->ingress_ifindex;
+	const struct nsr_inner_link *inner;
+
+	if (!from)
+		return 0;
+	inner = bpf_map_lookup_elem(&inner_links, &from);
+	if (!inner || !policy_isolates(port->network, port->flags, inner->network, inner->flags))
+		return 0;
+	return DROP(ISOLATED);
 }
 
 #endif

@@ -155,9 +155,12 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	u8 hops = ipv6 ? p->ip6->hop_limit : p->ip4->ttl;
 	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS : p->ip4->ihl == 5;
 
+	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
+	if (route->to && policy_isolates(port->network, port->flags, route->to->network,
+					 route->to->flags))
+		return DROP(ISOLATED);
 	if (is_special(p, ipv6))
 		return VERDICT_KERNEL;
-	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
 	if (!route->to)
 		return !port->uplink ? VERDICT_KERNEL
 		       : ipv6        ? port_outside(skb, port, p, true, route)
@@ -185,7 +188,7 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 				      struct packet *p, struct route *route)
 {
 	enum packet_kind kind = load(skb, p);
-	int refused = policy_source(port, p, kind, skb->vlan_present);
+	int refused = policy_judge(skb, port, p, kind);
 
 	if (refused)
 		return refused;

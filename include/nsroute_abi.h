@@ -17,7 +17,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 3
+#define NSR_LAYOUT_VERSION 4
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -40,7 +40,7 @@
  * Verdicts below zero are the negative of these, so that the reason is the verdict.
  */
 #define NSR_DROP_REASONS(X)                                                                     \
-	X(MALFORMED, "malformed", "headers truncated or inconsistent")                          \
+	X(MALFORMED, "malformed", "headers truncated, inconsistent or too many")                \
 	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                       \
 	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface") \
 	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface") \
@@ -56,7 +56,10 @@
 	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                       \
 	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")        \
 	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")   \
-	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")
+	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")                \
+	X(ISOLATED, "isolated", "from or to another network, and one of the two is isolated")   \
+	X(SPOOFED_NEIGHBOUR, "spoofed-neighbour",                                               \
+	  "neighbour discovery in the name of another, or of a router")
 
 enum nsr_drop_reason {
 	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */
@@ -71,10 +74,11 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 
 /* ---- Forwarding. */
 
-/* nsr_port.flags and nsr_endpoint.flags */
+/* nsr_port.flags, nsr_endpoint.flags and nsr_inner_link.flags */
 #define NSR_PORT_FAST         1 /* forwarded by us; without it policy and counters only */
 #define NSR_PORT_SPOOF_CHECK  2 /* source MAC and addresses are checked */
 #define NSR_PORT_MORE_SOURCES 4 /* "sources" has prefixes for this port */
+#define NSR_PORT_ISOLATED     8 /* its network takes nothing from others, and gives them nothing */
 
 /* Map "ports": HASH by ifindex (__u32) of the host's end of a namespace's veth. */
 struct nsr_port {
@@ -122,7 +126,14 @@ struct nsr_source_key {
 };
 _Static_assert(sizeof(struct nsr_source_key) == 24, "layout");
 
-/* Map "inner_links": HASH by ifindex of interfaces that belong to a fabric; the value is unused. */
+/* Map "inner_links": HASH by ifindex of interfaces that belong to a fabric: what the kernel routes
+ * comes in by one when it is from a network.
+ */
+struct nsr_inner_link {
+	__u16 network;
+	__u16 flags; /* NSR_PORT_ISOLATED */
+};
+_Static_assert(sizeof(struct nsr_inner_link) == 4, "layout");
 
 /* ---- Counters. Every packet that a hook sees is in exactly one of fast, slow and drops. */
 
@@ -130,14 +141,15 @@ _Static_assert(sizeof(struct nsr_source_key) == 24, "layout");
  * packet counts once: as in the statistics of the veth.
  */
 struct nsr_port_counters {
-	__u64 tx_packets; /* sent by the namespace = fast + slow + drops */
+	__u64 tx_packets; /* sent by the namespace = fast + slow + drops, but for rx_dropped */
 	__u64 tx_bytes;
 	__u64 rx_packets; /* delivered to the namespace, by whichever path */
 	__u64 rx_bytes;
 	__u64 fast_packets; /* of those sent: forwarded by us */
 	__u64 slow_packets; /* of those sent: left to the kernel */
+	__u64 rx_dropped;   /* not delivered; the reasons are in "port_drops" with the others */
 };
-_Static_assert(sizeof(struct nsr_port_counters) == 48, "layout");
+_Static_assert(sizeof(struct nsr_port_counters) == 56, "layout");
 
 /* Maps "port_drops", "uplink_drops": ARRAY by port or uplink index. Added to atomically: drops are
  * rare, and 16,384 ports times 32 reasons times the CPUs would be a lot of memory.

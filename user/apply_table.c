@@ -75,6 +75,14 @@ static int set_uplink(struct runner *r, const struct operation *op, struct error
 	return 0;
 }
 
+static int set_inner_link(struct runner *r, const struct operation *op, uint32_t ifindex,
+			  struct error *err)
+{
+	struct nsr_inner_link inner = plan_inner_entry(op);
+
+	return datapath_inner_link_set(r->datapath, ifindex, &inner, err);
+}
+
 static int set_host(struct runner *r, const struct operation *op, struct error *err)
 {
 	struct nsr_endpoint endpoint = plan_endpoint_entry(op);
@@ -124,7 +132,7 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 	case OPERATION_UPLINK_DELETE:
 		return datapath_uplink_delete(r->datapath, ifindex, err);
 	case OPERATION_INNER_LINK_ADD:
-		return datapath_inner_link_set(r->datapath, ifindex, err);
+		return set_inner_link(r, op, ifindex, err);
 	case OPERATION_INNER_LINK_DELETE:
 		return datapath_inner_link_delete(r->datapath, ifindex, err);
 	case OPERATION_HOST_ADD:

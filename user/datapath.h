@@ -77,7 +77,8 @@ int datapath_fdb_set(struct datapath *datapath, const struct nsr_fdb_key *key,
 int datapath_fdb_delete(struct datapath *datapath, const struct nsr_fdb_key *key,
 			struct error *err);
 
-int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex, struct error *err);
+int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex,
+			    const struct nsr_inner_link *inner, struct error *err);
 int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
 
 /* uplink->index and ->ifindex are ignored, as for ports. A change of address or port range ends the

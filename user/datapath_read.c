@@ -167,10 +167,11 @@ static void read_inner_links(const struct datapath *datapath, struct arena *aren
 			     struct state_datapath *state)
 {
 	uint32_t key, *previous = NULL;
-	uint8_t unused;
+	struct nsr_inner_link inner;
 
-	while (next_entry(datapath->maps[MAP_inner_links], previous, &key, &unused)) {
-		*arena_push(arena, state->inner_links, state->inner_links_count) = key;
+	while (next_entry(datapath->maps[MAP_inner_links], previous, &key, &inner)) {
+		*arena_push(arena, state->inner_links, state->inner_links_count) =
+			(struct state_inner_link){key, inner};
 		previous = &key;
 	}
 }

@@ -240,11 +240,10 @@ int datapath_fdb_delete(struct datapath *datapath, const struct nsr_fdb_key *key
 	return drop(datapath, MAP_fdb, key, "an endpoint's MAC address", err);
 }
 
-int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex, struct error *err)
+int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex,
+			    const struct nsr_inner_link *inner, struct error *err)
 {
-	uint8_t unused = 0;
-
-	return put(datapath, MAP_inner_links, &ifindex, &unused, "an inner link", err);
+	return put(datapath, MAP_inner_links, &ifindex, inner, "an inner link", err);
 }
 
 int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)

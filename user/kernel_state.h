@@ -146,6 +146,11 @@ struct state_source {
 	struct ip_address prefix;
 };
 
+struct state_inner_link {
+	uint32_t ifindex;
+	struct nsr_inner_link inner;
+};
+
 struct state_datapath {
 	bool loaded;      /* pinned for this host namespace */
 	bool other_build; /* the programs are not this binary's, or not all of them */
@@ -160,7 +165,7 @@ struct state_datapath {
 	size_t inside_count;
 	struct state_source *sources;
 	size_t sources_count;
-	uint32_t *inner_links; /* ifindexes */
+	struct state_inner_link *inner_links;
 	size_t inner_links_count;
 };
 

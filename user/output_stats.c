@@ -89,6 +89,7 @@ static json_t *interface_object(const struct kernel_state *state, const struct s
 	model_set_number(interface, "tx_bytes", counters.tx_bytes);
 	model_set_number(interface, "fast_packets", counters.fast_packets);
 	model_set_number(interface, "slow_packets", counters.slow_packets);
+	model_set_number(interface, "rx_dropped", counters.rx_dropped);
 	json_object_set_new(interface, "drops", drops_object(port ? &port->drops : &no_drops, ""));
 	return interface;
 }

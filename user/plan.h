@@ -103,7 +103,7 @@ struct operation {
 	enum network_type network_type; /* NETWORK_ADD */
 	const char *network_link;       /* PORT_ADD: the bridge, when it has a gateway */
 	uint8_t gateway_mac[6];         /* PORT_ADD, HOST_ADD */
-	uint16_t port_flags;            /* PORT_ADD, HOST_ADD: NSR_PORT_* */
+	uint16_t port_flags;            /* PORT_ADD, HOST_ADD, INNER_LINK_ADD: NSR_PORT_* */
 	const struct ip_address
 		*sources; /* PORT_ADD: what it may send from besides its first addresses */
 	size_t sources_count;
@@ -184,6 +184,7 @@ bool plan_inverse(const struct operation *operation, struct operation *ret);
  * that only the kernel and the datapath know. */
 struct nsr_port plan_port_entry(const struct operation *operation);
 struct nsr_endpoint plan_endpoint_entry(const struct operation *operation);
+struct nsr_inner_link plan_inner_entry(const struct operation *operation);
 
 /* One line, without newline: "+ namespace red", "+ address 192.168.15.11/24 on eth0 in red". */
 char *plan_describe(const struct operation *operation, struct arena *arena);

@@ -33,6 +33,9 @@ void want_neighbour(struct builder *builder, struct position at, const char *nam
 /* Up, and marked as ours; with the MAC, and the fabric's MTU, of a link that we made. */
 struct operation *want_link(struct builder *builder, struct position at, const char *namespace,
 			    const char *link, const uint8_t mac[6]);
+/* The kernel's way into and out of the network. */
+void want_inner_link_of(struct builder *builder, struct position at, const char *link,
+			const struct network *network);
 /* via may be NULL: what it leads to is on the link. */
 void want_route(struct builder *builder, struct position at, const char *namespace,
 		const char *link, const struct ip_address *to, const struct ip_address *via);

@@ -256,6 +256,29 @@ static const struct operation *port_before(const struct view *view, const struct
 	return old;
 }
 
+struct nsr_inner_link plan_inner_entry(const struct operation *op)
+{
+	return (struct nsr_inner_link){.network = op->network, .flags = op->port_flags};
+}
+
+static bool inner_link_missing(const struct view *view, struct operation *op)
+{
+	struct nsr_inner_link wanted = plan_inner_entry(op);
+	const struct state_inner_link *observed;
+	struct operation *old;
+
+	if (attached_missing(view, op))
+		return true;
+	observed = view_find(view, op);
+	if (!memcmp(&wanted, &observed->inner, sizeof(wanted)))
+		return false;
+	old = copy(view, op);
+	old->network = observed->inner.network;
+	old->port_flags = observed->inner.flags;
+	op->replaces = old;
+	return true;
+}
+
 static bool port_missing(const struct view *view, struct operation *op)
 {
 	const struct state_link *link = view_link(view, NULL, op->link);
@@ -406,8 +429,9 @@ bool plan_missing(const struct view *view, struct operation *op)
 	case OPERATION_ROUTE_ADD:
 		return route_missing(view, op);
 	case OPERATION_FDB_ADD:
-	case OPERATION_INNER_LINK_ADD:
 		return attached_missing(view, op);
+	case OPERATION_INNER_LINK_ADD:
+		return inner_link_missing(view, op);
 	case OPERATION_NEIGHBOUR_ADD:
 		return neighbour_missing(view, op);
 	case OPERATION_SYSCTL_SET:

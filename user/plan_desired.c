@@ -138,6 +138,21 @@ static void want_networks(struct builder *b)
 	}
 }
 
+static uint16_t isolated_flag(const struct network *network)
+{
+	return network->isolate ? NSR_PORT_ISOLATED : 0;
+}
+
+void want_inner_link_of(struct builder *b, struct position at, const char *link,
+			const struct network *network)
+{
+	struct operation *op = want(b, OPERATION_INNER_LINK_ADD, at);
+
+	op->link = link;
+	op->network = b->numbers[network_place(b, network)];
+	op->port_flags = isolated_flag(network);
+}
+
 static void want_bridges(struct builder *b)
 {
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
@@ -154,7 +169,7 @@ static void want_bridges(struct builder *b)
 		const struct network *network = &b->topology->networks[i];
 
 		if (network->type == NETWORK_BRIDGE)
-			want(b, OPERATION_INNER_LINK_ADD, network->at)->link = network->name;
+			want_inner_link_of(b, network->at, network->name, network);
 	}
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
 		const struct network *network = &b->topology->networks[i];
@@ -317,7 +332,7 @@ static void want_port(struct builder *b, const struct interface *interface)
 		op->uplink_slot = observed ? (uint16_t)(observed->uplink.index + 1) : 0;
 	}
 	want_sources(b, op, interface);
-	op->port_flags = (uint16_t)(fast_flag(b, interface) |
+	op->port_flags = (uint16_t)(fast_flag(b, interface) | isolated_flag(network) |
 				    (interface->spoof_check ? NSR_PORT_SPOOF_CHECK : 0) |
 				    (op->sources_count ? NSR_PORT_MORE_SOURCES : 0));
 }
@@ -330,7 +345,7 @@ static struct operation *want_host(struct builder *b, const struct interface *in
 	op->link = interface->host_name;
 	op->mtu = b->topology->mtu;
 	op->network = b->numbers[network_place(b, network)];
-	op->port_flags = fast_flag(b, interface);
+	op->port_flags = (uint16_t)(fast_flag(b, interface) | isolated_flag(network));
 	memcpy(op->mac, interface->mac, sizeof(op->mac));
 	if (network->gateways_count)
 		memcpy(op->gateway_mac, network->mac, sizeof(op->gateway_mac));

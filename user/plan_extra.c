@@ -522,7 +522,8 @@ static void extra_inner_links(struct extra *extra)
 	const struct state_datapath *datapath = &extra->view->state->datapath;
 
 	for (size_t i = 0; i < datapath->inner_links_count; i++) {
-		uint32_t ifindex = datapath->inner_links[i];
+		const struct state_inner_link *observed = &datapath->inner_links[i];
+		uint32_t ifindex = observed->ifindex;
 		struct operation *op;
 		const char *name;
 		bool goes;
@@ -533,6 +534,8 @@ static void extra_inner_links(struct extra *extra)
 		op = add(extra, OPERATION_INNER_LINK_DELETE);
 		op->ifindex = goes ? ifindex : 0;
 		op->link = name;
+		op->network = observed->inner.network;
+		op->port_flags = observed->inner.flags;
 	}
 }
 

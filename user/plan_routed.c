@@ -17,7 +17,7 @@
 void want_routed_inner_link(struct builder *b, const struct interface *interface)
 {
 	if (interface->network->type == NETWORK_ROUTED)
-		want(b, OPERATION_INNER_LINK_ADD, interface->at)->link = interface->host_name;
+		want_inner_link_of(b, interface->at, interface->host_name, interface->network);
 }
 
 /* Whether the interface has an address that the gateway speaks for. */

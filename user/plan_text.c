@@ -154,8 +154,9 @@ static char *describe_port(const struct operation *op, struct arena *arena)
 	if (op->kind == OPERATION_PORT_DELETE)
 		return arena_printf(arena, "port %s",
 				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));
-	return arena_printf(arena, "port %s: policy%s%s%s", op->link,
+	return arena_printf(arena, "port %s: policy%s%s%s%s", op->link,
 			    op->port_flags & NSR_PORT_SPOOF_CHECK ? " with spoof check" : "",
+			    op->port_flags & NSR_PORT_ISOLATED ? ", isolated" : "",
 			    op->port_flags & NSR_PORT_FAST ? ", fast path" : "", uplink);
 }
 
@@ -254,6 +255,8 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		return arena_strdup(arena, op->revert ? "datapath: BPF programs as they were"
 						      : "datapath: BPF programs of this nsroute");
 	case OPERATION_INNER_LINK_ADD:
+		return arena_printf(arena, "inner interface %s%s", op->link,
+				    op->port_flags & NSR_PORT_ISOLATED ? ", isolated" : "");
 	case OPERATION_INNER_LINK_DELETE:
 		return arena_printf(arena, "inner interface %s",
 				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));

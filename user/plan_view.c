@@ -268,7 +268,7 @@ static void enter_datapath(struct view *view, const struct state_datapath *datap
 	}
 	twin.kind = OPERATION_INNER_LINK_ADD;
 	for (size_t i = 0; i < datapath->inner_links_count; i++) {
-		twin.link = name_of(view, NULL, datapath->inner_links[i]);
+		twin.link = name_of(view, NULL, datapath->inner_links[i].ifindex);
 		if (twin.link)
 			enter(view, &twin, &datapath->inner_links[i]);
 	}

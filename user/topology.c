@@ -189,6 +189,15 @@ static void check_routed(struct check *check, const struct network *network)
 	}
 }
 
+static void check_isolate(struct check *check, const struct network *network)
+{
+	if (network->isolate && network->type == NETWORK_OVS)
+		refuse(check, network->isolate_at,
+		       "network '%s': an Open vSwitch network cannot be isolated here: what leaves it, and "
+		       "by which way, only Open vSwitch knows",
+		       network->name);
+}
+
 static void check_masquerade(struct check *check, struct network *network)
 {
 	struct masquerade *masquerade = &network->masquerade;
@@ -308,6 +317,7 @@ static void check_networks(struct check *check)
 			continue;
 		check_gateways(check, &topology->networks[i]);
 		check_routed(check, &topology->networks[i]);
+		check_isolate(check, &topology->networks[i]);
 		check_masquerade(check, &topology->networks[i]);
 	}
 	check_overlaps(check);

@@ -58,6 +58,8 @@ struct network {
 	struct position *gateways_at; /* of those written in the file */
 	size_t gateways_count;
 	struct masquerade masquerade;
+	bool isolate; /* nothing is forwarded to and from other networks */
+	struct position isolate_at;
 	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */
 };
 

@@ -174,12 +174,23 @@ static void read_gateway(struct yaml_reader *reader, const struct yaml_tree_pair
 	}
 }
 
+static void read_isolate(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const struct yaml_word words[] = {{"true", 1, false}, {"false", 0, false}, {}};
+	struct network *network = into;
+	int isolate;
+
+	network->isolate_at = pair->value.at;
+	if (yaml_read_word(reader, pair, words, &isolate))
+		network->isolate = isolate;
+}
+
 static const struct yaml_key network_keys[] = {
 	{.name = "type", .read = read_type},
 	{.name = "subnets", .read = read_subnets},
 	{.name = "gateway", .read = read_gateway},
 	{.name = "masquerade", .read = read_masquerade},
-	{.name = "isolate", .words = only_false},
+	{.name = "isolate", .read = read_isolate},
 	{.name = "inbound", .words = only_false},
 	{.name = "big_tcp", .words = big_tcp_words},
 	{.name = "xdp", .words = only_off},

@@ -237,6 +237,7 @@ static void set_uplinks(struct lab *lab)
 int lab_set_up(void **state)
 {
 	struct lab *lab = *state;
+	struct nsr_inner_link inner = {0};
 	struct nsr_endpoint endpoint;
 	struct nsr_port port;
 	uint32_t i;
@@ -256,7 +257,9 @@ int lab_set_up(void **state)
 		done(lab, datapath_port_delete(lab->datapath, lab->port[i], &lab->err));
 		port = lab_port(lab, i);
 		lab_port_set(lab, i, &port);
-		done(lab, datapath_inner_link_set(lab->datapath, lab->bridge[i], &lab->err));
+		inner.network = fabric[i].network;
+		done(lab,
+		     datapath_inner_link_set(lab->datapath, lab->bridge[i], &inner, &lab->err));
 		endpoint = lab_endpoint(lab, i);
 		lab_host_set(lab, fabric[i].ip, &endpoint);
 		lab_host_set(lab, fabric[i].ip6, &endpoint);

@@ -61,6 +61,7 @@ struct lab {
 	uint32_t elsewhere;             /* else0 */
 	struct nsr_pool_bits free_pool; /* of a pool with every port free */
 	bool ready;                     /* free_pool is filled in */
+	uint32_t came_in;               /* the ifindex that what is run came in by; 0: none */
 	struct error err;
 };
 

@@ -119,7 +119,12 @@ static int port_outcome(const struct counts *moved, uint32_t port, uint64_t leng
 	int reason = 0;
 	uint64_t drops = drops_of(&moved->port_drops[port], &reason), i, delivered = 0;
 
-	assert_int_equal(c->tx_packets, c->fast_packets + c->slow_packets + drops);
+	assert_int_equal(c->tx_packets + c->rx_dropped, c->fast_packets + c->slow_packets + drops);
+	if (c->rx_dropped) {
+		assert_int_equal(c->rx_dropped, 1);
+		assert_int_equal(c->tx_packets + c->rx_packets, 0);
+		return -reason;
+	}
 	if (!c->tx_packets)
 		return UNCOUNTED;
 	assert_int_equal(c->tx_packets, 1);
@@ -191,10 +196,11 @@ static int action_of(int outcome)
 	return TC_ACT_UNSPEC;
 }
 
-static int prog_run(int program, uint32_t ifindex, const struct frame *frame, struct frame *out,
-		    int *ret_action)
+static int prog_run(const struct lab *lab, enum datapath_program which, uint32_t ifindex,
+		    const struct frame *frame, struct frame *out, int *ret_action)
 {
-	struct __sk_buff context = {.ifindex = ifindex, .gso_size = frame->gso_size};
+	struct __sk_buff context = {
+		.ifindex = ifindex, .ingress_ifindex = lab->came_in, .gso_size = frame->gso_size};
 	struct frame scrap;
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes,
 		    .data_size_in = frame->length, .data_out = out ? out->bytes : scrap.bytes,
@@ -203,7 +209,7 @@ static int prog_run(int program, uint32_t ifindex, const struct frame *frame, st
 
 	if (frame->gso_size)
 		context.gso_segs = frame->length / frame->gso_size + 1;
-	ret = bpf_prog_test_run_opts(program, &options);
+	ret = bpf_prog_test_run_opts(lab->datapath->programs[which], &options);
 	*ret_action = (int)options.retval;
 	if (out) {
 		out->length = options.data_size_out;
@@ -217,7 +223,7 @@ int lab_run(struct lab *lab, enum datapath_program program, uint32_t ifindex,
 {
 	int action, ret;
 
-	ret = prog_run(lab->datapath->programs[program], ifindex, frame, out, &action);
+	ret = prog_run(lab, program, ifindex, frame, out, &action);
 	if (ret)
 		fail_msg("PROG_RUN: %s", strerror(-ret));
 	return action;
@@ -227,8 +233,7 @@ bool lab_takes(struct lab *lab, const struct frame *frame)
 {
 	int action; /* at an interface that is no port, where nothing happens */
 
-	return !prog_run(lab->datapath->programs[DATAPATH_PORT_IN], lab->elsewhere, frame, NULL,
-			 &action);
+	return !prog_run(lab, DATAPATH_PORT_IN, lab->elsewhere, frame, NULL, &action);
 }
 
 struct run *lab_expect(struct lab *lab, enum datapath_program program, uint32_t ifindex,

@@ -175,6 +175,27 @@ static void nat_filtered(struct lab *lab)
 	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FILTERED));
 }
 
+static void isolated(struct lab *lab)
+{
+	struct nsr_endpoint green = lab_endpoint(lab, GREEN);
+	struct frame f;
+
+	green.flags |= NSR_PORT_ISOLATED;
+	lab_host_set(lab, GREEN_IP, &green);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = GREEN_IP);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(ISOLATED));
+}
+
+/* A router advertisement. */
+static void spoofed_neighbour(struct lab *lab)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP6, .dest = "ff02::1",
+	      .protocol = FRAME_ICMPV6, .icmp_type = 134, .payload = 8);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(SPOOFED_NEIGHBOUR));
+}
+
 /* For each reason either, never both. */
 static const struct {
 	void (*provoke)(struct lab *lab);
@@ -195,6 +216,8 @@ static const struct {
 	[NSR_DROP_NAT_SESSIONS] = {nat_sessions, NULL},
 	[NSR_DROP_NAT_CONTENTION] = {nat_contention, NULL},
 	[NSR_DROP_NAT_FILTERED] = {nat_filtered, NULL},
+	[NSR_DROP_ISOLATED] = {isolated, NULL},
+	[NSR_DROP_SPOOFED_NEIGHBOUR] = {spoofed_neighbour, NULL},
 	[NSR_DROP_NAT_REWRITE] = {NULL, "the kernel fails only without memory for a copy"},
 };
 

@@ -134,7 +134,7 @@ static void test_not_for_routers(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 	to_gateway(&f, "255.255.255.255", 0);
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
-	FRAME(&f, .to = mac_br1, .from = mac_red, .source = "fe80::b", .dest = GREEN_IP6);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = "fe80::ff:fe00:b", .dest = GREEN_IP6);
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 }
 

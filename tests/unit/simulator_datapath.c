@@ -159,11 +159,15 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 		memset(datapath, 0, sizeof(*datapath));
 		break;
 	case OPERATION_INNER_LINK_ADD:
+		DELETE_IF(datapath->inner_links, datapath->inner_links_count,
+			  it->ifindex == ifindex);
 		*arena_push(&sim->arena, datapath->inner_links, datapath->inner_links_count) =
-			need(sim, NULL, op->link)->ifindex;
+			(struct state_inner_link){need(sim, NULL, op->link)->ifindex,
+						  plan_inner_entry(op)};
 		break;
 	case OPERATION_INNER_LINK_DELETE:
-		DELETE_IF(datapath->inner_links, datapath->inner_links_count, *it == ifindex);
+		DELETE_IF(datapath->inner_links, datapath->inner_links_count,
+			  it->ifindex == ifindex);
 		break;
 	case OPERATION_PORT_ADD:
 		set_port(sim, op);

@@ -174,7 +174,7 @@ static void fill(struct simulator *sim, size_t ports, size_t sources, size_t hos
 						.endpoint = {.ifindex = 1000000, .network = 9999}};
 	for (size_t i = 0; i < inner; i++)
 		*arena_push(&sim->arena, datapath->inner_links, datapath->inner_links_count) =
-			1000000 + (uint32_t)i;
+			(struct state_inner_link){.ifindex = 1000000 + (uint32_t)i};
 	for (size_t i = 0; i < inside; i++)
 		*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
 			(struct state_inside){{family, 32, {13, i >> 8 & 255, i & 255}}, 0};

@@ -135,7 +135,8 @@ static struct state_port ports[] = {
 		      .rx_packets = 997,
 		      .rx_bytes = 97706,
 		      .fast_packets = 995,
-		      .slow_packets = 2},
+		      .slow_packets = 2,
+		      .rx_dropped = 4},
 	 .drops = {.packets = {[NSR_DROP_SPOOFED_MAC] = 3}}},
 };
 static struct state_uplink uplinks[1];
@@ -387,6 +388,7 @@ static void stats_json(void **unused)
 	assert_json(model, "namespaces/0/interfaces/0/tx_bytes", "98000");
 	assert_json(model, "namespaces/0/interfaces/0/fast_packets", "995");
 	assert_json(model, "namespaces/0/interfaces/0/slow_packets", "2");
+	assert_json(model, "namespaces/0/interfaces/0/rx_dropped", "4");
 	assert_json(model, "namespaces/0/interfaces/0/drops/spoofed-mac", "3");
 	assert_json(model, "namespaces/0/interfaces/0/drops/vlan-tag", "0");
 	assert_json(model, "namespaces/1/interfaces/0/port", "false");

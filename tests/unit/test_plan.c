@@ -105,6 +105,29 @@ static void test_kernel_datapath(void **state)
 	assert_true(port->port_flags & NSR_PORT_SPOOF_CHECK);
 }
 
+/* Told to the ports, their hosts, and the bridge that leads to them; in place. */
+static void test_isolated(void **state)
+{
+	const char *text =
+		edited(*state, fabric, "masquerade: eth0", "isolate: true, masquerade: eth0");
+	const struct plan *plan = converge(*state, fabric);
+	size_t isolated = 0;
+
+	for (size_t i = 0; i < plan->count; i++)
+		assert_int_equal(plan->operations[i].port_flags & NSR_PORT_ISOLATED, 0);
+	plan = converge(*state, text);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct operation *op = &plan->operations[i];
+
+		assert_non_null(op->replaces);
+		assert_int_equal(op->network, op->replaces->network);
+		assert_int_equal(op->port_flags, op->replaces->port_flags | NSR_PORT_ISOLATED);
+		isolated += op->kind == OPERATION_INNER_LINK_ADD;
+	}
+	assert_int_equal(isolated, 1);
+	converge(*state, fabric);
+}
+
 static void test_sources_of_routes(void **state)
 {
 	const struct plan *plan = converge(*state, fabric);
@@ -365,6 +388,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_build, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_applied_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_datapath, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_isolated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sources_of_routes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inverse_of_inverse, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_undone_at_any_point, setup, teardown),

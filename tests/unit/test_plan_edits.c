@@ -45,6 +45,8 @@ static const struct edit {
 	/* 3 ports and their 7 hosts; with the MTU 8 more interfaces and 2 bridges */
 	{"networks:", "defaults: {datapath: kernel}\nnetworks:", 10, 10},
 	{"networks:", "defaults: {mtu: 9000}\nnetworks:", 17, 17},
+	/* the bridge, 2 ports and their 4 hosts */
+	{", masquerade: eth0", ", masquerade: eth0, isolate: true", 7, 7},
 	{"links:\n", "  white: {}\nlinks:\n", 2, 1},
 	{"  blue:\n", "  blue:\n    routes: [{to: 10.98.0.0/16, via: 192.168.15.11}]\n", 2, 2},
 	/* the interface of one: all that a namespace has but itself */
@@ -211,6 +213,7 @@ static void draw_network(struct draw *d, unsigned int i)
 		put(d, arena_printf(arena, ", gateway: [10.%u.%u.200%s]", i, variant,
 				    six ? arena_printf(arena, ", \"fd00:%u::c8\"", i) : ""));
 	put(d, masquerades[draw(d, 3)]);
+	put(d, draw(d, 3) ? "" : ", isolate: true");
 	put(d, "}\n");
 }
 

@@ -95,6 +95,7 @@ static void test_full_networks(void **state)
 	assert_int_equal(network->gateways_count, 2);
 	assert_address(&network->gateways[0], "192.168.15.1/24");
 	assert_address(&network->gateways[1], "fd00:15::1/64");
+	assert_true(network->isolate);
 	assert_true(network->masquerade.enabled);
 	assert_string_equal(network->masquerade.uplink, "eth0");
 	assert_int_equal(network->masquerade.port_min, 1024);
