@@ -156,8 +156,8 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS : p->ip4->ihl == 5;
 
 	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
-	if (route->to && policy_isolates(port->network, port->flags, route->to->network,
-					 route->to->flags))
+	if (route->to &&
+	    policy_isolates(port->network, port->flags, route->to->network, route->to->flags))
 		return DROP(ISOLATED);
 	if (is_special(p, ipv6))
 		return VERDICT_KERNEL;
