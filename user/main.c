@@ -38,7 +38,9 @@ const struct command commands[] = {
 	{"metrics", NULL, "", "OpenMetrics text", ""},
 	{"doctor", cmd_doctor, "[NAME]",
 	 "what is wrong on this machine and in fabrics, and the mend", cmd_doctor_help},
-	{"bench", cmd_bench, "[--quick] [--paths P,...] [--tests T,...] [--svg FILE] ...",
+	{"bench", cmd_bench,
+	 "[--quick] [--rounds N] [--seconds S] [--tests T,...] [--paths P,...] [--cpu N] "
+	 "[--client-cpu N] [--require PATH:TEST:RATIO,...] [--svg FILE]",
 	 "speed of this machine: nsroute and its peers side by side", cmd_bench_help},
 	{"netns", cmd_netns, "add|del|adopt NAME... | list | exec NAME -- COMMAND...",
 	 "single steps: namespaces, as ip netns", cmd_netns_help},
