@@ -91,4 +91,13 @@ NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref);
 NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref);
 NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 
+/* Events. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, NSR_EVENTS_BYTES);
+} events SEC(".maps");
+
+NSR_ARRAY(event_lease, BPF_MAP_TYPE_ARRAY, struct nsr_event_lease, 1);
+NSR_ARRAY(event_limits, BPF_MAP_TYPE_ARRAY, struct nsr_event_limits, 1);
+
 #endif

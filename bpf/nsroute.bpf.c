@@ -15,6 +15,7 @@
 #include "common.h"
 
 #include "counters.h"
+#include "events.h"
 #include "expire.h"
 #include "maps.h"
 #include "port.h"
@@ -45,7 +46,7 @@ int nsr_port_in(struct __sk_buff *skb)
 	}
 	count_port_tx(port->index, length, verdict);
 	if (verdict < 0)
-		return drop();
+		return drop(skb, verdict, NSR_HOOK_PORT_IN);
 	if (verdict == VERDICT_KERNEL)
 		return TC_ACT_UNSPEC;
 	if (route.routed) {
@@ -101,7 +102,7 @@ int nsr_uplink_out(struct __sk_buff *skb)
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
 	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
-	return verdict < 0 ? drop() : TC_ACT_UNSPEC;
+	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
 }
 
 SEC("tc")
@@ -140,7 +141,7 @@ int nsr_uplink_in(struct __sk_buff *skb)
 	}
 	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
 	if (verdict < 0)
-		return drop();
+		return drop(skb, verdict, NSR_HOOK_UPLINK_IN);
 	if (!to)
 		return TC_ACT_UNSPEC;
 	count_port_rx(to->port, length);

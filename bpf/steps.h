@@ -46,11 +46,6 @@ static __always_inline int load_transport(struct __sk_buff *skb, struct packet *
 	return transport_parse(p, t);
 }
 
-static __always_inline int drop(void)
-{
-	return TC_ACT_SHOT;
-}
-
 /* Delivers into a namespace. Before 6.15 the packet type stays what it was at the host's end,
  * OTHERHOST for all but frames to that end's own MAC, and the receiver would drop it. */
 static __always_inline int deliver(struct __sk_buff *skb, u32 ifindex)

@@ -354,4 +354,59 @@ struct nsr_nat_counters {
 };
 _Static_assert(sizeof(struct nsr_nat_counters) == 120, "layout");
 
+/* ---- Events: dropped packets, told to one listener. Nothing is told without a lease. */
+
+/* Where a packet was dropped: X(NAME, "name as printed"). Directions are those of nsroute.bpf.c. */
+#define NSR_HOOKS(X)                \
+	X(PORT_IN, "port-in")       \
+	X(PORT_OUT, "port-out")     \
+	X(UPLINK_OUT, "uplink-out") \
+	X(UPLINK_IN, "uplink-in")
+
+enum nsr_hook {
+#define X(name, text) NSR_HOOK_##name,
+	NSR_HOOKS(X)
+#undef X
+		NSR_HOOKS_END
+};
+
+#define NSR_EVENTS_BYTES   262144 /* of the ring: a power of two, and whole pages */
+#define NSR_EVENT_PACKET   128  /* bytes of a packet that are told, most headers; a power of two */
+#define NSR_EVENTS_PER_S   100  /* of one interface and reason, after ... */
+#define NSR_EVENTS_BURST   100  /* ... so many at once */
+#define NSR_EVENT_LIMITS   1024 /* interfaces and reasons told apart; a power of two */
+#define NSR_EVENT_INTERVAL (1000000000ull / NSR_EVENTS_PER_S) /* nanoseconds */
+
+/* Map "events": RINGBUF of these. */
+struct nsr_event {
+	__u64 time_ns; /* kernel's monotonic clock */
+	__u32 ifindex; /* of the hook */
+	__u32 length;  /* of the packet, Ethernet header included */
+	__u8 reason;   /* enum nsr_drop_reason */
+	__u8 hook;     /* enum nsr_hook */
+	__u8 captured; /* bytes of "packet" that are meant */
+	__u8 tagged;   /* it has a VLAN tag beside its bytes, ... */
+	__u16 vlan;    /* ... which is this */
+	__u16 reserved;
+	__u8 packet[NSR_EVENT_PACKET];
+};
+_Static_assert(sizeof(struct nsr_event) == 24 + NSR_EVENT_PACKET, "layout");
+_Static_assert(NSR_EVENT_PACKET < 256, "captured is a byte");
+
+/* Map "event_lease": ARRAY of one, written by the listener only. */
+struct nsr_event_lease {
+	__u64 until_ns; /* monotonic clock; 0: nobody listens */
+	__u32 reasons;  /* bit by reason: what to tell */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_event_lease) == 16, "layout");
+_Static_assert(NSR_DROP_SLOTS <= 32, "a bit for each reason");
+
+/* Map "event_limits": ARRAY of one. Each drop under a lease is in the ring or in left_out. */
+struct nsr_event_limits {
+	__u64 left_out[NSR_DROP_SLOTS]; /* by reason, since the datapath was made */
+	__u64 due_ns[NSR_EVENT_LIMITS]; /* when the next one is due, at NSR_EVENTS_PER_S */
+};
+_Static_assert(sizeof(struct nsr_event_limits) == 256 + 8 * NSR_EVENT_LIMITS, "layout");
+
 #endif

@@ -35,7 +35,10 @@
 	X(session_by_flow)   \
 	X(mapping_by_inside) \
 	X(nat_counters)      \
-	X(expire_clock)
+	X(expire_clock)      \
+	X(events)            \
+	X(event_lease)       \
+	X(event_limits)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -67,5 +67,7 @@ void output_stats_text(FILE *out, const json_t *fabric, bool color);
 void output_doctor_text(FILE *out, const json_t *result, bool color);
 /* What a drop reason means, by its printed name; "" when unknown. */
 const char *output_drop_meaning(const char *reason);
+/* The printed name of enum nsr_drop_reason; NULL: there is none. */
+const char *output_drop_reason(unsigned int reason);
 
 #endif

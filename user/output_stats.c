@@ -45,6 +45,11 @@ const char *output_drop_meaning(const char *reason)
 	return "";
 }
 
+const char *output_drop_reason(unsigned int reason)
+{
+	return reason < NSR_DROP_REASONS_END ? reason_names[reason] : NULL;
+}
+
 /* Only the reasons whose name starts with prefix. */
 static json_t *drops_object(const struct nsr_drops *drops, const char *prefix)
 {

@@ -36,7 +36,7 @@ without_root() { # ARGUMENTS...
 	[[ -z $output && $stderr == *"did you mean 'apply'?"* ]]
 	run -1 --separate-stderr "$NSROUTE" xyzzy
 	[[ $stderr != *"did you mean"* ]]
-	for command in nat drops trace metrics; do
+	for command in nat trace metrics; do
 		run -1 --separate-stderr "$NSROUTE" "$command" list
 		[[ $stderr == "nsroute: '$command' is not supported yet" ]]
 	done
@@ -55,6 +55,11 @@ without_root() { # ARGUMENTS...
 	run -1 "$NSROUTE" show a b
 	run -1 "$NSROUTE" stats a b
 	run -1 "$NSROUTE" stats --watch=soon
+	run -1 --separate-stderr "$NSROUTE" drops --reason spoofed-adress
+	[[ $stderr == *"did you mean 'spoofed-address'?"* ]]
+	run -1 "$NSROUTE" drops --count 0
+	run -1 "$NSROUTE" drops --seconds soon
+	run -1 "$NSROUTE" drops red
 	run -1 "$NSROUTE" down --all name
 }
 
@@ -78,7 +83,7 @@ without_root() { # ARGUMENTS...
 		[[ $output == "usage: nsroute $command"* ]]
 	done
 	run -0 "$NSROUTE" -j help
-	jq -e '[.commands[] | select(.supported)] | length == 18' <<<"$output"
+	jq -e '[.commands[] | select(.supported)] | length == 19' <<<"$output"
 }
 
 @test "version" {
