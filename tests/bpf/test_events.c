@@ -299,8 +299,9 @@ static void test_bucket_refills(void **state)
 	datapath_listen_wait(listener, 0, &lab->err);
 	left_out(listener);
 	limits = limits_of(lab);
-	for (size_t i = 0; i < NSR_EVENT_LIMITS; i++) /* as if an hour had passed */
-		limits.due_ns[i] = limits.due_ns[i] ? limits.due_ns[i] - 3600000000000 : 0;
+	for (size_t i = 0; i < NSR_EVENT_LIMITS;
+	     i++) /* as if it had been when the machine started */
+		limits.due_ns[i] = limits.due_ns[i] ? 1 : 0;
 	put_limits(lab, &limits);
 	heard.count = 0;
 	begin = now_ns();

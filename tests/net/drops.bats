@@ -27,6 +27,10 @@ teardown() {
 listen() { # [OPTION...]
 	"$NSROUTE" --netns "$host" drops "$@" >"$work/drops" 2>"$work/drops.log" 3>&- &
 	listener=$!
+	await_listening
+}
+
+await_listening() {
 	local i
 	for ((i = 0; i < 500; i++)); do
 		! grep -q listening "$work/drops.log" || return 0
@@ -34,6 +38,12 @@ listen() { # [OPTION...]
 	done
 	cat "$work/drops.log"
 	return 1
+}
+
+ends() { # STATUS
+	local status=0
+	wait "$listener" || status=$?
+	((status == $1))
 }
 
 stop_listening() {
@@ -140,7 +150,7 @@ left_out() { # REASON
 	run -2 --separate-stderr lab drops --seconds 1
 	[[ $stderr == *'another "nsroute drops" listens in this host namespace already'* ]]
 	kill -9 "$listener"
-	run -137 wait "$listener"
+	ends 137
 	# What it did not read is not told to the next.
 	spoof 5 "$red"
 	listen -j --seconds 1
@@ -159,9 +169,22 @@ left_out() { # REASON
 @test "it ends after its time, with its reader, and with the datapath" {
 	run -0 --separate-stderr lab drops --seconds 0.3
 	[[ -z $output && $stderr == "listening for drops" ]]
+	: >"$work/drops.log"
+	"$NSROUTE" --netns "$host" drops --seconds 60 2>"$work/drops.log" 3>&- | head -n 1 >"$work/drops" 3>&- &
+	listener=$!
+	await_listening
+	spoof 1 "$red"
+	ends 0 # head
+	local i
+	for ((i = 0; i < 100; i++)); do
+		spoof 1 "$red"
+		! lab drops --seconds 0.1 >/dev/null 2>&1 || break
+	done
+	[[ -s $work/drops ]]
+	((i < 100)) # another can listen: the first is gone
 	listen --seconds 30
 	run -0 lab down --all
-	run -2 wait "$listener"
+	ends 2
 	grep "the datapath is gone" "$work/drops.log"
 	run -2 --separate-stderr lab drops
 	[[ $stderr == *"no datapath is loaded in this host namespace"* ]]
