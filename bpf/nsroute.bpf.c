@@ -75,7 +75,7 @@ int nsr_port_out(struct __sk_buff *skb)
 	refused = policy_delivery(skb, port);
 	if (refused) {
 		count_port_rx_drop(port->index, refused);
-		return drop();
+		return drop(skb, refused, NSR_HOOK_PORT_OUT);
 	}
 	count_port_rx(port->index, skb->len);
 	return TC_ACT_UNSPEC;
