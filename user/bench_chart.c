@@ -121,18 +121,32 @@ static void print_bar(FILE *out, const json_t *path, const json_t *result, doubl
 		   "figure", label);
 }
 
+/* "59.1 k" */
+static void format_rate(char *text, size_t size, double rate)
+{
+	static const char *const prefixes[] = {"", " k", " M", " G"};
+	size_t i = 0;
+
+	while (rate >= 1000 && i + 1 < sizeof(prefixes) / sizeof(*prefixes)) {
+		rate /= 1000;
+		i++;
+	}
+	snprintf(text, size, "%.1f%s", rate, prefixes[i]);
+}
+
 /* Returns where the next panel begins. */
 static double print_panel(FILE *out, const json_t *tree, const char *test, double y, double scale)
 {
 	const json_t *direct = json_array_get(json_object_get(tree, "paths"), 0);
 	const json_t *unit = figure_of(direct, test);
 	double end = y + PANEL_HEAD + ROW * (double)count_figures(tree, test);
-	char title[128];
+	char title[128], rate[32];
 	json_t *path;
 	size_t i;
 
-	snprintf(title, sizeof(title), "%s: 1.00 is %.4g %s a second", test,
-		 unit ? number_of(unit, "rate") : 0, unit ? string_of(unit, "unit") : "");
+	format_rate(rate, sizeof(rate), unit ? number_of(unit, "rate") : 0);
+	snprintf(title, sizeof(title), "%s: 1.00 is %s %s a second", test, rate,
+		 unit ? string_of(unit, "unit") : "");
 	print_text(out, LABEL_WIDTH, y + 24, "test", title);
 	fprintf(out, "<path d=\"M%.1f %.0fV%.0f\" class=\"one\"/>\n", LABEL_WIDTH + scale,
 		y + PANEL_HEAD - 6, end);

@@ -351,6 +351,7 @@ static void test_chart(void **state)
 	assert_int_equal(strncmp(text, "<svg ", 5), 0);
 	assert_well_formed(text);
 	assert_non_null(strstr(text, ">0.94</text>"));
+	assert_non_null(strstr(text, ">tcp_rr: 1.00 is 40.0 transactions a second</text>"));
 	assert_non_null(strstr(text, "Linux 6.1 &lt;&amp;&gt;;"));
 	assert_null(strstr(text, "netkit")); /* no figure, no bar */
 	assert_null(strstr(text, "<script"));
