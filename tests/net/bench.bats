@@ -19,10 +19,15 @@ teardown() {
 	[[ -z $bench ]] || { kill -KILL "$bench" 2>/dev/null && wait "$bench"; } || true
 }
 
-# What a run could leave: namespaces, records, pins, processes. Runs of others have other names.
+# What a run could leave: namespaces, records, and pins that no record is beside. Other files' fabrics
+# come and go meanwhile; they have other names, and records as long as they have pins.
 left() {
+	local pins
 	ip netns list | grep '^nsrb-' | sort || true
-	find /run/nsroute /sys/fs/bpf/nsroute -mindepth 1 -maxdepth 1 ! -name '*lock' 2>/dev/null | sort
+	grep -rls nsrb- /run/nsroute | sort || true
+	for pins in /sys/fs/bpf/nsroute/*/; do
+		[[ ! -d $pins || -d /run/nsroute/$(basename "$pins") || ! -d $pins ]] || echo "$pins"
+	done
 }
 
 assert_nothing_left() {
