@@ -248,7 +248,7 @@ teardown() {
 	ip netns del "$red"
 	"$NSROUTE" --netns "$outside" apply "$topology"
 	run -2 lab apply "$topology"
-	[[ $output == *"$topology:3:14: "*"may be in use by a fabric of another host namespace"* ]]
+	[[ $output == *"$topology:3:14: "*"belongs to fabric 'lab' of host namespace '$outside'"* ]]
 	run -0 lab down lab
 	ip -n "$red" link show lo
 	"$NSROUTE" --netns "$outside" down lab
