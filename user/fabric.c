@@ -65,6 +65,11 @@ static int read_rest(const struct topology *topology, const struct record *recor
 }
 
 /* Of those that have our mark and are not of this fabric: for the message that refuses them. */
+static bool is_recorded(const struct record *record, const struct state_namespace *ns)
+{
+	return record_is_namespace(record_find(record, RECORD_NETNS, ns->name), ns->cookie);
+}
+
 static void find_owners(const struct record *record, struct arena *arena,
 			struct kernel_state *state)
 {
@@ -72,8 +77,7 @@ static void find_owners(const struct record *record, struct arena *arena,
 		struct state_namespace *ns = &state->namespaces[i];
 
 		if (ns->alias && !strncmp(ns->alias, "nsroute:", strlen("nsroute:")) &&
-		    !record_has(record, RECORD_NETNS, ns->name) &&
-		    !record_has(state->steps, RECORD_NETNS, ns->name))
+		    !is_recorded(record, ns) && !is_recorded(state->steps, ns))
 			ns->owner = orphans_owner(state->host.cookie, ns->name, arena);
 	}
 }

@@ -7,7 +7,6 @@
  */
 #include "plan_view.h"
 
-#include <inttypes.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <stdio.h>
@@ -419,20 +418,10 @@ const struct record_entry *view_recorded_elsewhere(const struct view *view, enum
 	return lookup_find(&view->others, record_key(key, kind, name));
 }
 
-/* Another host namespace may have a fabric of the same name, or single steps, and with them a
- * namespace of the same name, when somebody has deleted ours. */
-static bool is_the_same(const struct record_entry *entry, const struct state_namespace *ns)
-{
-	char cookie[24];
-
-	snprintf(cookie, sizeof(cookie), "%" PRIu64, ns->cookie);
-	return entry && (!*entry->value || !strcmp(entry->value, cookie));
-}
-
 static bool namespace_is_as_recorded(const struct record_entry *entry, const char *alias,
 				     const struct state_namespace *ns)
 {
-	return entry && (ns->stale || (!strcmp(ns->alias, alias) && is_the_same(entry, ns)));
+	return entry && (ns->stale || (!strcmp(ns->alias, alias) && record_is_namespace(entry, ns->cookie)));
 }
 
 bool view_namespace_is_ours(const struct view *view, const struct state_namespace *ns)
@@ -464,7 +453,7 @@ bool view_inner_link_is_ours(const struct view *view, const char *namespace,
 	const struct state_namespace *ns = view_namespace(view, namespace);
 	const struct record_entry *entry = view_recorded(view, RECORD_NETNS, namespace);
 
-	if (ns && entry && !is_the_same(entry, ns))
+	if (ns && entry && !record_is_namespace(entry, ns->cookie))
 		return false;
 	return is_as_recorded(
 		view_recorded(view, RECORD_LINK_INSIDE, view_place(view, namespace, link->name)),

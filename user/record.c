@@ -542,3 +542,11 @@ bool record_has(const struct record *record, enum record_kind kind, const char *
 {
 	return record_find(record, kind, name);
 }
+
+bool record_is_namespace(const struct record_entry *entry, uint64_t cookie)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, cookie);
+	return entry && (!*entry->value || !strcmp(entry->value, text));
+}

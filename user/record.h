@@ -90,6 +90,10 @@ int record_remove_folder(uint64_t cookie, struct error *err);
 /* NULL when there is none; record may be NULL. */
 const struct record_entry *record_find(const struct record *record, enum record_kind kind,
 				       const char *name);
+/* Whether a RECORD_NETNS, which may be NULL, is of the namespace with this cookie, and not of one
+ * of its name: another host namespace may have a fabric of the same name, or single steps, and with
+ * them a namespace of the same name, when somebody has deleted ours. */
+bool record_is_namespace(const struct record_entry *entry, uint64_t cookie);
 bool record_has(const struct record *record, enum record_kind kind, const char *name);
 
 #endif
