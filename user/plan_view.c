@@ -421,7 +421,8 @@ const struct record_entry *view_recorded_elsewhere(const struct view *view, enum
 static bool namespace_is_as_recorded(const struct record_entry *entry, const char *alias,
 				     const struct state_namespace *ns)
 {
-	return entry && (ns->stale || (!strcmp(ns->alias, alias) && record_is_namespace(entry, ns->cookie)));
+	return entry &&
+	       (ns->stale || (!strcmp(ns->alias, alias) && record_is_namespace(entry, ns->cookie)));
 }
 
 bool view_namespace_is_ours(const struct view *view, const struct state_namespace *ns)
