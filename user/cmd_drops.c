@@ -263,6 +263,7 @@ static int run(struct context *context, struct drops *drops)
 	if (claim >= 0)
 		close(claim);
 	close(host.fd);
+	drops->host = NULL;
 	return status;
 }
 
