@@ -3,7 +3,8 @@
  * How it works: the kernel never gives the cookie of a network namespace twice while the machine
  * runs, and /run and bpffs do not outlive that. So a cookie that no living namespace has is one of
  * the dead. The living ones are found where they are held: by a thread, by a name or another mount,
- * by a descriptor. Each is visited for its cookie once, by its inode.
+ * by a descriptor. Each is asked for its cookie once; its inode tells that it was. A place where it
+ * is seen but may not be opened is no matter when another place lets us in.
  *
  * Whatever keeps that from being complete makes it unsure, and then nobody is known to be dead: a
  * pid namespace below the first one hides processes, and so does what may not be read. One kind of
@@ -31,9 +32,14 @@
 #define FIRST_PID_NAMESPACE 0xeffffffcU /* include/linux/proc_ns.h: PROC_PID_INIT_INO */
 #define NSFS_LINE           " - nsfs "  /* of mountinfo: the type of the file system */
 
+struct sighting {
+	bool visited;
+};
+
 struct census {
 	struct arena *arena;
-	struct lookup inodes; /* text -> census: those that were visited */
+	struct lookup inodes; /* text -> struct sighting */
+	size_t unvisited;
 	uint64_t *cookies;
 	size_t count;
 	bool unsure;
@@ -48,27 +54,34 @@ static void missed(struct census *census)
 		census->unsure = true;
 }
 
-static bool is_new(struct census *census, const char *inode)
+static struct sighting *sighting_of(struct census *census, const char *inode)
 {
-	return !lookup_find(&census->inodes, inode) &&
-	       !lookup_add(&census->inodes, census->arena, arena_strdup(census->arena, inode),
-			   census);
+	struct sighting *sighting = lookup_find(&census->inodes, inode);
+
+	if (sighting)
+		return sighting;
+	sighting = arena_alloc(census->arena, sizeof(*sighting));
+	lookup_add(&census->inodes, census->arena, arena_strdup(census->arena, inode), sighting);
+	census->unvisited++;
+	return sighting;
 }
 
 /* The namespace that the file is, if it has not been visited: inode is "net:[NUMBER]". */
 static void visit(struct census *census, const char *path, const char *inode)
 {
+	struct sighting *sighting = sighting_of(census, inode);
 	struct error ignored;
 	uint64_t cookie;
 	int fd;
 
-	if (!is_new(census, inode))
+	if (sighting->visited)
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || netns_cookie(fd, &cookie, &ignored))
-		census->unsure = true; /* it was there a moment ago, and may be still */
-	else
+	if (fd >= 0 && !netns_cookie(fd, &cookie, &ignored)) {
 		*arena_push(census->arena, census->cookies, census->count) = cookie;
+		sighting->visited = true;
+		census->unvisited--;
+	}
 	if (fd >= 0)
 		close(fd);
 }
@@ -151,6 +164,8 @@ static void take_census(struct census *census)
 	if (stat("/proc/self/ns/pid", &status) || status.st_ino != FIRST_PID_NAMESPACE)
 		census->unsure = true;
 	each_number(census, "/proc", visit_process);
+	if (census->unvisited)
+		census->unsure = true; /* seen a moment ago, and may be still there */
 }
 
 static bool lives(const struct census *census, uint64_t cookie)

@@ -35,7 +35,7 @@ look() { # Sets report: of the fabric, or of everything when $fabric is empty.
 	report=$output
 	problems=$(jq .problems <<<"$report")
 	((status == (problems ? 3 : 0)))
-	jq -e '.problems == ([.findings[] | select(.status == "problem")] | length)' <<<"$report"
+	jq -e '.problems == ([.findings[] | select(.status == "problem")] | length)' <<<"$report" >/dev/null
 }
 
 found() { # CHECK WHERE
