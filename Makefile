@@ -126,7 +126,7 @@ bench: all $(O)/nsloop $(O)/nlcount.so ## speed of packets; BENCH=tools/scale: o
 format: ## clang-format every C file
 	clang-format -i $(filter-out build/%,$(wildcard */*.[ch] tests/*/*.[ch]))
 
-lint: $(SKELETONS) compile_commands.json ## style, layers, clang-tidy, shellcheck, spelling, SPDX tags
+lint: $(SKELETONS) compile_commands.json build/nsroute ## style, layers, clang-tidy, shellcheck, spelling, SPDX tags
 	@tools/lint
 
 deps: ## install what building and testing need
