@@ -17,6 +17,7 @@
 
 #include "common.h"
 #include "packet.h"
+#include "trace.h"
 
 #define DNS_PORT 53
 
@@ -116,6 +117,7 @@ static __always_inline bool session_matches(const struct nsr_session *session, u
 static __always_inline void session_keep_route(struct nsr_session *session, __be32 next_hop,
 					       u32 mtu, u32 tag)
 {
+	INSTEAD();
 	WRITE_ONCE(session->next_hop, next_hop);
 	WRITE_ONCE(session->mtu, mtu);
 	barrier();
@@ -130,6 +132,7 @@ static __always_inline void session_seen(struct nsr_session *session, u32 seen, 
 {
 	u32 known = READ_ONCE(session->seen);
 
+	INSTEAD();
 	if (seen & NSR_SEEN_OUT_SYN && session_is_over(known))
 		WRITE_ONCE(session->seen, seen);
 	else if (seen & ~known)

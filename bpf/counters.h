@@ -9,6 +9,7 @@
 #define NSROUTE_BPF_COUNTERS_H
 
 #include "maps.h"
+#include "trace.h"
 
 static __always_inline void count_drop(struct nsr_drops *drops, int verdict)
 {
@@ -24,6 +25,8 @@ static __always_inline void count_port_tx(u32 port, u32 bytes, int verdict)
 {
 	struct nsr_port_counters *c = bpf_map_lookup_elem(&port_counters, &port);
 
+	TELL(VERDICT, verdict, 0, 0);
+	INSTEAD();
 	if (!c)
 		return;
 	c->tx_packets++;
@@ -41,6 +44,8 @@ static __always_inline void count_port_rx(u32 port, u32 bytes)
 {
 	struct nsr_port_counters *c = bpf_map_lookup_elem(&port_counters, &port);
 
+	TELL(RECEIVES, port, 0, 0);
+	INSTEAD();
 	if (!c)
 		return;
 	c->rx_packets++;
@@ -51,6 +56,8 @@ static __always_inline void count_port_rx_drop(u32 port, int verdict)
 {
 	struct nsr_port_counters *c = bpf_map_lookup_elem(&port_counters, &port);
 
+	TELL(VERDICT, verdict, 0, 0);
+	INSTEAD();
 	if (!c)
 		return;
 	c->rx_dropped++;
@@ -66,6 +73,8 @@ static __always_inline void count_uplink_tx(u32 uplink, u32 bytes, int verdict, 
 {
 	struct nsr_uplink_counters *c = bpf_map_lookup_elem(&uplink_counters, &uplink);
 
+	TELL(VERDICT, verdict, translated, 0);
+	INSTEAD();
 	if (!c)
 		return;
 	c->tx_packets++;
@@ -84,6 +93,8 @@ static __always_inline void count_uplink_rx(u32 uplink, u32 bytes, int verdict, 
 {
 	struct nsr_uplink_counters *c = bpf_map_lookup_elem(&uplink_counters, &uplink);
 
+	TELL(VERDICT, verdict, translated, 0);
+	INSTEAD();
 	if (!c)
 		return;
 	c->rx_packets++;

@@ -13,6 +13,7 @@
 #include <linux/pkt_cls.h>
 
 #include "maps.h"
+#include "trace.h"
 
 #define EVENT_TRIES 4 /* at a token that other CPUs want as well */
 #define EVENT_AHEAD ((NSR_EVENTS_BURST - 1) * NSR_EVENT_INTERVAL)
@@ -90,6 +91,7 @@ NSR_STEP int event_drop(struct __sk_buff *skb, u32 reason, u32 hook)
 
 static __always_inline int drop(struct __sk_buff *skb, int verdict, enum nsr_hook hook)
 {
+	INSTEAD(TC_ACT_SHOT);
 	event_drop(skb, -verdict, hook);
 	return TC_ACT_SHOT;
 }

@@ -25,6 +25,7 @@
 #include "conntrack.h"
 #include "counters.h"
 #include "ports.h"
+#include "trace.h"
 
 #define NAT_TRIES        8 /* compare-and-swap attempts on one reference count */
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
@@ -168,6 +169,7 @@ static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol, 
 		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
+	TELL(SOCKET, !!socket, bpf_ntohs(local_port), 0);
 	if (!socket)
 		return false;
 	bpf_sk_release(socket);
@@ -281,6 +283,8 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	u32 dying = (state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
 	struct nsr_flow flow;
 
+	TELL(EXPIRED, number, state, now_s);
+	INSTEAD(0);
 	if (!session || (state & NSR_SESSION_STATUS) != NSR_SESSION_ACTIVE ||
 	    __sync_val_compare_and_swap(&session->state, state, dying) != state)
 		return 0;
@@ -316,6 +320,7 @@ static __always_inline struct nsr_session *session_find(const struct nsr_setting
 		session_end(number, state, now_s);
 		return NULL;
 	}
+	TELL(SESSION, ret_view->mapping, ret_view->external, session->seen);
 	*ret_state = state;
 	return session;
 }
@@ -418,6 +423,7 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 	const struct nsr_settings *settings = nat_settings();
 	int result;
 
+	INSTEAD(trace_open(skb, request));
 	if (!request || !settings)
 		return DROP(NAT_SESSIONS);
 	result = session_open(skb, request);
@@ -453,6 +459,7 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb,
 
 	if (!record || !READ_ONCE(record->references))
 		return NAT_INBOUND_HOST;
+	TELL(MAPPED, READ_ONCE(record->references), record->inside.address, record->inside.port);
 	request->flow.inside = record->inside;
 	if (session_use(settings, request) && request->mapping == mapping)
 		return NAT_INBOUND_SESSION;

@@ -9,6 +9,7 @@
 #include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
+#include "trace.h"
 
 /* Where a port's packet goes. */
 struct route {
@@ -77,12 +78,15 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
 {
 	enum fib_way way = way_outside(skb, port, p, ipv6, route->lookup);
 
+	TELL(FIB, way, route->lookup->ifindex | (u64)route->lookup->mtu_result << 32,
+	     route->lookup->ipv4_dst);
 	if (way == FIB_KERNEL)
 		return VERDICT_KERNEL;
 	if (way == FIB_ELSEWHERE)
 		return DROP(WRONG_UPLINK);
 	if (ipv6 ? !masqueraded6(port, &p->ip6->saddr) : !masqueraded4(port, p->ip4->saddr))
 		return DROP(NOT_INSIDE);
+	TELL_UNFIT_HEADER(p, ipv6, port->flags);
 	/* IPv6 is not masqueraded: the uplink's hook refuses it, whichever way it comes. */
 	if (way == FIB_UPLINK_KERNEL || ipv6 || p->ip4->ihl != 5 || p->ip4->ttl <= 1 ||
 	    !(port->flags & NSR_PORT_FAST))
@@ -116,6 +120,7 @@ static __always_inline int port_masquerade(struct __sk_buff *skb, const struct n
 	uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
 	if (uplink && *uplink && view.route_tag == NSR_ROUTE_TAG(request.now_s, state) &&
 	    packet_fits(p, false, skb->len, skb->gso_size, view.mtu)) {
+		TELL(REMEMBERED, *uplink, view.mtu, view.next_hop);
 		session_seen(session, request.seen, request.now_s);
 		route->lookup->family = ADDRESS_FAMILY_IPV4;
 		route->lookup->ifindex = *uplink;
@@ -156,15 +161,19 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS : p->ip4->ihl == 5;
 
 	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
+	TELL_ENDPOINT(ROUTED, route->to);
 	if (route->to &&
 	    policy_isolates(port->network, port->flags, route->to->network, route->to->flags))
 		return DROP(ISOLATED);
+	TELL_UNFIT(SPECIAL, is_special(p, ipv6));
 	if (is_special(p, ipv6))
 		return VERDICT_KERNEL;
 	if (!route->to)
 		return !port->uplink ? VERDICT_KERNEL
 		       : ipv6        ? port_outside(skb, port, p, true, route)
 				     : port_masquerade(skb, port, p, route);
+	TELL_UNFIT_HEADER(p, ipv6, port->flags);
+	TELL_UNFIT_ENDPOINT(skb, p, ipv6, route->to, turns_back(skb, port, route->to));
 	/* A router answers these: too old, options, too large, or back where it came from. */
 	if (hops <= 1 || !plain || turns_back(skb, port, route->to) ||
 	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, p, route->to, ipv6))
@@ -178,6 +187,10 @@ static __always_inline int port_switch(struct __sk_buff *skb, const struct nsr_p
 				       struct route *route)
 {
 	route->to = fib_switch(port, p);
+	TELL_ENDPOINT(SWITCHED, route->to);
+	TELL_UNFIT(NOT_FAST, !(port->flags & NSR_PORT_FAST));
+	TELL_UNFIT_ENDPOINT(skb, p, kind == PACKET_IPV6, route->to,
+			    route->to->ifindex == skb->ifindex);
 	if (!route->to || route->to->ifindex == skb->ifindex || !(port->flags & NSR_PORT_FAST) ||
 	    !endpoint_takes(skb, p, route->to, kind == PACKET_IPV6))
 		return VERDICT_KERNEL;
@@ -190,10 +203,14 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 	enum packet_kind kind = load(skb, p);
 	int refused = policy_judge(skb, port, p, kind);
 
+	TELL(PARSED, kind, port->index, port->flags);
+	TELL(POLICY, refused, 0, 0);
 	if (refused)
 		return refused;
+	TELL_UNFIT(NOT_IP, kind != PACKET_IPV4 && kind != PACKET_IPV6);
 	if (kind != PACKET_IPV4 && kind != PACKET_IPV6)
 		return VERDICT_KERNEL;
+	TELL_UNFIT(GROUP, mac_is_multicast(p->eth->h_dest));
 	if (mac_is_multicast(p->eth->h_dest) || skb->vlan_present)
 		return VERDICT_KERNEL;
 	/* A bridge takes frames for the MACs of its ports as its own, too. */

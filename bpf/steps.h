@@ -12,6 +12,7 @@
 #include "fib.h"
 #include "nat.h"
 #include "packet.h"
+#include "trace.h"
 
 /* Headers must be in the linear part, where drivers and raw sockets do not always leave them. Asked
  * for only when a header was not found: it may copy the packet. */
@@ -50,6 +51,8 @@ static __always_inline int load_transport(struct __sk_buff *skb, struct packet *
  * OTHERHOST for all but frames to that end's own MAC, and the receiver would drop it. */
 static __always_inline int deliver(struct __sk_buff *skb, u32 ifindex)
 {
+	TELL(DELIVERS, ifindex, 0, 0);
+	INSTEAD(TC_ACT_REDIRECT);
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(ifindex, 0);
@@ -59,6 +62,8 @@ static __always_inline int to_neighbour(const struct bpf_fib_lookup *lookup)
 {
 	struct bpf_redir_neigh next = {.nh_family = lookup->family};
 
+	TELL(NEIGHBOUR, lookup->ifindex, lookup->ipv4_dst, 0);
+	INSTEAD(TC_ACT_REDIRECT);
 	__builtin_memcpy(next.ipv6_nh, lookup->ipv6_dst, sizeof(next.ipv6_nh));
 	return bpf_redirect_neigh(lookup->ifindex, &next, sizeof(next), 0);
 }

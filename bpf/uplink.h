@@ -7,6 +7,7 @@
 
 #include "rewrite.h"
 #include "steps.h"
+#include "trace.h"
 
 static __always_inline bool is_icmp_error(u8 type)
 {
@@ -158,6 +159,7 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	request->now_s = nat_now_s(settings);
 	request->external = uplink->address4;
 	whom = nat_in(skb, settings, request, t->dest);
+	TELL(INBOUND, whom, 0, 0);
 	return whom == NAT_INBOUND_SESSION && fragment ? NAT_INBOUND_FRAGMENT : whom;
 }
 
@@ -180,6 +182,9 @@ static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *
 {
 	const struct nsr_endpoint *to = fib_host4(p->ip4->daddr);
 
+	TELL_ENDPOINT(ROUTED, to);
+	TELL_UNFIT_HEADER(p, false, NSR_PORT_FAST);
+	TELL_UNFIT_ENDPOINT(skb, p, false, to, false);
 	if (!to || p->ip4->ttl <= 1 || p->ip4->ihl != 5 || !endpoint_takes(skb, p, to, false))
 		return VERDICT_KERNEL;
 	rewrite_ttl4(p->ip4);

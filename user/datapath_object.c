@@ -96,6 +96,11 @@ static int libbpf_words(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
+void object_quiet(void)
+{
+	libbpf_set_print(libbpf_words);
+}
+
 /* The verifier's last words before its statistics are the reason. */
 static void keep_verifier_line(struct error *err, const char *words)
 {
@@ -173,7 +178,7 @@ int object_load(const int *maps, struct datapath *ret_datapath, struct error *er
 
 	if (!words)
 		return error_set(err, -ENOMEM, "out of memory");
-	libbpf_set_print(libbpf_words);
+	object_quiet();
 	object = nsroute_bpf__open_opts(&options);
 	if (!object)
 		ret = -errno;
@@ -225,7 +230,7 @@ int object_check_maps(const int *maps, struct error *err)
 	struct nsroute_bpf *object;
 	int ret = 0;
 
-	libbpf_set_print(libbpf_words);
+	object_quiet();
 	object = nsroute_bpf__open();
 	if (!object)
 		return error_set(err, -errno, "cannot read the BPF object: %s", strerror(errno));

@@ -19,6 +19,9 @@ extern const uint32_t object_layout;
  * wherever and whenever it was compiled. Never 0. */
 uint64_t object_build(void);
 
+/* What libbpf says goes to the log from here on. */
+void object_quiet(void);
+
 /* Loads the programs; on these maps, or with maps NULL on new ones. ret gets descriptors of its own
  * of maps and programs. The verifier's words are in err when it refuses one. On failure ret is to
  * be closed like any other. */

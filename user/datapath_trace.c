@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: the traced object has the same maps as the datapath's, by name, and is given those
+ * of the open datapath in place of its own; only the buffer that the steps tell into is new. The
+ * kernel looks up the ifindex of a run in the namespace of the calling thread, and asks that
+ * namespace's FIB and sockets, so the thread visits the host namespace for it.
+ */
+#include "datapath_trace.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath_maps.h"
+#include "datapath_object.h"
+#include "netns.h"
+#include "trace.skel.h"
+
+struct datapath_tracer {
+	const struct datapath *datapath;
+	struct trace_bpf *object;
+};
+
+bool datapath_is_other_build(const struct datapath *datapath)
+{
+	return datapath->build != object_build();
+}
+
+/* Of what sits at no hook nothing is traced. */
+static int prepare(struct trace_bpf *object, const struct datapath *datapath)
+{
+	int ret = bpf_program__set_autoload(object->progs.nsr_arm, false);
+
+	if (!ret)
+		ret = bpf_program__set_autoload(object->progs.nsr_flush, false);
+	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
+		ret = bpf_map__reuse_fd(
+			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]),
+			datapath->maps[i]);
+	return ret;
+}
+
+int datapath_tracer_open(const struct datapath *datapath, struct datapath_tracer **ret,
+			 struct error *err)
+{
+	struct datapath_tracer *tracer = calloc(1, sizeof(*tracer));
+	int result;
+
+	if (!tracer)
+		return error_set(err, -ENOMEM, "out of memory");
+	tracer->datapath = datapath;
+	object_quiet();
+	tracer->object = trace_bpf__open();
+	result = tracer->object ? prepare(tracer->object, datapath) : -errno;
+	if (!result)
+		result = trace_bpf__load(tracer->object);
+	if (result) {
+		datapath_tracer_close(tracer);
+		return error_set(err, result, "cannot load the traced BPF programs: %s",
+				 strerror(-result));
+	}
+	*ret = tracer;
+	return 0;
+}
+
+void datapath_tracer_close(struct datapath_tracer *tracer)
+{
+	if (!tracer)
+		return;
+	trace_bpf__destroy(tracer->object);
+	free(tracer);
+}
+
+static int run(int program, uint32_t ifindex, uint32_t came_in, struct datapath_packet *packet)
+{
+	struct __sk_buff context = {.ifindex = ifindex, .ingress_ifindex = came_in};
+	struct datapath_packet out;
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet->bytes,
+		    .data_size_in = packet->length, .data_out = out.bytes,
+		    .data_size_out = sizeof(out.bytes), .ctx_in = &context,
+		    .ctx_size_in = sizeof(context));
+	int ret = bpf_prog_test_run_opts(program, &options);
+
+	if (ret)
+		return ret;
+	memcpy(packet->bytes, out.bytes, options.data_size_out);
+	packet->length = options.data_size_out;
+	return 0;
+}
+
+int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, int host_fd,
+		   uint32_t ifindex, uint32_t came_in, struct datapath_packet *packet,
+		   struct nsr_trace *ret, struct error *err)
+{
+	const struct bpf_program *program =
+		bpf_object__find_program_by_name(tracer->object->obj, datapath_program_name[hook]);
+	struct nsr_trace *told = &tracer->object->bss->trace;
+	int previous, result;
+
+	result = netns_enter(host_fd, &previous, err);
+	if (result)
+		return result;
+	memset(told, 0, sizeof(*told));
+	result = run(bpf_program__fd(program), ifindex, came_in, packet);
+	netns_leave(previous);
+	if (result == -EINVAL)
+		return error_set(err, -EMSGSIZE,
+				 "this kernel runs no BPF program on a packet of %u bytes",
+				 packet->length);
+	if (result)
+		return error_set(err, result, "cannot run the traced program '%s': %s",
+				 datapath_program_name[hook], strerror(-result));
+	*ret = *told;
+	if (ret->count > NSR_TRACE_MAX)
+		ret->count = NSR_TRACE_MAX;
+	return 0;
+}
+
+bool datapath_find_port(const struct datapath *datapath, uint32_t ifindex, struct nsr_port *ret)
+{
+	return bpf_map_lookup_elem(datapath->maps[MAP_ports], &ifindex, ret) == 0;
+}
+
+bool datapath_find_uplink(const struct datapath *datapath, uint32_t ifindex, struct nsr_uplink *ret)
+{
+	return bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, ret) == 0;
+}
