@@ -48,7 +48,8 @@ enum fib_way {
 };
 
 /*
- * lookup is filled here. length is what has to pass in one piece, IP header included.
+ * lookup is filled here. length is what has to pass in one piece, IP header included; 0: nothing
+ * is known of it, and the caller looks at the MTU, which is in the answer.
  *
  * Noinline: it has a 64-byte argument block and stays off the hot path of what is forwarded
  * inside.
@@ -62,7 +63,8 @@ static __noinline enum fib_way fib_outside(struct __sk_buff *skb, const struct n
 	int result;
 
 	lookup->ifindex = port->gateway_ifindex;
-	lookup->tot_len = length > 0xffff ? 0xffff : length;
+	/* Asked for 0 bytes, the kernel would tell the interface's MTU instead of the route's. */
+	lookup->tot_len = length > PACKET_LENGTH_MAX ? PACKET_LENGTH_MAX : length ? length : 1;
 	result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), 0);
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
 		/* The interface is not told with this answer: ask again for it alone. */

@@ -21,6 +21,8 @@
 /* Linear bytes that cover every header looked at: Ethernet, IPv4 with options, TCP without. */
 #define PACKET_HEADERS (14 + 60 + 20)
 
+#define PACKET_LENGTH_MAX 0xffff /* of what the length field of an IP header can tell */
+
 enum packet_kind { PACKET_MALFORMED, PACKET_IPV4, PACKET_IPV6, PACKET_ARP, PACKET_OTHER };
 
 #define ARP_HARDWARE_ETHERNET 1 /* ARPHRD_ETHER; linux/if_arp.h drags in libc */
@@ -80,7 +82,8 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 			return PACKET_MALFORMED;
 		total = bpf_ntohs(ip->tot_len);
 		/* 0: longer than the field can tell (BIG TCP). */
-		if (total && (total < ip->ihl * 4u || total + sizeof(*eth) > length))
+		if (total ? total < ip->ihl * 4u || total + sizeof(*eth) > length
+			  : length <= PACKET_LENGTH_MAX + sizeof(*eth))
 			return PACKET_MALFORMED;
 		return PACKET_IPV4;
 	}
@@ -230,30 +233,50 @@ static __always_inline int transport_parse(const struct packet *p, struct transp
 	return 0;
 }
 
+/* RFC 2675 2: all that a hop-by-hop header of 8 bytes has room for. */
+struct ip6_jumbo {
+	u8 next, length;
+	u8 option, option_length;
+	__be32 payload;
+};
+
+#define IP6_OPTION_JUMBO 0xc2
+
 /*
- * Bytes from the IP header on of the largest packet that this one is once it is segmented; segment
- * is its GSO size, 0 when it is a single packet. What is not plain TCP may hold headers of a tunnel
- * in each segment, which only the kernel can add up: it counts as too large for anything.
+ * Whether the hop-by-hop header is there only to tell the length of a BIG TCP packet: the kernel
+ * puts it in front of TCP when it makes one, and takes it out when it cuts it up. Later kernels
+ * than 6.18 may leave it out; then the payload's length is 0, and TCP is the next header.
  */
-static __always_inline u32 packet_largest(const struct packet *p, bool ipv6, u32 length,
+static __always_inline bool ip6_is_big_tcp(const struct packet *p, u32 length)
+{
+	const struct ip6_jumbo *jumbo = (void *)(p->ip6 + 1);
+
+	return length > PACKET_LENGTH_MAX && p->ip6->nexthdr == IPPROTO_HOPOPTS &&
+	       (void *)(jumbo + 1) <= p->end && jumbo->next == IPPROTO_TCP && !jumbo->length &&
+	       jumbo->option == IP6_OPTION_JUMBO && jumbo->option_length == 4 &&
+	       !p->ip6->payload_len &&
+	       bpf_ntohl(jumbo->payload) == length - sizeof(struct ethhdr) - sizeof(*p->ip6);
+}
+
+/*
+ * Bytes from the IP header on of the largest packet that a GSO packet of TCP is cut into; segment
+ * is its GSO size. 0: it is not plain TCP, or its header was not found. Then each segment may have
+ * more headers than can be seen, those of a tunnel, and only the kernel can add them up.
+ */
+static __always_inline u32 packet_segment(const struct packet *p, bool ipv6, u32 length,
 					  u32 segment)
 {
 	u32 network = ipv6 ? sizeof(struct ipv6hdr) : p->ip4->ihl * 4u;
 	u8 protocol = ipv6 ? p->ip6->nexthdr : p->ip4->protocol;
 	u8 *l4 = (u8 *)p->ip4 + network;
 
-	if (!segment)
-		return length - sizeof(struct ethhdr);
+	if (ipv6 && ip6_is_big_tcp(p, length)) {
+		protocol = IPPROTO_TCP;
+		l4 += sizeof(struct ip6_jumbo);
+	}
 	if (protocol != IPPROTO_TCP || (void *)(l4 + sizeof(struct tcphdr)) > p->end)
-		return 0xffff;
+		return 0;
 	return segment + network + (l4[12] >> 4) * 4u; /* data offset, RFC 9293 3.1 */
-}
-
-static __always_inline bool packet_fits(const struct packet *p, bool ipv6, u32 length, u32 segment,
-					u32 mtu)
-{
-	return length - sizeof(struct ethhdr) <= mtu ||
-	       (segment && packet_largest(p, ipv6, length, segment) <= mtu);
 }
 
 #endif

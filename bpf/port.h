@@ -69,7 +69,9 @@ static __always_inline enum fib_way way_outside(struct __sk_buff *skb, const str
 		lookup->ipv4_dst = p->ip4->daddr;
 		lookup_ports(lookup, p);
 	}
-	return fib_outside(skb, port, lookup, packet_largest(p, ipv6, skb->len, skb->gso_size));
+	/* Where only the kernel can tell what it is cut into: the route's MTU is asked for. */
+	return fib_outside(skb, port, lookup,
+			   skb->gso_size ? gso_segment(skb) : skb->len - sizeof(struct ethhdr));
 }
 
 /* A masqueraded network's packet to the outside: policy first, by the kernel's own FIB. */
@@ -89,7 +91,8 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
 	/* IPv6 is not masqueraded: the uplink's hook refuses it, whichever way it comes. */
 	if (way == FIB_UPLINK_KERNEL || ipv6 || p->ip4->ihl != 5 || p->ip4->ttl <= 1 ||
-	    !(port->flags & NSR_PORT_FAST))
+	    !(port->flags & NSR_PORT_FAST) ||
+	    !packet_fits(skb, route->lookup->ifindex, route->lookup->mtu_result))
 		return VERDICT_KERNEL;
 	route->routed = true;
 	return VERDICT_NEIGHBOUR;
@@ -119,7 +122,7 @@ static __always_inline int port_masquerade(struct __sk_buff *skb, const struct n
 		return port_outside(skb, port, p, false, route);
 	uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
 	if (uplink && *uplink && view.route_tag == NSR_ROUTE_TAG(request.now_s, state) &&
-	    packet_fits(p, false, skb->len, skb->gso_size, view.mtu)) {
+	    packet_fits(skb, *uplink, view.mtu)) {
 		TELL(REMEMBERED, *uplink, view.mtu, view.next_hop);
 		session_seen(session, request.seen, request.now_s);
 		route->lookup->family = ADDRESS_FAMILY_IPV4;
@@ -158,7 +161,8 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 				      const struct packet *p, bool ipv6, struct route *route)
 {
 	u8 hops = ipv6 ? p->ip6->hop_limit : p->ip4->ttl;
-	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS : p->ip4->ihl == 5;
+	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS || ip6_is_big_tcp(p, skb->len)
+			  : p->ip4->ihl == 5;
 
 	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
 	TELL_ENDPOINT(ROUTED, route->to);
@@ -173,26 +177,24 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 		       : ipv6        ? port_outside(skb, port, p, true, route)
 				     : port_masquerade(skb, port, p, route);
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
-	TELL_UNFIT_ENDPOINT(skb, p, ipv6, route->to, turns_back(skb, port, route->to));
+	TELL_UNFIT_ENDPOINT(skb, route->to, turns_back(skb, port, route->to));
 	/* A router answers these: too old, options, too large, or back where it came from. */
 	if (hops <= 1 || !plain || turns_back(skb, port, route->to) ||
-	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, p, route->to, ipv6))
+	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, route->to))
 		return VERDICT_KERNEL;
 	route->routed = true;
 	return VERDICT_PEER;
 }
 
 static __always_inline int port_switch(struct __sk_buff *skb, const struct nsr_port *port,
-				       const struct packet *p, enum packet_kind kind,
-				       struct route *route)
+				       const struct packet *p, struct route *route)
 {
 	route->to = fib_switch(port, p);
 	TELL_ENDPOINT(SWITCHED, route->to);
 	TELL_UNFIT(NOT_FAST, !(port->flags & NSR_PORT_FAST));
-	TELL_UNFIT_ENDPOINT(skb, p, kind == PACKET_IPV6, route->to,
-			    route->to->ifindex == skb->ifindex);
+	TELL_UNFIT_ENDPOINT(skb, route->to, route->to->ifindex == skb->ifindex);
 	if (!route->to || route->to->ifindex == skb->ifindex || !(port->flags & NSR_PORT_FAST) ||
-	    !endpoint_takes(skb, p, route->to, kind == PACKET_IPV6))
+	    !endpoint_takes(skb, route->to))
 		return VERDICT_KERNEL;
 	return VERDICT_PEER;
 }
@@ -218,7 +220,7 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 	    (mac_equal(p->eth->h_dest, port->gateway_mac) || skb->pkt_type == PACKET_HOST))
 		return kind == PACKET_IPV6 ? port_route(skb, port, p, true, route)
 					   : port_route(skb, port, p, false, route);
-	return port_switch(skb, port, p, kind, route);
+	return port_switch(skb, port, p, route);
 }
 
 #endif

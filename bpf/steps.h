@@ -68,11 +68,48 @@ static __always_inline int to_neighbour(const struct bpf_fib_lookup *lookup)
 	return bpf_redirect_neigh(lookup->ifindex, &next, sizeof(next), 0);
 }
 
-/* Whether an endpoint can take the packet from us; else the kernel answers as it always does. */
-static __always_inline bool endpoint_takes(struct __sk_buff *skb, const struct packet *p,
-					   const struct nsr_endpoint *to, bool ipv6)
+/* Of a GSO packet: see packet_segment(). Such packets are few, for they are large, so that they are
+ * parsed again rather than that the hot path keeps what this needs. */
+NSR_STEP int gso_segment(struct __sk_buff *skb)
 {
-	return to->flags & NSR_PORT_FAST && packet_fits(p, ipv6, skb->len, skb->gso_size, to->mtu);
+	struct packet p;
+	enum packet_kind kind = parse(skb, &p);
+
+	if (kind != PACKET_IPV4 && kind != PACKET_IPV6)
+		return 0;
+	return (int)packet_segment(&p, kind == PACKET_IPV6, skb->len, skb->gso_size);
+}
+
+/*
+ * Whether what a GSO packet is cut into fits. Where the segments have more headers than we see, the
+ * kernel has the word. It is that of its own forwarding (skb_gso_network_seglen(): GSO type and
+ * all headers of a tunnel are looked at), but for the interface's MTU: where a route has a smaller
+ * one, the packet is left to it.
+ */
+NSR_STEP int gso_fits(struct __sk_buff *skb, u32 ifindex, u32 mtu)
+{
+	u32 segment = gso_segment(skb), interface_mtu = 0;
+
+	if (segment)
+		return segment <= mtu;
+	return !bpf_check_mtu(skb, ifindex, &interface_mtu, 0, BPF_MTU_CHK_SEGS) &&
+	       interface_mtu <= mtu;
+}
+
+/* Whether a packet can leave by the interface in one piece, or what it is cut into can. */
+static __always_inline bool packet_fits(struct __sk_buff *skb, u32 ifindex, u32 mtu)
+{
+	return skb->len - sizeof(struct ethhdr) <= mtu ||
+	       (skb->gso_size && gso_fits(skb, ifindex, mtu));
+}
+
+/* Whether an endpoint can take the packet from us; else the kernel answers as it always does, or
+ * cuts it up. */
+static __always_inline bool endpoint_takes(struct __sk_buff *skb, const struct nsr_endpoint *to)
+{
+	if (!(to->flags & NSR_PORT_FAST) || !packet_fits(skb, to->ifindex, to->mtu))
+		return false;
+	return skb->len < NSR_GSO_MAX || !skb->gso_size || to->flags & NSR_PORT_BIG_TCP;
 }
 
 static __always_inline const struct nsr_inside *inside_of4(__be32 address)

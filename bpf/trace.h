@@ -60,14 +60,13 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request);
 			   (ipv6) ? (p)->ip6->nexthdr == IPPROTO_HOPOPTS : (p)->ip4->ihl != 5); \
 		TELL_UNFIT(NOT_FAST, !((flags)&NSR_PORT_FAST));                                 \
 	} while (0)
-#define TELL_UNFIT_ENDPOINT(skb, p, ipv6, to, back)                                        \
-	do {                                                                               \
-		if (!(to))                                                                 \
-			break;                                                             \
-		TELL_UNFIT(BACK, back);                                                    \
-		TELL_UNFIT(NOT_FAST, !((to)->flags & NSR_PORT_FAST));                      \
-		TELL_UNFIT(TOO_LARGE,                                                      \
-			   !packet_fits(p, ipv6, (skb)->len, (skb)->gso_size, (to)->mtu)); \
+#define TELL_UNFIT_ENDPOINT(skb, to, back)                                          \
+	do {                                                                        \
+		if (!(to))                                                          \
+			break;                                                      \
+		TELL_UNFIT(BACK, back);                                             \
+		TELL_UNFIT(NOT_FAST, !((to)->flags & NSR_PORT_FAST));               \
+		TELL_UNFIT(TOO_LARGE, !packet_fits(skb, (to)->ifindex, (to)->mtu)); \
 	} while (0)
 
 #else
@@ -76,7 +75,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request);
 #define TELL_ENDPOINT(what, to)
 #define TELL_UNFIT(why, is)
 #define TELL_UNFIT_HEADER(p, ipv6, flags)
-#define TELL_UNFIT_ENDPOINT(skb, p, ipv6, to, back)
+#define TELL_UNFIT_ENDPOINT(skb, to, back)
 #define INSTEAD(...)
 
 #endif

@@ -79,6 +79,11 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 #define NSR_PORT_SPOOF_CHECK  2 /* source MAC and addresses are checked */
 #define NSR_PORT_MORE_SOURCES 4 /* "sources" has prefixes for this port */
 #define NSR_PORT_ISOLATED     8 /* its network takes nothing from others, and gives them nothing */
+#define NSR_PORT_BIG_TCP      16 /* of an endpoint: takes packets of NSR_GSO_MAX bytes and more */
+
+/* Bytes, Ethernet header included, that the kernel cuts a packet at for an interface of default
+ * sizes (GSO_LEGACY_MAX_SIZE, gso_features_check()). */
+#define NSR_GSO_MAX 65536
 
 /* Map "ports": HASH by ifindex (__u32) of the host's end of a namespace's veth. */
 struct nsr_port {

@@ -338,7 +338,7 @@ static void test_too_large_for_the_uplink(void **state)
 	expect_to_uplink(lab, RED, &f);
 	f.gso_size = LAB_MTU - 40 + 1;
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
-	/* UDP may be a tunnel, with more headers in each segment than can be seen. */
+	/* Only the kernel can tell, and a test run's packet has not what it looks at. */
 	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
 	      .payload = 3000);
 	f.gso_size = 1000;

@@ -38,6 +38,7 @@ static bool is_harmless(int32_t helper)
 	case BPF_FUNC_l3_csum_replace:
 	case BPF_FUNC_l4_csum_replace:
 	case BPF_FUNC_fib_lookup:
+	case BPF_FUNC_check_mtu:
 	case BPF_FUNC_skc_lookup_tcp:
 	case BPF_FUNC_sk_lookup_udp:
 	case BPF_FUNC_sk_release:

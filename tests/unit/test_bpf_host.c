@@ -62,7 +62,7 @@ static enum packet_kind parse(const u8 *bytes, uint32_t linear, uint32_t length,
 	kind = packet_parse(p, memory + 2, memory + 2 + linear, length);
 	*ret_unfit = kind == PACKET_IPV4 ? transport_parse(p, t) : 0;
 	if (kind == PACKET_IPV4 || kind == PACKET_IPV6)
-		packet_fits(p, kind == PACKET_IPV6, length, 100, 50);
+		packet_segment(p, kind == PACKET_IPV6, length, 100);
 	free(memory);
 	return kind;
 }
@@ -117,14 +117,90 @@ static void test_lengths_that_do_not_fit(void **state)
 	(void)state;
 	for (total = 0; total < 256; total++) {
 		bytes[14 + 3] = (u8)total;
-		/* 0 is how BIG TCP says that it is longer than the field can tell. */
 		assert_int_equal(parse_all(bytes, length) == PACKET_IPV4,
-				 !total || (total >= 20 && total <= length - 14));
+				 total >= 20 && total <= length - 14);
 	}
 	length = build6(bytes, IPPROTO_TCP);
 	for (total = 0; total < 256; total++) {
 		bytes[14 + 5] = (u8)total;
 		assert_int_equal(parse_all(bytes, length) == PACKET_IPV6, total <= 20);
+	}
+}
+
+/* 0 is how BIG TCP says that it is longer than the field can tell. */
+static void test_longer_than_the_field(void **state)
+{
+	struct transport t = {0};
+	struct packet p;
+	u8 bytes[HEADERS_MAX];
+	uint32_t linear = build4(bytes, 5, IPPROTO_TCP);
+	int unfit;
+
+	(void)state;
+	bytes[14 + 2] = bytes[14 + 3] = 0;
+	assert_int_equal(parse(bytes, linear, 14 + 65535, &p, &unfit, &t), PACKET_MALFORMED);
+	assert_int_equal(parse(bytes, linear, 14 + 65536, &p, &unfit, &t), PACKET_IPV4);
+	assert_int_equal(parse(bytes, linear, 1 << 20, &p, &unfit, &t), PACKET_IPV4);
+}
+
+#define BIG 150000 /* bytes of a packet, Ethernet header included */
+
+/* As the kernel makes them: a hop-by-hop header of 8 bytes with the jumbo option, then TCP. */
+static uint32_t build_jumbo(u8 *bytes, uint32_t payload)
+{
+	struct ipv6hdr *ip = (void *)(bytes + 14);
+	struct ip6_jumbo jumbo = {IPPROTO_TCP, 0, IP6_OPTION_JUMBO, 4, bpf_htonl(payload)};
+
+	build6(bytes, IPPROTO_HOPOPTS);
+	ip->payload_len = 0;
+	memcpy(bytes + 54, &jumbo, sizeof(jumbo));
+	bytes[54 + 8 + 12] = 8 << 4; /* 12 bytes of options */
+	return 54 + 8 + 20;
+}
+
+/* Of a packet of BIG bytes. */
+static uint32_t segment_of(const u8 *bytes, uint32_t linear, bool *ret_big)
+{
+	u8 *memory = malloc(2 + linear);
+	struct packet p = {0};
+	uint32_t segment;
+
+	assert_non_null(memory);
+	memcpy(memory + 2, bytes, linear);
+	assert_int_equal(packet_parse(&p, memory + 2, memory + 2 + linear, BIG), PACKET_IPV6);
+	segment = packet_segment(&p, true, BIG, 1000);
+	*ret_big = ip6_is_big_tcp(&p, BIG);
+	free(memory);
+	return segment;
+}
+
+static void test_jumbo_header(void **state)
+{
+	u8 bytes[HEADERS_MAX], other;
+	uint32_t linear = build_jumbo(bytes, BIG - 54), cut, i;
+	bool big;
+
+	(void)state;
+	/* The option is not in the segments. */
+	assert_int_equal(segment_of(bytes, linear, &big), 1000 + 40 + 32);
+	assert_true(big);
+	for (cut = 54; cut < linear; cut++) {
+		assert_int_equal(segment_of(bytes, cut, &big), 0);
+		assert_int_equal(big, cut >= 54 + 8);
+	}
+	/* Without it, as of later kernels. */
+	build6(bytes, IPPROTO_TCP);
+	bytes[14 + 4] = bytes[14 + 5] = 0;
+	bytes[54 + 12] = 5 << 4;
+	assert_int_equal(segment_of(bytes, linear, &big), 1000 + 40 + 20);
+	assert_false(big);
+	/* Anything else in it is somebody's own option. */
+	for (i = 54; i < 54 + 8; i++) {
+		build_jumbo(bytes, BIG - 54);
+		other = bytes[i];
+		bytes[i] = other + 1;
+		assert_int_equal(segment_of(bytes, linear, &big), 0);
+		assert_false(big);
 	}
 }
 
@@ -550,6 +626,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_lengths_that_do_not_fit),
+		cmocka_unit_test(test_longer_than_the_field),
+		cmocka_unit_test(test_jumbo_header),
 		cmocka_unit_test(test_versions_and_header_lengths),
 		cmocka_unit_test(test_other_kinds),
 		cmocka_unit_test(test_fragments),
