@@ -28,6 +28,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s64 s64;
 
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
@@ -40,6 +41,7 @@ enum verdict {
 	VERDICT_KERNEL = 0,    /* left to the kernel, unchanged unless it says otherwise */
 	VERDICT_PEER = 1,      /* into a namespace: bpf_redirect_peer() */
 	VERDICT_NEIGHBOUR = 2, /* to an uplink: bpf_redirect_neigh() */
+	VERDICT_RARE = 3,      /* not decided yet: by steps that are off the hot path */
 };
 
 /*

@@ -35,7 +35,7 @@ struct nat_request {
 	u32 seen;
 	u32 now_s;
 	__be32 external;
-	u32 forwarded; /* translated before: the interface that it came from */
+	u32 forwarded; /* translated elsewhere: not 0 */
 	/* Filled in. Eight bytes of its own: the verifier forgets that it is 0 when what shares
 	 * them is written. */
 	u32 mapping __attribute__((aligned(8)));
@@ -440,6 +440,8 @@ enum nat_inbound {
 	NAT_INBOUND_SESSION,  /* request->flow.inside */
 	NAT_INBOUND_FRAGMENT, /* of a session, and only a part: the host would reset the flow */
 	NAT_INBOUND_REFUSED,  /* a mapped port, but this remote is not one it talks to */
+	NAT_INBOUND_RARE,     /* see uplink_in_rare() */
+	NAT_INBOUND_FAILED,   /* the kernel refused to change it */
 };
 
 /*

@@ -101,6 +101,8 @@ int nsr_uplink_out(struct __sk_buff *skb)
 		verdict = uplink_leaks(uplink, &p, kind);
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
+	if (verdict == VERDICT_RARE)
+		return uplink_out_rare(skb);
 	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
 	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
 }
@@ -128,6 +130,8 @@ int nsr_uplink_in(struct __sk_buff *skb)
 		dest = p.ip4->daddr;
 		if (dest == uplink->address4)
 			whom = uplink_classify(skb, uplink, &p, &t, &request);
+		if (whom == NAT_INBOUND_RARE)
+			return uplink_in_rare(skb);
 		if (whom != NAT_INBOUND_SESSION)
 			verdict = uplink_judge(whom, dest);
 	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {

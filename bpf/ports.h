@@ -100,13 +100,13 @@ static __always_inline u32 bits_claim_in(u64 *words, u32 count, u32 word, u64 pr
 }
 
 /* Claims any free number. The search starts at the word that start falls on; numbers whose parity
- * is that of start are preferred there (RFC 4787 REQ-4 where parity matters). */
+ * is that of start are preferred in the words that it looks at (RFC 4787 REQ-4). */
 static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
 {
 	u32 word = bits_word(start, count), number, summary, i;
-	u64 free;
+	u64 free, parity = start & 1 ? ~PARITY_EVEN : PARITY_EVEN;
 
-	number = bits_claim_in(words, count, word, start & 1 ? ~PARITY_EVEN : PARITY_EVEN);
+	number = bits_claim_in(words, count, word, parity);
 	if (number != BITS_NONE)
 		return number;
 	number = bits_claim_in(words, count, word, ~0ull);
@@ -117,7 +117,9 @@ static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
 		summary = bits_word(lowest_bit(free) * 64, count / 64);
 		free = ~READ_ONCE(words[count + summary]);
 		word = bits_word((summary * 64 + (free ? lowest_bit(free) : 0)) * 64, count);
-		number = bits_claim_in(words, count, word, ~0ull);
+		number = bits_claim_in(words, count, word, parity);
+		if (number == BITS_NONE)
+			number = bits_claim_in(words, count, word, ~0ull);
 		if (number == BITS_NONE)
 			bits_mark_full(words, count, word);
 	}

@@ -5,48 +5,22 @@
 #ifndef NSROUTE_BPF_UPLINK_H
 #define NSROUTE_BPF_UPLINK_H
 
+#include "events.h"
+#include "icmp.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
 
-static __always_inline bool is_icmp_error(u8 type)
-{
-	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
-	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
-}
-
-/*
- * Of an ICMP packet. The host's own ICMP errors quote the packet that caused them, which has been
- * translated by then. One whose quote cannot be read is not let out either.
- */
-static __always_inline bool quotes_inside(struct __sk_buff *skb, struct packet *p)
-{
-	struct icmp_header *icmp;
-	struct iphdr *quoted;
-
-	if (!pull_headers(skb) || parse(skb, p) != PACKET_IPV4)
-		return true;
-	if (ip4_is_fragment(p->ip4))
-		return false;
-	icmp = (void *)((u8 *)p->ip4 + p->ip4->ihl * 4u);
-	if ((void *)(icmp + 1) > p->end || !is_icmp_error(icmp->type))
-		return false;
-	quoted = (void *)(icmp + 1);
-	return (void *)(quoted + 1) > p->end || inside_of4(quoted->daddr) ||
-	       inside_of4(quoted->saddr);
-}
-
 /*
  * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
- * be translated, request->mapping. A session is proof enough that the source is inside; without one
- * the prefixes decide.
+ * be translated, request->mapping; VERDICT_RARE is for uplink_out_rare(). A session is proof enough
+ * that the source is inside; without one the prefixes decide.
  */
 static __always_inline int uplink_translate(struct __sk_buff *skb, const struct nsr_uplink *uplink,
 					    struct packet *p, struct transport *t,
 					    struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
-	bool icmp = p->ip4->protocol == IPPROTO_ICMP;
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
 	int unfit;
@@ -54,7 +28,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	if (source == uplink->address4) {
 		/* Nothing but what a port's hook has translated is forwarded with this source. */
 		request->forwarded = skb->ingress_ifindex;
-		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
+		return p->ip4->protocol == IPPROTO_ICMP ? VERDICT_RARE : 0;
 	}
 	if (!settings)
 		return DROP(NAT_SESSIONS);
@@ -66,11 +40,11 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return 0;
 	inside = inside_of4(source);
 	if (!inside) /* the host's own, from another of its addresses */
-		return icmp && quotes_inside(skb, p) ? DROP(NAT_ICMP_ERROR) : 0;
+		return t->protocol == NSR_NAT_ICMP ? VERDICT_RARE : 0;
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
 	if (unfit)
-		return unfit;
+		return t->protocol == NSR_NAT_ICMP ? VERDICT_RARE : unfit;
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
@@ -150,7 +124,7 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	if (!settings || load_transport(skb, p, t))
 		return NAT_INBOUND_HOST;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
-		return NAT_INBOUND_HOST;
+		return NAT_INBOUND_RARE;
 	request->flow.inside.protocol = t->protocol;
 	request->flow.inside.uplink = uplink->index;
 	request->flow.remote_address = source;
@@ -171,6 +145,8 @@ static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
 		return DROP(NAT_FILTERED);
 	case NAT_INBOUND_FRAGMENT:
 		return DROP(NAT_FRAGMENT);
+	case NAT_INBOUND_FAILED:
+		return DROP(NAT_REWRITE);
 	default:
 		return inside_of4(dest) ? DROP(INBOUND) : VERDICT_KERNEL;
 	}
@@ -191,6 +167,54 @@ static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *
 	rewrite_macs(p->eth, to->mac, to->gateway_mac);
 	*ret_to = to;
 	return VERDICT_PEER;
+}
+
+/* ---- What is rare: all steps, off the hot path. Each returns the program's action. */
+
+/* ICMP packets that are no echo of a session's. */
+NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	struct nat_request request = {};
+	int verdict;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	request.external = uplink->address4;
+	request.flow.inside.uplink = uplink->index;
+	verdict = icmp4_leaves(skb, &request);
+	count_uplink_tx(uplink->index, length, verdict, request.forwarded);
+	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
+}
+
+NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_endpoint *to = NULL;
+	struct nat_request request = {};
+	enum nat_inbound whom;
+	struct packet p;
+	int verdict;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	request.external = uplink->address4;
+	request.flow.inside.uplink = uplink->index;
+	whom = icmp4_arrives(skb, &request);
+	if (whom == NAT_INBOUND_SESSION)
+		verdict = parse(skb, &p) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
+							: DROP(NAT_REWRITE);
+	else
+		verdict = uplink_judge(whom, 0);
+	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
+	if (verdict < 0)
+		return drop(skb, verdict, NSR_HOOK_UPLINK_IN);
+	if (!to)
+		return TC_ACT_UNSPEC;
+	count_port_rx(to->port, length);
+	return deliver(skb, to->ifindex);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define DEFAULT_TTL   64
+#define DEFAULT_ID    0x1234
 #define QUOTED_BEYOND 8 /* bytes behind the quoted IP header, RFC 792 */
 #define IP_OPTION_NOP 1
 #define ICMP_HEADER   8
@@ -171,9 +172,10 @@ static uint32_t build_transport(struct frame *frame, const struct frame_spec *sp
 	case IPPROTO_ICMP:
 	case FRAME_ICMPV6:
 		bytes[0] = spec->icmp_type;
-		bytes[1] = 0;
+		bytes[1] = spec->icmp_code;
 		words[1] = 0;
 		words[2] = spec->quoted ? 0 : htons(spec->sport);
+		words[3] = htons(spec->icmp_mtu);
 		return ICMP_HEADER;
 	default:
 		return 4;
@@ -188,7 +190,7 @@ static void build_ip4(struct frame *frame, const struct frame_spec *spec)
 	ip->version = 4;
 	ip->ihl = (sizeof(*ip) + spec->ip_options) / 4u & 0xf;
 	memset(ip + 1, IP_OPTION_NOP, spec->ip_options);
-	ip->id = htons(0x1234);
+	ip->id = htons(spec->id ? spec->id : DEFAULT_ID);
 	ip->frag_off = htons(spec->fragment);
 	ip->ttl = spec->ttl ? spec->ttl : DEFAULT_TTL;
 	ip->protocol = spec->protocol ? spec->protocol : IPPROTO_UDP;
@@ -225,7 +227,10 @@ void frame_build(struct frame *frame, const struct frame_spec *spec)
 	behind = (uint8_t *)frame_transport(frame) + header;
 	if (spec->quoted) {
 		quoted = *spec->quoted;
-		payload = frame_ip4(&quoted)->ihl * 4u + QUOTED_BEYOND;
+		payload = frame_ip4(&quoted)->ihl * 4u +
+			  (spec->quoted_beyond ? spec->quoted_beyond : QUOTED_BEYOND);
+		if (payload > quoted.length - ETH_HLEN)
+			payload = quoted.length - ETH_HLEN;
 		memcpy(behind, frame_ip4(&quoted), payload);
 	}
 	for (i = 0; i < spec->payload; i++)

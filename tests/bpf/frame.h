@@ -29,6 +29,7 @@
 #define FRAME_UNREACHABLE   3
 #define FRAME_ECHO_REQUEST  8
 #define FRAME_TIME_EXCEEDED 11
+#define FRAME_PARAMETER     12
 #define FRAME_ICMPV6        58
 
 struct frame {
@@ -50,7 +51,11 @@ struct frame_spec {
 	uint16_t fragment;          /* IPv4 flags and offset, host byte order */
 	uint16_t payload;           /* bytes behind the transport header */
 	bool no_checksum;           /* UDP over IPv4 only */
-	const struct frame *quoted; /* its IP header and 8 bytes more are the payload */
+	const struct frame *quoted; /* its IP header and 8 bytes more are the payload ... */
+	uint16_t quoted_beyond;     /* ... or so many, but no more than it has */
+	uint8_t icmp_code;
+	uint16_t icmp_mtu; /* of "fragmentation needed"; RFC 1191 */
+	uint16_t id;       /* of IPv4; 0: some */
 };
 
 void frame_build(struct frame *frame, const struct frame_spec *spec);

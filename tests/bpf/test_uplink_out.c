@@ -236,8 +236,8 @@ static void test_untranslatable(void **state)
 	leaving(&f, IPPROTO_ICMP, 7, 0);
 	*(uint8_t *)frame_transport(&f) = FRAME_ECHO_REPLY;
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
-	*(uint8_t *)frame_transport(&f) = FRAME_UNREACHABLE;
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
+	*(uint8_t *)frame_transport(&f) = FRAME_UNREACHABLE; /* it quotes nothing */
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
 	      .fragment = 0x2000, .payload = 64);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_FRAGMENT));
@@ -341,7 +341,7 @@ static void test_quoted_inside(void **state)
 	/* From the gateway's address, which is inside itself. */
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = GATEWAY_IP, .dest = REMOTE_IP,
 	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .quoted = &caused);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
 	/* An echo that happens to carry such bytes quotes nothing. */
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
 	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_ECHO_REQUEST, .quoted = &caused);

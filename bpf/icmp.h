@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * icmp.h - ICMP errors about translated packets, both ways (RFC 5508 section 4).
+ *
+ * An error quotes the packet that it is about: its IP header and at least eight bytes more. One that
+ * arrives quotes what went out, with the external address as its source; one that leaves quotes
+ * what came in, with an inside address where it was going. In each that side of the quote is
+ * translated as the packet itself would be on the way back, and the checksums with it: of the
+ * quoted IP header, of the quoted transport header where the quote reaches so far, and of the ICMP
+ * message. All are adjusted, so one that was wrong stays wrong, and whoever gets it will not
+ * believe it. Type, code and the MTU of "fragmentation needed" stay as they are.
+ *
+ *   arrives   router -> external   quotes external:port -> remote      to the inside endpoint
+ *   leaves    router -> remote     quotes remote -> inside:port        in the external address's name
+ *
+ * The session that the quote names must exist (REQ-4, REQ-5). Errors neither keep it alive nor end
+ * it (REQ-6). What is about none is the host's own when it arrives; when it leaves and would show an
+ * inside address, it is dropped.
+ *
+ * All of it is off the hot path. Packets are read and changed by helpers alone, because the quote
+ * may lie beyond the linear part.
+ */
+#ifndef NSROUTE_BPF_ICMP_H
+#define NSROUTE_BPF_ICMP_H
+
+#include "rewrite.h"
+#include "steps.h"
+
+/* What is taken of a quote. */
+struct quote {
+	u32 offset;           /* of the quoted IP header, from the start of the frame */
+	u32 beyond;           /* bytes that are quoted of what is behind it */
+	struct iphdr ip;      /* without options */
+	struct transport transport; /* its offset, too, is from the start of the frame */
+};
+
+/* The words that a translation changes in a quote, in the order of nothing: for their sum. */
+struct quote_words {
+	__be32 address;
+	u16 ip_check, l4_check;
+	__be16 port;
+	u16 zero;
+};
+
+static __always_inline bool is_icmp_error(u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
+/* Those that end hosts act upon. Source quench has been taken back (RFC 6633), and a redirect is for
+ * a neighbour, so they are not translated. */
+static __always_inline bool is_translated_error(u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED ||
+	       type == ICMP_PARAMETER_PROBLEM;
+}
+
+#define ICMP_NONE 255
+
+/* The type of the ICMP message in an IPv4 packet. */
+static __always_inline u8 icmp4_type(struct __sk_buff *skb, const struct packet *p)
+{
+	u8 type;
+
+	if (p->ip4->protocol != IPPROTO_ICMP || p->ip4->frag_off & bpf_htons(IP_OFFSET) ||
+	    bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + p->ip4->ihl * 4u, &type, sizeof(type)))
+		return ICMP_NONE;
+	return type;
+}
+
+/* Whether there is a quoted IP header. */
+static __always_inline bool quote_read(struct __sk_buff *skb, const struct packet *p,
+				       struct quote *ret)
+{
+	ret->offset =
+		sizeof(struct ethhdr) + p->ip4->ihl * 4u + (u32)sizeof(struct icmp_header);
+	return !bpf_skb_load_bytes(skb, ret->offset, &ret->ip, sizeof(ret->ip));
+}
+
+/* Whether the quoted packet is one that can have a session. */
+static __always_inline bool quote_read_transport(struct __sk_buff *skb, struct quote *q)
+{
+	u32 header = q->ip.ihl * 4u, total = bpf_ntohs(q->ip.tot_len);
+	struct transport *t = &q->transport;
+	u8 bytes[8];
+
+	t->offset = q->offset + header;
+	if (q->ip.version != 4 || q->ip.ihl < 5 || q->ip.frag_off & bpf_htons(IP_OFFSET) ||
+	    total < header + sizeof(bytes) ||
+	    bpf_skb_load_bytes(skb, t->offset, bytes, sizeof(bytes)))
+		return false;
+	/* Of extensions behind the quote (RFC 4884) nothing is taken for it. */
+	q->beyond = skb->len - t->offset;
+	if (q->beyond > total - header)
+		q->beyond = total - header;
+	__builtin_memcpy(&t->source, bytes, sizeof(t->source));
+	__builtin_memcpy(&t->dest, bytes + 2, sizeof(t->dest));
+	switch (q->ip.protocol) {
+	case IPPROTO_TCP:
+		t->protocol = NSR_NAT_TCP;
+		return true;
+	case IPPROTO_UDP:
+		t->protocol = NSR_NAT_UDP;
+		return true;
+	case IPPROTO_ICMP:
+		t->protocol = NSR_NAT_ICMP;
+		t->icmp_type = bytes[0];
+		__builtin_memcpy(&t->source, bytes + ICMP_ID_OFFSET, sizeof(t->source));
+		t->dest = t->source;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Where the checksum of the quoted transport header is; 0: not in the quote. */
+static __always_inline u32 quote_check_offset(const struct quote *q)
+{
+	const struct transport *t = &q->transport;
+
+	if (t->protocol == NSR_NAT_ICMP)
+		return t->offset + ICMP_CHECK_OFFSET;
+	if (t->protocol == NSR_NAT_UDP)
+		return t->offset + UDP_CHECK_OFFSET;
+	return q->beyond >= TCP_CHECK_OFFSET + 2 ? t->offset + TCP_CHECK_OFFSET : 0;
+}
+
+static __always_inline u16 quote_checksum(const struct quote *q, const struct quote_words *from,
+					  const struct quote_words *to)
+{
+	u16 sum = from->l4_check;
+
+	if (q->transport.protocol == NSR_NAT_UDP && !sum)
+		return 0; /* it had none */
+	if (q->transport.protocol != NSR_NAT_ICMP)
+		sum = checksum_replace32(sum, from->address, to->address);
+	sum = checksum_replace(sum, from->port, to->port);
+	return q->transport.protocol == NSR_NAT_UDP && !sum ? 0xffff : sum;
+}
+
+/* Changes address and port (ICMP: identifier) of one side of the quoted packet. 0 or a reason to
+ * drop. */
+static __always_inline int quote_rewrite(struct __sk_buff *skb, const struct quote *q, bool source,
+					 __be32 address, __be16 port)
+{
+	const struct transport *t = &q->transport;
+	struct quote_words from = {.address = source ? q->ip.saddr : q->ip.daddr,
+				   .ip_check = q->ip.check,
+				   .port = source ? t->source : t->dest};
+	struct quote_words to = {.address = address, .port = port};
+	u32 check = quote_check_offset(q), port_offset = t->offset;
+	u32 address_offset = q->offset + (source ? offsetof(struct iphdr, saddr)
+						 : offsetof(struct iphdr, daddr));
+	u32 icmp_check = q->offset - (u32)sizeof(struct icmp_header) + ICMP_CHECK_OFFSET;
+	s64 difference;
+
+	port_offset += t->protocol == NSR_NAT_ICMP ? ICMP_ID_OFFSET : source ? 0 : 2;
+	to.ip_check = checksum_replace32(from.ip_check, from.address, address);
+	if (check) {
+		if (bpf_skb_load_bytes(skb, check, &from.l4_check, sizeof(from.l4_check)))
+			return DROP(NAT_REWRITE);
+		to.l4_check = quote_checksum(q, &from, &to);
+	}
+	difference = bpf_csum_diff((__be32 *)&from, sizeof(from), (__be32 *)&to, sizeof(to), 0);
+	if (difference < 0 || bpf_l4_csum_replace(skb, icmp_check, 0, difference, 0) ||
+	    bpf_skb_store_bytes(skb, address_offset, &to.address, sizeof(to.address), 0) ||
+	    bpf_skb_store_bytes(skb, q->offset + offsetof(struct iphdr, check), &to.ip_check,
+				sizeof(to.ip_check), 0) ||
+	    bpf_skb_store_bytes(skb, port_offset, &to.port, sizeof(to.port), 0) ||
+	    (check &&
+	     bpf_skb_store_bytes(skb, check, &to.l4_check, sizeof(to.l4_check), 0)))
+		return DROP(NAT_REWRITE);
+	return 0;
+}
+
+/* Changes an address of the packet itself. */
+static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool source, __be32 address)
+{
+	struct packet p;
+
+	if (parse(skb, &p) != PACKET_IPV4)
+		return DROP(NAT_REWRITE);
+	rewrite_address4(p.ip4, source, address);
+	return 0;
+}
+
+/* Whether the quoted packet belongs to a live session. Only looks: one that has expired is ended by
+ * others. */
+static __always_inline bool quote_session(const struct nat_request *request,
+					  struct session_view *ret_view)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nsr_flow flow = request->flow;
+	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &flow);
+	struct nsr_session *session;
+	u32 number, state;
+
+	if (!settings || !ref)
+		return false;
+	number = READ_ONCE(ref->session);
+	state = READ_ONCE(ref->state);
+	session = bpf_map_lookup_elem(&sessions, &number);
+	return session && session_matches(session, state, &flow, ret_view) &&
+	       !session_is_expired(settings, &flow, session->seen, session->refreshed_s,
+				   nat_now_s(settings));
+}
+
+/*
+ * An ICMP packet to the external address that is no echo reply. request has uplink and external
+ * address. NAT_INBOUND_SESSION: it is for the inside, and has been translated.
+ */
+NSR_STEP int icmp4_arrives(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct session_view view;
+	struct nsr_mapping *record;
+	struct quote q = {};
+	struct packet p;
+	u32 mapping;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4 ||
+	    !is_translated_error(icmp4_type(skb, &p)) || !quote_read(skb, &p, &q) ||
+	    !quote_read_transport(skb, &q) || q.ip.saddr != request->external)
+		return NAT_INBOUND_HOST;
+	if (q.transport.protocol == NSR_NAT_ICMP && q.transport.icmp_type != ICMP_ECHO_REQUEST)
+		return NAT_INBOUND_HOST;
+	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, q.transport.protocol),
+			      bpf_ntohs(q.transport.source));
+	record = nat_mapping(mapping);
+	if (!record || !READ_ONCE(record->references))
+		return NAT_INBOUND_HOST;
+	request->flow.inside = record->inside;
+	request->flow.remote_address = q.ip.daddr;
+	request->flow.remote_port = q.transport.protocol == NSR_NAT_ICMP ? 0 : q.transport.dest;
+	if (!quote_session(request, &view) || view.mapping != mapping)
+		return NAT_INBOUND_HOST;
+	if (quote_rewrite(skb, &q, true, request->flow.inside.address, request->flow.inside.port) ||
+	    icmp4_readdress(skb, false, request->flow.inside.address))
+		return NAT_INBOUND_FAILED;
+	return NAT_INBOUND_SESSION;
+}
+
+/* The quote of an error that leaves: 0 when it has been translated. */
+static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_request *request,
+					   struct quote *q)
+{
+	struct transport *t = &q->transport;
+	struct session_view view;
+
+	if (!quote_read_transport(skb, q) ||
+	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY))
+		return DROP(NAT_ICMP_ERROR);
+	request->flow.inside.address = q->ip.daddr;
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_address = q->ip.saddr;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
+	if (!quote_session(request, &view))
+		return DROP(NAT_ICMP_ERROR);
+	return quote_rewrite(skb, q, false, view.external,
+			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));
+}
+
+/*
+ * An ICMP packet without a session that leaves by the uplink: an error of an inside host, of the
+ * host itself about what it has translated, or none of our business. request has uplink and external
+ * address. 0 or a reason to drop; when it was translated, request->forwarded is set.
+ */
+NSR_STEP int icmp4_leaves(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct quote q = {};
+	struct packet p;
+	bool inside;
+	int result;
+	u8 type;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4)
+		return DROP(NAT_ICMP_ERROR);
+	inside = p.ip4->saddr != request->external && inside_of4(p.ip4->saddr);
+	type = icmp4_type(skb, &p);
+	if (!is_icmp_error(type))
+		return inside ? DROP(NAT_PROTOCOL) : 0;
+	if (!quote_read(skb, &p, &q))
+		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
+	if (!inside && !inside_of4(q.ip.daddr) && !inside_of4(q.ip.saddr))
+		return 0; /* about the host's own */
+	/* It goes to whoever sent the packet. */
+	if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external)
+		return DROP(NAT_ICMP_ERROR);
+	result = icmp4_translate(skb, request, &q);
+	if (!result && inside)
+		result = icmp4_readdress(skb, true, request->external);
+	request->forwarded = skb->ifindex;
+	return result;
+}
+
+#endif
