@@ -1,0 +1,195 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What masquerade has to do beyond addresses and ports: ICMP errors from both sides.
+#
+# Behind the uplink are two routers and a server: outside, far away over a link with a small MTU, and
+# the server behind that. What the host sends is captured at outside, and not one packet of it may
+# show an inside address, in a quote either, or have a wrong checksum.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # run sets output; fabric.bash the names
+load fabric
+
+server_address=198.51.100.80
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+	new_server
+}
+
+teardown() {
+	clean_up
+}
+
+cable() { # NAMESPACE INTERFACE ADDRESS NAMESPACE INTERFACE ADDRESS MTU
+	ip link add "$2" netns "$1" mtu "$7" type veth peer name "$5" netns "$4" mtu "$7"
+	ip -n "$1" address add "$3/24" dev "$2"
+	ip -n "$4" address add "$6/24" dev "$5"
+	ip -n "$1" link set "$2" up
+	ip -n "$4" link set "$5" up
+	await_link "$1" "$2"
+	await_link "$4" "$5"
+}
+
+new_server() {
+	far_router=nsr-far-$suffix server=nsr-server-$suffix
+	new_namespace "$far_router"
+	new_namespace "$server"
+	cable "$outside" eth1 192.0.2.1 "$far_router" eth0 192.0.2.2 1280
+	cable "$far_router" eth1 198.51.100.1 "$server" eth0 "$server_address" 1500
+	on "$outside" sysctl -qw net.ipv4.ip_forward=1
+	on "$far_router" sysctl -qw net.ipv4.ip_forward=1
+	ip -n "$outside" route add default via 192.0.2.2
+	ip -n "$far_router" route add default via 192.0.2.1
+	ip -n "$server" route add default via 198.51.100.1
+}
+
+# Checksums on the wire are complete then, those of quoted packets too, so that the capture can judge
+# them.
+watch() {
+	on "$host" ethtool -K eth0 tx off >/dev/null
+	on "$server" ethtool -K eth0 tx off >/dev/null
+	start_capture "$outside" eth0
+}
+
+assert_clean() {
+	stop_capture
+	assert_no_leak
+	run -0 captured ip
+	[[ $output != *192.168.1* ]]
+	run -1 grep -iE 'bad|wrong|incorrect' <<<"$output"
+}
+
+# A UDP socket of a server that waits for a datagram, and then does with its sender ($from) what it is
+# told; prints what came of it.
+serve_udp() { # PERL
+	ip netns exec "$server" timeout 20 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 8080) or die;
+		my $from = recv($s, my $data, 100, 0) // die;
+		'"$1" >"$work/served" 3>&- &
+	serving=$!
+	await_listener "$server" udp 8080
+}
+
+# One datagram from a port that is closed again at once.
+send_udp() { # NAMESPACE PORT
+	on "$1" perl -MIO::Socket::INET -e '
+		IO::Socket::INET->new(Proto => "udp", LocalPort => $ARGV[0],
+			PeerAddr => $ARGV[1], PeerPort => 8080)->send("ping") or die' \
+		"$2" "$server_address"
+}
+
+served() {
+	wait "$serving"
+	run -0 cat "$work/served"
+}
+
+routers_answer() {
+	local way
+	up "$1"
+	watch
+	for way in -I -T -U; do
+		run -0 on "$red" traceroute -n "$way" -q 1 -w 3 "$server_address"
+		[[ ${lines[1]} == *" 192.168.15.1 "* ]]
+		[[ ${lines[2]} == *" $outside_address "* ]]
+		[[ ${lines[3]} == *" 192.0.2.2 "* ]]
+		[[ ${lines[4]} == *" $server_address "* ]]
+		((${#lines[@]} == 5))
+	done
+	run -0 on "$red" tracepath -n "$server_address"
+	[[ $output == *" $outside_address "*"pmtu 1280"*" 192.0.2.2 "*"$server_address "*reached* ]]
+	[[ $output == *"Resume: pmtu 1280 hops 4"* ]]
+	assert_clean
+}
+
+@test "traceroute and tracepath through the masquerade show every router" {
+	routers_answer auto
+}
+
+@test "datapath kernel: the same routers" {
+	routers_answer kernel
+}
+
+@test "path-MTU discovery outwards: a router's answer reaches the sender, and is heeded" {
+	up
+	watch
+	run -1 on "$red" ping -n -c 1 -W 3 -M "do" -s 1400 "$server_address"
+	[[ $output == *"From $outside_address "*"mtu = 1280"* ]]
+	run -0 on "$red" ping -n -c 1 -W 3 -M "do" -s 1252 "$server_address"
+	assert_clean
+	ip -n "$red" route flush cache
+	bulk "$red" "$server" "$server_address"
+	run -0 ip -n "$red" route get "$server_address"
+	[[ $output == *"mtu 1280"* ]]
+}
+
+@test "path-MTU discovery inwards: the server hears of a small MTU behind the masquerade" {
+	up
+	sed -i 's/^defaults: {/&mtu: 1280, /' "$topology"
+	lab apply "$topology"
+	ip -n "$outside" link set eth1 mtu 1500
+	ip -n "$far_router" link set eth0 mtu 1500
+	watch
+	# The answer with "don't fragment" is too large; the error comes back, and then it is refused.
+	serve_udp '
+		setsockopt($s, 0, 10, pack("i", 2)) or die;
+		connect($s, $from) or die;
+		send($s, "x" x 1300, 0) // die;
+		for (1 .. 50) {
+			select(undef, undef, undef, 0.1);
+			print("refused: $!\n"), exit if !defined send($s, "x" x 1300, 0) && $!{EMSGSIZE};
+		}
+		print "never\n";'
+	send_udp "$green" 5555
+	served
+	[[ $output == "refused: Message too long" ]]
+	run -0 captured "icmp and src host $uplink_address"
+	[[ $output == *"unreachable - need to frag (mtu 1280)"* ]]
+	assert_clean
+}
+
+@test "an inside host's refusal reaches the server, in the external address's name" {
+	up
+	watch
+	serve_udp '
+		connect($s, $from) or die;
+		for (1 .. 50) {
+			last if !defined send($s, "pong", 0);
+			select(undef, undef, undef, 0.1);
+		}
+		print "refused: $!\n";'
+	send_udp "$red" 5555
+	served
+	[[ $output == "refused: Connection refused" ]]
+	run -0 captured "icmp and src host $uplink_address"
+	[[ $output == *"$uplink_address udp port 5555 unreachable"* ]]
+	assert_clean
+	[[ $(uplink_dropped nat-icmp-error) == 0 ]]
+}
+
+@test "what gets too old behind the uplink is answered by the host, as if it were for itself" {
+	up
+	watch
+	serve_udp '
+		setsockopt($s, 0, 2, pack("i", 3)) or die;
+		setsockopt($s, 0, 11, pack("i", 1)) or die;
+		connect($s, $from) or die;
+		send($s, "pong", 0) // die;
+		vec(my $ready = "", fileno($s), 1) = 1;
+		select(undef, undef, my $error = $ready, 5);
+		print send($s, "pong", 0) ? "nothing\n" : "answered: $!\n";'
+	send_udp "$red" 5555
+	served
+	[[ $output == "answered: No route to host" ]]
+	run -0 captured "icmp and src host $uplink_address"
+	[[ $output == *"time exceeded in-transit"* ]]
+	assert_clean
+}
