@@ -2,20 +2,21 @@
 /*
  * icmp.h - ICMP errors about translated packets, both ways (RFC 5508 section 4).
  *
- * An error quotes the packet that it is about: its IP header and at least eight bytes more. One that
- * arrives quotes what went out, with the external address as its source; one that leaves quotes
- * what came in, with an inside address where it was going. In each that side of the quote is
+ * An error quotes the packet that it is about: its IP header and at least eight bytes more. One
+ * that arrives quotes what went out, with the external address as its source; one that leaves
+ * quotes what came in, with an inside address where it was going. In each that side of the quote is
  * translated as the packet itself would be on the way back, and the checksums with it: of the
  * quoted IP header, of the quoted transport header where the quote reaches so far, and of the ICMP
  * message. All are adjusted, so one that was wrong stays wrong, and whoever gets it will not
  * believe it. Type, code and the MTU of "fragmentation needed" stay as they are.
  *
  *   arrives   router -> external   quotes external:port -> remote      to the inside endpoint
- *   leaves    router -> remote     quotes remote -> inside:port        in the external address's name
+ *   leaves    router -> remote     quotes remote -> inside:port        in the external address's
+ * name
  *
  * The session that the quote names must exist (REQ-4, REQ-5). Errors neither keep it alive nor end
- * it (REQ-6). What is about none is the host's own when it arrives; when it leaves and would show an
- * inside address, it is dropped.
+ * it (REQ-6). What is about none is the host's own when it arrives; when it leaves and would show
+ * an inside address, it is dropped.
  *
  * All of it is off the hot path. Packets are read and changed by helpers alone, because the quote
  * may lie beyond the linear part.
@@ -28,9 +29,9 @@
 
 /* What is taken of a quote. */
 struct quote {
-	u32 offset;           /* of the quoted IP header, from the start of the frame */
-	u32 beyond;           /* bytes that are quoted of what is behind it */
-	struct iphdr ip;      /* without options */
+	u32 offset;                 /* of the quoted IP header, from the start of the frame */
+	u32 beyond;                 /* bytes that are quoted of what is behind it */
+	struct iphdr ip;            /* without options */
 	struct transport transport; /* its offset, too, is from the start of the frame */
 };
 
@@ -48,8 +49,8 @@ static __always_inline bool is_icmp_error(u8 type)
 	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-/* Those that end hosts act upon. Source quench has been taken back (RFC 6633), and a redirect is for
- * a neighbour, so they are not translated. */
+/* Those that end hosts act upon. Source quench has been taken back (RFC 6633), and a redirect is
+ * for a neighbour, so they are not translated. */
 static __always_inline bool is_translated_error(u8 type)
 {
 	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED ||
@@ -73,8 +74,7 @@ static __always_inline u8 icmp4_type(struct __sk_buff *skb, const struct packet 
 static __always_inline bool quote_read(struct __sk_buff *skb, const struct packet *p,
 				       struct quote *ret)
 {
-	ret->offset =
-		sizeof(struct ethhdr) + p->ip4->ihl * 4u + (u32)sizeof(struct icmp_header);
+	ret->offset = sizeof(struct ethhdr) + p->ip4->ihl * 4u + (u32)sizeof(struct icmp_header);
 	return !bpf_skb_load_bytes(skb, ret->offset, &ret->ip, sizeof(ret->ip));
 }
 
@@ -168,8 +168,7 @@ static __always_inline int quote_rewrite(struct __sk_buff *skb, const struct quo
 	    bpf_skb_store_bytes(skb, q->offset + offsetof(struct iphdr, check), &to.ip_check,
 				sizeof(to.ip_check), 0) ||
 	    bpf_skb_store_bytes(skb, port_offset, &to.port, sizeof(to.port), 0) ||
-	    (check &&
-	     bpf_skb_store_bytes(skb, check, &to.l4_check, sizeof(to.l4_check), 0)))
+	    (check && bpf_skb_store_bytes(skb, check, &to.l4_check, sizeof(to.l4_check), 0)))
 		return DROP(NAT_REWRITE);
 	return 0;
 }
@@ -263,8 +262,8 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 
 /*
  * An ICMP packet without a session that leaves by the uplink: an error of an inside host, of the
- * host itself about what it has translated, or none of our business. request has uplink and external
- * address. 0 or a reason to drop; when it was translated, request->forwarded is set.
+ * host itself about what it has translated, or none of our business. request has uplink and
+ * external address. 0 or a reason to drop; when it was translated, request->forwarded is set.
  */
 NSR_STEP int icmp4_leaves(struct __sk_buff *skb, struct nat_request *request)
 {

@@ -43,9 +43,9 @@ static void outgoing(struct frame *f, const struct flow *flow, bool outside)
 {
 	FRAME(f, .to = mac_router, .from = mac_up0, .source = outside ? UPLINK_IP : RED_IP,
 	      .dest = REMOTE_IP, .protocol = flow->protocol,
-	      .sport = outside ? flow->external : flow->inside, .dport = 80,
-	      .tcp_flags = FRAME_ACK, .icmp_type = FRAME_ECHO_REQUEST,
-	      .ip_options = flow->ip_options, .no_checksum = flow->no_checksum, .payload = 33);
+	      .sport = outside ? flow->external : flow->inside, .dport = 80, .tcp_flags = FRAME_ACK,
+	      .icmp_type = FRAME_ECHO_REQUEST, .ip_options = flow->ip_options,
+	      .no_checksum = flow->no_checksum, .payload = 33);
 }
 
 /* And what the remote answers. */
@@ -56,8 +56,8 @@ static void incoming(struct frame *f, const struct flow *flow, bool outside)
 	FRAME(f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP,
 	      .dest = outside ? UPLINK_IP : RED_IP, .protocol = flow->protocol,
 	      .sport = flow->protocol == IPPROTO_ICMP ? port : 80, .dport = port,
-	      .tcp_flags = FRAME_ACK, .icmp_type = FRAME_ECHO_REPLY,
-	      .ip_options = flow->ip_options, .no_checksum = flow->no_checksum, .payload = 33);
+	      .tcp_flags = FRAME_ACK, .icmp_type = FRAME_ECHO_REPLY, .ip_options = flow->ip_options,
+	      .no_checksum = flow->no_checksum, .payload = 33);
 }
 
 /* Opens red's flow; ports below the range are changed. */
