@@ -19,8 +19,6 @@
 #include "packet.h"
 #include "trace.h"
 
-#define DNS_PORT 53
-
 /* What a packet tells of its TCP connection. */
 static __always_inline u32 seen_by(bool outbound, u8 protocol, u8 tcp_flags)
 {
@@ -58,7 +56,7 @@ static __always_inline u32 session_timeout_s(const struct nsr_settings *settings
 			return settings->timeout_s[NSR_TIMEOUT_TCP_ESTABLISHED];
 		return settings->timeout_s[NSR_TIMEOUT_TCP_SYN];
 	case NSR_NAT_UDP:
-		if (flow->remote_port == bpf_htons(DNS_PORT))
+		if (flow->remote_port == bpf_htons(NSR_DNS_PORT))
 			return settings->timeout_s[NSR_TIMEOUT_UDP_DNS];
 		if (seen & NSR_SEEN_IN)
 			return settings->timeout_s[NSR_TIMEOUT_UDP_REPLIED];

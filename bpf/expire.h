@@ -24,8 +24,9 @@ struct expire_clock {
 NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
 
 struct expire_slice {
-	struct nsr_flush flush;
-	u32 flushing; /* end what flush names; 0: what has expired */
+	struct nsr_selection flush;
+	u32 flushing; /* end what flush selects; 0: what has expired */
+	u32 ended;
 	u32 first_word;
 	u32 pool;
 	u32 now_s;
@@ -36,14 +37,13 @@ static __always_inline bool expire_due(const struct nsr_session *session,
 				       const struct expire_slice *slice)
 {
 	if (slice->flushing)
-		return session->flow.inside.uplink == slice->flush.uplink &&
-		       (session->flow.inside.address & slice->flush.mask) == slice->flush.address;
+		return nsr_selects(&slice->flush, &session->flow, session->mapping);
 	return session_is_expired(limits, &session->flow, READ_ONCE(session->seen),
 				  READ_ONCE(session->refreshed_s), slice->now_s);
 }
 
 static __always_inline void expire_one_session(u32 number, const struct nsr_settings *limits,
-					       const struct expire_slice *slice)
+					       struct expire_slice *slice)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 state;
@@ -53,7 +53,7 @@ static __always_inline void expire_one_session(u32 number, const struct nsr_sett
 	state = READ_ONCE(session->state);
 	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
 	    expire_due(session, limits, slice))
-		session_end(number, state, slice->now_s);
+		slice->ended += session_end(number, state, slice->now_s);
 }
 
 static long expire_session_word(u32 i, struct expire_slice *slice)
@@ -133,17 +133,20 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 	return 0;
 }
 
-/* Ends sessions by uplink and inside address, whatever their age. */
+/* Ends the sessions that are selected, whatever their age. Returns how many. */
 static __always_inline int expire_flush(const struct nsr_flush *flush)
 {
 	const struct nsr_settings *limits = nat_settings();
-	struct expire_slice slice = {.flush = *flush, .flushing = 1};
+	struct expire_slice slice = {.flush = flush->selection, .flushing = 1};
+	u32 words = flush->words;
 
 	if (!limits)
 		return -ENOENT;
 	slice.now_s = nat_now_s(limits);
-	bpf_loop(NSR_SESSION_WORDS, expire_session_word, &slice, 0);
-	return 0;
+	slice.first_word = flush->first_word;
+	bpf_loop(words < NSR_SESSION_WORDS ? words : NSR_SESSION_WORDS, expire_session_word, &slice,
+		 0);
+	return slice.ended;
 }
 
 /* 0 or a negative errno. Arming again takes over the timer of an older program. */

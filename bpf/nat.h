@@ -276,7 +276,7 @@ static __always_inline void session_release(u32 number)
 		bits_release(words, NSR_SESSION_WORDS, number);
 }
 
-/* Ends an active session once, whoever comes first. */
+/* Ends an active session once, whoever comes first; 1 when it was us, else 0. */
 NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
@@ -295,7 +295,7 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	WRITE_ONCE(session->state, (dying & ~NSR_SESSION_STATUS) + NSR_SESSION_GENERATION);
 	barrier();
 	session_release(number);
-	return 0;
+	return 1;
 }
 
 /* The live session of a flow, and what is in it. One that has expired is ended here. */

@@ -13,11 +13,12 @@
 #ifndef NSROUTE_ABI_H
 #define NSROUTE_ABI_H
 
+#include <asm/byteorder.h>
 #include <linux/types.h>
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 5
+#define NSR_LAYOUT_VERSION 6
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -299,6 +300,8 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 #define NSR_SEEN_IN_FIN  64
 #define NSR_SEEN_RST     128
 
+#define NSR_DNS_PORT 53
+
 /* Map "sessions": ARRAY by session number. */
 struct nsr_session {
 	struct nsr_flow flow;
@@ -323,13 +326,61 @@ struct nsr_session_ref {
 	__u32 state; /* the session's state when it was entered */
 };
 
+/* Which timeout a session is under. */
+static inline enum nsr_nat_timeout nsr_timeout_of(const struct nsr_flow *flow, __u32 seen)
+{
+	const __u32 both_fins = NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN;
+
+	switch (flow->inside.protocol) {
+	case NSR_NAT_TCP:
+		if (seen & NSR_SEEN_RST)
+			return NSR_TIMEOUT_TCP_RST;
+		if ((seen & both_fins) == both_fins)
+			return NSR_TIMEOUT_TCP_FIN;
+		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT_ACK ? NSR_TIMEOUT_TCP_ESTABLISHED
+								     : NSR_TIMEOUT_TCP_SYN;
+	case NSR_NAT_UDP:
+		if (__be16_to_cpu(flow->remote_port) == NSR_DNS_PORT)
+			return NSR_TIMEOUT_UDP_DNS;
+		return seen & NSR_SEEN_IN ? NSR_TIMEOUT_UDP_REPLIED : NSR_TIMEOUT_UDP_UNREPLIED;
+	default:
+		return NSR_TIMEOUT_ICMP;
+	}
+}
+
+/* Which sessions are meant. What is 0 may be anything. */
+struct nsr_selection {
+	__be32 address, mask; /* inside */
+	__be32 remote, remote_mask;
+	__u16 port;    /* inside, external, or the remote's; host byte order */
+	__u8 protocol; /* 1 + enum nsr_nat_protocol */
+	__u8 uplink;   /* 1 + index */
+};
+_Static_assert(sizeof(struct nsr_selection) == 20, "layout");
+
+static inline int nsr_selects(const struct nsr_selection *selection, const struct nsr_flow *flow,
+			      __u32 mapping)
+{
+	const struct nsr_inside_endpoint *inside = &flow->inside;
+
+	if ((inside->address & selection->mask) != selection->address ||
+	    (flow->remote_address & selection->remote_mask) != selection->remote)
+		return 0;
+	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
+	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+		return 0;
+	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
+	       NSR_MAPPING_PORT(mapping) == selection->port ||
+	       __be16_to_cpu(flow->remote_port) == selection->port;
+}
+
 /* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that
- * it is run on: end every session of this uplink whose inside address is in address/mask.
+ * it is run on: end those sessions of a part of the table. It returns how many it has ended.
  */
 struct nsr_flush {
-	__u32 uplink; /* index */
-	__be32 address;
-	__be32 mask;
+	__u32 first_word; /* of "session_bits", ... */
+	__u32 words;      /* ... and how many: 64 sessions each */
+	struct nsr_selection selection;
 };
 
 /* A set of numbers that are handed out: one bit each, a summary bit for 64 full words, and one for

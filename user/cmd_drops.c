@@ -70,25 +70,15 @@ static int64_t now_ns(clockid_t clock)
 
 /* ---- Names. */
 
-static json_t *places_model(const struct record *record, const struct kernel_state *state,
-			    void *argument)
-{
-	(void)argument;
-	return output_places(record, state);
-}
-
 static int read_places(struct drops *drops, struct error *err)
 {
-	json_t *fabrics, *fabric;
-	size_t i;
-	int ret = command_models(drops->host, NULL, places_model, NULL, &fabrics, err);
+	json_t *places;
+	int ret = command_places(drops->host, &places, err);
 
 	if (ret)
 		return ret;
 	json_decref(drops->places);
-	drops->places = json_object();
-	json_array_foreach(fabrics, i, fabric) json_object_update(drops->places, fabric);
-	json_decref(fabrics);
+	drops->places = places;
 	drops->places_ns = now_ns(CLOCK_MONOTONIC);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "doctor.h"
 #include "fabric.h"
 #include "netns.h"
+#include "output_drops.h"
 #include "snapshot.h"
 #include "topology_read.h"
 
@@ -79,6 +80,28 @@ int command_models(const struct host *host, const char *fabric, command_model mo
 		return code;
 	}
 	*ret_array = array;
+	return 0;
+}
+
+static json_t *places_model(const struct record *record, const struct kernel_state *state,
+			    void *argument)
+{
+	(void)argument;
+	return output_places(record, state);
+}
+
+int command_places(const struct host *host, json_t **ret, struct error *err)
+{
+	json_t *fabrics, *fabric, *places;
+	size_t i;
+	int code = command_models(host, NULL, places_model, NULL, &fabrics, err);
+
+	if (code)
+		return code;
+	places = json_object();
+	json_array_foreach(fabrics, i, fabric) json_object_update(places, fabric);
+	json_decref(fabrics);
+	*ret = places;
 	return 0;
 }
 

@@ -63,6 +63,7 @@ int cmd_down(struct context *context, int argc, char **argv);
 int cmd_show(struct context *context, int argc, char **argv);
 int cmd_exec(struct context *context, int argc, char **argv);
 int cmd_stats(struct context *context, int argc, char **argv);
+int cmd_nat(struct context *context, int argc, char **argv);
 int cmd_drops(struct context *context, int argc, char **argv);
 int cmd_doctor(struct context *context, int argc, char **argv);
 int cmd_bench(struct context *context, int argc, char **argv);
@@ -79,7 +80,8 @@ extern const char cmd_netns_help[], cmd_link_help[], cmd_bridge_help[], cmd_addr
 	cmd_route_help[], cmd_completion_help[];
 extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_confirm_help[],
 	cmd_down_help[], cmd_show_help[], cmd_exec_help[], cmd_stats_help[], cmd_doctor_help[],
-	cmd_help_help[], cmd_version_help[], cmd_bench_help[], cmd_drops_help[];
+	cmd_help_help[], cmd_version_help[], cmd_bench_help[], cmd_drops_help[],
+	cmd_nat_help[];
 
 /* Next long option of the running command, as getopt_long() (the command's own options have values
  * from 256 on, or a letter when they have a short form): -1 at the end; '?' after it has said what
@@ -126,6 +128,10 @@ typedef json_t *(*command_model)(const struct record *record, const struct kerne
 				 void *argument);
 int command_models(const struct host *host, const char *fabric, command_model model, void *argument,
 		   json_t **ret_array, struct error *err);
+
+/* The places (output_drops.h) of all fabrics of the host namespace, as one object; the caller owns
+ * it. */
+int command_places(const struct host *host, json_t **ret, struct error *err);
 
 /* plan FILE and apply FILE: what is to be done. Memory is the arena's. */
 int command_plan(const struct host *host, struct topology *topology, struct arena *arena,

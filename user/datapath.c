@@ -38,6 +38,7 @@
 #define PIN_MAX 128 /* longest path of a pin */
 
 #define LAYOUT_SIZE_MAX 4096 /* of the settings of any version */
+#define FLUSH_WORDS     256  /* of session_bits in one run: 16,384 sessions */
 
 const char *const datapath_program_name[DATAPATH_PROGRAMS] = {
 	[DATAPATH_PORT_IN] = "nsr_port_in",
@@ -92,17 +93,16 @@ static int first_contents(const struct datapath *datapath, struct error *err)
 	return 0;
 }
 
+/* Returns what the program returns. */
 static int run_program(int program, void *packet, uint32_t size, const char *what,
 		       struct error *err)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = size);
 	int ret = bpf_prog_test_run_opts(program, &options);
 
-	if (!ret && (int)options.retval < 0)
+	if (!ret)
 		ret = (int)options.retval;
-	if (ret)
-		return error_set(err, ret, "cannot %s: %s", what, strerror(-ret));
-	return 0;
+	return ret < 0 ? error_set(err, ret, "cannot %s: %s", what, strerror(-ret)) : ret;
 }
 
 static int arm(const struct datapath *datapath, struct error *err)
@@ -420,12 +420,25 @@ int datapath_program_fd(const struct datapath *datapath, enum datapath_program p
 	return datapath->programs[program];
 }
 
-int datapath_flush(const struct datapath *datapath, const struct nsr_flush *flush,
-		   struct error *err)
+/* A part of the table at a time, so that no CPU is kept from its packets for long. */
+int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
+		   uint64_t *ret_ended, struct error *err)
 {
-	char packet[ETH_HLEN + sizeof(*flush)] = {0};
+	struct nsr_flush flush = {.words = FLUSH_WORDS, .selection = *selection};
+	char packet[ETH_HLEN + sizeof(flush)];
+	uint64_t ended = 0;
+	int ret;
 
-	memcpy(packet + ETH_HLEN, flush, sizeof(*flush));
-	return run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
-			   "end the sessions of the uplink", err);
+	for (; flush.first_word < NSR_SESSION_WORDS; flush.first_word += FLUSH_WORDS) {
+		memset(packet, 0, sizeof(packet));
+		memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
+		ret = run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
+				  "end sessions", err);
+		if (ret < 0)
+			return ret;
+		ended += (uint64_t)ret;
+	}
+	if (ret_ended)
+		*ret_ended = ended;
+	return 0;
 }

@@ -61,8 +61,8 @@ struct datapath {
 	uint64_t *port_numbers;
 };
 
-/* Ends sessions; see struct nsr_flush. */
-int datapath_flush(const struct datapath *datapath, const struct nsr_flush *flush,
-		   struct error *err);
+/* Ends the sessions that are selected. ret_ended, which may be NULL, is set to how many. */
+int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
+		   uint64_t *ret_ended, struct error *err);
 
 #endif

@@ -385,11 +385,11 @@ static int wait_for_programs(const struct datapath *datapath, uint32_t number, s
 /* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */
 static int empty_uplink(const struct datapath *datapath, uint32_t number, struct error *err)
 {
-	struct nsr_flush flush = {.uplink = number};
+	struct nsr_selection all = {.uplink = (uint8_t)(1 + number)};
 	int ret = wait_for_programs(datapath, number, err);
 
 	if (!ret)
-		ret = datapath_flush(datapath, &flush, err);
+		ret = datapath_flush(datapath, &all, NULL, err);
 	return ret ? ret : drop_pools(datapath, number, err);
 }
 
@@ -471,15 +471,15 @@ static void inside_key(const struct ip_address *prefix, struct nsr_inside6_key *
 static int end_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
 			   uint32_t uplink, struct error *err)
 {
-	struct nsr_flush flush = {.uplink = uplink};
+	struct nsr_selection ending = {.uplink = (uint8_t)(1 + uplink)};
 	int ret;
 
 	if (prefix->family != AF_INET)
 		return 0; /* has none */
-	flush.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
-	memcpy(&flush.address, prefix->bytes, sizeof(flush.address));
+	ending.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
+	memcpy(&ending.address, prefix->bytes, sizeof(ending.address));
 	ret = wait_for_programs(datapath, uplink, err);
-	return ret ? ret : datapath_flush(datapath, &flush, err);
+	return ret ? ret : datapath_flush(datapath, &ending, NULL, err);
 }
 
 int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,

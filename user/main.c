@@ -32,7 +32,10 @@ const struct command commands[] = {
 	 cmd_exec_help},
 	{"stats", cmd_stats, "[NAME] [--watch [SEC]]",
 	 "counters: per namespace, per uplink, per drop reason", cmd_stats_help},
-	{"nat", NULL, "list|flush", "translations", ""},
+	{"nat", cmd_nat,
+	 "list|flush [--namespace NS] [--uplink INTERFACE] [--protocol PROTOCOL] "
+	 "[--remote ADDRESS] [--port N]",
+	 "sessions that are masqueraded: list or end them", cmd_nat_help},
 	{"drops", cmd_drops, "[--reason REASON] [--namespace NS] [--count N] [--seconds S]",
 	 "live stream of dropped packets", cmd_drops_help},
 	{"trace", NULL, "--from NS --to ADDR[:PORT]", "what would happen to a packet", ""},

@@ -189,12 +189,12 @@ static void clear_pool(struct lab *lab, uint32_t pool)
 static void clear_flows(struct lab *lab)
 {
 	static const struct nsr_session_bits no_sessions;
-	struct nsr_flush flush = {0};
+	struct nsr_selection all = {0};
 	uint32_t i, protocol;
 
 	for (i = 0; i < LAB_UPLINKS; i++) {
-		flush.uplink = lab->uplink_number[i];
-		done(lab, datapath_flush(lab->datapath, &flush, &lab->err));
+		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
+		done(lab, datapath_flush(lab->datapath, &all, NULL, &lab->err));
 		for (protocol = 0; protocol < NSR_NAT_PROTOCOLS; protocol++)
 			clear_pool(lab, NSR_POOL(lab->uplink_number[i], protocol));
 	}
@@ -447,12 +447,12 @@ uint32_t lab_active_sessions(struct lab *lab)
 void lab_expect_no_flows(struct lab *lab)
 {
 	struct nsr_nat_counters nat;
-	struct nsr_flush flush = {0};
+	struct nsr_selection all = {0};
 	uint32_t i;
 
 	for (i = 0; i < LAB_UPLINKS; i++) {
-		flush.uplink = lab->uplink_number[i];
-		done(lab, datapath_flush(lab->datapath, &flush, &lab->err));
+		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
+		done(lab, datapath_flush(lab->datapath, &all, NULL, &lab->err));
 		nat = lab_nat(lab, i);
 		assert_int_equal(lab_sum(nat.sessions_created), lab_sum(nat.sessions_expired));
 		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));

@@ -335,11 +335,11 @@ static void test_mapping_lives_with_its_last_session(void **state)
 
 static void flush(struct lab *lab, const char *address, uint32_t mask)
 {
-	struct nsr_flush what = {.uplink = lab->uplink_number[UP0],
-				 .address = address4(address),
-				 .mask = htonl(mask)};
+	struct nsr_selection what = {.uplink = (uint8_t)(1 + lab->uplink_number[UP0]),
+				     .address = address4(address),
+				     .mask = htonl(mask)};
 
-	assert_int_equal(datapath_flush(lab->datapath, &what, &lab->err), 0);
+	assert_int_equal(datapath_flush(lab->datapath, &what, NULL, &lab->err), 0);
 }
 
 static void test_flush_ends_what_was_asked_for(void **state)

@@ -81,13 +81,14 @@ static void *end_some(void *argument)
 {
 	struct crowd *crowd = argument;
 	struct lab *lab = crowd->lab;
-	struct nsr_flush what = {.uplink = lab->uplink_number[UP0], .mask = 0xffffffff};
+	struct nsr_selection what = {.uplink = (uint8_t)(1 + lab->uplink_number[UP0]),
+				     .mask = 0xffffffff};
 	struct error err;
 	uint32_t i = 0;
 
 	while (!atomic_load(&crowd->done)) {
 		what.address = htonl(ntohl(address4(RED_IP)) + i++ % HOSTS);
-		if (datapath_flush(lab->datapath, &what, &err))
+		if (datapath_flush(lab->datapath, &what, NULL, &err))
 			break;
 	}
 	return NULL;

@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# "nsroute nat": what is masqueraded is listed, and ended, by whatever tells it apart.
+
+# shellcheck disable=SC2154 # bats sets output; fabric.bash the names
+load fabric
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+	up
+}
+
+teardown() {
+	clean_up
+}
+
+datagram() { # NAMESPACE PORT
+	# shellcheck disable=SC2016 # expanded inside
+	on "$1" bash -c 'echo >"/dev/udp/$0/$1"' "$outside_address" "$2"
+}
+
+# Two datagrams of red, to ports 4001 and 4002, one of blue to 4001, and a ping of green.
+some_flows() {
+	datagram "$red" 4001
+	datagram "$red" 4002
+	datagram "$blue" 4001
+	pings "$green" "$outside_address"
+}
+
+sessions() { # OPTION...: how many
+	lab -j nat list "$@" | wc -l
+}
+
+flows() { # as stats has them
+	stats '.uplinks[].nat.flows'
+}
+
+@test "list: whose session, from where to where, its state and how long it lasts" {
+	run -0 lab nat list
+	[[ ${#lines[@]} == 1 && $output == NAMESPACE*SECONDS ]]
+	[[ -z $(lab -j nat list) ]]
+	some_flows
+	[[ $(sessions) == 4 && $(flows) == 4 ]]
+
+	run -0 lab -j nat list --namespace "$red" --port 4001
+	[[ ${#lines[@]} == 1 ]]
+	[[ $(jq -r '[.fabric, .namespace, .interface, .uplink, .protocol, .inside, .external, .remote,
+		.state] | join(" ")' <<<"$output") == "lab $red eth0 eth0 udp 192.168.15.11 $uplink_address \
+$outside_address unreplied" ]]
+	jq -e '.inside_port == .external_port and .inside_port > 1023 and .remote_port == 4001 and
+		.seconds_left > 0 and .seconds_left <= 120' <<<"$output"
+
+	run -0 lab -j nat list --protocol icmp
+	jq -e --arg green "$green" '.namespace == $green and .remote_port == null and .state == "replied" and
+		.seconds_left <= 60' <<<"$output"
+
+	run -0 lab nat list --namespace "$blue"
+	[[ ${#lines[@]} == 2 ]]
+	[[ ${lines[1]} == "$blue "*" eth0 "*" udp "*" 192.168.15.12:"*" $uplink_address:"*" $outside_address:4001 "* ]]
+}
+
+@test "list: each filter, and several of them together" {
+	some_flows
+	[[ $(sessions --namespace "$red") == 2 ]]
+	[[ $(sessions --proto udp) == 3 ]]
+	[[ $(sessions --port 4001) == 2 ]]
+	[[ $(sessions --port 4001 --namespace "$red") == 1 ]]
+	[[ $(sessions --remote "$outside_address") == 4 ]]
+	[[ $(sessions --remote 203.0.113.0/24 --protocol icmp) == 1 ]]
+	[[ $(sessions --remote 203.0.113.11) == 0 ]]
+	[[ $(sessions --remote 0.0.0.0/0) == 4 ]]
+	[[ $(sessions --uplink eth0) == 4 ]]
+	port=$(lab -j nat list --port 4002 | jq .external_port)
+	[[ $(sessions --port "$port" --protocol udp --remote "$outside_address" --namespace "$red") == 1 ]]
+}
+
+@test "flush ends what it is asked for, and nothing else; the numbers add up" {
+	some_flows
+	run -0 lab nat flush --namespace "$red" --port 4002
+	[[ $output == "1 session ended" ]]
+	[[ $(sessions) == 3 && $(sessions --port 4002) == 0 && $(flows) == 3 ]]
+	[[ $(lab -j nat flush --namespace "$red") == '{"ended":1}' ]]
+	[[ $(sessions --namespace "$red") == 0 && $(sessions) == 2 && $(flows) == 2 ]]
+	run -0 lab nat flush --protocol tcp
+	[[ $output == "0 sessions ended" ]]
+	datagram "$red" 4001
+	[[ $(sessions) == 3 ]]
+	run -0 lab nat flush --uplink eth0
+	[[ $output == "3 sessions ended" ]]
+	[[ $(sessions) == 0 && $(flows) == 0 ]]
+	pings "$red" "$outside_address"
+}
+
+@test "a connection goes on while others end, and stops when it is ended itself" {
+	local client server i
+	ip netns exec "$outside" timeout 60 nc -n -l 8080 >"$work/received" 3>&- &
+	server=$!
+	await_listener "$outside" tcp 8080
+	mkfifo "$work/sent"
+	ip netns exec "$red" timeout 60 nc -n "$outside_address" 8080 <"$work/sent" >/dev/null 3>&- &
+	client=$!
+	exec 7>"$work/sent"
+	echo one >&7
+	for ((i = 0; i < 500; i++)); do
+		[[ $(<"$work/received") != one ]] || break
+		sleep 0.02
+	done
+	[[ $(lab -j nat list --port 8080 | jq -r .state) == established ]]
+	datagram "$blue" 4001
+	[[ $(lab -j nat flush --protocol udp) == '{"ended":1}' ]]
+	[[ $(lab -j nat flush --namespace "$blue") == '{"ended":0}' ]]
+	echo two >&7
+	for ((i = 0; i < 500; i++)); do
+		[[ $(<"$work/received") != one$'\n'two ]] || break
+		sleep 0.02
+	done
+	[[ $(<"$work/received") == one$'\n'two ]]
+	[[ $(lab -j nat flush --port 8080) == '{"ended":1}' ]]
+	echo three >&7
+	exec 7>&-
+	sleep 0.5
+	[[ $(<"$work/received") == one$'\n'two ]]
+	kill "$client" "$server"
+	wait "$client" "$server" || true
+	[[ $(stats '[.uplinks[].nat | .created - .expired == .flows] | all') == true ]]
+}
+
+@test "what cannot be meant is refused: a namespace or an uplink that is not there, a word too much" {
+	run -1 lab nat list --namespace nobody
+	[[ $output == *"no fabric of this host namespace has a namespace 'nobody' on a network"* ]]
+	run -1 lab nat flush --uplink lo
+	[[ $output == *"no network of this host namespace is masqueraded to 'lo'"* ]]
+	run -1 lab nat list --protocol sctp
+	[[ $output == *"--protocol takes tcp, udp or icmp, not 'sctp'"* ]]
+	run -1 lab nat list --remote fd00::1
+	run -1 lab nat list --remote 192.0.2
+	run -1 lab nat list --port 0
+	run -1 lab nat list --port 65536
+	run -1 lab nat
+	run -1 lab nat lost
+	run -1 lab nat list "$red"
+	lab down lab
+	run -2 lab nat list
+	[[ $output == *"no datapath is loaded in this host namespace"* ]]
+}

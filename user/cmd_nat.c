@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: what is meant is a selection, which the reader of the table and the program that
+ * ends sessions judge by the same function. Namespaces have no number there: those that are listed
+ * are told apart by their inside address, and those that are ended are selected by each address
+ * that the namespace has.
+ */
+#include "command.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath_listen.h"
+#include "datapath_sessions.h"
+#include "ip.h"
+#include "output.h"
+#include "output_drops.h"
+#include "output_nat.h"
+
+const char cmd_nat_help[] =
+	"Sessions that are masqueraded at this moment: a flow of a namespace, and the external address\n"
+	"and port that the outside sees. flush ends them: what comes back for them then is refused, and\n"
+	"what the namespace sends on them begins a new session, with another external port. Without an\n"
+	"option all are meant.\n"
+	"\n"
+	"Options (what is given has to be true together):\n"
+	"  --namespace NS       sent by this namespace\n"
+	"  --uplink INTERFACE   leaves by this one\n"
+	"  --protocol PROTOCOL  tcp, udp or icmp\n"
+	"  --remote ADDR[/LEN]  with this address, or one in this prefix\n"
+	"  --port N             inside, external or remote port; of icmp, the identifier\n"
+	"\n"
+	"With -j, list prints one object a line: {\"fabric\", \"namespace\", \"interface\", \"uplink\",\n"
+	"\"protocol\", \"inside\", \"inside_port\", \"external\", \"external_port\", \"remote\", \"remote_port\",\n"
+	"\"state\", \"seconds_left\"}, null where there is none. state is opening, established, closing,\n"
+	"closed or reset of tcp, unreplied or replied of others; seconds_left is when it ends unless its\n"
+	"namespace sends more. flush prints {\"ended\": N}.\n"
+	"\n"
+	"Examples:\n"
+	"  sudo nsroute nat list --namespace red --protocol tcp\n"
+	"  sudo nsroute -j nat list | jq -r .namespace | sort | uniq -c\n"
+	"  sudo nsroute nat flush --remote 192.0.2.0/24\n";
+
+struct nat {
+	struct context *context;
+	struct datapath *datapath;
+	json_t *places;
+	struct nsr_selection selection;
+	const char *namespace, *uplink; /* NULL: any */
+};
+
+enum { NAMESPACE = 256, UPLINK, PROTOCOL, REMOTE, PORT }; /* options */
+
+/* ---- Names. */
+
+static int find_uplink(struct nat *nat, struct error *err)
+{
+	const char *ifindex, *name;
+	uint32_t number;
+	json_t *place;
+
+	if (!nat->uplink)
+		return 0;
+	json_object_foreach(nat->places, ifindex, place)
+	{
+		name = json_string_value(json_object_get(place, "uplink"));
+		if (!name || strcmp(name, nat->uplink) != 0 ||
+		    !datapath_uplink_number(nat->datapath, (uint32_t)strtoul(ifindex, NULL, 10),
+					    &number))
+			continue;
+		nat->selection.uplink = (uint8_t)(1 + number);
+		return 0;
+	}
+	return error_invalid(err, "no network of this host namespace is masqueraded to '%s'",
+			     nat->uplink);
+}
+
+static bool is_ours(const struct nat *nat, const json_t *place)
+{
+	const char *name = json_string_value(json_object_get(place, "namespace"));
+
+	return !nat->namespace || (name && strcmp(name, nat->namespace) == 0);
+}
+
+static int check_namespace(const struct nat *nat, struct error *err)
+{
+	const char *ifindex;
+	json_t *place;
+
+	if (!nat->namespace)
+		return 0;
+	json_object_foreach(nat->places, ifindex, place) if (is_ours(nat, place)) return 0;
+	return error_invalid(err,
+			     "no fabric of this host namespace has a namespace '%s' on a network",
+			     nat->namespace);
+}
+
+/* ---- List. */
+
+static int list_one(const struct nsr_session *session, uint32_t left_s, void *argument)
+{
+	struct ip_address ip = {.family = AF_INET, .prefix_len = 32};
+	const json_t *inside, *uplink;
+	struct nat *nat = argument;
+	json_t *model;
+
+	memcpy(ip.bytes, &session->flow.inside.address, 4);
+	inside = output_place(nat->places, datapath_port_of(nat->datapath, &ip));
+	if (!is_ours(nat, inside))
+		return 0;
+	uplink = output_place(nat->places,
+			      datapath_uplink_of(nat->datapath, session->flow.inside.uplink));
+	model = output_session(session, left_s, inside, uplink);
+	if (nat->context->json) {
+		json_dumpf(model, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		output_session_text(stdout, model);
+	}
+	json_decref(model);
+	return ferror(stdout);
+}
+
+static int list(struct nat *nat, struct error *err)
+{
+	if (!nat->context->json)
+		output_session_title(stdout);
+	return datapath_sessions(nat->datapath, &nat->selection, list_one, nat, err);
+}
+
+/* ---- Flush. */
+
+/* Those of each address that the namespace has. */
+static int end_of_namespace(struct nat *nat, uint64_t *ret_ended, struct error *err)
+{
+	struct nsr_selection selection = nat->selection;
+	struct arena *arena = &nat->context->arena;
+	struct state_datapath state;
+	uint64_t ended = 0, sum = 0;
+	int ret = datapath_snapshot(nat->datapath, arena, &state, err);
+
+	for (size_t i = 0; i < state.endpoints_count && !ret; i++) {
+		const struct state_endpoint *endpoint = &state.endpoints[i];
+
+		if (endpoint->ip.family != AF_INET ||
+		    !is_ours(nat, output_place(nat->places, endpoint->endpoint.ifindex)))
+			continue;
+		memcpy(&selection.address, endpoint->ip.bytes, 4);
+		selection.mask = ~(__be32)0;
+		ret = datapath_sessions_end(nat->datapath, &selection, &ended, err);
+		sum += ended;
+	}
+	*ret_ended = sum;
+	return ret;
+}
+
+static int flush(struct nat *nat, struct error *err)
+{
+	uint64_t ended = 0;
+	int ret = 0;
+
+	if (nat->namespace)
+		ret = end_of_namespace(nat, &ended, err);
+	else
+		ret = datapath_sessions_end(nat->datapath, &nat->selection, &ended, err);
+	if (ret)
+		return ret;
+	if (nat->context->json)
+		command_print_json(json_pack("{s:I}", "ended", (json_int_t)ended));
+	else
+		printf("%llu session%s ended\n", (unsigned long long)ended, ended == 1 ? "" : "s");
+	return 0;
+}
+
+/* ---- Arguments. */
+
+static int run(struct nat *nat, const struct host *host, int (*act)(struct nat *, struct error *),
+	       struct error *err)
+{
+	int ret = datapath_open(&nat->datapath, host->cookie, false, err);
+
+	if (!ret)
+		ret = command_places(host, &nat->places, err);
+	if (!ret)
+		ret = check_namespace(nat, err);
+	if (!ret)
+		ret = find_uplink(nat, err);
+	if (!ret)
+		ret = act(nat, err);
+	json_decref(nat->places);
+	datapath_close(nat->datapath);
+	return ret;
+}
+
+static int set_protocol(struct nat *nat, const char *text)
+{
+	for (unsigned int i = 0; output_nat_protocol(i); i++) {
+		if (strcmp(output_nat_protocol(i), text) == 0) {
+			nat->selection.protocol = (uint8_t)(1 + i);
+			return 0;
+		}
+	}
+	return command_usage(nat->context, "--protocol takes tcp, udp or icmp, not '%s'", text);
+}
+
+static int set_remote(struct nat *nat, const char *text)
+{
+	struct ip_address ip;
+
+	if (!ip_parse(text, &ip, NULL) || ip.family != AF_INET)
+		return command_usage(nat->context,
+				     "--remote takes an IPv4 address or prefix, not '%s'", text);
+	ip = ip_network(&ip);
+	memcpy(&nat->selection.remote, ip.bytes, 4);
+	nat->selection.remote_mask = ip.prefix_len ? htonl(~0u << (32 - ip.prefix_len)) : 0;
+	return 0;
+}
+
+static int set_port(struct nat *nat, const char *text)
+{
+	unsigned long port;
+	char *end;
+
+	errno = 0;
+	port = strtoul(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' || !port || port > UINT16_MAX)
+		return command_usage(nat->context, "--port takes 1 to %d, not '%s'", UINT16_MAX,
+				     text);
+	nat->selection.port = (uint16_t)port;
+	return 0;
+}
+
+static int set_option(struct nat *nat, int option)
+{
+	switch (option) {
+	case NAMESPACE:
+		nat->namespace = optarg;
+		return 0;
+	case UPLINK:
+		nat->uplink = optarg;
+		return 0;
+	case PROTOCOL:
+		return set_protocol(nat, optarg);
+	case REMOTE:
+		return set_remote(nat, optarg);
+	case PORT:
+		return set_port(nat, optarg);
+	default:
+		return EXIT_INVALID;
+	}
+}
+
+int cmd_nat(struct context *context, int argc, char **argv)
+{
+	static const struct option options[] = {{"namespace", required_argument, NULL, NAMESPACE},
+						{"uplink", required_argument, NULL, UPLINK},
+						{"protocol", required_argument, NULL, PROTOCOL},
+						{"remote", required_argument, NULL, REMOTE},
+						{"port", required_argument, NULL, PORT},
+						{NULL, 0, NULL, 0}};
+	struct nat nat = {.context = context};
+	bool lists, flushes;
+	struct error err;
+	struct host host;
+	int option, status;
+
+	while ((option = command_option(context, argc, argv, options)) != -1) {
+		status = set_option(&nat, option);
+		if (status)
+			return status;
+	}
+	lists = argc - optind == 1 && strcmp(argv[optind], "list") == 0;
+	flushes = argc - optind == 1 && strcmp(argv[optind], "flush") == 0;
+	if (!lists && !flushes)
+		return command_usage(context, "list or flush is needed, and options");
+	if (command_open_host(context, &host, &err) != 0)
+		return command_fail(context, &err);
+	status = run(&nat, &host, lists ? list : flush, &err) ? command_fail(context, &err)
+							       : EXIT_DONE;
+	close(host.fd);
+	return status;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "output_nat.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ip.h"
+#include "output_model.h"
+
+#define END_MAX (IP_TEXT_MAX + 8) /* an address and a port */
+
+static const char *const protocols[NSR_NAT_PROTOCOLS] = {
+	[NSR_NAT_TCP] = "tcp",
+	[NSR_NAT_UDP] = "udp",
+	[NSR_NAT_ICMP] = "icmp",
+};
+
+const char *output_nat_protocol(unsigned int protocol)
+{
+	return protocol < NSR_NAT_PROTOCOLS ? protocols[protocol] : NULL;
+}
+
+static const char *state_of(const struct nsr_session *session)
+{
+	switch (nsr_timeout_of(&session->flow, session->seen)) {
+	case NSR_TIMEOUT_TCP_SYN:
+		return "opening";
+	case NSR_TIMEOUT_TCP_ESTABLISHED:
+		return session->seen & (NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN) ? "closing"
+									    : "established";
+	case NSR_TIMEOUT_TCP_FIN:
+		return "closed";
+	case NSR_TIMEOUT_TCP_RST:
+		return "reset";
+	default:
+		return session->seen & NSR_SEEN_IN ? "replied" : "unreplied";
+	}
+}
+
+/* port: -1: none. */
+static void set_end(json_t *object, const char *address_key, __be32 address, const char *port_key,
+		    int port)
+{
+	struct ip_address ip = {.family = AF_INET, .prefix_len = 32};
+	char text[IP_TEXT_MAX];
+
+	memcpy(ip.bytes, &address, sizeof(address));
+	model_set_text(object, address_key, ip_format(&ip, text));
+	json_object_set_new(object, port_key, port < 0 ? json_null() : json_integer(port));
+}
+
+static void set_place(json_t *object, const char *key, const json_t *place)
+{
+	json_t *value = json_object_get(place, key);
+
+	json_object_set_new(object, key, value ? json_incref(value) : json_null());
+}
+
+json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
+		       const json_t *uplink)
+{
+	const struct nsr_flow *flow = &session->flow;
+	const char *protocol = output_nat_protocol(flow->inside.protocol);
+	bool icmp = flow->inside.protocol == NSR_NAT_ICMP;
+	json_t *object = json_object();
+
+	set_place(object, "fabric", inside);
+	set_place(object, "namespace", inside);
+	set_place(object, "interface", inside);
+	set_place(object, "uplink", uplink);
+	model_set_text_or_null(object, "protocol", protocol);
+	set_end(object, "inside", flow->inside.address, "inside_port", ntohs(flow->inside.port));
+	set_end(object, "external", session->external, "external_port",
+		NSR_MAPPING_PORT(session->mapping));
+	set_end(object, "remote", flow->remote_address, "remote_port",
+		icmp ? -1 : ntohs(flow->remote_port));
+	model_set_text(object, "state", state_of(session));
+	model_set_number(object, "seconds_left", left_s);
+	return object;
+}
+
+/* ---- Text. Lines are printed as they come, so columns have widths that nearly all fit in. */
+
+#define COLUMNS "%-15s  %-8s  %-8s  %-21s  %-21s  %-21s  %-11s  %8s\n"
+
+void output_session_title(FILE *out)
+{
+	fprintf(out, COLUMNS, "NAMESPACE", "UPLINK", "PROTOCOL", "INSIDE", "EXTERNAL", "REMOTE",
+		"STATE", "SECONDS");
+}
+
+/* No name shall steer the terminal. */
+static const char *text_of(const json_t *session, const char *key, char buffer[END_MAX])
+{
+	const char *text = json_string_value(json_object_get(session, key));
+
+	snprintf(buffer, END_MAX, "%s", text ? text : "-");
+	for (char *c = buffer; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	return buffer;
+}
+
+static const char *end_of(const json_t *session, const char *address, const char *port,
+			  char buffer[END_MAX])
+{
+	const json_t *number = json_object_get(session, port);
+	size_t used;
+
+	text_of(session, address, buffer);
+	used = strlen(buffer);
+	if (json_is_integer(number))
+		snprintf(buffer + used, END_MAX - used, ":%" JSON_INTEGER_FORMAT,
+			 json_integer_value(number));
+	return buffer;
+}
+
+void output_session_text(FILE *out, const json_t *session)
+{
+	char namespace[END_MAX], uplink[END_MAX], inside[END_MAX], external[END_MAX];
+	char remote[END_MAX], left[24];
+
+	snprintf(left, sizeof(left), "%" JSON_INTEGER_FORMAT,
+		 json_integer_value(json_object_get(session, "seconds_left")));
+	fprintf(out, COLUMNS, text_of(session, "namespace", namespace),
+		text_of(session, "uplink", uplink),
+		json_string_value(json_object_get(session, "protocol")),
+		end_of(session, "inside", "inside_port", inside),
+		end_of(session, "external", "external_port", external),
+		end_of(session, "remote", "remote_port", remote),
+		json_string_value(json_object_get(session, "state")), left);
+}
