@@ -280,7 +280,7 @@ int cmd_nat(struct context *context, int argc, char **argv)
 	if (command_open_host(context, &host, &err) != 0)
 		return command_fail(context, &err);
 	status = run(&nat, &host, lists ? list : flush, &err) ? command_fail(context, &err)
-							       : EXIT_DONE;
+							      : EXIT_DONE;
 	close(host.fd);
 	return status;
 }

@@ -15,7 +15,7 @@
 #include "datapath_maps.h"
 #include "datapath_sessions.h"
 
-#define FLOWS 300 /* more than a word of the bits */
+#define FLOWS 100 /* more than a word of the bits */
 
 static void open_session(struct lab *lab, enum lab_uplink uplink, const char *inside,
 			 const char *remote, uint8_t protocol, uint16_t sport, uint16_t dport)
@@ -105,7 +105,8 @@ static void test_selections(void **state)
 		{{.protocol = 1 + NSR_NAT_TCP}, 1},
 		{{.protocol = 1 + NSR_NAT_UDP}, FLOWS + 2},
 		{{.uplink = (uint8_t)(1 + lab->uplink_number[UP1])}, 1},
-		{{.uplink = (uint8_t)(1 + lab->uplink_number[UP1]), .protocol = 1 + NSR_NAT_TCP}, 0},
+		{{.uplink = (uint8_t)(1 + lab->uplink_number[UP1]), .protocol = 1 + NSR_NAT_TCP},
+		 0},
 		{{.address = address4(BLUE_IP), .mask = ~0u, .port = 3000}, 1},
 		{{.address = address4(BLUE_IP), .mask = ~0u, .port = 80}, 0},
 		{{0}, FLOWS + 4},
@@ -187,20 +188,18 @@ static int check_whole(const struct nsr_session *session, uint32_t left_s, void 
 static void test_while_sessions_come_and_go(void **state)
 {
 	struct lab *lab = lab_of(state);
-	const struct nsr_selection all = {0},
-				   blues = {.address = address4(BLUE_IP), .mask = ~0u};
+	const struct nsr_selection all = {0}, blues = {.address = address4(BLUE_IP), .mask = ~0u};
 	struct churn churn = {.lab = lab};
 	pthread_t thread;
 
 	for (uint16_t i = 0; i < FLOWS; i++)
 		open_session(lab, UP0, RED_IP, REMOTE_IP, IPPROTO_UDP, (uint16_t)(3000 + i), 80);
 	assert_int_equal(pthread_create(&thread, NULL, open_many, &churn), 0);
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < 10; i++) {
 		uint32_t reds = 0;
 
-		assert_int_equal(datapath_sessions(lab->datapath, &all, check_whole, &reds,
-						   &lab->err),
-				 0);
+		assert_int_equal(
+			datapath_sessions(lab->datapath, &all, check_whole, &reds, &lab->err), 0);
 		assert_int_equal(reds, FLOWS); /* those that stay are told each time */
 		end(lab, &blues);
 	}
