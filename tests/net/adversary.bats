@@ -75,30 +75,7 @@ forge() { # GROUP
 	((sent > 0))
 }
 
-# ---- Captures of several namespaces at once
-
-captures=()
-
-capture_in() { # NAMESPACE...
-	local name i
-	for name in "$@"; do
-		ip netns exec "$name" tcpdump -nn -Q in -U --immediate-mode -w "$work/at-$name" -i eth0 \
-			>/dev/null 2>"$work/log-$name" 3>&- &
-		captures+=($!)
-		for ((i = 0; i < 500; i++)); do
-			! grep -q '^tcpdump: listening' "$work/log-$name" || break
-			sleep 0.02
-		done
-	done
-}
-
-stop_captures() {
-	((${#captures[@]} == 0)) && return
-	sleep 0.3
-	kill "${captures[@]}"
-	wait "${captures[@]}" || true
-	captures=()
-}
+# ---- Captures
 
 # Frames that bear forge.pl's mark, of those that arrived there.
 marked_at() { # NAMESPACE

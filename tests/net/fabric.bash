@@ -56,13 +56,20 @@ await_address() { # NAMESPACE ADDRESS
 	return 1
 }
 
-# Sets suffix, host, outside, work (a folder) and topology (a file's name). The uplink's link-local
-# addresses are given by hand, for late ones would make a difference between before and after.
-new_host() {
-	suffix=$file_suffix-$BATS_TEST_NUMBER
+# Sets suffix, host, outside, work (a folder) and topology (a file's name). The number is the test's
+# own; tests that share a fabric, which setup_file makes, give it number 0.
+name_host() { # [NUMBER]
+	suffix=$file_suffix-${1:-$BATS_TEST_NUMBER}
 	host=nsr-host-$suffix outside=nsr-out-$suffix
-	work=$BATS_TEST_TMPDIR
+	work=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}
 	topology=$work/lab-$suffix.yaml
+	[[ ${1-} != 0 ]] || topology=$BATS_FILE_TMPDIR/lab-$suffix.yaml
+}
+
+# The uplink's link-local addresses are given by hand, for late ones would make a difference between
+# before and after.
+new_host() { # [NUMBER]
+	name_host "$@"
 	new_namespace "$host"
 	new_namespace "$outside"
 	ip link add eth0 netns "$host" type veth peer name eth0 netns "$outside"
@@ -311,38 +318,74 @@ traffic() {
 	done
 }
 
-bulk() { # CLIENT SERVER ADDRESS [OPTION...]
-	local server client=$1
+bulk() { # CLIENT SERVER ADDRESS [OPTION...]: for a second, or as much as option -n says
+	local server client=$1 length=(-t 1)
+	[[ " $* " != *" -n "* ]] || length=()
 	ip netns exec "$2" timeout 60 iperf3 -s -1 >/dev/null 2>&1 3>&- &
 	server=$!
 	await_listener "$2" tcp 5201
 	shift 2
-	on "$client" timeout 30 iperf3 -t 1 -C cubic -c "$@"
+	on "$client" timeout 30 iperf3 "${length[@]}" -C cubic -c "$@"
 	wait "$server"
 }
 
 # ---- Captures
 
-start_capture() { # NAMESPACE INTERFACE [FILTER]: what arrives there, into $work/capture
-	ip netns exec "$1" tcpdump -nn -Q in -U --immediate-mode -w "$work/capture" -i "$2" "${3-}" \
-		>/dev/null 2>"$work/capture.log" 3>&- &
-	capture=$!
+# Starts tcpdump and waits until it listens. Sets tcpdump to its process number.
+capture_to() { # FILE NAMESPACE INTERFACE [FILTER]: what arrives there
+	ip netns exec "$2" tcpdump -nn -Q in -U --immediate-mode -w "$1" -i "$3" "${4-}" \
+		>/dev/null 2>"$1.log" 3>&- &
+	tcpdump=$!
 	local i
-	for ((i = 0; i < 200; i++)); do
-		! grep -q '^tcpdump: listening' "$work/capture.log" || return 0
+	for ((i = 0; i < 500; i++)); do
+		! grep -q '^tcpdump: listening' "$1.log" || return 0
 		sleep 0.02
 	done
 	return 1
 }
 
-stop_capture() {
-	sleep 0.2
-	kill "$capture"
-	wait "$capture"
+# Ends a capture when it has written what had arrived: when asked twice, it names the same number.
+end_capture() { # FILE NUMBER
+	local i answers
+	for ((i = 0; i < 200; i++)); do
+		kill -USR1 "$2" || break
+		sleep 0.05
+		mapfile -t answers < <(sed -n 's/^tcpdump: \([0-9]*\) packets\? captured.*/\1/p' "$1.log" | tail -n 2)
+		((${#answers[@]} < 2)) || [[ ${answers[0]} != "${answers[1]}" ]] || break
+	done
+	kill "$2" || true
+	wait "$2" || true
 }
 
-captured() { # FILTER: prints what of the capture matches it
-	tcpdump -nn -vv -r "$work/capture" "$1" 2>/dev/null
+start_capture() { # NAMESPACE INTERFACE [FILTER]: into $work/capture
+	capture_to "$work/capture" "$@"
+	capture=$tcpdump
+}
+
+stop_capture() {
+	end_capture "$work/capture" "$capture"
+}
+
+# Of several namespaces' eth0 at once, each into $work/at-NAMESPACE.
+capture_in() { # NAMESPACE...
+	local name
+	for name in "$@"; do
+		capture_to "$work/at-$name" "$name" eth0
+		captures[$name]=$tcpdump
+	done
+}
+
+stop_captures() {
+	local name
+	for name in "${!captures[@]}"; do
+		end_capture "$work/at-$name" "${captures[$name]}"
+	done
+	captures=()
+}
+declare -gA captures=()
+
+captured() { # FILTER [NAMESPACE]: prints what of the capture (in the namespace) matches it
+	tcpdump -nn -vv -r "$work/${2:+at-}${2:-capture}" "$1" 2>/dev/null
 }
 
 # Not one packet with a source that the outside has no business to see.
@@ -410,12 +453,32 @@ nsroute_counts() {
 		"tx \(.tx_packets) \(.tx_bytes) rx \(.rx_packets) \(.rx_bytes)"' | sort
 }
 
+# From here on: assert_counts_equal leaves out what either has counted until now. While interfaces come
+# up, the kernel drops what has been counted.
+mark_counts() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		kernel_counts >"$BATS_FILE_TMPDIR/kernel-mark"
+		nsroute_counts >"$BATS_FILE_TMPDIR/nsroute-mark"
+		! kernel_counts | cmp -s - "$BATS_FILE_TMPDIR/kernel-mark" || return 0
+	done
+	return 1
+}
+
+since_mark() { # kernel|nsroute: that one's counts
+	local mark=$BATS_FILE_TMPDIR/$1-mark
+	[[ -e $mark ]] || mark=/dev/null
+	"$1_counts" | awk -v mark="$mark" '
+		BEGIN { while ((getline <mark) > 0) for (i = 4; i <= NF; i++) before[$1, $2, i] = $i }
+		{ for (i = 4; i <= NF; i++) if ($i != "rx") $i -= before[$1, $2, i]; print }'
+}
+
 # The two are read one after the other, so a packet in between is not a fault: look again then.
 assert_counts_equal() { # [WHAT-TO-LEAVE-OUT]: an extended regular expression
 	local i
 	for ((i = 0; i < 20; i++)); do
-		kernel_counts | sed -E "s/${1:-^$}//" >"$work/kernel"
-		nsroute_counts | sed -E "s/${1:-^$}//" >"$work/nsroute"
+		since_mark kernel | sed -E "s/${1:-^$}//" >"$work/kernel"
+		since_mark nsroute | sed -E "s/${1:-^$}//" >"$work/nsroute"
 		! cmp -s "$work/kernel" "$work/nsroute" || break
 		sleep 0.3
 	done
