@@ -8,6 +8,15 @@
 
 #include "nsroute.bpf.c"
 
+_Static_assert(NSR_FIB_KERNEL == FIB_KERNEL && NSR_FIB_UPLINK == FIB_UPLINK &&
+		       NSR_FIB_UPLINK_KERNEL == FIB_UPLINK_KERNEL &&
+		       NSR_FIB_ELSEWHERE == FIB_ELSEWHERE,
+	       "told as they are");
+_Static_assert(NSR_INBOUND_HOST == NAT_INBOUND_HOST && NSR_INBOUND_SESSION == NAT_INBOUND_SESSION &&
+		       NSR_INBOUND_FRAGMENT == NAT_INBOUND_FRAGMENT &&
+		       NSR_INBOUND_REFUSED == NAT_INBOUND_REFUSED,
+	       "told as they are");
+
 static __always_inline bool bits_any_free(const u64 *words, u32 count)
 {
 	return words && ~READ_ONCE(words[count + count / 64]);

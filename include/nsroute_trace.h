@@ -16,14 +16,14 @@
 	X(SWITCHED)   /* asked by MAC: ifindex (0: none), MTU, network of the endpoint found */    \
 	X(ROUTED)     /* asked by address: the same */                                             \
 	X(UNFIT)      /* enum nsr_unfit: a reason why the kernel has to do it */                   \
-	X(FIB)        /* the kernel's FIB: enum fib_way, ifindex and MTU << 32, next hop (IPv4) */ \
+	X(FIB)        /* the kernel's FIB: enum nsr_fib, ifindex and MTU << 32, next hop (IPv4) */ \
 	X(SESSION)    /* of this flow there is one: mapping, external address, what it has seen */ \
 	X(EXPIRED)    /* there is one, but it has expired: its number, state, now */               \
 	X(REMEMBERED) /* its route of this second: ifindex, MTU, next hop */                       \
 	X(OPENS)      /* would open one: mapping, enum nsr_opens */                                \
 	X(MAPPED)     /* inbound: references of the mapping of that port, address and port */      \
 	X(SOCKET)     /* whether the host has a socket for it: 0 or 1, the port */                 \
-	X(INBOUND)    /* enum nat_inbound */                                                       \
+	X(INBOUND)    /* enum nsr_inbound */                                                       \
 	X(VERDICT)    /* of the port or uplink: verdict, whether it is translated */               \
 	X(RECEIVES)   /* the port, by number, that receives it */                                  \
 	X(DELIVERS)   /* into the namespace behind this ifindex */                                 \
@@ -47,6 +47,22 @@ enum nsr_unfit {
 	NSR_UNFIT_GROUP,   /* a frame to many */
 	NSR_UNFIT_NOT_IP,
 	NSR_UNFIT_END
+};
+
+/* What the kernel's FIB says; enum fib_way. */
+enum nsr_fib {
+	NSR_FIB_KERNEL,
+	NSR_FIB_UPLINK,
+	NSR_FIB_UPLINK_KERNEL,
+	NSR_FIB_ELSEWHERE,
+};
+
+/* Whom a packet is for that arrives at an uplink; enum nat_inbound. */
+enum nsr_inbound {
+	NSR_INBOUND_HOST,
+	NSR_INBOUND_SESSION,
+	NSR_INBOUND_FRAGMENT,
+	NSR_INBOUND_REFUSED,
 };
 
 /* The external port of a flow that would be opened. */

@@ -65,6 +65,7 @@ int cmd_exec(struct context *context, int argc, char **argv);
 int cmd_stats(struct context *context, int argc, char **argv);
 int cmd_nat(struct context *context, int argc, char **argv);
 int cmd_drops(struct context *context, int argc, char **argv);
+int cmd_trace(struct context *context, int argc, char **argv);
 int cmd_doctor(struct context *context, int argc, char **argv);
 int cmd_bench(struct context *context, int argc, char **argv);
 int cmd_netns(struct context *context, int argc, char **argv);
@@ -80,7 +81,8 @@ extern const char cmd_netns_help[], cmd_link_help[], cmd_bridge_help[], cmd_addr
 	cmd_route_help[], cmd_completion_help[];
 extern const char cmd_validate_help[], cmd_plan_help[], cmd_apply_help[], cmd_confirm_help[],
 	cmd_down_help[], cmd_show_help[], cmd_exec_help[], cmd_stats_help[], cmd_doctor_help[],
-	cmd_help_help[], cmd_version_help[], cmd_bench_help[], cmd_drops_help[], cmd_nat_help[];
+	cmd_help_help[], cmd_version_help[], cmd_bench_help[], cmd_drops_help[], cmd_nat_help[],
+	cmd_trace_help[];
 
 /* Next long option of the running command, as getopt_long() (the command's own options have values
  * from 256 on, or a letter when they have a short form): -1 at the end; '?' after it has said what

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "datapath_maps.h"
 #include "datapath_object.h"
@@ -126,4 +127,12 @@ bool datapath_find_port(const struct datapath *datapath, uint32_t ifindex, struc
 bool datapath_find_uplink(const struct datapath *datapath, uint32_t ifindex, struct nsr_uplink *ret)
 {
 	return bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, ret) == 0;
+}
+
+bool datapath_find_host(const struct datapath *datapath, const struct ip_address *ip,
+			struct nsr_endpoint *ret)
+{
+	enum datapath_map map = ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6;
+
+	return bpf_map_lookup_elem(datapath->maps[map], ip->bytes, ret) == 0;
 }

@@ -41,9 +41,11 @@ int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, i
 		   uint32_t ifindex, uint32_t came_in, struct datapath_packet *packet,
 		   struct nsr_trace *ret, struct error *err);
 
-/* What the tables say of a port, an uplink and an inside endpoint; false: nothing. */
+/* What the tables say of a port, an uplink and an inside address; false: nothing. */
 bool datapath_find_port(const struct datapath *datapath, uint32_t ifindex, struct nsr_port *ret);
 bool datapath_find_uplink(const struct datapath *datapath, uint32_t ifindex,
 			  struct nsr_uplink *ret);
+bool datapath_find_host(const struct datapath *datapath, const struct ip_address *ip,
+			struct nsr_endpoint *ret);
 
 #endif

@@ -38,7 +38,10 @@ const struct command commands[] = {
 	 "sessions that are masqueraded: list or end them", cmd_nat_help},
 	{"drops", cmd_drops, "[--reason REASON] [--namespace NS] [--count N] [--seconds S]",
 	 "live stream of dropped packets", cmd_drops_help},
-	{"trace", NULL, "--from NS --to ADDR[:PORT]", "what would happen to a packet", ""},
+	{"trace", cmd_trace,
+	 "--from NS | --in UPLINK --to ADDR[:PORT] [--proto tcp|udp|icmp] [--size N] "
+	 "[--interface IF] [--source ADDR[:PORT]] [--ttl N]",
+	 "what would happen to a packet, step by step", cmd_trace_help},
 	{"metrics", NULL, "", "OpenMetrics text", ""},
 	{"doctor", cmd_doctor, "[NAME]",
 	 "what is wrong on this machine and in fabrics, and the mend", cmd_doctor_help},
