@@ -51,6 +51,15 @@ enum verdict {
  */
 #define NSR_STEP __attribute__((noinline))
 
+/* VERDICT_KERNEL, in one place: clang would set it ahead of each test that leads to it. */
+static __always_inline int to_kernel(void)
+{
+	int verdict = VERDICT_KERNEL;
+
+	barrier_var(verdict);
+	return verdict;
+}
+
 #define DROP(reason) (-(int)NSR_DROP_##reason)
 
 #endif

@@ -21,7 +21,7 @@ static __always_inline const struct nsr_endpoint *fib_switch(const struct nsr_po
 {
 	struct nsr_fdb_key key = {.network = port->network};
 
-	mac_copy(key.mac, p->eth->h_dest);
+	dest_copy(key.mac, p->eth->h_dest);
 	return bpf_map_lookup_elem(&fdb, &key);
 }
 

@@ -61,7 +61,7 @@ struct nd_message {
 	__be16 checksum;
 	__be32 flags;
 	u8 target[16]; /* not of a router solicitation */
-};
+} __attribute__((aligned(8)));
 
 struct nd_option {
 	u8 type, length; /* in units of 8 bytes */

@@ -29,38 +29,24 @@ int nsr_port_in(struct __sk_buff *skb)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
-	struct bpf_fib_lookup lookup = {};
-	struct route route = {.lookup = &lookup};
-	struct packet p;
+	const struct nsr_endpoint *to = NULL;
+	struct route route;
 	int verdict;
 
 	if (!port)
 		return TC_ACT_UNSPEC;
-	verdict = port_judge(skb, port, &p, &route);
-	if (verdict == VERDICT_NEIGHBOUR && route.mapping) {
-		int unfit = rewrite_endpoint4(skb, &p, &route.transport, true, route.external,
-					      bpf_htons(NSR_MAPPING_PORT(route.mapping)));
-
-		if (unfit)
-			verdict = unfit;
+	verdict = port_judge(skb, port, length, &route, &to);
+	if (verdict == VERDICT_PEER) {
+		count_port_tx(port->index, length, VERDICT_PEER);
+		count_port_rx(to->port, length);
+		return deliver(skb, to->ifindex);
 	}
 	count_port_tx(port->index, length, verdict);
 	if (verdict < 0)
 		return drop(skb, verdict, NSR_HOOK_PORT_IN);
 	if (verdict == VERDICT_KERNEL)
 		return TC_ACT_UNSPEC;
-	if (route.routed) {
-		if (p.eth->h_proto == bpf_htons(ETH_P_IP))
-			rewrite_ttl4(p.ip4);
-		else
-			rewrite_hop_limit(p.ip6);
-	}
-	if (verdict == VERDICT_NEIGHBOUR)
-		return to_neighbour(&lookup);
-	if (route.routed)
-		rewrite_macs(p.eth, route.to->mac, route.to->gateway_mac);
-	count_port_rx(route.to->port, length);
-	return deliver(skb, route.to->ifindex);
+	return to_neighbour(&route);
 }
 
 SEC("tc")

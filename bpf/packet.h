@@ -61,19 +61,30 @@ struct packet {
 		struct arp_ipv4 *arp;
 	};
 	void *end;
+	u32 length; /* of the whole packet, paged data and Ethernet header included */
 };
 
-/* length is the whole packet's, paged data and Ethernet header included. */
+/* struct ethhdr is packed, so compilers read its protocol byte by byte. */
+static __always_inline __be16 frame_protocol(const struct ethhdr *eth)
+{
+	const u8 *bytes = (const u8 *)eth;
+
+	return *(const __be16 *)(bytes + offsetof(struct ethhdr, h_proto));
+}
+
 static __always_inline enum packet_kind packet_parse(struct packet *p, void *data, void *end,
 						     u32 length)
 {
 	struct ethhdr *eth = data;
+	__be16 protocol;
 
 	p->eth = eth;
 	p->end = end;
+	p->length = length;
 	if ((void *)(eth + 1) > end)
 		return PACKET_MALFORMED;
-	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+	protocol = frame_protocol(eth);
+	if (protocol == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = (void *)(eth + 1);
 		u32 total;
 
@@ -87,7 +98,7 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 			return PACKET_MALFORMED;
 		return PACKET_IPV4;
 	}
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+	if (protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip = (void *)(eth + 1);
 
 		p->ip6 = ip;
@@ -97,7 +108,7 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 			return PACKET_MALFORMED;
 		return PACKET_IPV6;
 	}
-	if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
+	if (protocol == bpf_htons(ETH_P_ARP)) {
 		struct arp_ipv4 *arp = (void *)(eth + 1);
 
 		p->arp = arp;
@@ -108,6 +119,21 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 		return PACKET_ARP;
 	}
 	return PACKET_OTHER;
+}
+
+/* No options, and no longer than the packet is; length without the Ethernet header. */
+static __always_inline bool ip4_is_plain(const struct iphdr *ip, u32 length)
+{
+	u32 total = bpf_ntohs(ip->tot_len);
+
+	return *(const u8 *)ip == 0x45 && total >= sizeof(*ip) && total <= length;
+}
+
+/* The same, with TCP or UDP right behind the header. */
+static __always_inline bool ip6_is_plain(const struct ipv6hdr *ip, u32 length)
+{
+	return *(const u8 *)ip >> 4 == 6 && bpf_ntohs(ip->payload_len) + sizeof(*ip) <= length &&
+	       (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP);
 }
 
 static __always_inline bool mac_equal(const u8 *a, const u8 *b)
@@ -132,11 +158,48 @@ static __always_inline bool mac_is_multicast(const u8 *mac)
 	return mac[0] & 1;
 }
 
+/*
+ * The MACs of a frame by words. Its IP header is aligned, so the destination begins two bytes
+ * before a word, and the source at one; MACs that they are compared with or written from lie alike.
+ */
+static __always_inline bool dest_is(const struct ethhdr *eth, const u8 *mac)
+{
+	const u8 *dest = eth->h_dest;
+
+	return *(const u32 *)(dest + 2) == *(const u32 *)(mac + 2) &&
+	       *(const u16 *)dest == *(const u16 *)mac;
+}
+
+static __always_inline void dest_copy(u8 *to, const u8 *from)
+{
+	*(u16 *)to = *(const u16 *)from;
+	*(u32 *)(to + 2) = *(const u32 *)(from + 2);
+}
+
+static __always_inline void source_copy(u8 *to, const u8 *from)
+{
+	*(u32 *)to = *(const u32 *)from;
+	*(u16 *)(to + 4) = *(const u16 *)(from + 4);
+}
+
+/* The source and the protocol behind it are eight bytes, aligned as well. What of them differs from
+ * a MAC that has two zeros behind it: the protocol alone, if the frame is from there. */
+static __always_inline u64 frame_differs(const struct ethhdr *eth, const u8 *mac)
+{
+	const u8 *source = eth->h_source;
+
+	return *(const u64 *)source ^ *(const u64 *)mac;
+}
+
+#define FRAME_IPV4 bpf_cpu_to_be64(ETH_P_IP)
+#define FRAME_IPV6 bpf_cpu_to_be64(ETH_P_IPV6)
+
+/* Addresses of a packet and those in maps are aligned to eight bytes. */
 static __always_inline bool ip6_equal(const void *a, const void *b)
 {
-	const u32 *x = a, *y = b;
+	const u64 *x = a, *y = b;
 
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+	return x[0] == y[0] && x[1] == y[1];
 }
 
 #define IP_OFFSET         0x1fff /* RFC 791 3.1 */
@@ -151,7 +214,7 @@ static __always_inline bool ip4_is_fragment(const struct iphdr *ip)
  * 1122 3.2.1.3). */
 static __always_inline bool ip4_is_special(__be32 address)
 {
-	u32 first = bpf_ntohl(address) >> 24;
+	u8 first = *(const u8 *)&address;
 
 	return first == 0 || first == 127 || first >= 224;
 }

@@ -16,6 +16,8 @@
 #include "neighbour.h"
 #include "packet.h"
 #include "sources.h"
+#include "steps.h"
+#include "trace.h"
 
 /* Sender of an ARP packet: an address of the port, or 0.0.0.0 in a probe for one (RFC 5227 2.1.1),
  * for a probe for another's address would be a conflict to who probes for it as well. */
@@ -39,6 +41,30 @@ static __always_inline bool source_plausible6(const struct nsr_port *port,
 					       : source_allowed6(port, &ip6->saddr);
 }
 
+/*
+ * What a port's packet almost always is: without a tag, from its MAC and its first address, the
+ * headers in place and without options or extensions. Then there is nothing to refuse; otherwise,
+ * PACKET_MALFORMED, it takes all of the steps below to tell.
+ */
+static __always_inline enum packet_kind policy_glance(struct __sk_buff *skb,
+						      const struct nsr_port *port, struct packet *p)
+{
+	u32 length = p->length - sizeof(struct ethhdr);
+	u64 differs;
+
+	if (!packet_at(skb, p, false) || skb->vlan_present)
+		return PACKET_MALFORMED;
+	differs = frame_differs(p->eth, port->mac);
+	if (differs == FRAME_IPV4 && ip4_is_plain(p->ip4, length) &&
+	    p->ip4->saddr == port->address4 && port->address4)
+		return PACKET_IPV4;
+	if (differs == FRAME_IPV6 && (void *)(p->ip6 + 1) <= p->end &&
+	    ip6_is_plain(p->ip6, length) && ip6_equal(&p->ip6->saddr, port->address6) &&
+	    port->address6[0])
+		return PACKET_IPV6;
+	return PACKET_MALFORMED;
+}
+
 /* 0, or the reason to drop. tagged: the packet carries a VLAN tag beside its bytes. */
 static __always_inline int policy_source(const struct nsr_port *port, const struct packet *p,
 					 enum packet_kind kind, bool tagged)
@@ -47,8 +73,8 @@ static __always_inline int policy_source(const struct nsr_port *port, const stru
 		return 0;
 	if (kind == PACKET_MALFORMED)
 		return DROP(MALFORMED);
-	if (tagged || p->eth->h_proto == bpf_htons(ETH_P_8021Q) ||
-	    p->eth->h_proto == bpf_htons(ETH_P_8021AD))
+	if (tagged || frame_protocol(p->eth) == bpf_htons(ETH_P_8021Q) ||
+	    frame_protocol(p->eth) == bpf_htons(ETH_P_8021AD))
 		return DROP(VLAN_TAG);
 	if (!mac_equal(p->eth->h_source, port->mac))
 		return DROP(SPOOFED_MAC);
@@ -60,18 +86,22 @@ static __always_inline int policy_source(const struct nsr_port *port, const stru
 }
 
 /* 0, or the reason to drop. */
-static __always_inline int policy_judge(struct __sk_buff *skb, const struct nsr_port *port,
-					const struct packet *p, enum packet_kind kind)
+NSR_STEP int policy_judge(struct __sk_buff *skb, const struct nsr_port *port)
 {
-	int refused = policy_source(port, p, kind, skb->vlan_present);
+	enum packet_kind kind;
+	struct packet p;
+	int refused;
 
-	if (refused || kind != PACKET_IPV6 || !(port->flags & NSR_PORT_SPOOF_CHECK) ||
-	    !neighbour_may_be(p->ip6->nexthdr))
-		return refused;
-	refused = neighbour_judge(skb, port);
-	/* clang knows that it is never above zero, which the verifier has to be told. */
-	barrier_var(refused);
-	return refused < 0 ? refused : 0;
+	if (!port)
+		return DROP(MALFORMED);
+	kind = load(skb, &p);
+	TELL(PARSED, kind, port->index, port->flags);
+	refused = policy_source(port, &p, kind, skb->vlan_present);
+	if (!refused && kind == PACKET_IPV6 && port->flags & NSR_PORT_SPOOF_CHECK &&
+	    neighbour_may_be(p.ip6->nexthdr))
+		refused = neighbour_judge(skb, port);
+	TELL(POLICY, refused, 0, 0);
+	return refused;
 }
 
 /* Whether isolation keeps a network, of these flags, from one of those. */

@@ -14,12 +14,9 @@
 /* Where a port's packet goes. */
 struct route {
 	const struct nsr_endpoint *to; /* VERDICT_PEER */
-	struct bpf_fib_lookup *lookup; /* VERDICT_NEIGHBOUR */
-	bool routed;                   /* not switched: TTL and MACs change */
-	/* VERDICT_NEIGHBOUR, when the flow has a session: it is translated at once. */
-	struct transport transport;
-	__be32 external;
-	u32 mapping; /* 0: the uplink's hook translates */
+	/* VERDICT_NEIGHBOUR: */
+	struct bpf_redir_neigh next;
+	u32 ifindex, mtu;
 };
 
 /* Whether the uplink's hook will take a source for one that it masquerades. A port's own first
@@ -78,10 +75,10 @@ static __always_inline enum fib_way way_outside(struct __sk_buff *skb, const str
 static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_port *port,
 					const struct packet *p, bool ipv6, struct route *route)
 {
-	enum fib_way way = way_outside(skb, port, p, ipv6, route->lookup);
+	struct bpf_fib_lookup lookup = {};
+	enum fib_way way = way_outside(skb, port, p, ipv6, &lookup);
 
-	TELL(FIB, way, route->lookup->ifindex | (u64)route->lookup->mtu_result << 32,
-	     route->lookup->ipv4_dst);
+	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	if (way == FIB_KERNEL)
 		return VERDICT_KERNEL;
 	if (way == FIB_ELSEWHERE)
@@ -91,11 +88,31 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
 	/* IPv6 is not masqueraded: the uplink's hook refuses it, whichever way it comes. */
 	if (way == FIB_UPLINK_KERNEL || ipv6 || p->ip4->ihl != 5 || p->ip4->ttl <= 1 ||
-	    !(port->flags & NSR_PORT_FAST) ||
-	    !packet_fits(skb, route->lookup->ifindex, route->lookup->mtu_result))
+	    !(port->flags & NSR_PORT_FAST) || !packet_fits(skb, lookup.ifindex, lookup.mtu_result))
 		return VERDICT_KERNEL;
-	route->routed = true;
+	rewrite_ttl4(p->ip4);
+	route->ifindex = lookup.ifindex;
+	route->mtu = lookup.mtu_result;
+	route->next.nh_family = lookup.family;
+	__builtin_memcpy(route->next.ipv6_nh, lookup.ipv6_dst, sizeof(lookup.ipv6_dst));
 	return VERDICT_NEIGHBOUR;
+}
+
+/* Where the FIB has sent a session within this second: false when it has to be asked. */
+static __always_inline bool route_known(const struct nsr_port *port,
+					const struct session_view *view, u32 tag,
+					struct route *route)
+{
+	u32 slot = port->uplink - 1;
+	u32 *uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
+
+	if (!uplink || !*uplink || view->route_tag != tag)
+		return false;
+	route->ifindex = *uplink;
+	route->next = (struct bpf_redir_neigh){};
+	route->next.nh_family = ADDRESS_FAMILY_IPV4;
+	route->next.ipv4_nh = view->next_hop;
+	return true;
 }
 
 /*
@@ -104,47 +121,49 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
  * the answer with the session.
  */
 static __always_inline int port_masquerade(struct __sk_buff *skb, const struct nsr_port *port,
-					   const struct packet *p, struct route *route)
+					   struct packet *p, struct route *route)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nsr_session *session = NULL;
 	struct nat_request request = {};
+	struct transport transport = {};
 	struct session_view view;
-	u32 state = 0, slot = port->uplink - 1;
-	u32 *uplink;
+	u32 state = 0, tag;
 	int verdict;
 
 	if (settings && p->ip4->ihl == 5 && p->ip4->ttl > 1 && port->flags & NSR_PORT_FAST &&
-	    !ip4_is_fragment(p->ip4) && !transport_parse(p, &route->transport) &&
-	    outbound_flow(settings, slot, p, &route->transport, &request))
+	    !ip4_is_fragment(p->ip4) && !transport_parse(p, &transport) &&
+	    outbound_flow(settings, port->uplink - 1, p, &transport, &request))
 		session = session_find(settings, &request.flow, request.now_s, &view, &state);
-	if (!session)
-		return port_outside(skb, port, p, false, route);
-	uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
-	if (uplink && *uplink && view.route_tag == NSR_ROUTE_TAG(request.now_s, state) &&
-	    packet_fits(skb, *uplink, view.mtu)) {
-		TELL(REMEMBERED, *uplink, view.mtu, view.next_hop);
+	tag = NSR_ROUTE_TAG(request.now_s, state);
+	if (session && route_known(port, &view, tag, route) &&
+	    packet_fits(skb, route->ifindex, view.mtu)) {
+		TELL(REMEMBERED, route->ifindex, view.mtu, view.next_hop);
 		session_seen(session, request.seen, request.now_s);
-		route->lookup->family = ADDRESS_FAMILY_IPV4;
-		route->lookup->ifindex = *uplink;
-		route->lookup->ipv4_dst = view.next_hop;
-		route->external = view.external;
-		route->mapping = view.mapping;
-		route->routed = true;
+		verdict = rewrite_endpoint4(skb, p, &transport, true, view.external,
+					    bpf_htons(NSR_MAPPING_PORT(view.mapping)));
+		if (verdict)
+			return verdict;
+		rewrite_ttl4(p->ip4);
 		return VERDICT_NEIGHBOUR;
 	}
 	verdict = port_outside(skb, port, p, false, route);
-	if (verdict == VERDICT_NEIGHBOUR && route->lookup->family == ADDRESS_FAMILY_IPV4)
-		session_keep_route(session, route->lookup->ipv4_dst, route->lookup->mtu_result,
-				   NSR_ROUTE_TAG(request.now_s, state));
+	if (session && verdict == VERDICT_NEIGHBOUR && route->next.nh_family == ADDRESS_FAMILY_IPV4)
+		session_keep_route(session, route->next.ipv4_nh, route->mtu, tag);
 	return verdict;
 }
 
-/* Sources and destinations that a router has its own rules for. */
-static __always_inline bool is_special(const struct packet *p, bool ipv6)
+/* What is sent to no namespace of ours, by a network with an uplink. Noinline: what is forwarded
+ * inside needs few registers without it. */
+static __noinline int port_uplink(struct __sk_buff *skb, const struct nsr_port *port, bool ipv6,
+				  struct route *route)
 {
-	return ipv6 ? ip6_is_special(&p->ip6->saddr) || ip6_is_special(&p->ip6->daddr)
-		    : ip4_is_special(p->ip4->saddr) || ip4_is_special(p->ip4->daddr);
+	struct packet p = {.length = skb->len};
+
+	if (!packet_at(skb, &p, ipv6))
+		return DROP(MALFORMED);
+	return ipv6 ? port_outside(skb, port, &p, true, route)
+		    : port_masquerade(skb, port, &p, route);
 }
 
 /* Back where it came from. A bridge leads to all of its network; without one the port is itself
@@ -152,75 +171,144 @@ static __always_inline bool is_special(const struct packet *p, bool ipv6)
 static __always_inline bool turns_back(const struct __sk_buff *skb, const struct nsr_port *port,
 				       const struct nsr_endpoint *to)
 {
-	if (port->gateway_ifindex == skb->ifindex)
-		return to->ifindex == skb->ifindex;
-	return to->network == port->network;
+	return to->network == port->network &&
+	       (port->gateway_ifindex != skb->ifindex || to->ifindex == skb->ifindex);
 }
 
-static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_port *port,
-				      const struct packet *p, bool ipv6, struct route *route)
+static __always_inline bool source_is_special(const struct packet *p, bool ipv6)
 {
-	u8 hops = ipv6 ? p->ip6->hop_limit : p->ip4->ttl;
-	bool plain = ipv6 ? p->ip6->nexthdr != IPPROTO_HOPOPTS || ip6_is_big_tcp(p, skb->len)
-			  : p->ip4->ihl == 5;
+	return ipv6 ? ip6_is_special(&p->ip6->saddr) : ip4_is_special(p->ip4->saddr);
+}
 
-	route->to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
-	TELL_ENDPOINT(ROUTED, route->to);
-	if (route->to &&
-	    policy_isolates(port->network, port->flags, route->to->network, route->to->flags))
+static __always_inline bool dest_is_special(const struct packet *p, bool ipv6)
+{
+	return ipv6 ? ip6_is_special(&p->ip6->daddr) : ip4_is_special(p->ip4->daddr);
+}
+
+/* Options for routers; not those that are the kernel's own mark of BIG TCP. */
+static __always_inline bool has_options(const struct packet *p, bool ipv6)
+{
+	return ipv6 ? p->ip6->nexthdr == IPPROTO_HOPOPTS && !ip6_is_big_tcp(p, p->length)
+		    : p->ip4->ihl != 5;
+}
+
+/* To what is no namespace's address. */
+static __always_inline int port_route_out(struct __sk_buff *skb, const struct nsr_port *port,
+					  const struct packet *p, bool ipv6, struct route *route)
+{
+	TELL_UNFIT(SPECIAL, dest_is_special(p, ipv6));
+	if (!port->uplink || dest_is_special(p, ipv6))
+		return to_kernel();
+	return port_uplink(skb, port, ipv6, route);
+}
+
+/* Addresses that a router has its own rules for are in no table of hosts, and no port's first; so
+ * of what a glance was enough for, only a destination that is not found can be one. */
+static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_port *port,
+				      const struct packet *p, bool ipv6, bool glanced,
+				      struct route *route, const struct nsr_endpoint **ret_to)
+{
+	const struct nsr_endpoint *to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
+
+	TELL_ENDPOINT(ROUTED, to);
+	if (to && policy_isolates(port->network, port->flags, to->network, to->flags))
 		return DROP(ISOLATED);
-	TELL_UNFIT(SPECIAL, is_special(p, ipv6));
-	if (is_special(p, ipv6))
-		return VERDICT_KERNEL;
-	if (!route->to)
-		return !port->uplink ? VERDICT_KERNEL
-		       : ipv6        ? port_outside(skb, port, p, true, route)
-				     : port_masquerade(skb, port, p, route);
+	if (!glanced && source_is_special(p, ipv6)) {
+		TELL(UNFIT, NSR_UNFIT_SPECIAL, 0, 0);
+		return to_kernel();
+	}
+	if (!to)
+		return port_route_out(skb, port, p, ipv6, route);
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
-	TELL_UNFIT_ENDPOINT(skb, route->to, turns_back(skb, port, route->to));
+	TELL_UNFIT_ENDPOINT(skb, to, turns_back(skb, port, to));
 	/* A router answers these: too old, options, too large, or back where it came from. */
-	if (hops <= 1 || !plain || turns_back(skb, port, route->to) ||
-	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, route->to))
-		return VERDICT_KERNEL;
-	route->routed = true;
+	if ((ipv6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1 || (!glanced && has_options(p, ipv6)) ||
+	    turns_back(skb, port, to) || !(port->flags & NSR_PORT_FAST) ||
+	    !endpoint_takes(skb, p->length, to))
+		return to_kernel();
+	rewrite_hops(p, ipv6);
+	rewrite_macs(p->eth, to->mac, to->gateway_mac);
+	*ret_to = to;
 	return VERDICT_PEER;
 }
 
 static __always_inline int port_switch(struct __sk_buff *skb, const struct nsr_port *port,
-				       const struct packet *p, struct route *route)
+				       const struct packet *p, const struct nsr_endpoint **ret_to)
 {
-	route->to = fib_switch(port, p);
-	TELL_ENDPOINT(SWITCHED, route->to);
+	const struct nsr_endpoint *to = fib_switch(port, p);
+
+	TELL_ENDPOINT(SWITCHED, to);
 	TELL_UNFIT(NOT_FAST, !(port->flags & NSR_PORT_FAST));
-	TELL_UNFIT_ENDPOINT(skb, route->to, route->to->ifindex == skb->ifindex);
-	if (!route->to || route->to->ifindex == skb->ifindex || !(port->flags & NSR_PORT_FAST) ||
-	    !endpoint_takes(skb, route->to))
-		return VERDICT_KERNEL;
+	TELL_UNFIT_ENDPOINT(skb, to, to->ifindex == skb->ifindex);
+	if (!to || to->ifindex == skb->ifindex || !(port->flags & NSR_PORT_FAST) ||
+	    !endpoint_takes(skb, p->length, to))
+		return to_kernel();
+	*ret_to = to;
 	return VERDICT_PEER;
 }
 
-static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_port *port,
-				      struct packet *p, struct route *route)
+/* Of a packet that policy has nothing against. Multicast is in no table of MACs. */
+static __always_inline int port_forward(struct __sk_buff *skb, const struct nsr_port *port,
+					const struct packet *p, bool ipv6, bool glanced,
+					struct route *route, const struct nsr_endpoint **ret_to)
 {
-	enum packet_kind kind = load(skb, p);
-	int refused = policy_judge(skb, port, p, kind);
-
-	TELL(PARSED, kind, port->index, port->flags);
-	TELL(POLICY, refused, 0, 0);
-	if (refused)
-		return refused;
-	TELL_UNFIT(NOT_IP, kind != PACKET_IPV4 && kind != PACKET_IPV6);
-	if (kind != PACKET_IPV4 && kind != PACKET_IPV6)
-		return VERDICT_KERNEL;
 	TELL_UNFIT(GROUP, mac_is_multicast(p->eth->h_dest));
-	if (mac_is_multicast(p->eth->h_dest) || skb->vlan_present)
-		return VERDICT_KERNEL;
 	/* A bridge takes frames for the MACs of its ports as its own, too. */
 	if (port->gateway_ifindex &&
-	    (mac_equal(p->eth->h_dest, port->gateway_mac) || skb->pkt_type == PACKET_HOST))
-		return kind == PACKET_IPV6 ? port_route(skb, port, p, true, route)
-					   : port_route(skb, port, p, false, route);
-	return port_switch(skb, port, p, route);
+	    (dest_is(p->eth, port->gateway_mac) || skb->pkt_type == PACKET_HOST))
+		return port_route(skb, port, p, ipv6, glanced, route, ret_to);
+	return port_switch(skb, port, p, ret_to);
+}
+
+/* What a glance does not tell enough of. */
+static __noinline int port_examine(struct __sk_buff *skb, const struct nsr_port *port,
+				   struct route *route)
+{
+	int refused = policy_judge(skb, port);
+	enum packet_kind kind;
+	struct packet p;
+
+	if (refused < 0)
+		return refused;
+	kind = parse(skb, &p);
+	TELL_UNFIT(NOT_IP, kind != PACKET_IPV4 && kind != PACKET_IPV6);
+	if (skb->vlan_present || (kind != PACKET_IPV4 && kind != PACKET_IPV6))
+		return VERDICT_KERNEL;
+	return kind == PACKET_IPV6 ? port_forward(skb, port, &p, true, false, route, &route->to)
+				   : port_forward(skb, port, &p, false, false, route, &route->to);
+}
+
+static __always_inline int to_neighbour(struct route *route)
+{
+	TELL(NEIGHBOUR, route->ifindex, route->next.ipv4_nh, 0);
+	INSTEAD(TC_ACT_REDIRECT);
+	return bpf_redirect_neigh(route->ifindex, &route->next, sizeof(route->next), 0);
+}
+
+/* VERDICT_PEER: into the namespace *ret_to. VERDICT_NEIGHBOUR: as route says. */
+static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_port *port,
+				      u32 length, struct route *route,
+				      const struct nsr_endpoint **ret_to)
+{
+	struct packet p = {.length = length};
+	enum packet_kind kind = policy_glance(skb, port, &p);
+	int verdict;
+
+	if (kind != PACKET_MALFORMED) {
+		TELL(PARSED, kind, port->index, port->flags);
+		TELL(POLICY, 0, 0, 0);
+	}
+	switch (kind) {
+	case PACKET_IPV4:
+		return port_forward(skb, port, &p, false, true, route, ret_to);
+	case PACKET_IPV6:
+		return port_forward(skb, port, &p, true, true, route, ret_to);
+	default:
+		verdict = port_examine(skb, port, route);
+		if (verdict == VERDICT_PEER)
+			*ret_to = route->to;
+		return verdict;
+	}
 }
 
 #endif

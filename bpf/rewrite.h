@@ -28,14 +28,14 @@ static __always_inline u16 checksum_replace32(u16 checksum, u32 from, u32 to)
 	return checksum_replace(checksum, from >> 16, to >> 16);
 }
 
+/* The word that has the TTL in its upper half is one of 0x0100 less, so the sum one more (RFC
+ * 1141). */
 static __always_inline void rewrite_ttl4(struct iphdr *ip)
 {
-	u16 from, to;
+	u32 sum = ip->check + bpf_htons(0x0100);
 
-	__builtin_memcpy(&from, &ip->ttl, sizeof(from)); /* TTL and protocol share a word */
+	ip->check = sum + ((sum + 1) >> 16); /* from 0xffff on the carry comes round */
 	ip->ttl--;
-	__builtin_memcpy(&to, &ip->ttl, sizeof(to));
-	ip->check = checksum_replace(ip->check, from, to);
 }
 
 static __always_inline void rewrite_hop_limit(struct ipv6hdr *ip)
@@ -43,10 +43,18 @@ static __always_inline void rewrite_hop_limit(struct ipv6hdr *ip)
 	ip->hop_limit--; /* no checksum covers it */
 }
 
+static __always_inline void rewrite_hops(const struct packet *p, bool ipv6)
+{
+	if (ipv6)
+		rewrite_hop_limit(p->ip6);
+	else
+		rewrite_ttl4(p->ip4);
+}
+
 static __always_inline void rewrite_macs(struct ethhdr *eth, const u8 *dest, const u8 *source)
 {
-	mac_copy(eth->h_dest, dest);
-	mac_copy(eth->h_source, source);
+	dest_copy(eth->h_dest, dest);
+	source_copy(eth->h_source, source);
 }
 
 static __always_inline void rewrite_address4(struct iphdr *ip, bool source, __be32 address)

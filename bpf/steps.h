@@ -26,6 +26,15 @@ static __always_inline enum packet_kind parse(struct __sk_buff *skb, struct pack
 	return packet_parse(p, (void *)(long)skb->data, (void *)(long)skb->data_end, skb->len);
 }
 
+/* Where the IP header is in a packet of a known kind; false when it is not all there. */
+static __always_inline bool packet_at(struct __sk_buff *skb, struct packet *p, bool ipv6)
+{
+	p->eth = (void *)(long)skb->data;
+	p->ip4 = (void *)(p->eth + 1);
+	p->end = (void *)(long)skb->data_end;
+	return ipv6 ? (void *)(p->ip6 + 1) <= p->end : (void *)(p->ip4 + 1) <= p->end;
+}
+
 /* Whatever comes of the pull, pointers into the packet are lost by it. */
 static __always_inline enum packet_kind load(struct __sk_buff *skb, struct packet *p)
 {
@@ -56,16 +65,6 @@ static __always_inline int deliver(struct __sk_buff *skb, u32 ifindex)
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(ifindex, 0);
-}
-
-static __always_inline int to_neighbour(const struct bpf_fib_lookup *lookup)
-{
-	struct bpf_redir_neigh next = {.nh_family = lookup->family};
-
-	TELL(NEIGHBOUR, lookup->ifindex, lookup->ipv4_dst, 0);
-	INSTEAD(TC_ACT_REDIRECT);
-	__builtin_memcpy(next.ipv6_nh, lookup->ipv6_dst, sizeof(next.ipv6_nh));
-	return bpf_redirect_neigh(lookup->ifindex, &next, sizeof(next), 0);
 }
 
 /* Of a GSO packet: see packet_segment(). Such packets are few, for they are large, so that they are
@@ -103,13 +102,24 @@ static __always_inline bool packet_fits(struct __sk_buff *skb, u32 ifindex, u32 
 	       (skb->gso_size && gso_fits(skb, ifindex, mtu));
 }
 
-/* Whether an endpoint can take the packet from us; else the kernel answers as it always does, or
- * cuts it up. */
-static __always_inline bool endpoint_takes(struct __sk_buff *skb, const struct nsr_endpoint *to)
+/* A packet that is too large, unless it is a GSO packet. */
+static __always_inline bool endpoint_takes_large(struct __sk_buff *skb,
+						 const struct nsr_endpoint *to)
 {
-	if (!(to->flags & NSR_PORT_FAST) || !packet_fits(skb, to->ifindex, to->mtu))
+	return packet_fits(skb, to->ifindex, to->mtu) &&
+	       (skb->len < NSR_GSO_MAX || !skb->gso_size || to->flags & NSR_PORT_BIG_TCP);
+}
+
+/* Whether an endpoint can take the packet from us; else the kernel answers as it always does, or
+ * cuts it up. length is the packet's. */
+static __always_inline bool endpoint_takes(struct __sk_buff *skb, u32 length,
+					   const struct nsr_endpoint *to)
+{
+	if (!(to->flags & NSR_PORT_FAST))
 		return false;
-	return skb->len < NSR_GSO_MAX || !skb->gso_size || to->flags & NSR_PORT_BIG_TCP;
+	if (length - sizeof(struct ethhdr) <= to->mtu && length < NSR_GSO_MAX)
+		return true;
+	return endpoint_takes_large(skb, to);
 }
 
 static __always_inline const struct nsr_inside *inside_of4(__be32 address)

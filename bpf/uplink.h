@@ -161,7 +161,7 @@ static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *
 	TELL_ENDPOINT(ROUTED, to);
 	TELL_UNFIT_HEADER(p, false, NSR_PORT_FAST);
 	TELL_UNFIT_ENDPOINT(skb, to, false);
-	if (!to || p->ip4->ttl <= 1 || p->ip4->ihl != 5 || !endpoint_takes(skb, to))
+	if (!to || p->ip4->ttl <= 1 || p->ip4->ihl != 5 || !endpoint_takes(skb, skb->len, to))
 		return VERDICT_KERNEL;
 	rewrite_ttl4(p->ip4);
 	rewrite_macs(p->eth, to->mac, to->gateway_mac);

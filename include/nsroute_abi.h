@@ -76,49 +76,55 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 /* ---- Forwarding. */
 
 /* nsr_port.flags, nsr_endpoint.flags and nsr_inner_link.flags */
-#define NSR_PORT_FAST         1 /* forwarded by us; without it policy and counters only */
-#define NSR_PORT_SPOOF_CHECK  2 /* source MAC and addresses are checked */
-#define NSR_PORT_MORE_SOURCES 4 /* "sources" has prefixes for this port */
-#define NSR_PORT_ISOLATED     8 /* its network takes nothing from others, and gives them nothing */
+#define NSR_PORT_FAST         1  /* forwarded by us; without it policy and counters only */
+#define NSR_PORT_SPOOF_CHECK  2  /* source MAC and addresses are checked */
+#define NSR_PORT_MORE_SOURCES 4  /* "sources" has prefixes for this port */
+#define NSR_PORT_ISOLATED     8  /* its network takes nothing from others, and gives them nothing */
 #define NSR_PORT_BIG_TCP      16 /* of an endpoint: takes packets of NSR_GSO_MAX bytes and more */
 
 /* Bytes, Ethernet header included, that the kernel cuts a packet at for an interface of default
  * sizes (GSO_LEGACY_MAX_SIZE, gso_features_check()). */
 #define NSR_GSO_MAX 65536
 
+/* MACs lie here as they do in a frame, whose IP header is aligned: a source (mac of a port,
+ * gateway_mac of an endpoint) begins a word, a destination two bytes before one.
+ */
+
 /* Map "ports": HASH by ifindex (__u32) of the host's end of a namespace's veth. */
 struct nsr_port {
 	__u32 index;           /* slot in "port_counters" and "port_drops" */
 	__u32 gateway_ifindex; /* where the kernel would route: the bridge, or without one the port
 				* itself; 0: no gateway */
+	__u8 mac[6];           /* of the namespace's end; with reserved it is a word to compare */
+	__u16 reserved;        /* 0 */
 	__u16 network;         /* number of the network, unique in the host namespace */
 	__u16 flags;
 	__u16 uplink; /* 1 + index of the uplink that the network is masqueraded to; 0: none */
-	__u8 mac[6];  /* of the namespace's end */
 	__u8 gateway_mac[6]; /* frames to it are routed */
-	__u16 reserved;
-	__be32 address4;   /* first IPv4 address of the namespace's end, or 0 */
-	__u8 address6[16]; /* first IPv6 address, or :: */
+	/* The first address of the namespace's end that routers forward from, or 0. */
+	__be32 address4;
+	__u8 address6[16];
 };
 _Static_assert(sizeof(struct nsr_port) == 48, "layout");
 
 /* Maps "fdb" (HASH by nsr_fdb_key), "hosts4" (HASH by __be32), "hosts6" (HASH by 16 bytes):
- * where a frame or packet for an interface of a namespace goes.
+ * where a frame or packet for an interface of a namespace goes. Addresses that routers do not
+ * forward to are not there.
  */
 struct nsr_endpoint {
-	__u32 ifindex; /* host end of the veth: bpf_redirect_peer()'s argument */
-	__u32 port;    /* nsr_port.index of it */
-	__u32 mtu;     /* of the veth, both ends */
+	__u32 ifindex;       /* host end of the veth: bpf_redirect_peer()'s argument */
+	__u32 port;          /* nsr_port.index of it */
+	__u32 mtu;           /* of the veth, both ends */
+	__u8 gateway_mac[6]; /* source MAC of what is routed to it */
+	__u8 mac[6];
 	__u16 network;
 	__u16 flags;
-	__u8 mac[6];
-	__u8 gateway_mac[6]; /* source MAC of what is routed to it */
 };
 _Static_assert(sizeof(struct nsr_endpoint) == 28, "layout");
 
 struct nsr_fdb_key {
-	__u8 mac[6];
 	__u16 network;
+	__u8 mac[6];
 };
 _Static_assert(sizeof(struct nsr_fdb_key) == 8, "layout");
 

@@ -117,6 +117,18 @@ bool ip_is_link_local(const struct ip_address *ip)
 	return ip->family == AF_INET && ip->bytes[0] == 169 && ip->bytes[1] == 254;
 }
 
+/* As ip4_is_special() and ip6_is_special() of bpf/packet.h have it. */
+bool ip_is_forwarded(const struct ip_address *ip)
+{
+	static const uint8_t zero[15];
+	uint8_t first = ip->bytes[0];
+
+	if (ip->family == AF_INET)
+		return first != 0 && first != 127 && first < 224;
+	return first != 0xff && !ip_is_link_local(ip) &&
+	       (memcmp(ip->bytes, zero, sizeof(zero)) || ip->bytes[15] > 1);
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -29,7 +29,9 @@ bool ip_equal(const struct ip_address *a, const struct ip_address *b); /* addres
 bool ip_within(const struct ip_address *ip, const struct ip_address *net);
 bool ip_overlap(const struct ip_address *a, const struct ip_address *b);
 struct ip_address ip_network(const struct ip_address *ip); /* host bits cleared */
-bool ip_is_link_local(const struct ip_address *ip);        /* fe80::/10, 169.254.0.0/16 */
+/* Whether routers forward from and to it: not fe80::/10, loopback, multicast, 0/8 or 240/4. */
+bool ip_is_forwarded(const struct ip_address *ip);
+bool ip_is_link_local(const struct ip_address *ip); /* fe80::/10, 169.254.0.0/16 */
 
 bool mac_parse(const char *text, uint8_t ret[6]);
 char *mac_format(const uint8_t mac[6], char buffer[MAC_TEXT_MAX]);

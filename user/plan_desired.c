@@ -291,7 +291,7 @@ static void want_sources(struct builder *b, struct operation *op, const struct i
 		struct ip_address ip = plan_host_address(interface->addresses[i]);
 		struct ip_address *first = ip.family == AF_INET ? &op->address : &op->address6;
 
-		if (!first->family)
+		if (!first->family && ip_is_forwarded(&ip))
 			*first = ip;
 		else
 			add_source(b, &sources, &count, &ip);
@@ -367,7 +367,8 @@ static void want_hosts(struct builder *b, const struct interface *interface)
 	if (interface->network->type != NETWORK_ROUTED)
 		want_host(b, interface); /* by its MAC */
 	for (size_t i = 0; i < interface->addresses_count; i++)
-		if (gateway_of(interface->network, &interface->addresses[i]))
+		if (gateway_of(interface->network, &interface->addresses[i]) &&
+		    ip_is_forwarded(&interface->addresses[i]))
 			want_host(b, interface)->address =
 				plan_host_address(interface->addresses[i]);
 }

@@ -207,6 +207,8 @@ static void test_no_address(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(SPOOFED_ADDRESS));
 	to_blue6(&f, RED_IP6);
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(SPOOFED_ADDRESS));
+	to_blue6(&f, "::");
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(SPOOFED_ADDRESS));
 }
 
 static void test_more_sources(void **state)

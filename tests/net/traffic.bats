@@ -171,7 +171,7 @@ ways() {
 	bpftool map delete pinned "/sys/fs/bpf/nsroute/$cookie/hosts4" key 192 168 16 11
 	mac=$(ip -n "$blue" -j link show eth0 | jq -r '.[].address')
 	key=$(bpftool -j map dump pinned "/sys/fs/bpf/nsroute/$cookie/fdb" |
-		jq -r --arg mac "0x${mac//:/ 0x}" '.[].key | join(" ") | select(startswith($mac))')
+		jq -r --arg mac "0x${mac//:/ 0x}" '.[].key | join(" ") | select(endswith($mac))')
 	# shellcheck disable=SC2086 # bytes
 	bpftool map delete pinned "/sys/fs/bpf/nsroute/$cookie/fdb" key $key
 	for way in "$green 192.168.16.11" "$blue 192.168.15.12"; do

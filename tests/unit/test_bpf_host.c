@@ -15,8 +15,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "conntrack.h"
+#include "ip.h"
 #include "packet.h"
 #include "ports.h"
 #include "rewrite.h"
@@ -294,7 +296,8 @@ static void test_transport_fields(void **state)
 
 static void test_addresses(void **state)
 {
-	static const u32 none[4] = {0}, one[4] = {0, 0, 0, 1};
+	static const u32 none[4] __attribute__((aligned(8))) = {0};
+	static const u32 one[4] __attribute__((aligned(8))) = {0, 0, 0, 1};
 	u8 a[6] = {1, 2, 3, 4, 5, 6}, b[6] = {0};
 	u8 local[16] __attribute__((aligned(4))) = {0xfe, 0x80};
 	int i;
@@ -316,6 +319,63 @@ static void test_addresses(void **state)
 	assert_true(ip6_is_link_local(local));
 	local[1] = 0xc0;
 	assert_false(ip6_is_link_local(local));
+}
+
+/* A frame as drivers lay it, so that the IP header is aligned, and MACs of tables. */
+static void test_macs_by_words(void **state)
+{
+	static const u8 source[8] __attribute__((aligned(8))) = {2, 0, 0, 0, 0, 0x0b};
+	static const u8 dest[8]
+		__attribute__((aligned(8))) = {0, 0, 2, 0x10, 0x20, 0x30, 0x40, 0xb};
+	u8 room[2 + 16] __attribute__((aligned(8))) = {0}, *mac;
+	struct ethhdr *eth = (struct ethhdr *)(room + 2);
+
+	(void)state;
+	dest_copy(eth->h_dest, dest + 2);
+	source_copy(eth->h_source, source);
+	assert_memory_equal(eth->h_dest, dest + 2, 6);
+	assert_memory_equal(eth->h_source, source, 6);
+	assert_int_equal(frame_protocol(eth), 0);
+	eth->h_proto = bpf_htons(ETH_P_IP);
+	assert_true(frame_differs(eth, source) == FRAME_IPV4);
+	eth->h_proto = bpf_htons(ETH_P_IPV6);
+	assert_int_equal(frame_protocol(eth), bpf_htons(ETH_P_IPV6));
+	assert_true(frame_differs(eth, source) == FRAME_IPV6);
+	for (mac = eth->h_source; mac < eth->h_source + 6; mac++) {
+		*mac ^= 1;
+		assert_false(frame_differs(eth, source) == FRAME_IPV6);
+		*mac ^= 1;
+	}
+	assert_true(dest_is(eth, dest + 2));
+	for (mac = eth->h_dest; mac < eth->h_dest + 6; mac++) {
+		*mac ^= 0x80;
+		assert_false(dest_is(eth, dest + 2));
+		*mac ^= 0x80;
+	}
+}
+
+/* What the tables of the programs leave out is what the programs would have refused. */
+static void test_forwarded_addresses(void **state)
+{
+	static const char *const six[] = {
+		"::",      "::1",    "::2",     "1::1",    "fd00::1", "fe7f::1",
+		"fe80::1", "febf::", "fec0::1", "feff::1", "ff02::1", "::1:0:1"};
+	struct ip_address ip = {.family = AF_INET, .bytes = {0, 1, 2, 3}};
+	__be32 address;
+	bool prefix;
+	u64 words[2];
+
+	(void)state;
+	for (int first = 0; first < 256; first++) {
+		ip.bytes[0] = (u8)first;
+		memcpy(&address, ip.bytes, sizeof(address));
+		assert_int_equal(ip_is_forwarded(&ip), !ip4_is_special(address));
+	}
+	for (size_t i = 0; i < sizeof(six) / sizeof(*six); i++) {
+		assert_true(ip_parse(six[i], &ip, &prefix));
+		memcpy(words, ip.bytes, sizeof(words));
+		assert_int_equal(ip_is_forwarded(&ip), !ip6_is_special(words));
+	}
 }
 
 /* ---- rewrite.h */
@@ -633,6 +693,8 @@ int main(void)
 		cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_transport_fields),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_macs_by_words),
+		cmocka_unit_test(test_forwarded_addresses),
 		cmocka_unit_test(test_checksum_of_every_change),
 		cmocka_unit_test(test_rewritten_header),
 		cmocka_unit_test(test_lowest_bit),

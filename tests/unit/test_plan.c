@@ -146,6 +146,32 @@ static void test_sources_of_routes(void **state)
 	assert_int_equal(routed, 1);
 }
 
+/* Where routers do not forward from or to an address, no table says that they do: it is a source of
+ * its interface, and the next one is the first. */
+static void test_link_local_address(void **state)
+{
+	const char *wider = edited(*state, fabric, "192.168.15.0/24]",
+				   "192.168.15.0/24, \"fe80::/64\", \"fd00:15::/64\"]");
+	const char *text = edited(*state, wider, "192.168.15.11/24]",
+				  "\"fe80::99/64\", 192.168.15.11/24, \"fd00:15::b/64\"]");
+	const struct plan *plan = converge(*state, text);
+	size_t sources = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct operation *op = &plan->operations[i];
+
+		if (op->kind == OPERATION_HOST_ADD)
+			assert_false(ip_is_link_local(&op->address));
+		if (op->kind != OPERATION_PORT_ADD || !op->address6.family)
+			continue;
+		assert_int_equal(op->address6.bytes[0], 0xfd);
+		for (size_t j = 0; j < op->sources_count; j++)
+			sources += ip_is_link_local(&op->sources[j]);
+	}
+	assert_int_equal(sources, 1);
+	converge(*state, fabric);
+}
+
 /* ---- Taking back. */
 
 static void test_inverse_of_inverse(void **state)
@@ -390,6 +416,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kernel_datapath, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_isolated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sources_of_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_link_local_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inverse_of_inverse, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_undone_at_any_point, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_edit_undone, setup, teardown),
