@@ -267,6 +267,27 @@ $groups{'slow'} = sub {
 	frame($is{far}, arp(1, $is{own}, $is{own4}, $is{far4}));
 };
 
+# One that is told by other keys: to (a MAC), source, dest, protocol (tcp, udp, icmp), sport and dport
+# (of an echo sport is the identifier), ttl and size (from the IP header on).
+$groups{'packet'} = sub {
+	my $ipv6 = $is{source} =~ /:/;
+	my $room = $is{size} - ($ipv6 ? 40 : 20);
+	my %payload = (
+		tcp => sub { pack("nnNNCCnnn", $is{sport}, $is{dport}, 0, 0, 5 << 4, 2, 0xffff, 0, 0) },
+		udp => sub { pack("nnnn", $is{sport}, $is{dport}, $room, 0) },
+		icmp => sub { pack("CCnnn", $ipv6 ? 128 : 8, 0, 0, $is{sport}, 1) },
+	);
+	my ($number, $check) = @{{tcp => [6, 16], udp => [17, 6], icmp => [$ipv6 ? 58 : 1, 2]}->{$is{protocol}}};
+	my $payload = $payload{$is{protocol}}->();
+	$payload .= "\0" x ($room - length($payload));
+	my $pseudo = ($ipv6 ? v6($is{source}) . v6($is{dest}) : v4($is{source}) . v4($is{dest})) .
+		pack("NN", length($payload), $number);
+	substr($payload, $check, 2) = pack("n", checksum(($number == 1 ? "" : $pseudo) . $payload) || 0xffff);
+	frame($is{to}, $ipv6 ? ip6($is{source}, $is{dest}, protocol => $number, payload => $payload, hops => $is{ttl})
+			     : ip4($is{source}, $is{dest}, protocol => $number, payload => $payload,
+				   ttl => $is{ttl}, fragment => 0x4000));
+};
+
 # ---- Sending
 
 die "no group '$group'\n" unless $groups{$group};
