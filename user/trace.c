@@ -26,6 +26,7 @@
 #include "output_drops.h"
 #include "output_model.h"
 #include "probe.h"
+#include "qdisc.h"
 #include "route_ask.h"
 #include "trace_walk.h"
 
@@ -37,13 +38,40 @@ static const uint8_t stranger[6] = {2, 0, 0, 0, 0, 1};
 
 /* ---- Stages. */
 
+/* Whether our program is at the hook. */
+static int find_hook(struct walk *walk, enum datapath_program hook, uint32_t ifindex, bool *ret)
+{
+	const struct state_link *link = walk_link(walk, ifindex);
+	struct state_link copy;
+	int code;
+
+	*ret = false;
+	if (!link)
+		return 0;
+	copy = *link;
+	code = qdisc_read(walk->nl, &copy, 1, DATAPATH_PROGRAM_PREFIX, walk->err);
+	*ret = hook == DATAPATH_PORT_IN || hook == DATAPATH_UPLINK_IN ? copy.hook_in
+								      : copy.hook_out;
+	return code;
+}
+
+/* Where our program is not attached nothing is told, and the packet goes on as it is. */
 static int run(struct walk *walk, enum datapath_program hook, uint32_t ifindex, uint32_t came_in,
 	       struct nsr_trace *told)
 {
 	struct datapath_packet after = walk->packet;
-	int ret = datapath_trace(walk->steps, hook, walk->host_fd, ifindex, came_in, &after, told,
-				 walk->err);
+	char name[TRACE_NAME_MAX];
+	bool attached;
+	int ret = find_hook(walk, hook, ifindex, &attached);
 
+	told->count = 0;
+	if (!ret && !attached)
+		walk_say(walk, "kernel", "hook", "nsroute's program is not attached at %s",
+			 walk_name(walk, ifindex, name));
+	if (ret || !attached)
+		return ret;
+	ret = datapath_trace(walk->steps, hook, walk->host_fd, ifindex, came_in, &after, told,
+			     walk->err);
 	if (ret)
 		return ret;
 	walk_tell(walk, hook, ifindex, told);
@@ -124,7 +152,9 @@ int walk_uplink_out(struct walk *walk, uint32_t ifindex, uint32_t came_in, bool 
 	put_external(walk, &told, external, sizeof(external));
 	walk_answer(walk, "sent", ifindex, fast ? "fast" : "slow", NULL, "sent by %s as %s by %s",
 		    walk_name(walk, ifindex, name), external,
-		    fast ? "the fast path" : "the kernel");
+		    fast                ? "the fast path"
+		    : walk->unknown_mac ? "the kernel, once the next hop's MAC is known"
+					: "the kernel");
 	return 0;
 }
 
@@ -361,7 +391,8 @@ static int leave_namespace(struct walk *walk, struct origin *origin,
 	}
 	if (probe.size > origin->link->mtu) {
 		walk_answer(walk, "not-sent", 0, NULL, NULL,
-			    "%s does not send it: larger than the MTU of %s (%" PRIu32 ")",
+			    "%s does not send it in one piece: larger than the MTU of %s (%" PRIu32
+			    ")",
 			    request->namespace, origin->link->name, origin->link->mtu);
 		return 0;
 	}

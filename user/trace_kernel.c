@@ -71,6 +71,7 @@ int walk_kernel_frame(struct walk *walk, uint32_t port_ifindex)
 	const uint8_t *to = walk->packet.bytes;
 	const struct state_link *link = walk_link(walk, port_ifindex);
 	struct nsr_port port = {0};
+	char name[TRACE_NAME_MAX];
 
 	datapath_find_port(walk->datapath, port_ifindex, &port);
 	if (to[0] & 1) {
@@ -82,8 +83,14 @@ int walk_kernel_frame(struct walk *walk, uint32_t port_ifindex)
 	if (port.gateway_ifindex && (memcmp(to, port.gateway_mac, ETH_ALEN) == 0 ||
 				     (link && memcmp(to, link->mac, ETH_ALEN) == 0)))
 		return walk_kernel_route(walk, port.gateway_ifindex);
-	if (link && link->master)
+	if (link && is_bridge(walk, link->master))
 		return through_bridge(walk, link->master, to, port_ifindex);
+	if (link && link->master) {
+		walk_answer(walk, "kernel", 0, "slow", NULL,
+			    "left to %s, whose tables are not asked",
+			    walk_name(walk, link->master, name));
+		return 0;
+	}
 	walk_answer(walk, "lost", 0, "slow", NULL,
 		    "the kernel drops it: its destination MAC is nobody's there");
 	return 0;
@@ -131,6 +138,7 @@ static int find_mac(struct walk *walk, uint32_t ifindex, const struct ip_address
 	ip_format(hop, text);
 	walk_name(walk, ifindex, name);
 	*ret_mac = count ? found[0].mac : NULL;
+	walk->unknown_mac = !count;
 	if (count)
 		walk_say(walk, WHERE, "neighbour", "next hop %s at %s is %s", text, name,
 			 mac_format(found[0].mac, mac));

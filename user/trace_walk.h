@@ -26,6 +26,7 @@ struct walk {
 	size_t links_count;
 	const json_t *places;
 	struct datapath_packet packet; /* as it is here */
+	bool unknown_mac;              /* the kernel has to ask for the next hop's first */
 	json_t *result;
 	struct error *err;
 };

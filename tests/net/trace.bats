@@ -56,7 +56,7 @@ await_session() {
 	[[ $(answer --from "$red" --to 192.168.15.1) == "the host itself gets it" ]]
 	[[ $(answer --from "$red" --to 192.168.15.11) == "it stays in $red, which has 192.168.15.11 itself" ]]
 	[[ $(answer --from "$red" --to 192.168.15.99) == "nobody is known to have 192.168.15.99: $red asks"* ]]
-	[[ $(answer --from "$red" --to 192.168.15.12 --size 1501) == "$red does not send it: larger than the MTU of eth0 (1500)" ]]
+	[[ $(answer --from "$red" --to 192.168.15.12 --size 1501) == "$red does not send it in one piece: larger than the MTU of eth0 (1500)" ]]
 	[[ $(answer --from "$red" --to 255.255.255.255) == *"all of the network" ]]
 	[[ $(answer --from "$red" --to 192.168.15.12 --source 192.168.15.13) == "dropped: spoofed-address ("* ]]
 	[[ $(answer --from "$green" --to 2001:db8:113::10) == "dropped: nat-protocol ("* ]]
@@ -75,10 +75,21 @@ await_session() {
 	[[ $(answer --from "$red" --to 192.168.15.12) == "delivered to $blue eth0 by the kernel" ]]
 	[[ $(answer --from "$red" --to 192.168.16.11) == "delivered to $green eth0 by the kernel" ]]
 	[[ $(answer --from "$red" --to fd00:16::11) == "delivered to $green eth0 by the kernel" ]]
-	[[ $(answer --from "$red" --to "$outside_address:53" --proto udp) == "sent by eth0 as $uplink_address:40000 by the kernel" ]]
+	[[ $(answer --from "$red" --to "$outside_address:53" --proto udp) == "sent by eth0 as $uplink_address:40000 by the kernel"* ]]
+	[[ $(answer --from "$red" --to 203.0.113.77) == "sent by eth0 as $uplink_address by the kernel, once the next hop's MAC is known" ]]
 	run -0 lab -j trace --from "$red" --to 192.168.16.11
 	jq -e --arg green "$green" '[.hooks[] | [.hook, .verdict]] == [["port-in", "slow"], ["port-out", "received"]] and
 		.answer.path == "slow" and .answer.namespace == $green' <<<"$output"
+}
+
+@test "a program that is not attached is named" {
+	up
+	local port
+	port=$(ip -n "$host" -o link show | sed -nE "s/^[0-9]+: (red-[^@]*)@.*/\\1/p" | head -n 1)
+	tc -n "$host" filter del dev "$port" ingress
+	run -0 lab trace --from "$red" --to 192.168.15.12
+	[[ $output == *"nsroute's program is not attached at $red eth0"* ]]
+	[[ ${lines[-1]} == "delivered to $blue eth0 by the kernel" ]]
 }
 
 @test "outside and back: sessions are told, and none is opened" {
