@@ -79,17 +79,18 @@ choose() {
 	other=$(((i + 1 + RANDOM % 3) % 4))
 	if ((ipv6)); then
 		source=${own6[foreign ? other : i]}
-		any "${own6[other]}" "${own6[other]}" fd00:15::12 fd00:15::1 fd00:16::1 fd00:18::1 \
+		any "${own6[other]}" "${own6[other]}" "${own6[other]}" fd00:15::12 fd00:15::1 fd00:18::1 \
 			"$outside_address6" 2001:db8:99::9 "$uplink_address6" ff02::1
 	else
 		source=${own4[foreign ? other : i]}
-		any "${own4[other]}" "${own4[other]}" 192.168.15.12 192.168.15.1 192.168.16.1 192.168.18.1 \
-			"$outside_address" "$outside_address" 198.51.100.7 "$uplink_address" 224.0.0.77
+		any "${own4[other]}" "${own4[other]}" "${own4[other]}" "${own4[other]}" 192.168.15.12 192.168.16.1 \
+			192.168.18.1 "$outside_address" "$outside_address" "$outside_address" 198.51.100.7 \
+			"$uplink_address" 224.0.0.77
 	fi
 	dest=$chosen
 	any tcp udp icmp
 	protocol=$chosen sport=$((20000 + RANDOM % 5)) dport=$((7 + RANDOM % 3))
-	any 64 64 64 64 1 2 255
+	any 64 64 64 1 2 255
 	ttl=$chosen
 	any 84 100 1280 1300 1301 1400 1500
 	size=$chosen
@@ -179,15 +180,21 @@ agree() { # DATAPATH
 	((sent > packets / 2))
 }
 
+# Of answers that are frequent: one of many packets at least.
+went() { # ANSWER...
+	local answer
+	((packets >= 200)) || return 0
+	for answer in "$@"; do
+		grep -qx "$answer" "$work/answers"
+	done
+}
+
 @test "trace agrees with what happens to random packets" {
 	agree auto
-	# They have gone every way.
-	for answer in "delivered fast null" "delivered slow null" "dropped null spoofed-address" "dropped null isolated" \
-		"sent fast null" "host slow null" "answered slow null"; do
-		grep -x "$answer" "$work/answers"
-	done
+	went "delivered fast null" "dropped null spoofed-address" "dropped null isolated" "sent fast null" "host slow null"
 }
 
 @test "trace agrees with what happens to random packets, forwarded by the kernel" {
 	agree kernel
+	went "delivered slow null" "dropped null spoofed-address" "dropped null isolated" "sent slow null" "host slow null"
 }
