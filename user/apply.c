@@ -139,6 +139,8 @@ static bool changed_in_part(struct runner *r, const struct operation *op, struct
 		return false;
 	if (inverse->mtu == link->mtu)
 		inverse->mtu = 0;
+	if (!memcmp(inverse->sizes, link->sizes, sizeof(link->sizes)))
+		memset(inverse->sizes, 0, sizeof(inverse->sizes));
 	if (!memcmp(inverse->mac, link->mac, sizeof(link->mac)))
 		inverse->has_mac = false;
 	if (inverse->alias && !strcmp(inverse->alias, link->alias))

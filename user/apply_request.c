@@ -141,6 +141,7 @@ static void queue_link_set(struct runner *r, struct netlink *nl, const struct op
 		.alias = op->alias,
 	};
 
+	memcpy(change.sizes, op->sizes, sizeof(change.sizes));
 	/* In a request of its own: the kernel looks at these after "up". With the alias there, the
 	 * interface is not up yet when its change is told to all who walk their routes then. */
 	if (op->no_ipv6_autoaddress || op->forward || op->no_forward) {

@@ -29,6 +29,11 @@
 
 struct state_namespace;
 
+/* The largest packets of TCP, in bytes, that a link takes whole from a socket or a forwarding
+ * kernel (GSO), and that are made of what it receives (GRO). Each but the last two is for IPv6, and
+ * on a kernel before 6.3, which does not tell those, for both families. */
+enum state_size { STATE_GSO, STATE_GRO, STATE_GSO_IPV4, STATE_GRO_IPV4, STATE_SIZES };
+
 struct state_link {
 	uint32_t ifindex;
 	char name[16];
@@ -37,8 +42,9 @@ struct state_link {
 	char kind[16];   /* "veth", "bridge", "" for hardware and lo */
 	uint8_t mac[6];
 	uint32_t mtu;
-	uint32_t flags;    /* IFF_* */
-	uint8_t operstate; /* IF_OPER_* */
+	uint32_t sizes[STATE_SIZES]; /* 0: the kernel does not tell */
+	uint32_t flags;              /* IFF_* */
+	uint8_t operstate;           /* IF_OPER_* */
 	bool carrier;
 	bool forwards;          /* IPv4 forwarding is on (its sysctl) */
 	uint32_t master;        /* ifindex of the bridge, 0: none */

@@ -23,6 +23,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Since Linux 6.3 (include/uapi/linux/if_link.h); our headers may be older. */
+#define LINK_GSO_IPV4_MAX_SIZE 63
+#define LINK_GRO_IPV4_MAX_SIZE 64
+
+static const uint16_t size_attributes[STATE_SIZES] = {
+	[STATE_GSO] = IFLA_GSO_MAX_SIZE,
+	[STATE_GRO] = IFLA_GRO_MAX_SIZE,
+	[STATE_GSO_IPV4] = LINK_GSO_IPV4_MAX_SIZE,
+	[STATE_GRO_IPV4] = LINK_GRO_IPV4_MAX_SIZE,
+};
+
 struct link_list {
 	struct arena *arena;
 	struct state_link *links;
@@ -121,6 +132,9 @@ void link_set(struct netlink *nl, const char *name, const struct link_change *ch
 		header->ifi_flags = change->up ? IFF_UP : 0;
 	}
 	put_identity(message, name, change->mac, change->mtu);
+	for (size_t i = 0; i < STATE_SIZES; i++)
+		if (change->sizes[i])
+			mnl_attr_put_u32(message, size_attributes[i], change->sizes[i]);
 	if (change->change_master)
 		mnl_attr_put_u32(message, IFLA_MASTER, change->master);
 	if (change->alias)
@@ -308,6 +322,13 @@ static void take_forwarding(struct state_link *link, const struct nlattr *famili
 	}
 }
 
+static void take_size(struct state_link *link, const struct nlattr *attribute)
+{
+	for (size_t i = 0; i < STATE_SIZES; i++)
+		if (mnl_attr_get_type(attribute) == size_attributes[i])
+			link->sizes[i] = mnl_attr_get_u32(attribute);
+}
+
 static void take_attribute(struct state_link *link, const struct nlattr *attribute)
 {
 	switch (mnl_attr_get_type(attribute)) {
@@ -352,6 +373,8 @@ static void take_attribute(struct state_link *link, const struct nlattr *attribu
 	case IFLA_AF_SPEC:
 		take_forwarding(link, attribute);
 		break;
+	default:
+		take_size(link, attribute);
 	}
 }
 

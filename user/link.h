@@ -37,6 +37,7 @@ void link_add_veth(struct netlink *nl, const struct link_veth *veth);
 struct link_change {
 	bool up, down; /* at most one */
 	uint32_t mtu;
+	uint32_t sizes[STATE_SIZES]; /* the kernel refuses some that it does not tell */
 	const uint8_t *mac;
 	bool change_master;
 	uint32_t master;          /* ifindex; 0: leave the bridge */

@@ -38,6 +38,18 @@ static json_t *addresses_of(const struct state_namespace *namespace, uint32_t if
 	return addresses;
 }
 
+/* The families whose TCP packets of more than 64 KiB a link takes whole. */
+static json_t *big_tcp_of(const struct state_link *link)
+{
+	json_t *families = json_array();
+
+	if (link && link->sizes[STATE_GSO_IPV4] > NSR_GSO_MAX)
+		json_array_append_new(families, json_string("ipv4"));
+	if (link && link->sizes[STATE_GSO] > NSR_GSO_MAX)
+		json_array_append_new(families, json_string("ipv6"));
+	return families;
+}
+
 /* What every kind of link shows; name is for one that is missing. */
 static json_t *link_head(const char *name, const struct state_link *link)
 {
@@ -48,6 +60,7 @@ static json_t *link_head(const char *name, const struct state_link *link)
 	model_set_text(object, "state", model_link_state(link));
 	model_set_text_or_null(object, "mac", link ? mac_format(link->mac, mac) : NULL);
 	model_set_number(object, "mtu", link ? link->mtu : 0);
+	json_object_set_new(object, "big_tcp", big_tcp_of(link));
 	return object;
 }
 

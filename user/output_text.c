@@ -74,8 +74,9 @@ static void print_table(const struct table *table, FILE *out, bool color)
 static void networks_table(struct table *table, const json_t *fabric)
 {
 	static const struct table_column columns[] = {
-		{"NETWORK", false}, {"TYPE", false}, {"STATE", false},   {"PORTS", true},
-		{"MTU", true},      {"MAC", false},  {"GATEWAY", false}, {"MASQUERADE", false}};
+		{"NETWORK", false}, {"TYPE", false},    {"STATE", false},
+		{"PORTS", true},    {"MTU", true},      {"BIG TCP", false},
+		{"MAC", false},     {"GATEWAY", false}, {"MASQUERADE", false}};
 	json_t *network, *masquerade;
 	size_t i, j;
 
@@ -89,6 +90,7 @@ static void networks_table(struct table *table, const json_t *fabric)
 		add_state(table, network);
 		add_number(table, network, "ports");
 		add_number(table, network, "mtu");
+		add_list(table, json_object_get(network, "big_tcp"));
 		add_text(table, network, "mac");
 		add_list(table, json_object_get(network, "gateways"));
 		json_array_foreach(json_object_get(network, "masquerade"), j, masquerade) text =

@@ -29,7 +29,7 @@ enum operation_kind {
 	OPERATION_BRIDGE_ADD,
 	OPERATION_VETH_ADD,
 	OPERATION_LINK_DELETE,
-	OPERATION_LINK_SET, /* what of alias, up, down, mtu, mac, master is asked for */
+	OPERATION_LINK_SET, /* what of alias, up, down, mtu, sizes, mac, master is asked for */
 	OPERATION_ADDRESS_ADD,
 	OPERATION_ADDRESS_DELETE,
 	OPERATION_ROUTE_ADD,
@@ -84,22 +84,23 @@ struct operation {
 				     * device in the namespace, where it may have been renamed */
 	uint8_t mac[6], peer_mac[6];
 	bool has_mac;
-	uint32_t mtu;               /* 0: leave */
-	const char *alias;          /* LINK_SET; NULL: leave */
-	const char *master;         /* LINK_SET; NULL: leave, "": none; OVS_PORT_*: its bridge */
-	bool up, down;              /* LINK_SET; neither: leave. LINK_DELETE: down first */
-	bool no_ipv6_autoaddress;   /* LINK_SET: no link-local address of the kernel's choice */
-	bool forward, no_forward;   /* LINK_SET: IPv4 forwarding; neither: leave */
-	bool no_prefix_route;       /* ADDRESS_*: its neighbours are not on the link */
-	struct ip_address address;  /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
-				     * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
-	struct ip_address address6; /* PORT_*: the first IPv6 one */
-	struct ip_address via;      /* ROUTE_* */
-	const char *key, *value;    /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie */
-	const char *old_value;      /* SYSCTL_SET: what to return to; NULL: it ends with its link
-				     * or namespace, but what it was is read and recorded */
-	bool revert;                /* SYSCTL_SET, DATAPATH_EXCHANGE: takes an earlier one back */
-	uint16_t network;           /* number of the network in the datapath */
+	uint32_t mtu;                /* 0: leave */
+	uint32_t sizes[STATE_SIZES]; /* LINK_SET; 0: leave */
+	const char *alias;           /* LINK_SET; NULL: leave */
+	const char *master;          /* LINK_SET; NULL: leave, "": none; OVS_PORT_*: its bridge */
+	bool up, down;               /* LINK_SET; neither: leave. LINK_DELETE: down first */
+	bool no_ipv6_autoaddress;    /* LINK_SET: no link-local address of the kernel's choice */
+	bool forward, no_forward;    /* LINK_SET: IPv4 forwarding; neither: leave */
+	bool no_prefix_route;        /* ADDRESS_*: its neighbours are not on the link */
+	struct ip_address address;   /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
+				      * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
+	struct ip_address address6;  /* PORT_*: the first IPv6 one */
+	struct ip_address via;       /* ROUTE_* */
+	const char *key, *value;     /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie */
+	const char *old_value;       /* SYSCTL_SET: what to return to; NULL: it ends with its link
+				      * or namespace, but what it was is read and recorded */
+	bool revert;                 /* SYSCTL_SET, DATAPATH_EXCHANGE: takes an earlier one back */
+	uint16_t network;            /* number of the network in the datapath */
 	enum network_type network_type; /* NETWORK_ADD */
 	const char *network_link;       /* PORT_ADD: the bridge, when it has a gateway */
 	uint8_t gateway_mac[6];         /* PORT_ADD, HOST_ADD */

@@ -14,14 +14,21 @@ struct uplink {
 	bool first; /* no network before this one has the same */
 };
 
+struct big_tcp { /* packets of more than 64 KiB */
+	bool ipv4, ipv6;
+};
+
 struct builder {
 	const struct topology *topology;
 	const struct view *view;
 	struct arena *arena;
 	struct plan *plan;
-	struct uplink *uplinks; /* by network */
-	uint16_t *numbers;      /* by network */
-	struct lookup vias;     /* routes of the file by their next hop */
+	struct uplink *uplinks;        /* by network */
+	uint16_t *numbers;             /* by network */
+	struct big_tcp kernel_big_tcp; /* whether there is such a thing */
+	struct big_tcp *big_tcp;       /* by network */
+	struct big_tcp big_tcp_links;  /* of links without a network */
+	struct lookup vias;            /* routes of the file by their next hop */
 };
 
 /* Appends an operation; the pointer is good until the next one. */

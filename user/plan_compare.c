@@ -13,6 +13,7 @@
 
 #include <linux/neighbour.h>
 
+#include "plan_big_tcp.h"
 #include "plan_device.h"
 #include "plan_files.h"
 #include "plan_ovs.h"
@@ -63,14 +64,16 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 	if (!link && op->device) /* comes with its own MTU and MAC */
 		return true;
 	if (!link) { /* will be made with its MTU and MAC, and on no bridge */
+		bool sizes = sizes_missing(NULL, op, NULL);
+
 		op->mtu = 0;
 		op->has_mac = false;
 		op->master = op->master && *op->master ? op->master : NULL;
-		return true;
+		return sizes || op->alias;
 	}
-	new = strcmp(link->alias, op->alias);
+	new = op->alias &&strcmp(link->alias, op->alias);
 	old = copy(view, op);
-	old->alias = alias_before(view, op, link);
+	old->alias = op->alias ? alias_before(view, op, link) : NULL;
 	old->up = false;
 	old->no_ipv6_autoaddress = false;
 	old->mtu = link->mtu;
@@ -97,7 +100,8 @@ static bool link_set_missing(const struct view *view, struct operation *op)
 	old->no_forward = op->forward;
 	old->forward = false;
 	op->no_ipv6_autoaddress = new && op->no_ipv6_autoaddress;
-	if (old->down || old->mtu || old->has_mac || old->master || old->no_forward || old->alias)
+	if (sizes_missing(link, op, old) || old->down || old->mtu || old->has_mac || old->master ||
+	    old->no_forward || old->alias)
 		op->replaces = old;
 	return new || op->replaces;
 }

@@ -7,7 +7,7 @@
  *	what the host's sysctls have to allow
  *	bridges, namespaces with their sysctls and files, veths, devices, all of them silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
- *	the host's ends: up, on the bridge or on Open vSwitch
+ *	the host's ends: up, on the bridge or on Open vSwitch; what sizes bridges take with them
  *	veths without a bridge, which have no policy
  *	the namespaces' ends: addresses, up, neighbours, routes	(now packets flow)
  *	without a bridge: the gateway's addresses, and routes by the host's ends
@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "plan_big_tcp.h"
 #include "plan_device.h"
 #include "plan_files.h"
 #include "plan_host.h"
@@ -337,7 +338,9 @@ static void want_port(struct builder *b, const struct interface *interface)
 				    (op->sources_count ? NSR_PORT_MORE_SOURCES : 0));
 }
 
-static struct operation *want_host(struct builder *b, const struct interface *interface)
+/* Known by its MAC, or by one of its addresses. */
+static void want_host(struct builder *b, const struct interface *interface,
+		      const struct ip_address *address)
 {
 	const struct network *network = interface->network;
 	struct operation *op = want(b, OPERATION_HOST_ADD, interface->at);
@@ -345,11 +348,13 @@ static struct operation *want_host(struct builder *b, const struct interface *in
 	op->link = interface->host_name;
 	op->mtu = b->topology->mtu;
 	op->network = b->numbers[network_place(b, network)];
-	op->port_flags = (uint16_t)(fast_flag(b, interface) | isolated_flag(network));
+	op->port_flags = (uint16_t)(fast_flag(b, interface) | isolated_flag(network) |
+				    big_tcp_flag(b, network, address ? address->family : 0));
+	if (address)
+		op->address = plan_host_address(*address);
 	memcpy(op->mac, interface->mac, sizeof(op->mac));
 	if (network->gateways_count)
 		memcpy(op->gateway_mac, network->mac, sizeof(op->gateway_mac));
-	return op;
 }
 
 static void for_each_interface(struct builder *b,
@@ -365,12 +370,11 @@ static void want_hosts(struct builder *b, const struct interface *interface)
 	if (interface->network->type == NETWORK_OVS)
 		return; /* only Open vSwitch knows what may reach it */
 	if (interface->network->type != NETWORK_ROUTED)
-		want_host(b, interface); /* by its MAC */
+		want_host(b, interface, NULL);
 	for (size_t i = 0; i < interface->addresses_count; i++)
 		if (gateway_of(interface->network, &interface->addresses[i]) &&
 		    ip_is_forwarded(&interface->addresses[i]))
-			want_host(b, interface)->address =
-				plan_host_address(interface->addresses[i]);
+			want_host(b, interface, &interface->addresses[i]);
 }
 
 /* ---- Ends. */
@@ -387,6 +391,7 @@ static void want_host_end(struct builder *b, const struct interface *interface)
 	op = want_link(b, interface->at, NULL, interface->host_name, interface->host_mac);
 	op->master = network->name;
 	op->no_ipv6_autoaddress = true;
+	want_sizes(b, op, network);
 	op = want(b, OPERATION_FDB_ADD, interface->at);
 	op->link = interface->host_name;
 	memcpy(op->mac, interface->mac, sizeof(op->mac));
@@ -405,7 +410,7 @@ static void want_link_ends(struct builder *b)
 
 		if (end->has_address)
 			want_address(b, link->at, namespace, end->name, &end->address);
-		want_link(b, link->at, namespace, end->name, end->mac);
+		want_sizes(b, want_link(b, link->at, namespace, end->name, end->mac), NULL);
 	}
 }
 
@@ -419,7 +424,8 @@ static void want_inner_end(struct builder *b, const struct topology_namespace *n
 	for (size_t i = 0; i < interface->addresses_count; i++)
 		want_address(b, interface->at, ns->name, interface->name, &interface->addresses[i])
 			->no_prefix_route = network->type == NETWORK_ROUTED;
-	want_link(b, interface->at, ns->name, interface->name, interface->mac);
+	want_sizes(b, want_link(b, interface->at, ns->name, interface->name, interface->mac),
+		   network);
 	if (network->type == NETWORK_OVS)
 		return; /* whose gateway has a MAC of its own */
 	for (size_t i = 0; i < network->gateways_count; i++)
@@ -510,6 +516,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	if (ret)
 		return ret;
 	index_vias(&b);
+	find_big_tcp(&b);
 	if (topology->networks_count)
 		want(&b, OPERATION_DATAPATH_LOAD, (struct position){0});
 	want_uplinks(&b);
@@ -526,6 +533,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	for_each_interface(&b, want_routed_inner_link);
 	for_each_interface(&b, want_hosts);
 	for_each_interface(&b, want_host_end);
+	want_bridge_sizes(&b);
 	want_link_ends(&b);
 	want_device_ends(&b);
 	want_inner_ends(&b);

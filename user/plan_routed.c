@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "plan_big_tcp.h"
+
 void want_routed_inner_link(struct builder *b, const struct interface *interface)
 {
 	if (interface->network->type == NETWORK_ROUTED)
@@ -55,6 +57,7 @@ void want_routed_host_end(struct builder *b, const struct interface *interface)
 	op->master = "";
 	op->no_ipv6_autoaddress = true;
 	op->forward = true;
+	want_sizes(b, op, interface->network);
 }
 
 /* Where no IPv6 address is the gateway's, none is needed. */

@@ -117,14 +117,26 @@ static const char *in(const char *namespace, struct arena *arena)
 	return namespace ? arena_printf(arena, " in %s", namespace) : "";
 }
 
+/* The families that a size is of; where the kernel has but one, it is IPv6 that it matters for. */
+static const char *describe_sizes(const struct operation *op, struct arena *arena)
+{
+	if (!op->sizes[STATE_GSO] && !op->sizes[STATE_GSO_IPV4])
+		return "";
+	if (!op->sizes[STATE_GSO_IPV4])
+		return arena_printf(arena, " TCP packets to %u bytes (IPv6),",
+				    op->sizes[STATE_GSO]);
+	return arena_printf(arena, " TCP packets to %u bytes (IPv4) and %u (IPv6),",
+			    op->sizes[STATE_GSO_IPV4], op->sizes[STATE_GSO]);
+}
+
 static char *describe_link_set(const struct operation *op, struct arena *arena)
 {
 	char mac[MAC_TEXT_MAX];
 
 	return arena_printf(
-		arena, "interface %s%s:%s%s%s%s%s%s%s%s", op->link, in(op->namespace, arena),
+		arena, "interface %s%s:%s%s%s%s%s%s%s%s%s", op->link, in(op->namespace, arena),
 		op->alias ? " mark as ours," : "",
-		op->mtu ? arena_printf(arena, " MTU %u,", op->mtu) : "",
+		op->mtu ? arena_printf(arena, " MTU %u,", op->mtu) : "", describe_sizes(op, arena),
 		op->has_mac ? arena_printf(arena, " MAC %s,", mac_format(op->mac, mac)) : "",
 		op->master ? *op->master ? arena_printf(arena, " port of %s,", op->master)
 					 : " port of none,"

@@ -189,6 +189,15 @@ static void check_routed(struct check *check, const struct network *network)
 	}
 }
 
+static void check_big_tcp(struct check *check, const struct network *network)
+{
+	if (network->big_tcp == BIG_TCP_ON && network->type == NETWORK_OVS)
+		refuse(check, network->big_tcp_at,
+		       "network '%s': the sizes of packets on an Open vSwitch network are Open vSwitch's; "
+		       "remove 'big_tcp'",
+		       network->name);
+}
+
 static void check_isolate(struct check *check, const struct network *network)
 {
 	if (network->isolate && network->type == NETWORK_OVS)
@@ -318,6 +327,7 @@ static void check_networks(struct check *check)
 		check_gateways(check, &topology->networks[i]);
 		check_routed(check, &topology->networks[i]);
 		check_isolate(check, &topology->networks[i]);
+		check_big_tcp(check, &topology->networks[i]);
 		check_masquerade(check, &topology->networks[i]);
 	}
 	check_overlaps(check);

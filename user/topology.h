@@ -44,6 +44,9 @@ struct masquerade {
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
 };
 
+/* Packets of TCP of more than 64 KiB: when all of the fabric passes them whole; always; never. */
+enum big_tcp_word { BIG_TCP_AUTO, BIG_TCP_ON, BIG_TCP_OFF };
+
 struct network {
 	const char *name; /* also the bridge's name in the host namespace */
 	struct position at;
@@ -60,6 +63,8 @@ struct network {
 	struct masquerade masquerade;
 	bool isolate; /* nothing is forwarded to and from other networks */
 	struct position isolate_at;
+	enum big_tcp_word big_tcp;
+	struct position big_tcp_at;
 	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */
 };
 

@@ -21,7 +21,6 @@
 
 static const struct yaml_word only_false[] = {{"false", 0, false}, {"true", 1, true}, {}};
 static const struct yaml_word only_off[] = {{"off", 0, false}, {"on", 1, true}, {}};
-static const struct yaml_word big_tcp_words[] = {{"auto", 0, false}, {"off", 0, false}, {}};
 static const struct yaml_word mapping_words[] = {
 	{"endpoint-independent", 0, false}, {"address-and-port-dependent", 1, true}, {}};
 static const struct yaml_word filtering_words[] = {{"address-and-port-dependent", 0, false},
@@ -185,6 +184,20 @@ static void read_isolate(struct yaml_reader *reader, const struct yaml_tree_pair
 		network->isolate = isolate;
 }
 
+static void read_big_tcp(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const struct yaml_word words[] = {{"auto", BIG_TCP_AUTO, false},
+						 {"on", BIG_TCP_ON, false},
+						 {"off", BIG_TCP_OFF, false},
+						 {}};
+	struct network *network = into;
+	int word;
+
+	network->big_tcp_at = pair->value.at;
+	if (yaml_read_word(reader, pair, words, &word))
+		network->big_tcp = (enum big_tcp_word)word;
+}
+
 static const struct yaml_key network_keys[] = {
 	{.name = "type", .read = read_type},
 	{.name = "subnets", .read = read_subnets},
@@ -192,7 +205,7 @@ static const struct yaml_key network_keys[] = {
 	{.name = "masquerade", .read = read_masquerade},
 	{.name = "isolate", .read = read_isolate},
 	{.name = "inbound", .words = only_false},
-	{.name = "big_tcp", .words = big_tcp_words},
+	{.name = "big_tcp", .read = read_big_tcp},
 	{.name = "xdp", .words = only_off},
 	{},
 };

@@ -59,11 +59,18 @@ stays_whole() { # CLIENT SERVER ADDRESS
 	[[ -z $counted ]] || ((arrived >= batches && arrived < 2 * batches))
 }
 
-# Bytes a packet that the server's eth0 received in a stream; 0 where it does not count them.
+# Sets mean to the bytes a packet that the server's eth0 received in a short stream; 0 where it does
+# not count them.
 mean_size() { # CLIENT SERVER ADDRESS [OPTION...]
-	local packets bytes
+	local packets bytes server client=$1 namespace=$2
 	packets=$(received "$2" packets) bytes=$(received "$2" bytes)
-	bulk "$@" >/dev/null
+	ip netns exec "$namespace" timeout 60 iperf3 -s -1 >/dev/null 2>&1 3>&- &
+	server=$!
+	await_listener "$namespace" tcp 5201
+	shift 2
+	on "$client" timeout 50 iperf3 -n 64M -C cubic -c "$@" >/dev/null
+	wait "$server"
+	set -- "$client" "$namespace"
 	packets=$(($(received "$2" packets) - packets)) bytes=$(($(received "$2" bytes) - bytes))
 	mean=$((packets ? bytes / packets : 0))
 }
@@ -151,12 +158,170 @@ make_tunnel() { # NAMESPACE ADDRESS
 	ip -n "$red" link delete tunnel
 	make_tunnel "$green" 192.168.16.11
 	mark_counters
-	bulk "$red" "$green" 10.77.0.2 >/dev/null
+	mean_size "$red" "$green" 10.77.0.2
 	(($(fast_share) >= 99))
 	# The host has to cut what has no room there into fragments.
 	ip -n "$host" link set "$(host_end "$green")" mtu 1499
 	mark_counters
-	bulk "$red" "$green" 10.77.0.2 >/dev/null
+	mean_size "$red" "$green" 10.77.0.2
 	(($(fast_share) < 90))
+	[[ $(stats '.drops | add') == 0 ]]
+}
+
+# ---- BIG TCP
+
+# Two networks with a bridge and one without, no uplink; red and blue on the first.
+put_plain() { # BIG_TCP [DATAPATH [BIG_TCP of v-net-1]]
+	red=red-$suffix blue=blue-$suffix green=green-$suffix white=white-$suffix
+	cat >"$topology" <<-END
+		version: 1
+		name: lab
+		defaults: {datapath: ${2:-auto}}
+		networks:
+		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], big_tcp: $1}
+		  v-net-1: {subnets: [192.168.16.0/24], big_tcp: ${3:-$1}}
+		  v-net-2: {type: routed, subnets: [192.168.17.0/24, "fd00:17::/64"], big_tcp: $1}
+		namespaces:
+		  $red:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}
+		  $blue:
+		    interfaces:
+		      eth0: {network: v-net-0, addresses: [192.168.15.12/24, "fd00:15::12/64"]}
+		  $green:
+		    interfaces:
+		      eth0: {network: v-net-1, addresses: [192.168.16.11/24]}
+		  $white:
+		    interfaces:
+		      eth0: {network: v-net-2, addresses: [192.168.17.11/24, "fd00:17::11/64"]}
+	END
+}
+
+# Large packets are what TCP shall make whatever the round trip takes; only their limit counts here.
+large_packets() {
+	on "$red" sysctl -qw net.ipv4.tcp_tso_rtt_log=30
+}
+
+up_plain() { # BIG_TCP [DATAPATH [BIG_TCP of v-net-1]]
+	put_plain "$@"
+	lab apply "$topology"
+	find_cookie
+	settle
+	large_packets
+	find_out_what_counts
+}
+
+# What the kernel says that this namespace's eth0 takes: "ipv4 ipv6".
+big_tcp_of() { # NAMESPACE
+	lab -j show lab | jq -r --arg name "$1" \
+		'.namespaces[] | select(.name == $name) | .interfaces[] | select(.name == "eth0") |
+		.big_tcp | join(" ")'
+}
+
+# A stream from red that all goes by the fast path, in packets larger than 64 KiB or not.
+stream() { # large|small SERVER ADDRESS
+	mark_counters
+	mean_size "$red" "$2" "$3"
+	(($(fast_share) >= 99))
+	[[ -z $counted ]] || has_size "$1"
+}
+
+has_size() { # large|small
+	echo "$1: $mean bytes a packet"
+	case $1 in
+	large) ((mean > 65536)) ;;
+	small) ((mean <= 65536)) ;;
+	esac
+}
+
+# IPv4's sizes are from 6.3.
+knows_ipv4() {
+	[[ $(big_tcp_of "$red") == *ipv4* ]]
+}
+
+@test "BIG TCP: switched and routed, IPv4 and IPv6, whole and by the fast path" {
+	local ipv4=small
+	up_plain on
+	[[ $(big_tcp_of "$red") == *ipv6 && $(big_tcp_of "$white") == *ipv6 ]]
+	! knows_ipv4 || ipv4=large
+	stream "$ipv4" "$blue" 192.168.15.12
+	stream "$ipv4" "$white" 192.168.17.11
+	stream large "$blue" fd00:15::12
+	stream large "$white" fd00:17::11
+	[[ $(stats '.drops | add') == 0 ]]
+	[[ -z $counted ]] || assert_counts_equal
+}
+
+@test "BIG TCP: auto is IPv4's, datapath kernel passes it too, off ends it under traffic" {
+	local ipv4=small server
+	up_plain auto kernel
+	[[ $(big_tcp_of "$red") != *ipv6* ]]
+	[[ $(ip -n "$red" -d -j link show eth0 | jq -r '.[].gso_max_size') == 65536 ]]
+	! knows_ipv4 || ipv4=large
+	mean_size "$red" "$white" 192.168.17.11
+	[[ -z $counted ]] || has_size "$ipv4"
+	mean_size "$red" "$blue" fd00:15::12
+	[[ -z $counted ]] || has_size small
+	[[ $(total fast_packets) == 0 ]]
+
+	put_plain off
+	if [[ $ipv4 == large ]]; then
+		run -3 lab plan "$topology"
+		[[ $output == *"interface eth0 in $red: TCP packets to 65536 bytes (IPv4)"* ]]
+	fi
+	bulk "$red" "$white" 192.168.17.11 -t 3 >"$work/stream" &
+	server=$!
+	await_listener "$white" tcp 5201
+	lab apply "$topology"
+	wait "$server"
+	run -0 lab plan "$topology"
+	[[ -z $(big_tcp_of "$red") ]]
+	stream small "$white" 192.168.17.11
+	[[ $(stats '.drops | add') == 0 ]]
+}
+
+@test "BIG TCP: a network that is off gets none from one that is on" {
+	up_plain on auto off
+	knows_ipv4 || skip "this kernel has no BIG TCP for IPv4"
+	mark_counters
+	mean_size "$red" "$green" 192.168.16.11
+	(($(fast_share) < 90)) # the kernel cuts them up
+	[[ -z $counted ]] || has_size small
+	[[ $(stats '.drops | add') == 0 ]]
+}
+
+uplink_sizes() { # BYTES
+	on "$host" tests/net/link_sizes.pl eth0 "$1"
+	on "$outside" tests/net/link_sizes.pl eth0 "$1"
+}
+
+@test "BIG TCP: masqueraded, when the uplink takes it; else the fabric has none" {
+	up
+	settle
+	[[ -z $(big_tcp_of "$red") ]]
+	pings "$red" "$outside_address"
+	uplink_sizes 200000 2>"$work/why" || skip "$(<"$work/why")"
+	find_out_what_counts
+	lab apply "$topology"
+	[[ $(big_tcp_of "$red") == ipv4 && $(big_tcp_of "$far") == "" ]]
+	large_packets
+	mark_counters
+	mean_size "$red" "$outside" "$outside_address"
+	has_size large
+	(($(fast_share) >= 99))
+	mean_size "$red" "$outside" "$outside_address" --reverse
+
+	# The kernel cuts them up and completes the checksums, which the receiver looks at.
+	on "$host" ethtool -K eth0 tx off >/dev/null
+	mean_size "$red" "$outside" "$outside_address"
+	((mean < 2000))
+	on "$host" ethtool -K eth0 tx on >/dev/null
+	uplink_sizes 65536
+	mean_size "$red" "$outside" "$outside_address"
+	has_size small
+	lab apply "$topology"
+	[[ -z $(big_tcp_of "$red") ]]
+	mean_size "$red" "$outside" "$outside_address"
+	has_size small
 	[[ $(stats '.drops | add') == 0 ]]
 }

@@ -69,6 +69,8 @@ struct state_link *simulator_add_link(struct simulator *sim, const char *namespa
 	link->ifindex = !strcmp(name, "lo") ? 1 : ++sim->next_ifindex;
 	link->type = !strcmp(name, "lo") ? ARPHRD_LOOPBACK : ARPHRD_ETHER;
 	link->mtu = 1500;
+	for (size_t i = 0; i < STATE_SIZES; i++)
+		link->sizes[i] = i < STATE_GSO_IPV4 || !sim->no_ipv4_sizes ? 65536 : 0;
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	snprintf(link->kind, sizeof(link->kind), "%s", kind);
 	if (namespace && strcmp(name, "lo"))
@@ -389,6 +391,29 @@ static void check_up(struct simulator *sim, const struct operation *op, struct s
 	assert_non_null(port_of(sim, end->ifindex));
 }
 
+static bool has_ports(const struct simulator *sim, const struct state_link *bridge)
+{
+	for (size_t i = 0; i < sim->spaces[0].links_count; i++)
+		if (sim->spaces[0].links[i].master == bridge->ifindex)
+			return true;
+	return false;
+}
+
+/* As netif_set_gso_max_size() and its like; a bridge has the limits of its ports. */
+static void set_sizes(struct simulator *sim, const struct operation *op, struct state_link *link)
+{
+	for (enum state_size size = STATE_GSO; size < STATE_SIZES; size++) {
+		if (!op->sizes[size])
+			continue;
+		assert_true(link->sizes[size]); /* the kernel knows it */
+		if (op->sizes[size] > 65536 && !strcmp(link->kind, "bridge"))
+			assert_true(has_ports(sim, link));
+		link->sizes[size] = op->sizes[size];
+		if (size < STATE_GSO_IPV4 && op->sizes[size] <= 65536 && !sim->no_ipv4_sizes)
+			link->sizes[size + STATE_GSO_IPV4] = op->sizes[size];
+	}
+}
+
 static void set_link(struct simulator *sim, const struct operation *op)
 {
 	struct state_link *link = need(sim, op->namespace, op->link);
@@ -399,6 +424,7 @@ static void set_link(struct simulator *sim, const struct operation *op)
 		snprintf(link->alias, sizeof(link->alias), "%s", op->alias);
 	if (op->mtu)
 		link->mtu = op->mtu;
+	set_sizes(sim, op, link);
 	if (op->has_mac) {
 		memcpy(link->mac, op->mac, 6);
 		DELETE_IF(ns->neighbours, ns->neighbours_count,

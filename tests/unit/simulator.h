@@ -37,6 +37,7 @@ struct simulator {
 	struct record steps; /* of single steps; in the state when it has entries */
 	bool by_hand;        /* what runs is single steps: their record, and their mark */
 	bool by_steps;       /* the operation that runs is about their record */
+	bool no_ipv4_sizes;  /* a kernel before 6.3; for links that are made from then on */
 };
 
 /* A host with lo and eth0, which has 198.51.100.1/24 and a default route. */

@@ -52,6 +52,7 @@ static struct state_link host_links[] = {
 	 .kind = "bridge",
 	 .mac = {2, 0, 0, 0, 0, 1},
 	 .mtu = 1500,
+	 .sizes = {[STATE_GSO] = 65536, [STATE_GSO_IPV4] = 185000},
 	 .flags = IFF_UP,
 	 .carrier = true},
 	{.ifindex = 3,
@@ -93,6 +94,7 @@ static struct state_link red_links[] = {
 	 .kind = "veth",
 	 .mac = {2, 0, 0, 0, 0, 0x0b},
 	 .mtu = 1500,
+	 .sizes = {[STATE_GSO] = 185000, [STATE_GSO_IPV4] = 185000},
 	 .flags = IFF_UP,
 	 .carrier = true,
 	 .peer_ifindex = 10},
@@ -243,16 +245,18 @@ static void show_json(void **unused)
 	assert_json(model, "state", "\"incomplete\""); /* green is gone */
 	assert_json(model, "networks",
 		    "[{\"name\":\"v-net-0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:01\","
-		    "\"mtu\":1500,\"type\":\"bridge\",\"gateways\":[\"192.168.15.1/24\"],"
+		    "\"mtu\":1500,\"big_tcp\":[\"ipv4\"],\"type\":\"bridge\","
+		    "\"gateways\":[\"192.168.15.1/24\"],"
 		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
 		    "\"ports\":2}]");
 	assert_json(model, "uplinks",
 		    "[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
-		    "\"mtu\":1500,\"address\":\"198.51.100.1\",\"port_min\":1024,"
+		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"port_min\":1024,"
 		    "\"port_max\":65535,\"attached\":true}]");
 	assert_json(model, "namespaces/0",
 		    "{\"name\":\"red\",\"state\":\"up\",\"interfaces\":[{\"name\":\"eth0\","
 		    "\"state\":\"up\",\"mac\":\"02:00:00:00:00:0b\",\"mtu\":1500,"
+		    "\"big_tcp\":[\"ipv4\",\"ipv6\"],"
 		    "\"addresses\":[\"192.168.15.11/24\",\"fd00:15::b/64\"],"
 		    "\"network\":\"v-net-0\",\"host_end\":\"red-eth0\",\"fast_path\":true}],"
 		    "\"routes\":[{\"to\":\"default\",\"family\":\"inet\",\"via\":\"192.168.15.1\","
@@ -264,7 +268,7 @@ static void show_json(void **unused)
 		    "{\"name\":\"green\",\"state\":\"missing\",\"interfaces\":[],\"routes\":[]}");
 	assert_json(model, "links/1",
 		    "{\"name\":\"eth0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0b\","
-		    "\"mtu\":1500,\"namespace\":\"red\",\"kind\":\"veth\",\"master\":null,"
+		    "\"mtu\":1500,\"big_tcp\":[\"ipv4\",\"ipv6\"],\"namespace\":\"red\",\"kind\":\"veth\",\"master\":null,"
 		    "\"peer_namespace\":null,\"peer\":\"red-eth0\"}");
 	assert_json(model, "links/2/peer_namespace", "\"red\"");
 	assert_json(model, "links/2/peer", "\"eth0\"");
@@ -296,7 +300,7 @@ static void show_routed(void **unused)
 	model = output_show(&routed, &observed, OUTPUT_ALL);
 	assert_json(model, "networks",
 		    "[{\"name\":\"routed\",\"state\":\"up\",\"mac\":\"02:00:00:00:01:00\","
-		    "\"mtu\":1500,\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
+		    "\"mtu\":1500,\"big_tcp\":[],\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
 		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
 		    "\"ports\":1}]");
 	assert_json(model, "namespaces/0/interfaces/0/network", "\"routed\"");
@@ -311,9 +315,9 @@ static void show_text(void **unused)
 	assert_text(output_show_text, model, false,
 		    "fabric 'lab': incomplete, from /etc/lab.yaml\n"
 		    "\n"
-		    "NETWORK  TYPE    STATE  PORTS   MTU  MAC                GATEWAY          "
+		    "NETWORK  TYPE    STATE  PORTS   MTU  BIG TCP  MAC                GATEWAY          "
 		    "MASQUERADE\n"
-		    "v-net-0  bridge  up         2  1500  02:00:00:00:00:01  192.168.15.1/24  "
+		    "v-net-0  bridge  up         2  1500  ipv4     02:00:00:00:00:01  192.168.15.1/24  "
 		    "192.168.15.0/24 to up0\n"
 		    "\n"
 		    "UPLINK  STATE  ADDRESS       PORTS       PROGRAMS\n"
@@ -527,7 +531,7 @@ static void show_peers(void **unused)
 	inside->peer_namespace = &namespaces[0];
 	model = output_show(&record, &state, OUTPUT_LINKS);
 	assert_json(model, "links/3",
-		    "{\"name\":\"p0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0d\",\"mtu\":9000,"
+		    "{\"name\":\"p0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0d\",\"mtu\":9000,\"big_tcp\":[],"
 		    "\"namespace\":\"blue\",\"kind\":\"veth\",\"master\":null,"
 		    "\"peer_namespace\":\"red\",\"peer\":\"eth0\"}");
 	json_decref(model);

@@ -40,7 +40,9 @@ static const struct edit {
 	 14},
 	/* a subnet nobody has an address of: masquerade and gateway */
 	{"subnets: [192.168.15.0/24]", "subnets: [192.168.15.0/24, 192.168.16.0/24]", 2, 2},
-	{", masquerade: eth0", "", 5, 5},
+	/* prefix, uplink, its sysctl and 2 ports; and as nothing cuts large packets up then, the
+	 * sizes of 8 interfaces and 2 bridges, and 6 hosts */
+	{", masquerade: eth0", "", 21, 21},
 	{"masquerade: eth0", "masquerade: {uplink: eth0, ports: 2000-3000}", 1, 1},
 	/* 3 ports and their 7 hosts; with the MTU 8 more interfaces and 2 bridges */
 	{"networks:", "defaults: {datapath: kernel}\nnetworks:", 10, 10},
@@ -201,6 +203,8 @@ static void put(struct draw *d, const char *more)
 static void draw_network(struct draw *d, unsigned int i)
 {
 	static const char *const masquerades[] = {"", "", ", masquerade: eth0"};
+	static const char *const big_tcp[] = {
+		"", "", "", ", big_tcp: auto", ", big_tcp: off", ", big_tcp: on"};
 	unsigned int variant = draw(d, 2);
 	bool six = draw(d, 2), other_gateway = draw(d, 3) == 0;
 	struct arena *arena = &d->sim->arena;
@@ -214,6 +218,7 @@ static void draw_network(struct draw *d, unsigned int i)
 				    six ? arena_printf(arena, ", \"fd00:%u::c8\"", i) : ""));
 	put(d, masquerades[draw(d, 3)]);
 	put(d, draw(d, 3) ? "" : ", isolate: true");
+	put(d, big_tcp[draw(d, 6)]);
 	put(d, "}\n");
 }
 
