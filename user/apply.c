@@ -150,8 +150,9 @@ static bool changed_in_part(struct runner *r, const struct operation *op, struct
 	inverse->up = inverse->up && !(link->flags & IFF_UP);
 	inverse->down = inverse->down && link->flags & IFF_UP;
 	inverse->forward = inverse->no_forward = false; /* a request of its own */
-	return inverse->mtu || inverse->has_mac || inverse->alias || inverse->master ||
-	       inverse->up || inverse->down;
+	return inverse->mtu || inverse->sizes[STATE_GSO] || inverse->sizes[STATE_GSO_IPV4] ||
+	       inverse->has_mac || inverse->alias || inverse->master || inverse->up ||
+	       inverse->down;
 }
 
 /* What was not deleted may be gone with an address that was: the kernel takes routes and secondary

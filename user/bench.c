@@ -7,6 +7,7 @@ const struct bench_path_info bench_paths[BENCH_PATHS] = {
 	[BENCH_ROUTED] = {"routed", "nsroute, network to network", BENCH_OURS},
 	[BENCH_CABLES] = {"cables", "nsroute, one network of type routed", BENCH_OURS},
 	[BENCH_MASQUERADED] = {"masqueraded", "nsroute, masqueraded to an uplink", BENCH_OURS},
+	[BENCH_BIG_TCP] = {"big_tcp", "nsroute, network to network, BIG TCP", BENCH_OURS},
 	[BENCH_REDIRECT_PEER] = {"redirect_peer", "bare tc redirect_peer program", BENCH_BARE},
 	[BENCH_BRIDGE] = {"bridge", "kernel bridge", BENCH_PEER},
 	[BENCH_BRIDGE_NETFILTER] = {"bridge_netfilter", "kernel bridge + br_netfilter", BENCH_PEER},

@@ -3,7 +3,8 @@
  * How it works: one fabric carries all of nsroute's paths, so the masquerade is configured while
  * the others are measured, as it would be in use. Red and blue share a bridge network, green has
  * another one, black and white share one of type routed; the uplink of red's network leads to a
- * namespace that plays the outside.
+ * namespace that plays the outside. Amber and teal are on two networks whose TCP makes larger
+ * packets than that of all others, the direct veth's among them.
  */
 #include "bench_fabric.h"
 
@@ -32,17 +33,22 @@ static const char topology_format[] =
 	"  near: {type: bridge, subnets: [10.77.1.0/24], masquerade: eth0}\n"
 	"  far: {type: bridge, subnets: [10.77.2.0/24]}\n"
 	"  cables: {type: routed, subnets: [10.77.3.0/24]}\n"
+	"  large: {type: bridge, subnets: [10.77.4.0/24], big_tcp: on}\n"
+	"  larger: {type: bridge, subnets: [10.77.5.0/24], big_tcp: on}\n"
 	"namespaces:\n"
 	"  %s: {interfaces: {eth0: {network: near, addresses: [10.77.1.11/24]}}}\n"
 	"  %s: {interfaces: {eth0: {network: near, addresses: [10.77.1.12/24]}}}\n"
 	"  %s: {interfaces: {eth0: {network: far, addresses: [10.77.2.11/24]}}}\n"
 	"  %s: {interfaces: {eth0: {network: cables, addresses: [10.77.3.11/24]}}}\n"
-	"  %s: {interfaces: {eth0: {network: cables, addresses: [10.77.3.12/24]}}}\n";
+	"  %s: {interfaces: {eth0: {network: cables, addresses: [10.77.3.12/24]}}}\n"
+	"  %s: {interfaces: {eth0: {network: large, addresses: [10.77.4.11/24]}}}\n"
+	"  %s: {interfaces: {eth0: {network: larger, addresses: [10.77.5.11/24]}}}\n";
 
 /* Its namespaces, in the order of topology_format. */
-enum member { RED, BLUE, GREEN, BLACK, WHITE, MEMBERS };
+enum member { RED, BLUE, GREEN, BLACK, WHITE, AMBER, TEAL, MEMBERS };
 
-static const char *const member_name[MEMBERS] = {"red", "blue", "green", "black", "white"};
+static const char *const member_name[MEMBERS] = {"red",   "blue",  "green", "black",
+						 "white", "amber", "teal"};
 
 /* Where the paths lead. */
 static const struct {
@@ -56,6 +62,7 @@ static const struct {
 	{BENCH_ROUTED, RED, GREEN, "10.77.2.11", "10.77.1.1"},
 	{BENCH_CABLES, BLACK, WHITE, "10.77.3.12", "10.77.3.1"},
 	{BENCH_MASQUERADED, RED, -1, "192.0.2.2", "10.77.1.1"},
+	{BENCH_BIG_TCP, AMBER, TEAL, "10.77.5.11", "10.77.4.1"},
 };
 
 /* ---- The host namespace, opened and locked. */
@@ -98,7 +105,8 @@ static int parse(struct site *site, const char *const *members, struct topology 
 	struct error_list errors = {.arena = &site->arena};
 	char text[TOPOLOGY_MAX];
 	int size = snprintf(text, sizeof(text), topology_format, members[RED], members[BLUE],
-			    members[GREEN], members[BLACK], members[WHITE]);
+			    members[GREEN], members[BLACK], members[WHITE], members[AMBER],
+			    members[TEAL]);
 
 	if (topology_parse("(bench)", text, (size_t)size, &site->arena, ret, &errors) == 0)
 		return 0;
