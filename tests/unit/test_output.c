@@ -266,10 +266,11 @@ static void show_json(void **unused)
 	assert_json(model, "namespaces/1/interfaces/0/host_end", "null");
 	assert_json(model, "namespaces/2",
 		    "{\"name\":\"green\",\"state\":\"missing\",\"interfaces\":[],\"routes\":[]}");
-	assert_json(model, "links/1",
-		    "{\"name\":\"eth0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0b\","
-		    "\"mtu\":1500,\"big_tcp\":[\"ipv4\",\"ipv6\"],\"namespace\":\"red\",\"kind\":\"veth\",\"master\":null,"
-		    "\"peer_namespace\":null,\"peer\":\"red-eth0\"}");
+	assert_json(
+		model, "links/1",
+		"{\"name\":\"eth0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0b\","
+		"\"mtu\":1500,\"big_tcp\":[\"ipv4\",\"ipv6\"],\"namespace\":\"red\",\"kind\":\"veth\",\"master\":null,"
+		"\"peer_namespace\":null,\"peer\":\"red-eth0\"}");
 	assert_json(model, "links/2/peer_namespace", "\"red\"");
 	assert_json(model, "links/2/peer", "\"eth0\"");
 	assert_int_equal(json_array_size(at(model, "routes")), 2);
@@ -298,11 +299,12 @@ static void show_routed(void **unused)
 	observed.host.links = links;
 	observed.host.addresses = addresses;
 	model = output_show(&routed, &observed, OUTPUT_ALL);
-	assert_json(model, "networks",
-		    "[{\"name\":\"routed\",\"state\":\"up\",\"mac\":\"02:00:00:00:01:00\","
-		    "\"mtu\":1500,\"big_tcp\":[],\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
-		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
-		    "\"ports\":1}]");
+	assert_json(
+		model, "networks",
+		"[{\"name\":\"routed\",\"state\":\"up\",\"mac\":\"02:00:00:00:01:00\","
+		"\"mtu\":1500,\"big_tcp\":[],\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
+		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
+		"\"ports\":1}]");
 	assert_json(model, "namespaces/0/interfaces/0/network", "\"routed\"");
 	json_decref(model);
 }
@@ -312,25 +314,26 @@ static void show_text(void **unused)
 	json_t *model = output_show(&record, &state, OUTPUT_NETWORKS | OUTPUT_NAMESPACES);
 
 	(void)unused;
-	assert_text(output_show_text, model, false,
-		    "fabric 'lab': incomplete, from /etc/lab.yaml\n"
-		    "\n"
-		    "NETWORK  TYPE    STATE  PORTS   MTU  BIG TCP  MAC                GATEWAY          "
-		    "MASQUERADE\n"
-		    "v-net-0  bridge  up         2  1500  ipv4     02:00:00:00:00:01  192.168.15.1/24  "
-		    "192.168.15.0/24 to up0\n"
-		    "\n"
-		    "UPLINK  STATE  ADDRESS       PORTS       PROGRAMS\n"
-		    "up0     up     198.51.100.1  1024-65535  attached\n"
-		    "\n"
-		    "NAMESPACE  INTERFACE  STATE    NETWORK  HOST END  PATH    MAC                "
-		    "ADDRESSES\n"
-		    "red        eth0       up       v-net-0  red-eth0  fast    02:00:00:00:00:0b  "
-		    "192.168.15.11/24 fd00:15::b/64\n"
-		    "blue       p0         up       -        -         kernel  02:00:00:00:00:0d  "
-		    "-\n"
-		    "green      -          missing  -        -         -       -                  "
-		    "-\n");
+	assert_text(
+		output_show_text, model, false,
+		"fabric 'lab': incomplete, from /etc/lab.yaml\n"
+		"\n"
+		"NETWORK  TYPE    STATE  PORTS   MTU  BIG TCP  MAC                GATEWAY          "
+		"MASQUERADE\n"
+		"v-net-0  bridge  up         2  1500  ipv4     02:00:00:00:00:01  192.168.15.1/24  "
+		"192.168.15.0/24 to up0\n"
+		"\n"
+		"UPLINK  STATE  ADDRESS       PORTS       PROGRAMS\n"
+		"up0     up     198.51.100.1  1024-65535  attached\n"
+		"\n"
+		"NAMESPACE  INTERFACE  STATE    NETWORK  HOST END  PATH    MAC                "
+		"ADDRESSES\n"
+		"red        eth0       up       v-net-0  red-eth0  fast    02:00:00:00:00:0b  "
+		"192.168.15.11/24 fd00:15::b/64\n"
+		"blue       p0         up       -        -         kernel  02:00:00:00:00:0d  "
+		"-\n"
+		"green      -          missing  -        -         -       -                  "
+		"-\n");
 	json_decref(model);
 }
 
@@ -530,10 +533,11 @@ static void show_peers(void **unused)
 	inside->peer_ifindex = 2;
 	inside->peer_namespace = &namespaces[0];
 	model = output_show(&record, &state, OUTPUT_LINKS);
-	assert_json(model, "links/3",
-		    "{\"name\":\"p0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0d\",\"mtu\":9000,\"big_tcp\":[],"
-		    "\"namespace\":\"blue\",\"kind\":\"veth\",\"master\":null,"
-		    "\"peer_namespace\":\"red\",\"peer\":\"eth0\"}");
+	assert_json(
+		model, "links/3",
+		"{\"name\":\"p0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:0d\",\"mtu\":9000,\"big_tcp\":[],"
+		"\"namespace\":\"blue\",\"kind\":\"veth\",\"master\":null,"
+		"\"peer_namespace\":\"red\",\"peer\":\"eth0\"}");
 	json_decref(model);
 	inside->peer_ifindex = 10;
 	inside->peer_namespace = NULL;
