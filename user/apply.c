@@ -19,6 +19,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "apply_exchange.h"
 #include "apply_record.h"
 #include "apply_run.h"
 #include "apply_strip.h"
@@ -288,6 +289,8 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 		ret = run_part(r, plan, middle, plan->count, outcomes, err);
 	if (ret && undo(r, plan, outcomes, err))
 		forget_file(r);
+	else if (!ret)
+		ret = exchange_left(r, plan, err);
 	finish(r);
 cleanup:
 	free(r);

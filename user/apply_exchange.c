@@ -90,3 +90,38 @@ int exchange_programs(struct runner *r, const struct operation *op, struct error
 	exchange(r, &ignored);
 	return ret;
 }
+
+static void queue_left(struct runner *r, struct netlink *nl, const struct operation *op)
+{
+	bool port = op->kind == OPERATION_PORT_ADD;
+	enum datapath_program in = port ? DATAPATH_PORT_IN : DATAPATH_UPLINK_IN;
+	enum datapath_program out = port ? DATAPATH_PORT_OUT : DATAPATH_UPLINK_OUT;
+	uint32_t ifindex = place_ifindex(&r->places, NULL, op->link);
+
+	qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
+			     datapath_program_fd(r->datapath, in), datapath_program_name[in]);
+	qdisc_replace_filter(nl, ifindex, op->link, QDISC_EGRESS,
+			     datapath_program_fd(r->datapath, out), datapath_program_name[out]);
+}
+
+int exchange_left(struct runner *r, const struct plan *plan, struct error *err)
+{
+	struct place *place;
+	int ret = place_get(&r->places, NULL, &place, err);
+
+	for (size_t i = 0; !ret && i < plan->count; i++) {
+		const struct operation *op = &plan->operations[i];
+
+		if ((op->kind == OPERATION_PORT_ADD || op->kind == OPERATION_UPLINK_ADD) &&
+		    (op->hook_in || op->hook_out))
+			queue_left(r, place->nl, op);
+		if (netlink_pending(place->nl) >= RUN_USUALLY || i + 1 == plan->count)
+			ret = netlink_flush(place->nl, NULL, err);
+	}
+	if (ret) {
+		error_context(err,
+			      "not all programs are exchanged; \"nsroute apply\" goes on with it");
+		err->exit = EXIT_PARTLY;
+	}
+	return ret;
+}

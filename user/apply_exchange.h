@@ -11,4 +11,9 @@
  * were there before. When it fails those are back, as far as the kernel lets them. */
 int exchange_programs(struct runner *runner, const struct operation *op, struct error *err);
 
+/* After all operations of a plan: our programs that were attached before, perhaps those of a
+ * datapath that is gone with its tables, are exchanged for those that the filled tables are of.
+ * Until here they guarded; none of them is put back when this fails. */
+int exchange_left(struct runner *runner, const struct plan *plan, struct error *err);
+
 #endif

@@ -210,22 +210,27 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 		return ret;
 	qdisc_add_clsact(nl, ifindex, op->link);
 	tolerate(nl, op);
-	/* What is there and is not ours is not exchanged: it came after the plan was made. */
-	(op->hook_in ? qdisc_replace_filter : qdisc_add_filter)(
-		nl, ifindex, op->link, QDISC_INGRESS, datapath_program_fd(r->datapath, in),
-		datapath_program_name[in]);
-	(op->hook_out ? qdisc_replace_filter : qdisc_add_filter)(
-		nl, ifindex, op->link, QDISC_EGRESS, datapath_program_fd(r->datapath, out),
-		datapath_program_name[out]);
+	/* What is ours and there guards until the tables that it is exchanged for are filled. What
+	 * is there and is not ours came after the plan was made, and is an error. */
+	if (!op->hook_in)
+		qdisc_add_filter(nl, ifindex, op->link, QDISC_INGRESS,
+				 datapath_program_fd(r->datapath, in), datapath_program_name[in]);
+	if (!op->hook_out)
+		qdisc_add_filter(nl, ifindex, op->link, QDISC_EGRESS,
+				 datapath_program_fd(r->datapath, out), datapath_program_name[out]);
 	return 0;
 }
 
 static void queue_unhook(struct netlink *nl, const struct operation *op, uint32_t ifindex)
 {
-	qdisc_delete_filter(nl, ifindex, op->link, QDISC_INGRESS);
-	tolerate(nl, op);
-	qdisc_delete_filter(nl, ifindex, op->link, QDISC_EGRESS);
-	tolerate(nl, op);
+	if (!op->hook_in) {
+		qdisc_delete_filter(nl, ifindex, op->link, QDISC_INGRESS);
+		tolerate(nl, op);
+	}
+	if (!op->hook_out) {
+		qdisc_delete_filter(nl, ifindex, op->link, QDISC_EGRESS);
+		tolerate(nl, op);
+	}
 	if (!op->clsact)
 		return;
 	qdisc_delete_clsact(nl, ifindex, op->link);

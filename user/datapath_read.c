@@ -176,6 +176,18 @@ static void read_inner_links(const struct datapath *datapath, struct arena *aren
 	}
 }
 
+static void read_programs(const struct datapath *datapath, struct arena *arena,
+			  struct state_datapath *state)
+{
+	for (unsigned int i = 0; i < DATAPATH_PROGRAMS; i++) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(datapath->programs[i], &info, &size) == 0)
+			*arena_push(arena, state->programs, state->programs_count) = info.id;
+	}
+}
+
 int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct state_datapath *ret,
 		      struct error *err)
 {
@@ -183,6 +195,7 @@ int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct sta
 				       .other_build = datapath->build != object_build()};
 
 	(void)err; /* a table that cannot be read is one that is empty: they are all our own */
+	read_programs(datapath, arena, &state);
 	read_ports(datapath, arena, &state);
 	read_hosts(datapath, MAP_hosts4, AF_INET, arena, &state);
 	read_hosts(datapath, MAP_hosts6, AF_INET6, arena, &state);

@@ -63,9 +63,10 @@ struct state_link {
 	bool set_qdisc;         /* ... that somebody set: it is not the kernel's default */
 	bool ingress_qdisc;     /* has an "ingress" qdisc, which is where clsact would be */
 	bool hook_in, hook_out; /* our program sits at clsact ingress / egress */
-	bool foreign_hooks;     /* somebody else's filter sits there too */
-	bool place_taken;       /* ... at the priority that is ours */
-	bool shared_block;      /* its clsact has its filters in a block that links share */
+	uint32_t hook_in_program, hook_out_program; /* the kernel's numbers of them */
+	bool foreign_hooks;                         /* somebody else's filter sits there too */
+	bool place_taken;                           /* ... at the priority that is ours */
+	bool shared_block; /* its clsact has its filters in a block that links share */
 };
 
 struct state_address {
@@ -158,9 +159,11 @@ struct state_inner_link {
 };
 
 struct state_datapath {
-	bool loaded;      /* pinned for this host namespace */
-	bool other_build; /* the programs are not this binary's, or not all of them */
-	bool unreadable;  /* of another layout: nothing else is known of it */
+	bool loaded;        /* pinned for this host namespace */
+	bool other_build;   /* the programs are not this binary's, or not all of them */
+	bool unreadable;    /* of another layout: nothing else is known of it */
+	uint32_t *programs; /* the kernel's numbers of those that are pinned for hooks */
+	size_t programs_count;
 	struct state_port *ports;
 	size_t ports_count;
 	struct state_endpoint *endpoints;

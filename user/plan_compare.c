@@ -283,6 +283,33 @@ static bool inner_link_missing(const struct view *view, struct operation *op)
 	return true;
 }
 
+static bool is_pinned(const struct state_datapath *datapath, uint32_t program)
+{
+	for (size_t i = 0; i < datapath->programs_count; i++)
+		if (datapath->programs[i] == program)
+			return true;
+	return false;
+}
+
+/* Whether both programs are attached, and work on the tables that are pinned: those of a datapath
+ * that somebody removed go on with their own. While programs are exchanged both do. */
+static bool is_hooked(const struct view *view, const struct state_link *link)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+
+	if (!link->hook_in || !link->hook_out)
+		return false;
+	return datapath->other_build || (is_pinned(datapath, link->hook_in_program) &&
+					 is_pinned(datapath, link->hook_out_program));
+}
+
+/* Asked when the links that are made anew are gone from the view. */
+static void note_hooks(struct operation *op, const struct state_link *link)
+{
+	op->hook_in = link && link->hook_in;
+	op->hook_out = link && link->hook_out;
+}
+
 static bool port_missing(const struct view *view, struct operation *op)
 {
 	const struct state_link *link = view_link(view, NULL, op->link);
@@ -291,6 +318,7 @@ static bool port_missing(const struct view *view, struct operation *op)
 	const struct state_port *observed = link ? view_find(view, op) : NULL;
 	struct nsr_port wanted = plan_port_entry(op);
 
+	note_hooks(op, link);
 	if (!observed)
 		return true;
 	wanted.index = observed->port.index;
@@ -302,7 +330,7 @@ static bool port_missing(const struct view *view, struct operation *op)
 		op->replaces = port_before(view, op, observed);
 		return true;
 	}
-	if (link->hook_in && link->hook_out)
+	if (is_hooked(view, link))
 		return false;
 	op->replaces = copy(view, op);
 	return true;
@@ -343,6 +371,7 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 	const struct state_uplink *observed = link ? view_find(view, op) : NULL;
 	struct operation *old;
 
+	note_hooks(op, link);
 	if (!observed)
 		return true;
 	if (memcmp(&observed->uplink.address4, op->address.bytes,
@@ -361,8 +390,7 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 		op->replaces = forget(view, RECORD_UPLINK, op);
 		return true;
 	}
-	if (link->hook_in && link->hook_out &&
-	    (!op->clsact || view_recorded(view, RECORD_CLSACT, op->link)))
+	if (is_hooked(view, link) && (!op->clsact || view_recorded(view, RECORD_CLSACT, op->link)))
 		return false;
 	op->replaces = copy(view, op);
 	return true;

@@ -309,7 +309,6 @@ static void want_port(struct builder *b, const struct interface *interface)
 	const struct network *network = interface->network;
 	size_t place = network_place(b, network);
 	const struct uplink *uplink = &b->uplinks[place];
-	const struct state_link *link = view_link(b->view, NULL, interface->host_name);
 	struct operation *op = want(b, OPERATION_PORT_ADD, interface->at);
 
 	op->link = interface->host_name;
@@ -319,10 +318,6 @@ static void want_port(struct builder *b, const struct interface *interface)
 		op->network_link =
 			network->type == NETWORK_ROUTED ? interface->host_name : network->name;
 		memcpy(op->gateway_mac, network->mac, sizeof(op->gateway_mac));
-	}
-	if (link) {
-		op->hook_in = link->hook_in;
-		op->hook_out = link->hook_out;
 	}
 	if (uplink->name) {
 		const struct state_uplink *observed =

@@ -177,8 +177,6 @@ void want_uplinks(struct builder *b)
 		op->address = uplink->address;
 		op->port_min = uplink->port_min;
 		op->port_max = uplink->port_max;
-		op->hook_in = link->hook_in;
-		op->hook_out = link->hook_out;
 		op->clsact = !link->clsact || view_recorded(b->view, RECORD_CLSACT, uplink->name) ||
 			     view_recorded_elsewhere(b->view, RECORD_CLSACT, uplink->name);
 	}

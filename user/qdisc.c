@@ -34,6 +34,7 @@ struct qdisc_reader {
 struct filter_reader {
 	const char *prefix;
 	bool ours, foreign, place_taken;
+	uint32_t program; /* ours */
 };
 
 /* ---- Requests. */
@@ -173,6 +174,18 @@ static bool has_our_name(const struct nlattr *options, const char *prefix)
 	return false;
 }
 
+static uint32_t program_of(const struct nlattr *options)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, options)
+	{
+		if (mnl_attr_get_type(attribute) == TCA_BPF_ID)
+			return mnl_attr_get_u32(attribute);
+	}
+	return 0;
+}
+
 static int take_filter(const struct nlmsghdr *message, size_t request, void *context)
 {
 	const struct tcmsg *header = mnl_nlmsg_get_payload(message);
@@ -180,6 +193,7 @@ static int take_filter(const struct nlmsghdr *message, size_t request, void *con
 	bool is_bpf = false, is_named = false;
 	struct filter_reader *reader = context;
 	const struct nlattr *attribute;
+	uint32_t program = 0;
 
 	(void)request;
 	if (!header->tcm_handle)
@@ -188,11 +202,14 @@ static int take_filter(const struct nlmsghdr *message, size_t request, void *con
 	{
 		if (mnl_attr_get_type(attribute) == TCA_KIND)
 			is_bpf = is_string(attribute, "bpf");
-		if (mnl_attr_get_type(attribute) == TCA_OPTIONS)
+		if (mnl_attr_get_type(attribute) == TCA_OPTIONS) {
 			is_named = has_our_name(attribute, reader->prefix);
+			program = program_of(attribute);
+		}
 	}
 	if (is_bpf && is_named && header->tcm_handle == QDISC_FILTER_HANDLE && our_place) {
 		reader->ours = true;
+		reader->program = program;
 	} else {
 		reader->foreign = true;
 		reader->place_taken |= our_place;
@@ -201,7 +218,7 @@ static int take_filter(const struct nlmsghdr *message, size_t request, void *con
 }
 
 static int read_hook(struct netlink *nl, struct state_link *link, enum qdisc_hook hook,
-		     const char *prefix, bool *ret_ours, struct error *err)
+		     const char *prefix, bool *ret_ours, uint32_t *ret_program, struct error *err)
 {
 	struct filter_reader reader = {.prefix = prefix};
 	struct tcmsg header = {.tcm_ifindex = (int)link->ifindex, .tcm_parent = hook_parent[hook]};
@@ -211,6 +228,7 @@ static int read_hook(struct netlink *nl, struct state_link *link, enum qdisc_hoo
 	if (code)
 		return error_context(err, "link '%s'", link->name);
 	*ret_ours = reader.ours;
+	*ret_program = reader.program;
 	link->foreign_hooks |= reader.foreign;
 	link->place_taken |= reader.place_taken;
 	return 0;
@@ -227,10 +245,11 @@ int qdisc_read(struct netlink *nl, struct state_link *links, size_t count, const
 	for (size_t i = 0; i < count && !code; i++) {
 		if (!links[i].clsact)
 			continue;
-		code = read_hook(nl, &links[i], QDISC_INGRESS, prefix, &links[i].hook_in, err);
+		code = read_hook(nl, &links[i], QDISC_INGRESS, prefix, &links[i].hook_in,
+				 &links[i].hook_in_program, err);
 		if (!code)
 			code = read_hook(nl, &links[i], QDISC_EGRESS, prefix, &links[i].hook_out,
-					 err);
+					 &links[i].hook_out_program, err);
 	}
 	return code;
 }

@@ -103,6 +103,31 @@ assert_mended() { # COMMAND...
 	[[ $output == "no fabrics" ]]
 }
 
+@test "pins that are gone under traffic: apply puts them back, and nothing inside gets out" {
+	up
+	start_capture "$outside" eth0
+	# A flow of its own for each datagram, so that each needs the tables.
+	ip netns exec "$red" timeout 30 perl -MSocket -e '
+		socket(my $s, AF_INET, SOCK_DGRAM, 0);
+		for (my $port = 1; ; $port = $port % 65535 + 1) {
+			send($s, "x", 0, pack_sockaddr_in($port, inet_aton($ARGV[0])));
+		}' "$outside_address" 3>&- &
+	sender=$!
+	rm -r "/sys/fs/bpf/nsroute/$cookie"
+	run -0 lab apply "$topology"
+	run -0 lab plan "$topology"
+	pings "$red" "$outside_address"
+	kill "$sender"
+	wait "$sender" || true
+	stop_capture
+	run -0 captured "udp and src host $uplink_address"
+	[[ -n $output ]]
+	assert_no_leak
+	pings "$red" 192.168.16.11
+	lab down lab
+	assert_as_before
+}
+
 @test "an edited file: what is new is added, what is gone is removed, the rest stays" {
 	up
 	index=$(ip -n "$red" -j link show eth0 | jq '.[].ifindex')

@@ -566,4 +566,6 @@ void simulator_run(struct simulator *sim, const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		simulator_execute(sim, &plan->operations[i]);
+	for (size_t i = 0; i < plan->count; i++)
+		exchange_left(sim, &plan->operations[i]);
 }

@@ -38,6 +38,29 @@ static struct state_uplink *uplink_of(struct simulator *sim, const char *name)
 	return NULL;
 }
 
+/* What is there stays until the plan is through. */
+static void hook(const struct simulator *sim, const struct operation *op, struct state_link *link)
+{
+	link->clsact = true;
+	assert_true(link->hook_in >= op->hook_in && link->hook_out >= op->hook_out);
+	if (!op->hook_in)
+		link->hook_in_program = sim->program;
+	if (!op->hook_out)
+		link->hook_out_program = sim->program;
+	link->hook_in = link->hook_out = true;
+}
+
+void exchange_left(struct simulator *sim, const struct operation *op)
+{
+	struct state_link *link;
+
+	if ((op->kind != OPERATION_PORT_ADD && op->kind != OPERATION_UPLINK_ADD) ||
+	    !(op->hook_in || op->hook_out))
+		return;
+	link = need(sim, NULL, op->link);
+	link->hook_in_program = link->hook_out_program = sim->program;
+}
+
 static void set_port(struct simulator *sim, const struct operation *op)
 {
 	struct state_datapath *datapath = &sim->datapath;
@@ -58,7 +81,7 @@ static void set_port(struct simulator *sim, const struct operation *op)
 		assert_true(datapath->inside_count > 0);
 		port->port.uplink = (uint16_t)(uplink_of(sim, op->uplink)->uplink.index + 1);
 	}
-	link->hook_in = link->hook_out = link->clsact = true;
+	hook(sim, op, link);
 	DELETE_IF(datapath->sources, datapath->sources_count, it->port == index);
 	for (size_t i = 0; i < op->sources_count; i++)
 		*arena_push(&sim->arena, datapath->sources, datapath->sources_count) =
@@ -109,7 +132,7 @@ static void set_uplink(struct simulator *sim, const struct operation *op)
 	uplink->uplink.port_min = op->port_min;
 	uplink->uplink.port_max = op->port_max;
 	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
-	link->clsact = link->hook_in = link->hook_out = true;
+	hook(sim, op, link);
 }
 
 static void delete_uplink(struct simulator *sim, const struct operation *op)
@@ -117,7 +140,8 @@ static void delete_uplink(struct simulator *sim, const struct operation *op)
 	struct state_link *link = need(sim, NULL, op->link);
 	uint32_t ifindex = link->ifindex;
 
-	link->hook_in = link->hook_out = false;
+	link->hook_in &= op->hook_in;
+	link->hook_out &= op->hook_out;
 	if (op->clsact)
 		link->clsact = false;
 	DELETE_IF(sim->datapath.uplinks, sim->datapath.uplinks_count,
@@ -145,6 +169,8 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 	if (op->kind == OPERATION_DATAPATH_LOAD) {
 		assert_false(datapath->loaded);
 		datapath->loaded = true;
+		*arena_push(&sim->arena, datapath->programs, datapath->programs_count) =
+			++sim->program;
 		return;
 	}
 	assert_true(datapath->loaded);

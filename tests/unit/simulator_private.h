@@ -36,6 +36,8 @@ void return_device(struct simulator *sim, const struct operation *op);
 /* simulator_datapath.c */
 struct state_port *port_of(struct simulator *sim, uint32_t ifindex);
 void run_datapath(struct simulator *sim, const struct operation *op);
+/* When the plan of the operation is through. */
+void exchange_left(struct simulator *sim, const struct operation *op);
 
 /* simulator_settings.c */
 void add_netns_sysctl(struct simulator *sim, const char *namespace, const char *key,

@@ -139,6 +139,50 @@ static void test_tables_emptied(void **state)
 	converge(sim, fabric);
 }
 
+/* The programs of the lost tables guard until the new ones are filled; a process that is killed
+ * before they are exchanged leaves that to the next. */
+static void test_tables_lost(void **state)
+{
+	struct simulator *sim = *state;
+	const struct state_link *eth0;
+	struct plan *plan;
+
+	converge(sim, fabric);
+	memset(&sim->datapath, 0, sizeof(sim->datapath));
+	plan = plan_of(sim, parse(sim, fabric));
+	for (size_t i = 0; i < plan->count; i++)
+		simulator_execute(sim, &plan->operations[i]);
+	eth0 = simulator_link(sim, NULL, "eth0");
+	assert_true(eth0->hook_out_program < sim->program);
+	plan = converge(sim, fabric);
+	assert_non_null(find(plan, OPERATION_UPLINK_ADD));
+	assert_int_equal(plan->count, count_kind(plan, OPERATION_UPLINK_ADD) +
+					      count_kind(plan, OPERATION_PORT_ADD));
+	eth0 = simulator_link(sim, NULL, "eth0");
+	assert_true(eth0->hook_in_program == sim->program &&
+		    eth0->hook_out_program == sim->program);
+}
+
+/* A datapath that is put back, and undone: the lost one guards as before. */
+static void test_tables_lost_undone(void **state)
+{
+	struct simulator *sim = *state;
+	struct operation inverse;
+	struct plan *plan;
+
+	converge(sim, fabric);
+	memset(&sim->datapath, 0, sizeof(sim->datapath));
+	plan = plan_of(sim, parse(sim, fabric));
+	for (size_t i = 0; i < plan->count; i++)
+		simulator_execute(sim, &plan->operations[i]);
+	for (size_t i = plan->count; i > 0; i--)
+		if (plan_inverse(&plan->operations[i - 1], &inverse))
+			simulator_execute(sim, &inverse);
+	assert_true(simulator_link(sim, NULL, "eth0")->hook_out);
+	assert_false(sim->datapath.loaded);
+	converge(sim, fabric);
+}
+
 static void test_link_set_down(void **state)
 {
 	struct simulator *sim = *state;
@@ -470,6 +514,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deleted_by_hand, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removal_begun, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tables_emptied, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tables_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tables_lost_undone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_link_set_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_qdisc_stops_the_fast_path, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uplink_address_changes, setup, teardown),
