@@ -299,7 +299,7 @@ new_uplinks() { # COUNT
 	[[ $output == "no fabrics" ]]
 }
 
-@test "undoing leaves a clsact that was there, with others' filters, and ours to be removed" {
+@test "undoing leaves a clsact that was there, with others' filters, and ours that guarded" {
 	new_uplinks 2
 	host_state >"$work/before"
 	put_wide 1
@@ -316,7 +316,7 @@ new_uplinks() { # COUNT
 	rm -r "/sys/fs/bpf/nsroute/$cookie" # now the uplink is a new one, but for its clsact
 	run -2 lab apply "$topology"
 	run -0 tc -n "$host" filter show dev up1 egress
-	[[ $output == *"pref 7 "* && $output != *nsr_* ]]
+	[[ $output == *"pref 7 "* && $output == *nsr_uplink_out* ]]
 	tc -n "$host" filter del dev up1 egress prio 7
 	on "$host" sysctl -qw net.ipv6.conf.default.disable_ipv6=0
 	lab down wide
