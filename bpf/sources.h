@@ -9,12 +9,13 @@
 #include "maps.h"
 #include "packet.h"
 
-static __always_inline bool source_listed(const struct nsr_port *port, struct nsr_source_key *key)
+static __always_inline bool source_listed(const struct nsr_port *port, u32 family,
+					  struct nsr_source_key *key)
 {
 	if (!(port->flags & NSR_PORT_MORE_SOURCES))
 		return false;
 	key->prefix_len = 32 + 128;
-	key->port = bpf_htonl(port->index);
+	key->port = bpf_htonl(port->index | family);
 	return bpf_map_lookup_elem(&sources, key);
 }
 
@@ -24,10 +25,8 @@ static __always_inline bool source_allowed4(const struct nsr_port *port, __be32 
 
 	if (address == port->address4 && address)
 		return true;
-	key.address[10] = 0xff;
-	key.address[11] = 0xff;
-	__builtin_memcpy(&key.address[12], &address, sizeof(address));
-	return source_listed(port, &key);
+	__builtin_memcpy(key.address, &address, sizeof(address));
+	return source_listed(port, 0, &key);
 }
 
 /* fe80:: and the modified EUI-64 of the MAC, RFC 4291 appendix A. */
@@ -51,7 +50,7 @@ static __always_inline bool source_allowed6(const struct nsr_port *port, const v
 	if (ip6_equal(address, port->address6) || ip6_is_of_mac(address, port->mac))
 		return true;
 	__builtin_memcpy(key.address, address, sizeof(key.address));
-	return source_listed(port, &key);
+	return source_listed(port, NSR_SOURCE_IPV6, &key);
 }
 
 #endif

@@ -128,14 +128,15 @@ struct nsr_fdb_key {
 };
 _Static_assert(sizeof(struct nsr_fdb_key) == 8, "layout");
 
-/* Map "sources": LPM_TRIE of the prefixes a port may send from, besides its first addresses.
- * IPv4 is written as ::ffff:a.b.c.d, so prefix_len is 32 (port) + 0..128.
+/* Map "sources": LPM_TRIE of the prefixes a port may send from, besides its first addresses. An
+ * IPv4 address is in the first four bytes; the families share no prefix, not even the shortest.
  */
 struct nsr_source_key {
-	__u32 prefix_len;
-	__u32 port; /* nsr_port.index, big endian so that it is matched whole */
+	__u32 prefix_len; /* 32 (port) + that of the prefix */
+	__u32 port; /* nsr_port.index and NSR_SOURCE_IPV6, big endian: they are matched whole */
 	__u8 address[16];
 };
+#define NSR_SOURCE_IPV6 0x80000000u
 _Static_assert(sizeof(struct nsr_source_key) == 24, "layout");
 
 /* Map "inner_links": HASH by ifindex of interfaces that belong to a fabric: what the kernel routes

@@ -5,6 +5,7 @@
  */
 #include "datapath.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -140,24 +141,18 @@ static void read_inside(const struct datapath *datapath, enum datapath_map map, 
 static void read_sources(const struct datapath *datapath, struct arena *arena,
 			 struct state_datapath *state)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct nsr_source_key key, previous;
 	struct state_source *entry;
+	bool first = true, ipv6;
 	uint8_t unused;
-	bool first = true;
 
 	while (next_entry(datapath->maps[MAP_sources], first ? NULL : &previous, &key, &unused)) {
 		entry = arena_push(arena, state->sources, state->sources_count);
-		entry->port = __builtin_bswap32(key.port);
-		if (key.prefix_len >= 32 + 96 && !memcmp(key.address, mapped, sizeof(mapped))) {
-			entry->prefix.family = AF_INET;
-			entry->prefix.prefix_len = (uint8_t)(key.prefix_len - 32 - 96);
-			memcpy(entry->prefix.bytes, key.address + 12, 4);
-		} else {
-			entry->prefix.family = AF_INET6;
-			entry->prefix.prefix_len = (uint8_t)(key.prefix_len - 32);
-			memcpy(entry->prefix.bytes, key.address, 16);
-		}
+		ipv6 = ntohl(key.port) & NSR_SOURCE_IPV6;
+		entry->port = ntohl(key.port) & ~NSR_SOURCE_IPV6;
+		entry->prefix.family = ipv6 ? AF_INET6 : AF_INET;
+		entry->prefix.prefix_len = (uint8_t)(key.prefix_len - 32);
+		memcpy(entry->prefix.bytes, key.address, ipv6 ? 16 : 4);
 		previous = key;
 		first = false;
 	}

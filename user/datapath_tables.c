@@ -101,7 +101,7 @@ static int drop_sources(const struct datapath *datapath, uint32_t number, struct
 	int map = datapath->maps[MAP_sources];
 
 	while (bpf_map_get_next_key(map, previous, &next) == 0) {
-		if (ntohl(next.port) == number) {
+		if ((ntohl(next.port) & ~NSR_SOURCE_IPV6) == number) {
 			if (drop(datapath, MAP_sources, &next, "a port's source", err))
 				return err->code;
 			continue; /* from the one before again: this key is gone */
@@ -151,20 +151,13 @@ int datapath_port_delete(struct datapath *datapath, uint32_t ifindex, struct err
 	return ret;
 }
 
-/* IPv4 as ::ffff:a.b.c.d; the port in front, matched whole. */
 static struct nsr_source_key source_key(uint32_t port, const struct ip_address *prefix)
 {
-	struct nsr_source_key key = {.port = htonl(port)};
+	bool ipv6 = prefix->family == AF_INET6;
+	struct nsr_source_key key = {.prefix_len = 32u + prefix->prefix_len,
+				     .port = htonl(ipv6 ? port | NSR_SOURCE_IPV6 : port)};
 
-	if (prefix->family == AF_INET) {
-		key.prefix_len = 32 + 96 + prefix->prefix_len;
-		key.address[10] = 0xff;
-		key.address[11] = 0xff;
-		memcpy(key.address + 12, prefix->bytes, 4);
-	} else {
-		key.prefix_len = 32u + prefix->prefix_len;
-		memcpy(key.address, prefix->bytes, 16);
-	}
+	memcpy(key.address, prefix->bytes, ipv6 ? 16 : 4);
 	return key;
 }
 

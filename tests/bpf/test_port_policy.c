@@ -393,6 +393,28 @@ static void test_neighbours_of_more_sources(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 }
 
+/* A prefix of one family says nothing of the other, however short it is. */
+static void test_sources_of_the_other_family(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_port red = lab_port(lab, RED);
+	struct ip_address all6 = lab_ip("::/0"), all4 = lab_ip("0.0.0.0/0");
+	struct frame ip4, ip6;
+
+	red.flags |= NSR_PORT_MORE_SOURCES;
+	lab_port_set(lab, RED, &red);
+	FRAME(&ip4, .to = mac_blue, .from = mac_red, .source = "9.9.9.9", .dest = BLUE_IP);
+	FRAME(&ip6, .to = mac_blue, .from = mac_red, .source = "2001:db8::9",
+	      .dest = "fd00:15::12");
+	assert_int_equal(datapath_source_set(lab->datapath, lab->port[RED], &all6, NULL), 0);
+	EXPECT_PORT_IN(lab, RED, &ip4, DROPPED(SPOOFED_ADDRESS));
+	EXPECT_PORT_IN(lab, RED, &ip6, TO_PEER);
+	assert_int_equal(datapath_source_delete(lab->datapath, lab->port[RED], &all6, NULL), 0);
+	assert_int_equal(datapath_source_set(lab->datapath, lab->port[RED], &all4, NULL), 0);
+	EXPECT_PORT_IN(lab, RED, &ip4, TO_PEER);
+	EXPECT_PORT_IN(lab, RED, &ip6, DROPPED(SPOOFED_ADDRESS));
+}
+
 /* ---- ARP. */
 
 static void test_arp_probes(void **state)
@@ -543,6 +565,7 @@ int main(void)
 		LAB_TEST(test_unspecified_source),
 		LAB_TEST(test_neighbours_and_flags),
 		LAB_TEST(test_neighbours_of_more_sources),
+		LAB_TEST(test_sources_of_the_other_family),
 		LAB_TEST(test_arp_probes),
 		LAB_TEST(test_isolated),
 		LAB_TEST(test_isolated_but_for),
