@@ -127,34 +127,34 @@ int walk_port_out(struct walk *walk, uint32_t ifindex, uint32_t came_in)
 	return ret;
 }
 
-/* "203.0.113.1:5000", as the outside sees it. */
-static void put_external(const struct walk *walk, const struct nsr_trace *told, char *text,
-			 size_t size)
+/* "203.0.113.1:5000", as the outside sees it; any: the port is not decided. */
+static void put_external(const struct walk *walk, const struct nsr_trace *told,
+			 char external[TRACE_END_MAX], bool *ret_any)
 {
 	const struct nsr_told *opens = walk_find(told, NSR_TELLS_OPENS);
-	bool any = opens && opens->b == NSR_OPENS_ANY;
 	struct dissection packet;
-	char end[TRACE_END_MAX];
 
+	*ret_any = opens && opens->b == NSR_OPENS_ANY;
 	dissect(walk->packet.bytes, walk->packet.length, walk->packet.length, &packet);
-	walk_end(&packet.source, packet.ports && !any, packet.source_port, end);
-	snprintf(text, size, "%s%s", end, any ? " and any free port" : "");
+	walk_end(&packet.source, packet.ports && !*ret_any, packet.source_port, external);
 }
 
 int walk_uplink_out(struct walk *walk, uint32_t ifindex, uint32_t came_in, bool fast)
 {
-	char name[TRACE_NAME_MAX], external[TRACE_END_MAX + 32];
+	char name[TRACE_NAME_MAX], external[TRACE_END_MAX];
 	struct nsr_trace told;
+	bool any;
 	int ret = run(walk, DATAPATH_UPLINK_OUT, ifindex, came_in, &told);
 
 	if (ret || is_dropped(walk, &told))
 		return ret;
-	put_external(walk, &told, external, sizeof(external));
-	walk_answer(walk, "sent", ifindex, fast ? "fast" : "slow", NULL, "sent by %s as %s by %s",
-		    walk_name(walk, ifindex, name), external,
+	put_external(walk, &told, external, &any);
+	walk_answer(walk, "sent", ifindex, fast ? "fast" : "slow", NULL, "sent by %s as %s%s by %s",
+		    walk_name(walk, ifindex, name), external, any ? " and any free port" : "",
 		    fast                ? "the fast path"
 		    : walk->unknown_mac ? "the kernel, once the next hop's MAC is known"
 					: "the kernel");
+	model_set_text(json_object_get(walk->result, "answer"), "source", external);
 	return 0;
 }
 

@@ -10,11 +10,13 @@
 #include <linux/if_ether.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "dissect.h"
 #include "neighbour.h"
 #include "probe.h"
 #include "route_ask.h"
+#include "sysctl.h"
 #include "trace_walk.h"
 
 #define WHERE "kernel"
@@ -198,6 +200,38 @@ static bool is_answered(struct walk *walk, uint32_t ifindex)
 	return true;
 }
 
+/* Of IPv6, which RTM_GETROUTE does not ask for: one sysctl for all, and since Linux 6.17 one of
+ * each interface that goes before it. */
+static int find_forwarding6(struct walk *walk, uint32_t came_in, bool *ret)
+{
+	const struct state_link *link = walk_link(walk, came_in);
+	const char *all, *one = NULL;
+	int code = sysctl_read(walk->host_fd, "net/ipv6/conf/all/forwarding", walk->arena, &all,
+			       walk->err);
+
+	if (!code && link)
+		code = sysctl_read(
+			walk->host_fd,
+			arena_printf(walk->arena, "net/ipv6/conf/%s/force_forwarding", link->name),
+			walk->arena, &one, walk->err);
+	*ret = (all && strcmp(all, "0") != 0) || (one && strcmp(one, "0") != 0);
+	return code;
+}
+
+/* Whether the kernel forwards at all what comes in there. */
+static int find_forwarding(struct walk *walk, const struct route_question *question, bool *ret)
+{
+	int code = 0;
+
+	*ret = true;
+	if (question->to.family == AF_INET6)
+		code = find_forwarding6(walk, question->came_in, ret);
+	if (!code && !*ret)
+		walk_answer(walk, "lost", 0, "slow", NULL,
+			    "the kernel drops it: net.ipv6.conf.all.forwarding is 0");
+	return code;
+}
+
 static int forward(struct walk *walk, const struct route_question *question,
 		   const struct route_answer *route)
 {
@@ -205,12 +239,14 @@ static int forward(struct walk *walk, const struct route_question *question,
 	char name[TRACE_NAME_MAX], text[IP_TEXT_MAX];
 	struct nsr_uplink uplink;
 	const uint8_t *mac;
+	bool forwards;
 	int ret;
 
 	walk_say(walk, WHERE, "route", "forwarded by %s, next hop %s",
 		 walk_name(walk, route->ifindex, name), ip_format(hop, text));
-	if (is_answered(walk, route->ifindex))
-		return 0;
+	ret = find_forwarding(walk, question, &forwards);
+	if (ret || !forwards || is_answered(walk, route->ifindex))
+		return ret;
 	probe_hop(walk->packet.bytes);
 	if (!datapath_find_uplink(walk->datapath, route->ifindex, &uplink))
 		return into_fabric(walk, route->ifindex, question->came_in, hop);

@@ -165,6 +165,7 @@ void walk_answer(struct walk *walk, const char *result, uint32_t ifindex, const 
 			       namespace ? json_string_value(json_object_get(place, "interface"))
 			       : link    ? link->name
 					 : NULL);
+	json_object_set_new(answer, "source", json_null());
 	model_set_text(answer, "text", text);
 	json_object_set_new(walk->result, "answer", answer);
 }

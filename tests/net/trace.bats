@@ -63,7 +63,7 @@ await_session() {
 	run -0 lab -j trace --from "$red" --to '[fd00:16::11]:443' --ttl 9
 	jq -e --arg green "$green" --arg red "$red" '
 		.answer == {result: "delivered", path: "fast", reason: null, namespace: $green, interface: "eth0",
-			text: "delivered to \($green) eth0 by the fast path"} and
+			source: null, text: "delivered to \($green) eth0 by the fast path"} and
 		.hooks == [{hook: "port-in", interface: "\($red) eth0", verdict: "fast", reason: null}] and
 		.other_build == false and .packet.ttl == 9 and .packet.destination_port == 443 and
 		([.steps[] | select(.at == "port-in").step] == ["parse", "policy", "route", "verdict"])' <<<"$output"
@@ -77,6 +77,8 @@ await_session() {
 	[[ $(answer --from "$red" --to fd00:16::11) == "delivered to $green eth0 by the kernel" ]]
 	[[ $(answer --from "$red" --to "$outside_address:53" --proto udp) == "sent by eth0 as $uplink_address:40000 by the kernel"* ]]
 	[[ $(answer --from "$red" --to 203.0.113.77) == "sent by eth0 as $uplink_address by the kernel, once the next hop's MAC is known" ]]
+	on "$host" sysctl -qw net.ipv6.conf.all.forwarding=0
+	[[ $(answer --from "$red" --to fd00:16::11) == "the kernel drops it: net.ipv6.conf.all.forwarding is 0" ]]
 	run -0 lab -j trace --from "$red" --to 192.168.16.11
 	jq -e --arg green "$green" '[.hooks[] | [.hook, .verdict]] == [["port-in", "slow"], ["port-out", "received"]] and
 		.answer.path == "slow" and .answer.namespace == $green' <<<"$output"
@@ -109,6 +111,7 @@ await_session() {
 	await_session
 	run -0 lab trace "${out[@]}"
 	[[ $output == *"session: known outside as $uplink_address:5353"* ]]
+	[[ $(lab -j trace "${out[@]}" | jq -r .answer.source) == "$uplink_address:5353" ]]
 	run -0 lab -j trace --in eth0 --source "$outside_address:9" --to "$uplink_address:5353" --proto udp
 	jq -e --arg red "$red" '.answer | .result == "delivered" and .namespace == $red and .path == "fast"' <<<"$output"
 	[[ $output == *"the port is mapped to 192.168.15.11:5353"* ]]
