@@ -305,6 +305,10 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 		return port_forward(skb, port, &p, true, true, route, ret_to);
 	default:
 		verdict = port_examine(skb, port, route);
+		if (verdict < 0) { /* kernel 6.1 does not see that it is not VERDICT_PEER then */
+			barrier(); /* clang does, and would leave the question out */
+			return verdict;
+		}
 		if (verdict == VERDICT_PEER)
 			*ret_to = route->to;
 		return verdict;
