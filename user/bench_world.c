@@ -57,7 +57,7 @@ static bool is_marked(const char *name)
 		if (link_read(nl, &arena, &links, &count, &err) == 0) {
 			for (size_t i = 0; i < count; i++)
 				marked |= strcmp(links[i].name, "lo") == 0 &&
-					  strncmp(links[i].alias, "nsroute:", 8) == 0;
+					  strcmp(links[i].alias, ALIAS) == 0;
 		}
 		netlink_close(nl);
 	}

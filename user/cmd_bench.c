@@ -102,23 +102,26 @@ static void show_progress(const char *test, unsigned int round, unsigned int rou
 		fprintf(stderr, "%s: round %u of %u", test, round, rounds);
 }
 
-/* Opened before anything is measured: a file that cannot be written should not cost minutes. */
+/* Opened before anything is measured: a file that cannot be written should not cost minutes. What
+ * is in it stays until there is a chart. */
 static int open_chart(const char *path, FILE **ret, struct error *err)
 {
-	*ret = path ? fopen(path, "we") : NULL;
+	*ret = path ? fopen(path, "ae") : NULL;
 	return path && !*ret ? error_set(err, -errno, "cannot write %s: %s", path, strerror(errno))
 			     : 0;
 }
 
 static int close_chart(const char *path, FILE *chart, const json_t *tree, struct error *err)
 {
-	bool failed;
+	bool failed = false;
 
 	if (!chart)
 		return 0;
-	if (tree)
+	if (tree) {
+		failed = ftruncate(fileno(chart), 0) != 0 && errno != EINVAL; /* not of a pipe */
 		bench_chart(chart, tree);
-	failed = ferror(chart) != 0;
+	}
+	failed |= ferror(chart) != 0;
 	failed |= fclose(chart) != 0;
 	return failed ? error_set(err, -EIO, "cannot write all of %s", path) : 0;
 }

@@ -122,7 +122,9 @@ await_bench() {
 
 @test "a killed run's namespaces and fabric are removed by the next; no two at a time" {
 	start_bench --paths switched
-	run -2 --separate-stderr "$NSROUTE" bench --quick
+	echo old >"$work/chart.svg"
+	run -2 --separate-stderr "$NSROUTE" bench --quick --svg "$work/chart.svg"
+	[[ $(<"$work/chart.svg") == old ]]
 	[[ $stderr == *"another \"nsroute bench\" is running"* ]]
 	kill -KILL "$bench"
 	await_bench
@@ -134,8 +136,11 @@ await_bench() {
 
 @test "a namespace with such a name that is not ours is left alone" {
 	ip netns add "nsrb-1-mine$BATS_SUITE_TEST_NUMBER"
+	ip netns add "nsrb-1-lab$BATS_SUITE_TEST_NUMBER" # as one of a fabric of that name
+	ip -n "nsrb-1-lab$BATS_SUITE_TEST_NUMBER" link set lo alias nsroute:lab
 	"$NSROUTE" bench --quick --rounds 1 --paths bridge --tests udp_rr
 	ip netns del "nsrb-1-mine$BATS_SUITE_TEST_NUMBER"
+	ip netns del "nsrb-1-lab$BATS_SUITE_TEST_NUMBER"
 	assert_nothing_left
 }
 
