@@ -188,7 +188,7 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 	$(Q)bpftool gen skeleton $< name $(*F)_bpf >$@
 
 $(O)/user/datapath_object.o: $(O)/nsroute.skel.h
-$(O)/user/datapath_trace.o: $(O)/trace.skel.h
+$(O)/user/datapath_trace.o $(O)/tests/bpf/test_trace.o: $(O)/trace.skel.h
 $(O)/user/bench_frames.o: $(O)/bench.skel.h
 compile_commands.json: export COMMAND = $(CC) $(CPPFLAGS) -Ibpf -Itests $(CFLAGS)
 compile_commands.json: Makefile $(USER) ## for editors and clang-tidy

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * expire.h - gives back what has expired: session slots, and external ports that have cooled down.
+ * expire.h - gives back what has expired: session slots, external ports that have cooled down, and
+ * fragments whose first has not come.
  *
  * One timer walks both tables a slice at a time, so that a tick is short and a full pass takes
  * EXPIRE_TICKS ticks (8 s). It needs no process: the timer lives in a pinned map, and its callback
@@ -9,6 +10,7 @@
 #ifndef NSROUTE_BPF_EXPIRE_H
 #define NSROUTE_BPF_EXPIRE_H
 
+#include "fragment.h"
 #include "nat.h"
 
 #define EXPIRE_PERIOD_NS 250000000ull
@@ -120,6 +122,20 @@ static long expire_pool(u32 pool, struct expire_slice *slice)
 	return 0;
 }
 
+/* Its first fragment has not come: only now is it counted. */
+static long expire_held(void *map, const struct nsr_held_key *fragment, struct nsr_held *held,
+			struct expire_slice *slice)
+{
+	struct nsr_held_key key = *fragment;
+	u32 length = held->length;
+
+	(void)map;
+	if (datagram_is_old(held->since_s, slice->now_s) &&
+	    !bpf_map_delete_elem(&held_fragments, &key))
+		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
+	return 0;
+}
+
 static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 {
 	const struct nsr_settings *limits = nat_settings();
@@ -134,6 +150,8 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 		bpf_loop(NSR_SESSION_WORDS / EXPIRE_TICKS, expire_session_word, &slice, 0);
 		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
+		if (!part)
+			bpf_for_each_map_elem(&held_fragments, expire_held, &slice, 0);
 	}
 	bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
 	return 0;

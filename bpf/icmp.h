@@ -184,30 +184,9 @@ static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool source, _
 	return 0;
 }
 
-/* Whether the quoted packet belongs to a live session. Only looks: one that has expired is ended by
- * others. */
-static __always_inline bool quote_session(const struct nat_request *request,
-					  struct session_view *ret_view)
-{
-	const struct nsr_settings *settings = nat_settings();
-	struct nsr_flow flow = request->flow;
-	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &flow);
-	struct nsr_session *session;
-	u32 number, state;
-
-	if (!settings || !ref)
-		return false;
-	number = READ_ONCE(ref->session);
-	state = READ_ONCE(ref->state);
-	session = bpf_map_lookup_elem(&sessions, &number);
-	return session && session_matches(session, state, &flow, ret_view) &&
-	       !session_is_expired(settings, &flow, session->seen, session->refreshed_s,
-				   nat_now_s(settings));
-}
-
 /*
- * An ICMP packet to the external address that is no echo reply. request has uplink and external
- * address. NAT_INBOUND_SESSION: it is for the inside, and has been translated.
+ * An ICMP packet to the external address that is no echo reply. request has uplink, external
+ * address and time. NAT_INBOUND_SESSION: it is for the inside, and has been translated.
  */
 NSR_STEP int icmp4_arrives(struct __sk_buff *skb, struct nat_request *request)
 {
@@ -231,7 +210,7 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, struct nat_request *request)
 	request->flow.inside = record->inside;
 	request->flow.remote_address = q.ip.daddr;
 	request->flow.remote_port = q.transport.protocol == NSR_NAT_ICMP ? 0 : q.transport.dest;
-	if (!quote_session(request, &view) || view.mapping != mapping)
+	if (!session_peek(&request->flow, request->now_s, &view) || view.mapping != mapping)
 		return NAT_INBOUND_HOST;
 	if (quote_rewrite(skb, &q, true, request->flow.inside.address, request->flow.inside.port) ||
 	    icmp4_readdress(skb, false, request->flow.inside.address))
@@ -254,7 +233,7 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 	request->flow.inside.protocol = t->protocol;
 	request->flow.remote_address = q->ip.saddr;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	if (!quote_session(request, &view))
+	if (!session_peek(&request->flow, request->now_s, &view))
 		return DROP(NAT_ICMP_ERROR);
 	return quote_rewrite(skb, q, false, view.external,
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));

@@ -3,7 +3,8 @@
  * maps.h - every map. What they hold is told in nsroute_abi.h, where the structures are.
  *
  * Tables that only user space fills are not preallocated: they take memory for what is in them.
- * Those that packets fill are preallocated, and none is an LRU: a live flow is never evicted.
+ * Those that packets fill are preallocated, and none that holds flows is an LRU: a live flow is
+ * never evicted. Datagrams in fragments may be: see fragment.h.
  */
 #ifndef NSROUTE_BPF_MAPS_H
 #define NSROUTE_BPF_MAPS_H
@@ -34,6 +35,14 @@
 		__uint(max_entries, NSR_SESSIONS_MAX); \
 		__type(key, key_type);                 \
 		__type(value, value_type);             \
+	} map SEC(".maps")
+
+#define NSR_LRU(map, key_type, value_type, entries)  \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH); \
+		__uint(max_entries, entries);        \
+		__type(key, key_type);               \
+		__type(value, value_type);           \
 	} map SEC(".maps")
 
 #define NSR_ARRAY(map, kind, value_type, entries) \
@@ -90,6 +99,19 @@ NSR_ARRAY(session_bits, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits, 1);
 NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref);
 NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref);
 NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
+
+/* Fragments. */
+NSR_LRU(datagrams_out, struct nsr_datagram, struct nsr_datagram_out, NSR_DATAGRAMS_MAX);
+NSR_LRU(datagrams_in, struct nsr_datagram, struct nsr_datagram_in, NSR_DATAGRAMS_MAX);
+NSR_ARRAY(datagram_ids, BPF_MAP_TYPE_ARRAY, u32, NSR_IDS_MAX);
+NSR_ARRAY(held_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, struct nsr_held, 1);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NSR_HELD_MAX);
+	__type(key, struct nsr_held_key);
+	__type(value, struct nsr_held);
+} held_fragments SEC(".maps");
 
 /* Events. */
 struct {

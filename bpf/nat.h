@@ -325,6 +325,29 @@ static __always_inline struct nsr_session *session_find(const struct nsr_setting
 	return session;
 }
 
+/* As session_find(), but only looks: one that has expired is ended by others. For steps that have
+ * no room on the stack for more. */
+static __always_inline struct nsr_session *session_peek(const struct nsr_flow *flow, u32 now_s,
+							struct session_view *ret_view)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nsr_flow key = *flow;
+	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
+	struct nsr_session *session;
+	u32 number, state;
+
+	if (!settings || !ref)
+		return NULL;
+	number = READ_ONCE(ref->session);
+	state = READ_ONCE(ref->state);
+	session = bpf_map_lookup_elem(&sessions, &number);
+	if (!session || !session_matches(session, state, &key, ret_view) ||
+	    session_is_expired(settings, &key, session->seen, session->refreshed_s, now_s))
+		return NULL;
+	TELL(SESSION, ret_view->mapping, ret_view->external, session->seen);
+	return session;
+}
+
 /* Fills a claimed slot and enters it; on failure the slot is free again. */
 static __always_inline int session_enter(u32 number, const struct nat_request *request)
 {
@@ -436,12 +459,12 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 
 /* Whom an arriving packet is for. */
 enum nat_inbound {
-	NAT_INBOUND_HOST,     /* the host itself */
-	NAT_INBOUND_SESSION,  /* request->flow.inside */
-	NAT_INBOUND_FRAGMENT, /* of a session, and only a part: the host would reset the flow */
-	NAT_INBOUND_REFUSED,  /* a mapped port, but this remote is not one it talks to */
-	NAT_INBOUND_RARE,     /* see uplink_in_rare() */
-	NAT_INBOUND_FAILED,   /* the kernel refused to change it */
+	NAT_INBOUND_HOST,    /* the host itself */
+	NAT_INBOUND_SESSION, /* request->flow.inside */
+	NAT_INBOUND_HELD,    /* a fragment that goes on later: see fragment.h */
+	NAT_INBOUND_REFUSED, /* a mapped port, but this remote is not one it talks to */
+	NAT_INBOUND_RARE,    /* see uplink_in_rare() */
+	NAT_INBOUND_FAILED,  /* the kernel refused to change it */
 };
 
 /*

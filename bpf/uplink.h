@@ -6,6 +6,7 @@
 #define NSROUTE_BPF_UPLINK_H
 
 #include "events.h"
+#include "fragment.h"
 #include "icmp.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -32,7 +33,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	}
 	if (!settings)
 		return DROP(NAT_SESSIONS);
-	unfit = ip4_is_fragment(p->ip4) ? DROP(NAT_FRAGMENT) : load_transport(skb, p, t);
+	unfit = load_transport(skb, p, t);
 	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
 	request->external = uplink->address4;
@@ -44,7 +45,8 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
 	if (unfit)
-		return t->protocol == NSR_NAT_ICMP ? VERDICT_RARE : unfit;
+		return t->protocol == NSR_NAT_ICMP || unfit == DROP(NAT_FRAGMENT) ? VERDICT_RARE
+										  : unfit;
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
@@ -58,8 +60,11 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 
 	if (verdict || !request->mapping)
 		return verdict;
-	return rewrite_endpoint4(skb, p, &t, true, uplink->address4,
-				 bpf_htons(NSR_MAPPING_PORT(request->mapping)));
+	verdict = rewrite_endpoint4(skb, p, &t, true, uplink->address4,
+				    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
+	if (!verdict && ip4_is_fragment(p->ip4))
+		verdict = fragment4_renumber(skb, uplink->index, request->flow.inside.address);
+	return verdict;
 }
 
 /* Whether a packet that cannot be judged has an inside address where its source should be. */
@@ -117,10 +122,11 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
-	bool fragment = ip4_is_fragment(p->ip4);
 	__be32 source = p->ip4->saddr;
 	enum nat_inbound whom;
 
+	if (ip4_is_fragment(p->ip4))
+		return NAT_INBOUND_RARE;
 	if (!settings || load_transport(skb, p, t))
 		return NAT_INBOUND_HOST;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
@@ -129,12 +135,12 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	request->flow.inside.uplink = uplink->index;
 	request->flow.remote_address = source;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	request->seen = fragment ? 0 : seen_by(false, t->protocol, t->tcp_flags);
+	request->seen = seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = uplink->address4;
 	whom = nat_in(skb, settings, request, t->dest);
 	TELL(INBOUND, whom, 0, 0);
-	return whom == NAT_INBOUND_SESSION && fragment ? NAT_INBOUND_FRAGMENT : whom;
+	return whom;
 }
 
 /* What is not for a session: the host's own, unless it is refused. */
@@ -143,8 +149,6 @@ static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
 	switch (whom) {
 	case NAT_INBOUND_REFUSED:
 		return DROP(NAT_FILTERED);
-	case NAT_INBOUND_FRAGMENT:
-		return DROP(NAT_FRAGMENT);
 	case NAT_INBOUND_FAILED:
 		return DROP(NAT_REWRITE);
 	default:
@@ -171,27 +175,35 @@ static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *
 
 /* ---- What is rare: all steps, off the hot path. Each returns the program's action. */
 
-/* ICMP packets that are no echo of a session's. */
+/* Later fragments, and ICMP packets that are no echo of a session's. */
 NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request = {};
+	struct packet p;
 	int verdict;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	request.external = uplink->address4;
 	request.flow.inside.uplink = uplink->index;
-	verdict = icmp4_leaves(skb, &request);
+	request.now_s = settings ? nat_now_s(settings) : 0;
+	if (parse(skb, &p) == PACKET_IPV4 && ip4_is_later_fragment(p.ip4))
+		verdict = fragment4_leaves(skb, &request);
+	else
+		verdict = icmp4_leaves(skb, &request);
 	count_uplink_tx(uplink->index, length, verdict, request.forwarded);
 	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
 }
 
+/* Fragments, and ICMP packets that are no echo reply. */
 NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_settings *settings = nat_settings();
 	const struct nsr_endpoint *to = NULL;
 	struct nat_request request = {};
 	enum nat_inbound whom;
@@ -202,7 +214,13 @@ NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	request.external = uplink->address4;
 	request.flow.inside.uplink = uplink->index;
-	whom = icmp4_arrives(skb, &request);
+	request.now_s = settings ? nat_now_s(settings) : 0;
+	if (parse(skb, &p) == PACKET_IPV4 && ip4_is_fragment(p.ip4))
+		whom = fragment4_arrives(skb, &request, p.ip4);
+	else
+		whom = icmp4_arrives(skb, &request);
+	if (whom == NAT_INBOUND_HELD)
+		return TC_ACT_STOLEN; /* counted when it goes on */
 	if (whom == NAT_INBOUND_SESSION)
 		verdict = parse(skb, &p) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
 							: DROP(NAT_REWRITE);

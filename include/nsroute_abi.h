@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 6
+#define NSR_LAYOUT_VERSION 7
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -416,6 +416,63 @@ struct nsr_nat_counters {
 	__u64 ports_used[NSR_NAT_PROTOCOLS]; /* claimed and cooling down */
 };
 _Static_assert(sizeof(struct nsr_nat_counters) == 120, "layout");
+
+/* ---- Fragments: see docs/nat.md. */
+
+#define NSR_DATAGRAM_S    30 /* how long a datagram may take to arrive, from its first fragment */
+#define NSR_DATAGRAMS_MAX 16384 /* remembered, each way */
+#define NSR_HELD_MAX      1024  /* fragments held because their first has not come */
+#define NSR_HELD_BYTES    1920  /* of each, Ethernet header included: MTU 1500 and some */
+#define NSR_HELD_NUMBERS  128   /* of one datagram */
+#define NSR_IDS_MAX       4096  /* counters of identifications; a power of two */
+
+/* Key of LRU_HASH "datagrams_out" (source is an inside address) and "datagrams_in" (dest is the
+ * external one): what the fragments of a datagram have in common.
+ */
+struct nsr_datagram {
+	__be32 source;
+	__be32 dest;
+	__be16 id;
+	__u8 protocol; /* of IP */
+	__u8 uplink;   /* index */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_datagram) == 16, "layout");
+
+struct nsr_datagram_out {
+	__u32 since_s;
+	__be16 id; /* that it leaves with */
+	__u16 reserved;
+};
+_Static_assert(sizeof(struct nsr_datagram_out) == 8, "layout");
+
+struct nsr_datagram_in {
+	struct nsr_datagram datagram; /* the key again: a reader may find another one's value */
+	__be32 inside;                /* address that it is for */
+	__u32 whom;                   /* enum nat_inbound */
+	__u32 since_s;
+	__u32 held; /* how many have been, before its first fragment came */
+};
+_Static_assert(sizeof(struct nsr_datagram_in) == 32, "layout");
+
+/* Key of HASH "held_fragments"; the value is also that of PERCPU_ARRAY "held_scratch", of one. */
+struct nsr_held_key {
+	struct nsr_datagram datagram;
+	__u32 number; /* in the order that they came in */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_held_key) == 24, "layout");
+
+struct nsr_held {
+	__u32 since_s;
+	__u32 length;
+	__u8 bytes[NSR_HELD_BYTES]; /* the frame as it arrived */
+};
+_Static_assert(sizeof(struct nsr_held) == 8 + NSR_HELD_BYTES, "layout");
+
+/* Map "datagram_ids": ARRAY of NSR_IDS_MAX counters (__u32; 0: not begun), by a hash of remote and
+ * protocol.
+ */
 
 /* ---- Events: dropped packets, told to one listener. Nothing is told without a lease. */
 

@@ -35,6 +35,11 @@
 	X(session_by_flow)   \
 	X(mapping_by_inside) \
 	X(nat_counters)      \
+	X(datagrams_out)     \
+	X(datagrams_in)      \
+	X(datagram_ids)      \
+	X(held_fragments)    \
+	X(held_scratch)      \
 	X(expire_clock)      \
 	X(events)            \
 	X(event_lease)       \

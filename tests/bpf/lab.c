@@ -200,6 +200,9 @@ static void clear_flows(struct lab *lab)
 	}
 	clear(lab, MAP_session_by_flow);
 	clear(lab, MAP_mapping_by_inside);
+	clear(lab, MAP_datagrams_out);
+	clear(lab, MAP_datagrams_in);
+	clear(lab, MAP_held_fragments);
 	put(lab, MAP_session_bits, 0, &no_sessions);
 	lab_clock_offset(lab, 0);
 }

@@ -207,27 +207,6 @@ static void test_echo_of_another_remote(void **state)
 	EXPECT_IN(lab, UP0, &f, PASSED);
 }
 
-static void test_fragments(void **state)
-{
-	struct lab *lab = lab_of(state);
-	struct frame f;
-	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
-
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
-	      .sport = 80, .dport = port, .fragment = 0x2000, .payload = 64);
-	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FRAGMENT));
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
-	      .sport = 80, .dport = port, .fragment = 0x2000, .payload = 64);
-	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FILTERED));
-	/* The host's own: a first one to a port that nobody has, and what follows any. */
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
-	      .sport = 80, .dport = 4322, .fragment = 0x2000, .payload = 64);
-	EXPECT_IN(lab, UP0, &f, PASSED);
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
-	      .fragment = 8, .payload = 64);
-	EXPECT_IN(lab, UP0, &f, PASSED);
-}
-
 /* Frames for another station, as an interface in promiscuous mode sees them. */
 static void test_for_somebody_else(void **state)
 {
@@ -370,7 +349,6 @@ int main(void)
 		LAB_TEST(test_malformed),
 		LAB_TEST(test_echo),
 		LAB_TEST(test_echo_of_another_remote),
-		LAB_TEST(test_fragments),
 		LAB_TEST(test_for_somebody_else),
 		LAB_TEST(test_straight_to_the_inside),
 		LAB_TEST(test_left_to_the_kernel_translated),

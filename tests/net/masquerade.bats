@@ -193,3 +193,77 @@ routers_answer() {
 	[[ $output == *"time exceeded in-transit"* ]]
 	assert_clean
 }
+
+# ---- Fragments
+
+inside_address() { # NAMESPACE
+	[[ $1 == "$red" ]] && echo 192.168.15.11 || echo 192.168.15.12
+}
+
+send_pieces() { # NAMESPACE PORT ID LETTER ORDER
+	on "$1" tests/net/fragments.pl "$(inside_address "$1"):$2" "$server_address:8080" "$3" "$4" "$5"
+}
+
+# A UDP socket that prints letter and length of so many datagrams, and who sent the last one.
+receive() { # NAMESPACE PORT COUNT
+	ip netns exec "$1" timeout 20 perl -MIO::Socket::INET -e '
+		$| = 1;
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => $ARGV[0]) or die;
+		for (1 .. $ARGV[1]) {
+			my $from = recv($s, my $data, 65535, 0) // die;
+			my ($port, $address) = sockaddr_in($from);
+			my $letter = substr($data, 0, 1);
+			my $whole = $data eq $letter x length($data) ? "" : " mixed";
+			print $letter, " ", length($data), "$whole from ", inet_ntoa($address), ":$port\n";
+		}' "$2" "$3" >"$work/received" 3>&- &
+	receiving=$!
+	await_listener "$1" udp "$2"
+}
+
+received() {
+	wait "$receiving"
+	run -0 cat "$work/received"
+}
+
+fragments_pass() {
+	local order ids=100
+	up "$1"
+	watch
+	run -0 on "$red" ping -n -c 3 -i 0.1 -W 3 -s 8000 "$server_address"
+	[[ $output == *" 0% packet loss"* ]]
+	for order in 0,1,2,3,4,5 5,4,3,2,1,0 3,1,5,0,4,2; do
+		receive "$server" 8080 1
+		send_pieces "$red" 5555 "$((++ids))" r "$order"
+		received
+		[[ $output == "r 8000 from $uplink_address:5555" ]]
+		receive "$red" 5555 1
+		on "$server" tests/net/fragments.pl "$server_address:8080" "$uplink_address:5555" \
+			"$((++ids))" s "$order"
+		received
+		[[ $output == "s 8000 from $server_address:8080" ]]
+	done
+	assert_clean
+	[[ $(uplink_dropped nat-fragment) == 0 ]]
+}
+
+@test "datagrams in fragments pass both ways, whatever the order of these" {
+	fragments_pass auto
+}
+
+@test "datapath kernel: fragments pass as well" {
+	fragments_pass kernel
+}
+
+@test "two inside hosts with one identification are not mixed up by the receiver" {
+	up
+	watch
+	receive "$server" 8080 2
+	send_pieces "$red" 5555 77 r 5,4,3
+	send_pieces "$blue" 6666 77 b 1,0,4
+	send_pieces "$red" 5555 77 r 1,2,0
+	send_pieces "$blue" 6666 77 b 5,2,3
+	received
+	[[ ${lines[0]} == "r 8000 from $uplink_address:5555" ]]
+	[[ ${lines[1]} == "b 8000 from $uplink_address:6666" ]]
+	assert_clean
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * fragment.h - fragments of translated datagrams, both ways and in any order (RFC 4787 REQ-14).
+ *
+ * Going out, a fragment needs the external address and, if it is the first, the port. All fragments
+ * of a datagram get one identification that is ours: of two inside hosts that have chosen the same
+ * one for the same remote the receiver would put together a mixture (RFC 6864). "datagrams_out"
+ * remembers it, so their order does not matter.
+ *
+ * Coming in, only the first fragment tells whom the datagram is for; "datagrams_in" remembers that
+ * for those that follow. One that comes before the first is held: a copy of it is kept, which is
+ * put on the uplink again when the first has come, in the way of a packet that has just arrived.
+ *
+ *   none -> HELD      a later fragment came: copied to "held_fragments"; more of them are, too
+ *   any  -> known     the first came: what was held is let go, and who was about to hold one sees
+ * it any  -> none      after NSR_DATAGRAM_S
+ *
+ * Both tables are LRU: an entry is worth something for as long as a datagram takes to arrive, so a
+ * flood of them costs others next to nothing, which it would do if they had to expire. What is held
+ * is in a plain table, and given up after NSR_DATAGRAM_S (expire.h). A held packet is counted when
+ * it goes on, or is given up. What there is no room for is the host's, who will not miss the rest.
+ */
+#ifndef NSROUTE_BPF_FRAGMENT_H
+#define NSROUTE_BPF_FRAGMENT_H
+
+#include "rewrite.h"
+#include "steps.h"
+#include "trace.h"
+
+static __always_inline bool ip4_is_later_fragment(const struct iphdr *ip)
+{
+	return ip->frag_off & bpf_htons(IP_OFFSET);
+}
+
+static __always_inline struct nsr_datagram datagram4(const struct iphdr *ip, u32 uplink)
+{
+	struct nsr_datagram datagram = {
+		.source = ip->saddr,
+		.dest = ip->daddr,
+		.id = ip->id,
+		.protocol = ip->protocol,
+		.uplink = uplink,
+	};
+
+	return datagram;
+}
+
+static __always_inline bool datagram_equal(const struct nsr_datagram *a,
+					   const struct nsr_datagram *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
+
+/* Protocols whose later fragments are translated without a look at the first. */
+static __always_inline bool protocol_is_translated(u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP;
+}
+
+static __always_inline bool datagram_is_old(u32 since_s, u32 now_s)
+{
+	u32 age = now_s - since_s;
+
+	return age < 0x80000000 && age >= NSR_DATAGRAM_S;
+}
+
+/* ---- Outbound. */
+
+/* Identifications that have not been used for long towards a remote: from a counter that few of
+ * them share, which begins anywhere. */
+static __always_inline u16 datagram_fresh_id(__be32 dest, u8 protocol, u32 count)
+{
+	u32 slot = ((bpf_ntohl(dest) ^ protocol) * 0x9e3779b1u) / (0x100000000ull / NSR_IDS_MAX);
+	u32 *counter, start;
+
+	INSTEAD(0);
+	barrier_var(slot);
+	slot &= NSR_IDS_MAX - 1;
+	counter = bpf_map_lookup_elem(&datagram_ids, &slot);
+	if (!counter)
+		return bpf_get_prandom_u32();
+	start = bpf_get_prandom_u32() | 1;
+	if (!READ_ONCE(*counter))
+		__sync_val_compare_and_swap(counter, 0, start);
+	return __sync_fetch_and_add(counter, count);
+}
+
+/* The identification that all fragments of the datagram leave with; false: it cannot be kept. */
+static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __be16 *ret)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nsr_datagram key = *datagram;
+	struct nsr_datagram_out *known = bpf_map_lookup_elem(&datagrams_out, &key), fresh = {};
+
+	*ret = datagram->id;
+	INSTEAD(true);
+	if (!settings)
+		return false;
+	fresh.since_s = nat_now_s(settings);
+	if (known && !datagram_is_old(known->since_s, fresh.since_s)) {
+		*ret = known->id;
+		return true;
+	}
+	fresh.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
+	*ret = fresh.id;
+	if (!bpf_map_update_elem(&datagrams_out, &key, &fresh, known ? BPF_ANY : BPF_NOEXIST))
+		return true;
+	known = bpf_map_lookup_elem(&datagrams_out, &key); /* another CPU was faster */
+	if (!known)
+		return false;
+	*ret = known->id;
+	return true;
+}
+
+static __always_inline void rewrite_id4(struct iphdr *ip, __be16 id)
+{
+	ip->check = checksum_replace(ip->check, ip->id, id);
+	ip->id = id;
+}
+
+/*
+ * A new identification for a packet of source's that has been translated, and may be in pieces or
+ * be taken to pieces on its way. 0 or a reason to drop.
+ */
+NSR_STEP int fragment4_renumber(struct __sk_buff *skb, u32 uplink, __be32 source)
+{
+	struct nsr_datagram datagram;
+	struct packet p;
+	u32 segments;
+	__be16 id;
+
+	if (parse(skb, &p) != PACKET_IPV4)
+		return DROP(NAT_REWRITE);
+	datagram = datagram4(p.ip4, uplink);
+	datagram.source = source;
+	segments = skb->gso_segs;
+	if (!ip4_is_fragment(p.ip4))
+		id = bpf_htons(
+			datagram_fresh_id(p.ip4->daddr, p.ip4->protocol, segments ? segments : 1));
+	else if (!datagram_id(&datagram, &id))
+		return DROP(NAT_FRAGMENT);
+	rewrite_id4(p.ip4, id);
+	return 0;
+}
+
+/* A later fragment that leaves by the uplink. request has uplink and external address. 0 or a
+ * reason to drop; when it was translated, request->forwarded is set. */
+static __always_inline int fragment4_leaves(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct nsr_datagram datagram;
+	struct packet p;
+	__be16 id;
+
+	if (parse(skb, &p) != PACKET_IPV4)
+		return DROP(NAT_FRAGMENT);
+	if (p.ip4->saddr == request->external || !inside_of4(p.ip4->saddr))
+		return 0; /* the host's own */
+	if (!request->external)
+		return DROP(NAT_PORTS);
+	if (!protocol_is_translated(p.ip4->protocol))
+		return DROP(NAT_PROTOCOL);
+	datagram = datagram4(p.ip4, request->flow.inside.uplink);
+	if (!datagram_id(&datagram, &id))
+		return DROP(NAT_FRAGMENT);
+	rewrite_id4(p.ip4, id);
+	rewrite_address4(p.ip4, true, request->external);
+	request->forwarded = skb->ifindex;
+	return 0;
+}
+
+/* ---- Inbound. */
+
+/* Whom the first fragment was for, and the inside address; NAT_INBOUND_HELD: it has not come. */
+static __always_inline enum nat_inbound datagram_whom(const struct nsr_datagram *datagram,
+						      u32 now_s, __be32 *ret_inside)
+{
+	struct nsr_datagram key = *datagram;
+	struct nsr_datagram_in *known = bpf_map_lookup_elem(&datagrams_in, &key);
+	u32 whom;
+
+	if (!known || datagram_is_old(READ_ONCE(known->since_s), now_s))
+		return NAT_INBOUND_HELD;
+	whom = READ_ONCE(known->whom);
+	*ret_inside = READ_ONCE(known->inside);
+	barrier();
+	/* The entry may have been recycled while it was read. */
+	return datagram_equal(&known->datagram, &key) ? whom : NAT_INBOUND_HELD;
+}
+
+static __always_inline bool fragment_copy(struct __sk_buff *skb, struct nsr_held *held)
+{
+	u32 last = skb->len - 1; /* one less, so that the verifier sees that it is never none */
+
+	if (last >= NSR_HELD_BYTES)
+		return false;
+	held->length = last + 1;
+	barrier_var(last); /* clang knows the range and would leave the test out */
+	return last < NSR_HELD_BYTES && !bpf_skb_load_bytes(skb, 0, held->bytes, last + 1);
+}
+
+/* The entry of a datagram whose first fragment has not come, made here for the first of those that
+ * have; of one whose first has come meanwhile, that one. */
+static __always_inline struct nsr_datagram_in *datagram_waiting(const struct nsr_datagram *datagram,
+								u32 now_s)
+{
+	struct nsr_datagram_in entry = {
+		.datagram = *datagram, .whom = NAT_INBOUND_HELD, .since_s = now_s};
+	struct nsr_datagram_in *known;
+
+	if (bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_NOEXIST)) {
+		known = bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
+		if (known && datagram_is_old(READ_ONCE(known->since_s), now_s))
+			bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_ANY);
+	}
+	return bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
+}
+
+/*
+ * A later fragment whose first has not come: NAT_INBOUND_HELD, once a copy is kept. The first may
+ * come at this very moment, by another CPU, so the entry is looked at once more; whoever then takes
+ * the copy out of the table again goes on with it. Otherwise whom the datagram is for.
+ */
+static __always_inline enum nat_inbound
+fragment_hold(struct __sk_buff *skb, struct nsr_held_key *key, u32 now_s, __be32 *ret_inside)
+{
+	struct nsr_datagram_in *entry;
+	struct nsr_held *held;
+	enum nat_inbound whom;
+	u32 zero = 0;
+
+	INSTEAD(NAT_INBOUND_HELD);
+	held = bpf_map_lookup_elem(&held_scratch, &zero);
+	if (!held || !fragment_copy(skb, held))
+		return NAT_INBOUND_HOST;
+	held->since_s = now_s;
+	entry = datagram_waiting(&key->datagram, now_s);
+	if (!entry)
+		return NAT_INBOUND_HOST;
+	key->number = __sync_fetch_and_add(&entry->held, 1);
+	if (key->number >= NSR_HELD_NUMBERS ||
+	    bpf_map_update_elem(&held_fragments, key, held, BPF_NOEXIST))
+		return NAT_INBOUND_HOST;
+	whom = datagram_whom(&key->datagram, now_s, ret_inside);
+	if (whom != NAT_INBOUND_HELD && !bpf_map_delete_elem(&held_fragments, key))
+		return whom;
+	return NAT_INBOUND_HELD;
+}
+
+struct release {
+	struct __sk_buff *skb;
+	struct nsr_held_key key;
+	u32 now_s;
+};
+
+/* Turns the packet at hand into one that is held, and puts it on the uplink again. Who deletes a
+ * held one has it; what fails stays, and is given up in time. */
+static long fragment_release_one(u32 number, struct release *release)
+{
+	struct __sk_buff *skb = release->skb;
+	struct nsr_held_key key = release->key;
+	struct nsr_held *held;
+	u32 last;
+
+	key.number = number;
+	held = bpf_map_lookup_elem(&held_fragments, &key);
+	if (!held || datagram_is_old(held->since_s, release->now_s))
+		return 0;
+	last = held->length - 1;
+	barrier_var(last);
+	if (last >= NSR_HELD_BYTES || bpf_skb_change_tail(skb, last + 1, 0) ||
+	    bpf_skb_store_bytes(skb, 0, held->bytes, last + 1, BPF_F_RECOMPUTE_CSUM))
+		return 0;
+	if (!bpf_map_delete_elem(&held_fragments, &key))
+		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	return 0;
+}
+
+/*
+ * The steps of what arrives are the rare path's own (uplink_in_rare()), one after the other,
+ * because all of them together have no room on the stack. request has uplink, external address and
+ * time.
+ */
+
+/* Whom a first fragment is for: as any packet. */
+NSR_STEP int fragment4_first(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct session_view view;
+	struct nsr_mapping *record;
+	struct nsr_session *session;
+	struct transport t = {};
+	struct packet p;
+	u32 mapping;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
+	    (t.protocol == NSR_NAT_ICMP && t.icmp_type != ICMP_ECHO_REPLY))
+		return NAT_INBOUND_HOST;
+	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t.protocol), bpf_ntohs(t.dest));
+	record = nat_mapping(mapping);
+	if (!record || !READ_ONCE(record->references))
+		return NAT_INBOUND_HOST;
+	request->flow.inside = record->inside;
+	request->flow.remote_address = p.ip4->saddr;
+	request->flow.remote_port = t.protocol == NSR_NAT_ICMP ? 0 : t.source;
+	session = session_peek(&request->flow, request->now_s, &view);
+	if (session && view.mapping == mapping) {
+		session_seen(session, seen_by(false, t.protocol, t.tcp_flags), request->now_s);
+		return NAT_INBOUND_SESSION;
+	}
+	if (t.protocol == NSR_NAT_ICMP ||
+	    host_has_socket(skb, t.protocol, request->flow.remote_address,
+			    request->flow.remote_port, request->external, t.dest))
+		return NAT_INBOUND_HOST;
+	return NAT_INBOUND_REFUSED;
+}
+
+/* Writes down whom a datagram is for, by its first fragment. True when others of it are held. */
+NSR_STEP int fragment4_learn(struct __sk_buff *skb, struct nat_request *request, u32 whom)
+{
+	struct nsr_datagram_in entry = {.whom = whom}, *known;
+	struct packet p;
+	bool held;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4)
+		return false;
+	INSTEAD(false);
+	entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
+	entry.inside = request->flow.inside.address;
+	entry.since_s = request->now_s;
+	if (!bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_NOEXIST))
+		return false;
+	known = bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
+	held = known && READ_ONCE(known->whom) == NAT_INBOUND_HELD;
+	bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_ANY);
+	return held;
+}
+
+/* The first fragment is put on the uplink again, and behind it what was held of its datagram. Now
+ * all of them find whom they are for. */
+NSR_STEP int fragment4_release(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct release release = {.skb = skb};
+	struct packet p;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4)
+		return 0;
+	INSTEAD(0);
+	release.key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
+	release.now_s = request->now_s;
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	bpf_loop(NSR_HELD_NUMBERS, fragment_release_one, &release, 0);
+	return 0;
+}
+
+/* Translates a first fragment: 0, or a reason to drop. */
+NSR_STEP int fragment4_deliver(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct transport t = {};
+	struct packet p;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4 || transport_parse(&p, &t))
+		return DROP(NAT_REWRITE);
+	return rewrite_endpoint4(skb, &p, &t, false, request->flow.inside.address,
+				 request->flow.inside.port);
+}
+
+/* A later fragment. NAT_INBOUND_SESSION: it has been translated. */
+NSR_STEP int fragment4_later(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct nsr_held_key key = {};
+	enum nat_inbound whom;
+	struct packet p;
+	__be32 inside = 0;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4)
+		return NAT_INBOUND_HOST;
+	key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
+	whom = datagram_whom(&key.datagram, request->now_s, &inside);
+	if (whom == NAT_INBOUND_HELD)
+		whom = fragment_hold(skb, &key, request->now_s, &inside);
+	if (whom != NAT_INBOUND_SESSION)
+		return whom;
+	if (parse(skb, &p) != PACKET_IPV4)
+		return NAT_INBOUND_FAILED;
+	rewrite_address4(p.ip4, false, inside);
+	return NAT_INBOUND_SESSION;
+}
+
+/* A fragment to the external address. NAT_INBOUND_SESSION: it is for the inside, and has been
+ * translated. NAT_INBOUND_HELD: there is nothing more to do with it. */
+static __always_inline enum nat_inbound
+fragment4_arrives(struct __sk_buff *skb, struct nat_request *request, const struct iphdr *ip)
+{
+	enum nat_inbound whom;
+
+	if (!protocol_is_translated(ip->protocol))
+		return NAT_INBOUND_HOST;
+	if (ip4_is_later_fragment(ip))
+		return fragment4_later(skb, request);
+	whom = fragment4_first(skb, request);
+	if (fragment4_learn(skb, request, whom)) {
+		fragment4_release(skb, request);
+		return NAT_INBOUND_HELD;
+	}
+	if (whom == NAT_INBOUND_SESSION && fragment4_deliver(skb, request))
+		return NAT_INBOUND_FAILED;
+	return whom;
+}
+
+#endif

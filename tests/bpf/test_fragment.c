@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Fragments of translated datagrams, both ways, in every order.
+ *
+ * A datagram is built whole, taken to pieces here, and what the programs made of the pieces is put
+ * together again and compared with a datagram that was built with the other addresses.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "datapath_maps.h"
+
+#define PIECES  3
+#define PIECE   1000 /* bytes of the datagram in each but the last */
+#define PAYLOAD 2500
+#define ORDERS  6
+#define MORE    0x2000
+#define OFFSET  0x1fff
+
+static const uint8_t orders[ORDERS][PIECES] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+					       {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+
+struct pieces {
+	struct frame piece[PIECES];
+};
+
+static void take_to_pieces(const struct frame *whole, struct pieces *ret)
+{
+	struct frame copy = *whole;
+	uint32_t header = ETH_HLEN + frame_ip4(&copy)->ihl * 4u, data = whole->length - header;
+	uint32_t i, length;
+
+	for (i = 0; i < PIECES; i++) {
+		struct frame *f = &ret->piece[i];
+
+		length = i == PIECES - 1 ? data - i * PIECE : PIECE;
+		memset(f, 0, sizeof(*f));
+		memcpy(f->bytes, whole->bytes, header);
+		memcpy(f->bytes + header, whole->bytes + header + (size_t)i * PIECE, length);
+		f->length = header + length;
+		frame_ip4(f)->tot_len = htons((uint16_t)(f->length - ETH_HLEN));
+		frame_ip4(f)->frag_off =
+			htons((uint16_t)((i == PIECES - 1 ? 0 : MORE) | i * PIECE / 8));
+		frame_seal(f);
+	}
+}
+
+/* All pieces have one header but for offset and length, and together what wanted has. */
+static void expect_whole(struct pieces *got, const struct frame *wanted)
+{
+	static struct frame whole;
+	uint32_t header = ETH_HLEN + 20, i;
+
+	memset(&whole, 0, sizeof(whole));
+	for (i = 0; i < PIECES; i++) {
+		struct frame *f = &got->piece[i];
+		uint32_t at = (ntohs(frame_ip4(f)->frag_off) & OFFSET) * 8u;
+
+		assert_null(frame_fault(f));
+		assert_int_equal(frame_ip4(f)->id, frame_ip4(&got->piece[0])->id);
+		memcpy(whole.bytes, f->bytes, header);
+		memcpy(whole.bytes + header + at, f->bytes + header, f->length - header);
+	}
+	whole.length = wanted->length;
+	frame_ip4(&whole)->id = frame_ip4((struct frame *)wanted)->id;
+	frame_ip4(&whole)->frag_off = 0;
+	frame_ip4(&whole)->tot_len = htons((uint16_t)(whole.length - ETH_HLEN));
+	frame_ip4(&whole)->check = frame_ip4((struct frame *)wanted)->check;
+	assert_memory_equal(whole.bytes, wanted->bytes, wanted->length);
+}
+
+static void leaving(struct frame *f, const char *source, uint8_t protocol, uint16_t port,
+		    uint16_t id)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = source, .dest = REMOTE_IP,
+	      .protocol = protocol, .sport = port, .dport = 80, .tcp_flags = FRAME_SYN,
+	      .icmp_type = FRAME_ECHO_REQUEST, .payload = PAYLOAD, .id = id);
+}
+
+/* To red when mac is red's, by us; else as it is outside. */
+static void arriving(struct frame *f, const char *dest, uint8_t protocol, uint16_t port,
+		     uint16_t id)
+{
+	bool inside = strcmp(dest, UPLINK_IP);
+
+	FRAME(f, .to = inside ? mac_red : mac_up0, .from = inside ? mac_br1 : mac_router,
+	      .source = REMOTE_IP, .dest = dest, .protocol = protocol,
+	      .sport = protocol == IPPROTO_ICMP ? port : 80, .dport = port, .tcp_flags = FRAME_ACK,
+	      .icmp_type = FRAME_ECHO_REPLY, .payload = PAYLOAD, .id = id, .ttl = inside ? 63 : 64);
+}
+
+/* Sends all pieces out in this order, and returns the identification that they left with. */
+static uint16_t expect_sent(struct lab *lab, const char *source, uint8_t protocol, uint16_t port,
+			    uint16_t id, const uint8_t *order)
+{
+	static struct frame whole, wanted;
+	static struct pieces pieces, sent;
+	uint16_t external = 0;
+	uint32_t i;
+
+	leaving(&whole, source, protocol, port, id);
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++) {
+		struct frame *out = &EXPECT_OUT(lab, UP0, &pieces.piece[order[i]], TRANSLATED)->out;
+
+		sent.piece[order[i]] = *out;
+		if (!order[i])
+			external = frame_sport(out);
+	}
+	leaving(&wanted, UPLINK_IP, protocol, external, id);
+	expect_whole(&sent, &wanted);
+	return ntohs(frame_ip4(&sent.piece[0])->id);
+}
+
+static void test_out(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t id = 1;
+	size_t protocol, order;
+
+	for (protocol = 0; protocol < sizeof(protocols); protocol++) {
+		for (order = 0; order < ORDERS; order++) {
+			expect_sent(lab, RED_IP, protocols[protocol], 4321, id++, orders[order]);
+			expect_sent(lab, RED_IP, protocols[protocol], 53, id++, orders[order]);
+		}
+	}
+	/* Later fragments open nothing: a session for each protocol and port. */
+	assert_int_equal(lab_active_sessions(lab), 6);
+	lab_expect_no_flows(lab);
+}
+
+/* RFC 6864: two inside hosts with one identification leave with two. */
+static void test_identifications(void **state)
+{
+	static bool used[65536];
+	struct lab *lab = lab_of(state);
+	uint16_t red, blue, i;
+
+	memset(used, 0, sizeof(used));
+	for (i = 1; i <= 500; i++) {
+		red = expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, i, orders[i % ORDERS]);
+		blue = expect_sent(lab, BLUE_IP, IPPROTO_UDP, 4321, i, orders[i % ORDERS]);
+		assert_false(used[red]);
+		used[red] = true;
+		assert_false(used[blue]);
+		used[blue] = true;
+	}
+	/* It is kept for 30 s, and then it is another datagram. */
+	red = expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, 7, orders[0]);
+	assert_true(used[red]);
+	lab_clock_offset(lab, 32);
+	red = expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, 7, orders[0]);
+	assert_false(used[red]);
+}
+
+static void test_out_refused(void **state)
+{
+	struct lab *lab = lab_of(state);
+	static struct frame whole;
+	static struct pieces pieces;
+	uint32_t i;
+
+	leaving(&whole, RED_IP, 47, 4321, 1); /* GRE */
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_PROTOCOL));
+	leaving(&whole, RED_IP, IPPROTO_UDP, 4321, 2);
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_OUT(lab, UP1, &pieces.piece[i], DROPPED(WRONG_UPLINK));
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX); /* no address */
+	for (i = 0; i < PIECES; i++)
+		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_PORTS));
+}
+
+/* The host's own, from whichever of its addresses. */
+static void test_own(void **state)
+{
+	static const char *const sources[] = {UPLINK_IP, "10.9.0.1"};
+	struct lab *lab = lab_of(state);
+	static struct frame whole;
+	static struct pieces pieces;
+	size_t source, protocol;
+	uint32_t i;
+
+	for (source = 0; source < 2; source++) {
+		for (protocol = 0; protocol < sizeof(protocols); protocol++) {
+			leaving(&whole, sources[source], protocols[protocol], 4321, 1);
+			take_to_pieces(&whole, &pieces);
+			for (i = 0; i < PIECES; i++)
+				EXPECT_OUT(lab, UP0, &pieces.piece[i], PASSED);
+		}
+	}
+}
+
+/* ---- Inbound. */
+
+static uint16_t open_flow(struct lab *lab, uint8_t protocol, uint16_t port)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = protocol, .sport = port, .dport = 80, .tcp_flags = FRAME_SYN,
+	      .icmp_type = FRAME_ECHO_REQUEST);
+	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
+}
+
+/* What is put on the uplink again, as a program there would see it. */
+static int listen_at_uplink(struct lab *lab)
+{
+	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
+	struct timeval patience = {.tv_sec = 5};
+	int fd = socket(AF_PACKET, SOCK_RAW, 0);
+
+	address.sll_ifindex = (int)lab->uplink[UP0];
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void expect_again(int fd, const struct frame *f)
+{
+	uint8_t bytes[FRAME_MAX];
+	ssize_t length = recv(fd, bytes, sizeof(bytes), 0);
+
+	assert_int_equal(length, f->length);
+	assert_memory_equal(bytes, f->bytes, f->length);
+}
+
+/* It is kept for later: taken from the kernel, and not counted yet. */
+static void expect_held(struct lab *lab, struct frame *f)
+{
+	uint64_t before = lab_uplink_counters(lab, UP0).rx_packets;
+
+	assert_int_equal(lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], f, NULL),
+			 TC_ACT_STOLEN);
+	assert_int_equal(lab_uplink_counters(lab, UP0).rx_packets, before);
+}
+
+static void expect_received(struct lab *lab, uint8_t protocol, uint16_t external, uint16_t inside,
+			    uint16_t id, const uint8_t *order)
+{
+	static struct frame whole, wanted;
+	static struct pieces pieces, got;
+	int fd = listen_at_uplink(lab);
+	uint32_t i, held;
+
+	arriving(&whole, UPLINK_IP, protocol, external, id);
+	take_to_pieces(&whole, &pieces);
+	for (held = 0; order[held]; held++)
+		expect_held(lab, &pieces.piece[order[held]]);
+	if (held) {
+		/* The first is put on the uplink again, and behind it what was held. */
+		expect_held(lab, &pieces.piece[0]);
+		expect_again(fd, &pieces.piece[0]);
+		for (i = 0; i < held; i++)
+			expect_again(fd, &pieces.piece[order[i]]);
+		assert_int_equal(lab_entries(lab, MAP_held_fragments), 0);
+	}
+	for (i = 0; i < PIECES; i++)
+		got.piece[order[i]] =
+			EXPECT_IN(lab, UP0, &pieces.piece[order[i]], TRANSLATED_TO_PEER)->out;
+	arriving(&wanted, RED_IP, protocol, inside, id);
+	expect_whole(&got, &wanted);
+	close(fd);
+}
+
+static void test_in(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t id = 1, preserved, changed;
+	size_t protocol, order;
+
+	for (protocol = 0; protocol < sizeof(protocols); protocol++) {
+		preserved = open_flow(lab, protocols[protocol], 4321);
+		changed = open_flow(lab, protocols[protocol], 53);
+		for (order = 0; order < ORDERS; order++) {
+			expect_received(lab, protocols[protocol], preserved, 4321, id++,
+					orders[order]);
+			expect_received(lab, protocols[protocol], changed, 53, id++, orders[order]);
+		}
+	}
+	lab_expect_no_flows(lab);
+}
+
+/* All follow the first: to the host, or nowhere. */
+static void test_in_not_ours(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	static struct frame whole;
+	static struct pieces pieces;
+	uint32_t i;
+
+	arriving(&whole, UPLINK_IP, IPPROTO_UDP, (uint16_t)(port + 1), 1);
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
+	arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 2);
+	frame_ip4(&whole)->saddr = address4(REMOTE2_IP);
+	frame_seal(&whole);
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(NAT_FILTERED));
+	arriving(&whole, UPLINK_IP, 47, port, 3);
+	take_to_pieces(&whole, &pieces);
+	for (i = PIECES; i-- > 0;)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
+	arriving(&whole, UPLINK_IP, IPPROTO_ICMP, port, 4);
+	*(uint8_t *)frame_transport(&whole) = FRAME_ECHO_REQUEST;
+	frame_seal(&whole);
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
+	arriving(&whole, RED_IP, IPPROTO_UDP, port, 5);
+	memcpy(whole.bytes, mac_up0, 6);
+	take_to_pieces(&whole, &pieces);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(INBOUND));
+}
+
+/* Those of the host's that come in another order are held and let go to it. */
+static void test_in_for_the_host(void **state)
+{
+	struct lab *lab = lab_of(state);
+	static struct frame whole;
+	static struct pieces pieces;
+	int fd = listen_at_uplink(lab);
+	uint32_t i;
+
+	arriving(&whole, UPLINK_IP, IPPROTO_UDP, 4321, 1);
+	take_to_pieces(&whole, &pieces);
+	for (i = PIECES; i-- > 0;)
+		expect_held(lab, &pieces.piece[i]);
+	expect_again(fd, &pieces.piece[0]);
+	for (i = PIECES; --i > 0;)
+		expect_again(fd, &pieces.piece[i]);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
+	close(fd);
+}
+
+/* What there is no room for is left to the host. */
+static void test_room(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	uint32_t i;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .fragment = MORE | 100, .payload = NSR_HELD_BYTES);
+	EXPECT_IN(lab, UP0, &f, PASSED); /* too long */
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .fragment = MORE | 64, .payload = 64);
+	for (i = 0; i < NSR_HELD_NUMBERS; i++)
+		expect_held(lab, &f);
+	EXPECT_IN(lab, UP0, &f, PASSED); /* too many of one datagram */
+	for (i = lab_entries(lab, MAP_held_fragments); i < NSR_HELD_MAX; i++) {
+		frame_ip4(&f)->id = htons((uint16_t)i);
+		frame_seal(&f);
+		assert_int_equal(lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL),
+				 TC_ACT_STOLEN);
+	}
+	frame_ip4(&f)->id = htons(0xffff);
+	frame_seal(&f);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+}
+
+/* What is not followed by its first is dropped, and counted only then. */
+static void test_given_up(void **state)
+{
+	struct timespec moment = {.tv_nsec = 100000000};
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink_counters c;
+	struct nsr_drops drops;
+	struct frame f;
+	int i;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .fragment = MORE | 64, .payload = 64);
+	expect_held(lab, &f);
+	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
+	for (i = 0; i < 300 && lab_entries(lab, MAP_held_fragments); i++)
+		nanosleep(&moment, NULL);
+	assert_int_equal(lab_entries(lab, MAP_held_fragments), 0);
+	c = lab_uplink_counters(lab, UP0);
+	assert_int_equal(c.rx_packets, 1);
+	assert_int_equal(c.rx_bytes, f.length);
+	assert_int_equal(c.rx_dropped, 1);
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_uplink_drops],
+					     &lab->uplink_number[UP0], &drops),
+			 0);
+	assert_int_equal(drops.packets[NSR_DROP_NAT_FRAGMENT], 1);
+}
+
+/* What a first fragment said is forgotten after as long. */
+static void test_forgotten(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_TCP, 4321);
+	static struct frame whole;
+	static struct pieces pieces;
+
+	arriving(&whole, UPLINK_IP, IPPROTO_TCP, port, 1);
+	take_to_pieces(&whole, &pieces);
+	EXPECT_IN(lab, UP0, &pieces.piece[0], TRANSLATED_TO_PEER);
+	EXPECT_IN(lab, UP0, &pieces.piece[1], TRANSLATED_TO_PEER);
+	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
+	expect_held(lab, &pieces.piece[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_out),
+		LAB_TEST(test_identifications),
+		LAB_TEST(test_out_refused),
+		LAB_TEST(test_own),
+		LAB_TEST(test_in),
+		LAB_TEST(test_in_not_ours),
+		LAB_TEST(test_in_for_the_host),
+		LAB_TEST(test_room),
+		LAB_TEST(test_given_up),
+		LAB_TEST(test_forgotten),
+	};
+
+	return LAB_MAIN(tests);
+}
