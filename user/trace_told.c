@@ -262,7 +262,7 @@ static void put_inbound(uint64_t whom, char text[TEXT_MAX])
 	static const char *const words[] = {
 		[NSR_INBOUND_HOST] = "it belongs to no session: the host may want it",
 		[NSR_INBOUND_SESSION] = "it belongs to that session",
-		[NSR_INBOUND_FRAGMENT] = "it is a fragment of that session",
+		[NSR_INBOUND_HELD] = "it is held until its first fragment comes",
 		[NSR_INBOUND_REFUSED] = "the port is mapped, but not for this remote",
 	};
 
