@@ -190,10 +190,14 @@ NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
 	request.external = uplink->address4;
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
-	if (parse(skb, &p) == PACKET_IPV4 && ip4_is_later_fragment(p.ip4))
-		verdict = fragment4_leaves(skb, &request);
-	else
-		verdict = icmp4_leaves(skb, &request);
+	if (parse(skb, &p) != PACKET_IPV4) {
+		verdict = DROP(MALFORMED); /* it was one before */
+	} else {
+		if (p.ip4->saddr == request.external)
+			request.forwarded = skb->ingress_ifindex; /* see uplink_translate() */
+		verdict = ip4_is_later_fragment(p.ip4) ? fragment4_leaves(skb, &request)
+						       : icmp4_leaves(skb, &request);
+	}
 	count_uplink_tx(uplink->index, length, verdict, request.forwarded);
 	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
 }

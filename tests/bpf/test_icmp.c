@@ -356,6 +356,20 @@ static void test_extension(void **state)
 	assert_memory_equal(wanted.bytes + ETH_HLEN + 28 + 28, behind, 40);
 }
 
+/* An echo that a port's hook has translated is counted as such, the host's own is not. */
+static void test_echo_of_a_port(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_ICMP, .sport = 4321, .icmp_type = FRAME_ECHO_REQUEST);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	lab->came_in = lab->port[RED];
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	lab->came_in = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +381,7 @@ int main(void)
 		LAB_TEST(test_left_to_the_kernel_translated),
 		LAB_TEST(test_damaged),
 		LAB_TEST(test_extension),
+		LAB_TEST(test_echo_of_a_port),
 	};
 
 	return LAB_MAIN(tests);
