@@ -33,6 +33,8 @@ $(O)/variant/%/datapath_object.o: user/datapath_object.c $(O)/variant/%/nsroute.
 
 -include $(wildcard $(O)/variant/*/*.d)
 
+$(O)/tests/bpf/test_trace.o: $(O)/trace.skel.h
+
 # ---- Budgets: tests/budget/budgets.c.
 $(O)/tests/budget/budgets: $(O)/tests/budget/budgets.o $(call helpers,bpf,test) $(LIBRARY)
 	@echo "  LINK    $@"

@@ -279,8 +279,30 @@ struct tables {
 	struct nsr_port_counters ports[LAB_PORTS];
 	struct nsr_uplink_counters uplinks[LAB_UPLINKS];
 	struct nsr_nat_counters nat[LAB_UPLINKS];
+	uint64_t records; /* a sum over those of the flows' sessions */
 	uint32_t mappings, flows;
 };
+
+static uint64_t sum_records(struct lab *lab)
+{
+	const int *maps = lab->datapath->maps;
+	struct nsr_flow flow, *last = NULL;
+	struct nsr_session_ref ref;
+	struct nsr_session session;
+	uint64_t sum = 0;
+
+	while (bpf_map_get_next_key(maps[MAP_session_by_flow], last, &flow) == 0) {
+		const uint32_t *words = (const uint32_t *)&session;
+
+		last = &flow;
+		assert_int_equal(bpf_map_lookup_elem(maps[MAP_session_by_flow], &flow, &ref), 0);
+		assert_int_equal(bpf_map_lookup_elem(maps[MAP_sessions], &ref.session, &session),
+				 0);
+		for (size_t i = 0; i < sizeof(session) / sizeof(*words); i++)
+			sum = sum * 31 + words[i];
+	}
+	return sum;
+}
 
 static void read_tables(struct lab *lab, struct tables *ret)
 {
@@ -291,6 +313,7 @@ static void read_tables(struct lab *lab, struct tables *ret)
 		ret->uplinks[i] = lab_uplink_counters(lab, i);
 		ret->nat[i] = lab_nat(lab, i);
 	}
+	ret->records = sum_records(lab);
 	ret->mappings = lab_entries(lab, MAP_mapping_by_inside);
 	ret->flows = lab_entries(lab, MAP_session_by_flow);
 }
