@@ -298,14 +298,14 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	return 1;
 }
 
-/* The live session of a flow, and what is in it. One that has expired is ended here. */
+/* The live session of a flow, and what is in it. One that has expired is ended here. Kernel 6.1
+ * wants the flow on the stack. */
 static __always_inline struct nsr_session *session_find(const struct nsr_settings *settings,
 							const struct nsr_flow *flow, u32 now_s,
 							struct session_view *ret_view,
 							u32 *ret_state)
 {
-	struct nsr_flow key = *flow; /* kernel 6.1 wants keys on the stack */
-	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
+	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, flow);
 	struct nsr_session *session;
 	u32 number, state;
 
@@ -439,6 +439,18 @@ static __always_inline bool session_use(const struct nsr_settings *settings,
 	return true;
 }
 
+/* The same for a request that is not on the stack. */
+static __always_inline bool session_join(const struct nsr_settings *settings,
+					 struct nat_request *request)
+{
+	struct nat_request own = *request;
+
+	if (!session_use(settings, &own))
+		return false;
+	request->mapping = own.mapping;
+	return true;
+}
+
 /* Opens a session, or finds the one that another CPU has opened meanwhile. Tries three times; not a
  * loop, because kernel 6.1 refuses one that ends in a call. */
 NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *request)
@@ -451,9 +463,9 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 		return DROP(NAT_SESSIONS);
 	result = session_open(skb, request);
 	if (result == DROP(NAT_CONTENTION))
-		result = session_use(settings, request) ? 0 : session_open(skb, request);
+		result = session_join(settings, request) ? 0 : session_open(skb, request);
 	if (result == DROP(NAT_CONTENTION))
-		result = session_use(settings, request) ? 0 : session_open(skb, request);
+		result = session_join(settings, request) ? 0 : session_open(skb, request);
 	return result;
 }
 

@@ -72,6 +72,14 @@ static __always_inline __be16 frame_protocol(const struct ethhdr *eth)
 	return *(const __be16 *)(bytes + offsetof(struct ethhdr, h_proto));
 }
 
+/* Version 4, and at least five words of header: one byte from 0x45 to 0x4f. */
+static __always_inline bool ip4_has_header(const struct iphdr *ip)
+{
+	u32 first = *(const u8 *)ip;
+
+	return first - 0x45 <= 0x4f - 0x45;
+}
+
 static __always_inline enum packet_kind packet_parse(struct packet *p, void *data, void *end,
 						     u32 length)
 {
@@ -89,7 +97,7 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 		u32 total;
 
 		p->ip4 = ip;
-		if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+		if ((void *)(ip + 1) > end || !ip4_has_header(ip))
 			return PACKET_MALFORMED;
 		total = bpf_ntohs(ip->tot_len);
 		/* 0: longer than the field can tell (BIG TCP). */
@@ -246,11 +254,16 @@ static __always_inline bool ip6_is_unspecified(const void *address)
 /* What a translation needs to know of TCP, UDP and ICMP over IPv4. */
 struct transport {
 	u32 offset;          /* of the header, from the start of the frame */
+	u32 check_offset;    /* of its checksum, likewise */
 	__be16 source, dest; /* ports; ICMP: both the identifier */
 	u8 protocol;         /* enum nsr_nat_protocol */
 	u8 tcp_flags;
 	u8 icmp_type;
 };
+
+#define TCP_CHECK_OFFSET  16
+#define UDP_CHECK_OFFSET  6
+#define ICMP_CHECK_OFFSET 2
 
 #define TCP_FLAG_BYTE 13 /* offset of the flags in the TCP header, RFC 9293 3.1 */
 #define TCP_FIN       0x01
@@ -273,17 +286,20 @@ static __always_inline int transport_parse(const struct packet *p, struct transp
 		if ((void *)(l4 + sizeof(struct tcphdr)) > p->end)
 			return DROP(MALFORMED);
 		t->protocol = NSR_NAT_TCP;
+		t->check_offset = t->offset + TCP_CHECK_OFFSET;
 		t->tcp_flags = l4[TCP_FLAG_BYTE];
 		break;
 	case IPPROTO_UDP:
 		if ((void *)(l4 + sizeof(struct udphdr)) > p->end)
 			return DROP(MALFORMED);
 		t->protocol = NSR_NAT_UDP;
+		t->check_offset = t->offset + UDP_CHECK_OFFSET;
 		break;
 	case IPPROTO_ICMP:
 		if ((void *)(l4 + sizeof(struct icmp_header)) > p->end)
 			return DROP(MALFORMED);
 		t->protocol = NSR_NAT_ICMP;
+		t->check_offset = t->offset + ICMP_CHECK_OFFSET;
 		t->icmp_type = l4[0];
 		t->source = *(__be16 *)(l4 + 4);
 		t->dest = t->source;

@@ -72,12 +72,16 @@ static __always_inline enum fib_way way_outside(struct __sk_buff *skb, const str
 }
 
 /* A masqueraded network's packet to the outside: policy first, by the kernel's own FIB. */
-static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_port *port,
-					const struct packet *p, bool ipv6, struct route *route)
+static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port *port, bool ipv6,
+				   struct route *route)
 {
 	struct bpf_fib_lookup lookup = {};
-	enum fib_way way = way_outside(skb, port, p, ipv6, &lookup);
+	struct packet packet, *p = &packet;
+	enum fib_way way;
 
+	if (!packet_at(skb, p, ipv6))
+		return DROP(MALFORMED);
+	way = way_outside(skb, port, p, ipv6, &lookup);
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	if (way == FIB_KERNEL)
 		return VERDICT_KERNEL;
@@ -90,7 +94,6 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
 	if (way == FIB_UPLINK_KERNEL || ipv6 || p->ip4->ihl != 5 || p->ip4->ttl <= 1 ||
 	    !(port->flags & NSR_PORT_FAST) || !packet_fits(skb, lookup.ifindex, lookup.mtu_result))
 		return VERDICT_KERNEL;
-	rewrite_ttl4(p->ip4);
 	route->ifindex = lookup.ifindex;
 	route->mtu = lookup.mtu_result;
 	route->next.nh_family = lookup.family;
@@ -99,15 +102,16 @@ static __always_inline int port_outside(struct __sk_buff *skb, const struct nsr_
 }
 
 /* Where the FIB has sent a session within this second: false when it has to be asked. */
-static __always_inline bool route_known(const struct nsr_port *port,
+static __always_inline bool route_known(struct __sk_buff *skb, const struct nsr_port *port,
 					const struct session_view *view, u32 tag,
 					struct route *route)
 {
 	u32 slot = port->uplink - 1;
 	u32 *uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
 
-	if (!uplink || !*uplink || view->route_tag != tag)
+	if (!uplink || !*uplink || view->route_tag != tag || !packet_fits(skb, *uplink, view->mtu))
 		return false;
+	TELL(REMEMBERED, *uplink, view->mtu, view->next_hop);
 	route->ifindex = *uplink;
 	route->next = (struct bpf_redir_neigh){};
 	route->next.nh_family = ADDRESS_FAMILY_IPV4;
@@ -115,13 +119,31 @@ static __always_inline bool route_known(const struct nsr_port *port,
 	return true;
 }
 
+/* As the uplink's hook would, which lets the external address pass. */
+static __always_inline int port_translate(struct __sk_buff *skb, struct packet *p,
+					  const struct transport *t,
+					  const struct nat_request *request,
+					  struct nsr_session *session,
+					  const struct session_view *view)
+{
+	int unfit;
+
+	session_seen(session, request->seen, request->now_s);
+	unfit = rewrite_endpoint4(skb, p, t, true, view->external,
+				  bpf_htons(NSR_MAPPING_PORT(view->mapping)));
+	if (unfit)
+		return unfit;
+	rewrite_ttl4(p->ip4);
+	return VERDICT_NEIGHBOUR;
+}
+
 /*
- * What belongs to a session and went by its uplink within this second goes there again, translated
- * here: the uplink's hook lets the external address pass. Everything else asks the FIB, and leaves
- * the answer with the session.
+ * What belongs to a session is translated here. What went by its uplink within this second goes
+ * there again; otherwise the FIB is asked, and its answer left with the session. Without a session
+ * the uplink's hook opens one or refuses.
  */
-static __always_inline int port_masquerade(struct __sk_buff *skb, const struct nsr_port *port,
-					   struct packet *p, struct route *route)
+static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_port *port,
+				      struct route *route)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nsr_session *session = NULL;
@@ -129,41 +151,28 @@ static __always_inline int port_masquerade(struct __sk_buff *skb, const struct n
 	struct transport transport = {};
 	struct session_view view;
 	u32 state = 0, tag;
+	struct packet p;
 	int verdict;
 
-	if (settings && p->ip4->ihl == 5 && p->ip4->ttl > 1 && port->flags & NSR_PORT_FAST &&
-	    !ip4_is_fragment(p->ip4) && !transport_parse(p, &transport) &&
-	    outbound_flow(settings, port->uplink - 1, p, &transport, &request))
+	if (!packet_at(skb, &p, false))
+		return DROP(MALFORMED);
+	if (settings && p.ip4->ihl == 5 && p.ip4->ttl > 1 && port->flags & NSR_PORT_FAST &&
+	    !ip4_is_fragment(p.ip4) && !transport_parse(&p, &transport) &&
+	    outbound_flow(settings, port->uplink - 1, &p, &transport, &request))
 		session = session_find(settings, &request.flow, request.now_s, &view, &state);
 	tag = NSR_ROUTE_TAG(request.now_s, state);
-	if (session && route_known(port, &view, tag, route) &&
-	    packet_fits(skb, route->ifindex, view.mtu)) {
-		TELL(REMEMBERED, route->ifindex, view.mtu, view.next_hop);
-		session_seen(session, request.seen, request.now_s);
-		verdict = rewrite_endpoint4(skb, p, &transport, true, view.external,
-					    bpf_htons(NSR_MAPPING_PORT(view.mapping)));
-		if (verdict)
-			return verdict;
-		rewrite_ttl4(p->ip4);
+	if (session && route_known(skb, port, &view, tag, route))
+		return port_translate(skb, &p, &transport, &request, session, &view);
+	verdict = port_outside(skb, port, false, route);
+	if (verdict != VERDICT_NEIGHBOUR)
+		return verdict;
+	if (!session) {
+		rewrite_ttl4(p.ip4);
 		return VERDICT_NEIGHBOUR;
 	}
-	verdict = port_outside(skb, port, p, false, route);
-	if (session && verdict == VERDICT_NEIGHBOUR && route->next.nh_family == ADDRESS_FAMILY_IPV4)
+	if (route->next.nh_family == ADDRESS_FAMILY_IPV4)
 		session_keep_route(session, route->next.ipv4_nh, route->mtu, tag);
-	return verdict;
-}
-
-/* What is sent to no namespace of ours, by a network with an uplink. Noinline: what is forwarded
- * inside needs few registers without it. */
-static __noinline int port_uplink(struct __sk_buff *skb, const struct nsr_port *port, bool ipv6,
-				  struct route *route)
-{
-	struct packet p = {.length = skb->len};
-
-	if (!packet_at(skb, &p, ipv6))
-		return DROP(MALFORMED);
-	return ipv6 ? port_outside(skb, port, &p, true, route)
-		    : port_masquerade(skb, port, &p, route);
+	return port_translate(skb, &p, &transport, &request, session, &view);
 }
 
 /* Back where it came from. A bridge leads to all of its network; without one the port is itself
@@ -192,14 +201,15 @@ static __always_inline bool has_options(const struct packet *p, bool ipv6)
 		    : p->ip4->ihl != 5;
 }
 
-/* To what is no namespace's address. */
+/* To what is no namespace's address. What an uplink takes are functions of their own, so that what
+ * stays inside has the registers. */
 static __always_inline int port_route_out(struct __sk_buff *skb, const struct nsr_port *port,
 					  const struct packet *p, bool ipv6, struct route *route)
 {
 	TELL_UNFIT(SPECIAL, dest_is_special(p, ipv6));
 	if (!port->uplink || dest_is_special(p, ipv6))
 		return to_kernel();
-	return port_uplink(skb, port, ipv6, route);
+	return ipv6 ? port_outside(skb, port, true, route) : port_masquerade(skb, port, route);
 }
 
 /* Addresses that a router has its own rules for are in no table of hosts, and no port's first; so

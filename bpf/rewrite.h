@@ -22,10 +22,14 @@ static __always_inline u16 checksum_replace(u16 checksum, u16 from, u16 to)
 	return ~sum;
 }
 
+/* The same of two words at once. */
 static __always_inline u16 checksum_replace32(u16 checksum, u32 from, u32 to)
 {
-	checksum = checksum_replace(checksum, from & 0xffff, to & 0xffff);
-	return checksum_replace(checksum, from >> 16, to >> 16);
+	u64 sum = (u64)(u32)~from + to + (u16)~checksum;
+
+	sum = (sum & 0xffff) + (sum >> 16); /* of 34 bits, ... */
+	sum = (sum & 0xffff) + (sum >> 16); /* ... of 19 */
+	return ~(sum + (sum >> 16));
 }
 
 /* The word that has the TTL in its upper half is one of 0x0100 less, so the sum one more (RFC
@@ -67,10 +71,7 @@ static __always_inline void rewrite_address4(struct iphdr *ip, bool source, __be
 
 #ifdef __bpf__
 
-#define TCP_CHECK_OFFSET  16
-#define UDP_CHECK_OFFSET  6
-#define ICMP_CHECK_OFFSET 2
-#define ICMP_ID_OFFSET    4
+#define ICMP_ID_OFFSET 4
 
 /*
  * Changes address and port (ICMP: identifier) of one side of an IPv4 packet. *p is good for another
@@ -82,26 +83,19 @@ static __always_inline int rewrite_endpoint4(struct __sk_buff *skb, struct packe
 {
 	__be32 old_address = source ? p->ip4->saddr : p->ip4->daddr;
 	__be16 old_port = source ? t->source : t->dest;
-	u32 offset = t->offset & 0x7f, port_offset, check_offset;
-	u64 flags = 0;
+	u64 flags = t->protocol == NSR_NAT_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	u32 port_offset;
 	void *data;
 
-	if (t->protocol == NSR_NAT_ICMP) {
-		check_offset = ICMP_CHECK_OFFSET;
-		port_offset = ICMP_ID_OFFSET;
-	} else {
-		check_offset = t->protocol == NSR_NAT_TCP ? TCP_CHECK_OFFSET : UDP_CHECK_OFFSET;
-		port_offset = source ? 0 : 2;
-		if (t->protocol == NSR_NAT_UDP)
-			flags = BPF_F_MARK_MANGLED_0;
-		if (bpf_l4_csum_replace(skb, offset + check_offset, old_address, address,
-					flags | BPF_F_PSEUDO_HDR | sizeof(address)))
-			return DROP(NAT_REWRITE);
-	}
+	if (t->protocol != NSR_NAT_ICMP &&
+	    bpf_l4_csum_replace(skb, t->check_offset, old_address, address,
+				flags | BPF_F_PSEUDO_HDR | sizeof(address)))
+		return DROP(NAT_REWRITE);
 	if (port != old_port) {
-		if (bpf_l4_csum_replace(skb, offset + check_offset, old_port, port,
+		port_offset = t->protocol == NSR_NAT_ICMP ? ICMP_ID_OFFSET : source ? 0 : 2;
+		if (bpf_l4_csum_replace(skb, t->check_offset, old_port, port,
 					flags | sizeof(port)) ||
-		    bpf_skb_store_bytes(skb, offset + port_offset, &port, sizeof(port), 0))
+		    bpf_skb_store_bytes(skb, t->offset + port_offset, &port, sizeof(port), 0))
 			return DROP(NAT_REWRITE);
 	}
 	data = (void *)(long)skb->data;

@@ -21,7 +21,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 					    struct packet *p, struct transport *t,
 					    struct nat_request *request)
 {
-	const struct nsr_settings *settings = nat_settings();
+	const struct nsr_settings *settings;
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
 	int unfit;
@@ -31,6 +31,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		request->forwarded = skb->ingress_ifindex;
 		return p->ip4->protocol == IPPROTO_ICMP ? VERDICT_RARE : 0;
 	}
+	settings = nat_settings();
 	if (!settings)
 		return DROP(NAT_SESSIONS);
 	unfit = load_transport(skb, p, t);
