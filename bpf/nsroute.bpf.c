@@ -36,7 +36,7 @@ int nsr_port_in(struct __sk_buff *skb)
 	if (!port)
 		return TC_ACT_UNSPEC;
 	verdict = port_judge(skb, port, length, &route, &to);
-	if (verdict == VERDICT_PEER) {
+	if (to) {
 		count_port_tx(port->index, length, VERDICT_PEER);
 		count_port_rx(to->port, length);
 		return deliver(skb, to->ifindex);

@@ -295,7 +295,8 @@ static __always_inline int to_neighbour(struct route *route)
 	return bpf_redirect_neigh(route->ifindex, &route->next, sizeof(route->next), 0);
 }
 
-/* VERDICT_PEER: into the namespace *ret_to. VERDICT_NEIGHBOUR: as route says. */
+/* VERDICT_PEER: into the namespace *ret_to, which otherwise is NULL (and is what tells kernel 6.1
+ * of it). VERDICT_NEIGHBOUR: as route says. */
 static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_port *port,
 				      u32 length, struct route *route,
 				      const struct nsr_endpoint **ret_to)
@@ -314,13 +315,9 @@ static __always_inline int port_judge(struct __sk_buff *skb, const struct nsr_po
 	case PACKET_IPV6:
 		return port_forward(skb, port, &p, true, true, route, ret_to);
 	default:
+		route->to = NULL;
 		verdict = port_examine(skb, port, route);
-		if (verdict < 0) { /* kernel 6.1 does not see that it is not VERDICT_PEER then */
-			barrier(); /* clang does, and would leave the question out */
-			return verdict;
-		}
-		if (verdict == VERDICT_PEER)
-			*ret_to = route->to;
+		*ret_to = route->to;
 		return verdict;
 	}
 }
