@@ -57,24 +57,6 @@ in_both_modes() { # FUNCTION
 	done
 }
 
-mac_of() { # NAMESPACE INTERFACE
-	on "$1" cat "/sys/class/net/$2/address"
-}
-
-# Sends a group's frames from red, and sets sent to their number.
-forge() { # GROUP
-	local host_end
-	host_end=$(lab -j show lab | jq -r --arg name "$red" \
-		'.namespaces[] | select(.name == $name) | .interfaces[] | select(.name == "eth0") | .host_end')
-	sent=$(on "$red" perl tests/net/forge.pl "$1" interface=eth0 own="$(mac_of "$red" eth0)" \
-		near="$(mac_of "$blue" eth0)" far="$(mac_of "$green" eth0)" \
-		gateway="$(mac_of "$host" v-net-0)" host_end="$(mac_of "$host" "$host_end")" \
-		own4=192.168.15.11 near4=192.168.15.12 far4=192.168.16.11 gateway4=192.168.15.1 \
-		outside4="$outside_address" unknown4=10.88.0.1 \
-		own6=fd00:15::11 near6=fd00:15::12 far6=fd00:16::11 gateway6=fd00:15::1)
-	((sent > 0))
-}
-
 # ---- Captures
 
 # Frames that bear forge.pl's mark, of those that arrived there.

@@ -122,6 +122,10 @@ assert_nothing_left() {
 	done < <(sort -u "$BATS_FILE_TMPDIR/cookies" 2>/dev/null)
 }
 
+mac_of() { # NAMESPACE INTERFACE
+	on "$1" cat "/sys/class/net/$2/address"
+}
+
 on() { # NAMESPACE COMMAND...
 	ip netns exec "$@"
 }
@@ -138,10 +142,15 @@ find_cookie() {
 
 # ---- Fabrics
 
+name_namespaces() {
+	red=red-$suffix blue=blue-$suffix green=green-$suffix far=far-$suffix
+	white=white-$suffix black=black-$suffix grey=grey-$suffix loose=loose-$suffix
+}
+
 # Networks v-net-0 and v-net-1, masqueraded; red and blue on the first, green on the second; far is
 # behind blue, by a cable.
 put_topology() { # [DATAPATH]
-	red=red-$suffix blue=blue-$suffix green=green-$suffix far=far-$suffix
+	name_namespaces
 	cat >"$topology" <<-END
 		version: 1
 		name: lab
@@ -166,6 +175,24 @@ put_topology() { # [DATAPATH]
 		  - endpoints: ["$blue:p0", "$far:p0"]
 		    addresses: [10.99.0.1/24, 10.99.0.2/24]
 	END
+}
+
+# That, and white and black on a network without a bridge, grey and loose on one that
+# is not masqueraded. Nobody checks what loose says.
+put_networks() { # [DATAPATH]
+	put_topology "$@"
+	cat >"$work/more" <<-END
+		  v-net-2: {type: routed, subnets: [192.168.17.0/24, "fd00:17::/64"], masquerade: eth0}
+		  v-net-3: {subnets: [192.168.18.0/24, "fd00:18::/64"]}
+		namespaces:
+		  $white: {interfaces: {eth0: {network: v-net-2, addresses: [192.168.17.11/24, "fd00:17::11/64"]}}}
+		  $black: {interfaces: {eth0: {network: v-net-2, addresses: [192.168.17.12/24, "fd00:17::12/64"]}}}
+		  $grey: {interfaces: {eth0: {network: v-net-3, addresses: [192.168.18.11/24, "fd00:18::11/64"]}}}
+		  $loose:
+		    interfaces:
+		      eth0: {network: v-net-3, addresses: [192.168.18.12/24, "fd00:18::12/64"], spoof_check: off}
+	END
+	sed -i -e "/^namespaces:/{r $work/more" -e 'd}' "$topology"
 }
 
 # A fabric of one network whose namespaces are n1 to nCOUNT.
@@ -327,6 +354,24 @@ bulk() { # CLIENT SERVER ADDRESS [OPTION...]: for a second, or as much as option
 	shift 2
 	on "$client" timeout 30 iperf3 "${length[@]}" -C cubic -c "$@"
 	wait "$server"
+}
+
+host_end_of() { # NAMESPACE: of its eth0
+	lab -j show lab | jq -r --arg name "$1" \
+		'.namespaces[] | select(.name == $name) | .interfaces[] | select(.name == "eth0") | .host_end'
+}
+
+# Sends a group's frames from red, and sets sent to their number.
+forge() { # GROUP
+	local host_end
+	host_end=$(host_end_of "$red")
+	sent=$(on "$red" perl tests/net/forge.pl "$1" interface=eth0 own="$(mac_of "$red" eth0)" \
+		near="$(mac_of "$blue" eth0)" far="$(mac_of "$green" eth0)" \
+		gateway="$(mac_of "$host" v-net-0)" host_end="$(mac_of "$host" "$host_end")" \
+		own4=192.168.15.11 near4=192.168.15.12 far4=192.168.16.11 gateway4=192.168.15.1 \
+		outside4="$outside_address" unknown4=10.88.0.1 \
+		own6=fd00:15::11 near6=fd00:15::12 far6=fd00:16::11 gateway6=fd00:15::1)
+	((sent > 0))
 }
 
 # ---- Captures

@@ -33,10 +33,6 @@ in_both_modes() { # FUNCTION
 	"$1"
 }
 
-mac_of() { # NAMESPACE INTERFACE
-	on "$1" cat "/sys/class/net/$2/address"
-}
-
 # Three frames with an IPv4 header and eight bytes; TAG is a VLAN tag in hexadecimal, or nothing.
 # perl, because it is on every Debian.
 send_ipv4() { # NAMESPACE INTERFACE DESTINATION-MAC SOURCE DESTINATION PROTOCOL [TAG]

@@ -16,25 +16,6 @@ load fabric
 datapath=auto fast=100 # percent
 [[ $BATS_TEST_FILENAME != *_kernel.bats ]] || datapath=kernel fast=0
 
-# That of put_topology, and white and black on a network without a bridge, grey and loose on one that
-# is not masqueraded. Nobody checks what loose says.
-put_networks() { # DATAPATH
-	put_topology "$@"
-	white=white-$suffix black=black-$suffix grey=grey-$suffix loose=loose-$suffix
-	cat >"$work/more" <<-END
-		  v-net-2: {type: routed, subnets: [192.168.17.0/24, "fd00:17::/64"], masquerade: eth0}
-		  v-net-3: {subnets: [192.168.18.0/24, "fd00:18::/64"]}
-		namespaces:
-		  $white: {interfaces: {eth0: {network: v-net-2, addresses: [192.168.17.11/24, "fd00:17::11/64"]}}}
-		  $black: {interfaces: {eth0: {network: v-net-2, addresses: [192.168.17.12/24, "fd00:17::12/64"]}}}
-		  $grey: {interfaces: {eth0: {network: v-net-3, addresses: [192.168.18.11/24, "fd00:18::11/64"]}}}
-		  $loose:
-		    interfaces:
-		      eth0: {network: v-net-3, addresses: [192.168.18.12/24, "fd00:18::12/64"], spoof_check: off}
-	END
-	sed -i -e "/^namespaces:/{r $work/more" -e 'd}' "$topology"
-}
-
 setup_file() {
 	new_suffix
 	new_host 0
@@ -57,8 +38,7 @@ setup_file() {
 
 setup() {
 	name_host 0
-	red=red-$suffix blue=blue-$suffix green=green-$suffix
-	white=white-$suffix black=black-$suffix grey=grey-$suffix loose=loose-$suffix
+	name_namespaces
 	find_cookie
 }
 
