@@ -34,10 +34,23 @@ some_flows() {
 	datagram "$red" 4002
 	datagram "$blue" 4001
 	pings "$green" "$outside_address"
+	await 4 sessions
 }
 
 sessions() { # OPTION...: how many
 	lab -j nat list "$@" | wc -l
+}
+
+# Packets may be on their way for a moment.
+await() { # NUMBER COMMAND...: that prints it
+	local i wanted=$1
+	shift
+	for ((i = 0; i < 200; i++)); do
+		[[ $("$@") != "$wanted" ]] || return 0
+		sleep 0.05
+	done
+	echo "$*: $("$@"), not $wanted"
+	return 1
 }
 
 flows() { # as stats has them
@@ -49,7 +62,8 @@ flows() { # as stats has them
 	[[ ${#lines[@]} == 1 && $output == NAMESPACE*SECONDS ]]
 	[[ -z $(lab -j nat list) ]]
 	some_flows
-	[[ $(sessions) == 4 && $(flows) == 4 ]]
+	await 4 sessions
+	await 4 flows
 
 	run -0 lab -j nat list --namespace "$red" --port 4001
 	[[ ${#lines[@]} == 1 ]]
@@ -70,33 +84,38 @@ $outside_address unreplied" ]]
 
 @test "list: each filter, and several of them together" {
 	some_flows
-	[[ $(sessions --namespace "$red") == 2 ]]
-	[[ $(sessions --proto udp) == 3 ]]
-	[[ $(sessions --port 4001) == 2 ]]
-	[[ $(sessions --port 4001 --namespace "$red") == 1 ]]
-	[[ $(sessions --remote "$outside_address") == 4 ]]
-	[[ $(sessions --remote 203.0.113.0/24 --protocol icmp) == 1 ]]
-	[[ $(sessions --remote 203.0.113.11) == 0 ]]
-	[[ $(sessions --remote 0.0.0.0/0) == 4 ]]
-	[[ $(sessions --uplink eth0) == 4 ]]
+	await 2 sessions --namespace "$red"
+	await 3 sessions --proto udp
+	await 2 sessions --port 4001
+	await 1 sessions --port 4001 --namespace "$red"
+	await 4 sessions --remote "$outside_address"
+	await 1 sessions --remote 203.0.113.0/24 --protocol icmp
+	await 0 sessions --remote 203.0.113.11
+	await 4 sessions --remote 0.0.0.0/0
+	await 4 sessions --uplink eth0
 	port=$(lab -j nat list --port 4002 | jq .external_port)
-	[[ $(sessions --port "$port" --protocol udp --remote "$outside_address" --namespace "$red") == 1 ]]
+	await 1 sessions --port "$port" --protocol udp --remote "$outside_address" --namespace "$red"
 }
 
 @test "flush ends what it is asked for, and nothing else; the numbers add up" {
 	some_flows
 	run -0 lab nat flush --namespace "$red" --port 4002
 	[[ $output == "1 session ended" ]]
-	[[ $(sessions) == 3 && $(sessions --port 4002) == 0 && $(flows) == 3 ]]
+	await 3 sessions
+	await 0 sessions --port 4002
+	await 3 flows
 	[[ $(lab -j nat flush --namespace "$red") == '{"ended":1}' ]]
-	[[ $(sessions --namespace "$red") == 0 && $(sessions) == 2 && $(flows) == 2 ]]
+	await 0 sessions --namespace "$red"
+	await 2 sessions
+	await 2 flows
 	run -0 lab nat flush --protocol tcp
 	[[ $output == "0 sessions ended" ]]
 	datagram "$red" 4001
-	[[ $(sessions) == 3 ]]
+	await 3 sessions
 	run -0 lab nat flush --uplink eth0
 	[[ $output == "3 sessions ended" ]]
-	[[ $(sessions) == 0 && $(flows) == 0 ]]
+	await 0 sessions
+	await 0 flows
 	pings "$red" "$outside_address"
 }
 
@@ -116,6 +135,7 @@ $outside_address unreplied" ]]
 	done
 	[[ $(lab -j nat list --port 8080 | jq -r .state) == established ]]
 	datagram "$blue" 4001
+	await 1 sessions --port 4001
 	[[ $(lab -j nat flush --protocol udp) == '{"ended":1}' ]]
 	[[ $(lab -j nat flush --namespace "$blue") == '{"ended":0}' ]]
 	echo two >&7
