@@ -15,6 +15,7 @@
 
 #define ADDRESS_FAMILY_IPV4 2 /* AF_INET and AF_INET6 of linux/socket.h, which has no UAPI twin */
 #define ADDRESS_FAMILY_IPV6 10
+#define LOOPBACK_IFINDEX    1
 
 static __always_inline const struct nsr_endpoint *fib_switch(const struct nsr_port *port,
 							     const struct packet *p)
@@ -38,6 +39,21 @@ static __always_inline const struct nsr_endpoint *fib_host6(const void *address)
 	return bpf_map_lookup_elem(&hosts6, &key);
 }
 
+static __always_inline const struct nsr_inside *inside_of4(__be32 address)
+{
+	struct nsr_inside4_key key = {.prefix_len = 32, .address = address};
+
+	return bpf_map_lookup_elem(&inside4, &key);
+}
+
+static __always_inline const struct nsr_inside *inside_of6(const void *address)
+{
+	struct nsr_inside6_key key = {.prefix_len = 128};
+
+	__builtin_memcpy(key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&inside6, &key);
+}
+
 /* Which way the kernel would route what a port sent to its gateway. */
 enum fib_way {
 	FIB_KERNEL,        /* to the host itself, into a fabric, or refused: the kernel answers */
@@ -46,6 +62,25 @@ enum fib_way {
 			    */
 	FIB_ELSEWHERE,     /* by another interface */
 };
+
+/*
+ * The helper refuses where forwarding is off on the interface that the packet came by. That is how
+ * the kernel does it in IPv4. In IPv6 it only asks whether forwarding is on at all, and the
+ * loopback interface is as all are.
+ */
+static __always_inline int fib_again6(struct __sk_buff *skb, struct bpf_fib_lookup *lookup)
+{
+	int result;
+
+	lookup->ifindex = LOOPBACK_IFINDEX;
+	lookup->tot_len = 1;
+	result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), 0);
+	/* Nor does the helper know the leave that one interface can have (6.17, force_forwarding).
+	 */
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED && !inside_of6(lookup->ipv6_dst))
+		return -1;
+	return result;
+}
 
 /*
  * lookup is filled here. length is what has to pass in one piece, IP header included; 0: nothing
@@ -73,6 +108,8 @@ static __noinline enum fib_way fib_outside(struct __sk_buff *skb, const struct n
 		lookup->tot_len = 0;
 		result = bpf_fib_lookup(skb, lookup, sizeof(*lookup), 0);
 	}
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED && lookup->family == ADDRESS_FAMILY_IPV6)
+		result = fib_again6(skb, lookup);
 	if (result == BPF_FIB_LKUP_RET_UNSUPP_LWT || result < 0)
 		return FIB_ELSEWHERE; /* an encapsulating route, or none that we understand */
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH &&

@@ -24,6 +24,7 @@
 #ifndef NSROUTE_BPF_ICMP_H
 #define NSROUTE_BPF_ICMP_H
 
+#include "options.h"
 #include "rewrite.h"
 #include "steps.h"
 
@@ -264,6 +265,9 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, struct nat_request *request)
 		return 0; /* about the host's own */
 	/* It goes to whoever sent the packet. */
 	if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external)
+		return DROP(NAT_ICMP_ERROR);
+	/* Options record addresses, those that were echoed as well as those that are quoted. */
+	if (options_do(skb, sizeof(struct ethhdr)) || options_do(skb, q.offset))
 		return DROP(NAT_ICMP_ERROR);
 	result = icmp4_translate(skb, request, &q);
 	if (!result && inside)

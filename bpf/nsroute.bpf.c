@@ -105,21 +105,29 @@ int nsr_uplink_in(struct __sk_buff *skb)
 	enum packet_kind kind;
 	struct packet p;
 	int verdict = VERDICT_KERNEL;
+	enum tag tag;
+	bool options;
 	__be32 dest;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	kind = load(skb, &p);
-	if (skb->vlan_present || skb->pkt_type == PACKET_OTHERHOST) {
-		verdict = VERDICT_KERNEL; /* for an interface upon the uplink, or somebody else */
+	if (skb->vlan_present && (tag = tag_look(skb)) != TAG_NONE) {
+		/* for an interface upon the uplink, or nobody */
+		verdict = tag == TAG_TWICE ? DROP(VLAN_TAG) : VERDICT_KERNEL;
+	} else if (skb->pkt_type == PACKET_OTHERHOST) {
+		verdict = VERDICT_KERNEL; /* for somebody else */
 	} else if (kind == PACKET_IPV4) {
 		dest = p.ip4->daddr;
+		options = p.ip4->ihl != 5;
 		if (dest == uplink->address4)
 			whom = uplink_classify(skb, uplink, &p, &t, &request);
 		if (whom == NAT_INBOUND_RARE)
 			return uplink_in_rare(skb);
 		if (whom != NAT_INBOUND_SESSION)
-			verdict = uplink_judge(whom, dest);
+			verdict = options && options_do(skb, sizeof(struct ethhdr)) & OPTION_ROUTES
+					  ? DROP(IP_OPTIONS)
+					  : uplink_judge(whom, dest);
 	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {
 		verdict = DROP(INBOUND);
 	}

@@ -218,8 +218,8 @@ static __always_inline bool ip4_is_fragment(const struct iphdr *ip)
 	return ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_OFFSET);
 }
 
-/* Addresses that no router forwards from or to: 0/8, 127/8, 224/4 and 240/4 with the broadcast (RFC
- * 1122 3.2.1.3). */
+/* Among these are all that no router forwards from or to: 0/8, 127/8, 224/4 and 240/4 with the
+ * broadcast (RFC 1122 3.2.1.3). */
 static __always_inline bool ip4_is_special(__be32 address)
 {
 	u8 first = *(const u8 *)&address;
@@ -320,6 +320,7 @@ struct ip6_jumbo {
 };
 
 #define IP6_OPTION_JUMBO 0xc2
+#define IP6_FLOWINFO     0x0fffffff /* traffic class and flow label, of the first word */
 
 /*
  * Whether the hop-by-hop header is there only to tell the length of a BIG TCP packet: the kernel

@@ -19,6 +19,8 @@
 #include "steps.h"
 #include "trace.h"
 
+#define VLAN_NUMBER 0x0fff /* of a tag, IEEE 802.1Q 9.6 */
+
 /* Sender of an ARP packet: an address of the port, or 0.0.0.0 in a probe for one (RFC 5227 2.1.1),
  * for a probe for another's address would be a conflict to who probes for it as well. */
 static __always_inline bool source_allowed_arp(const struct nsr_port *port,
@@ -102,6 +104,27 @@ NSR_STEP int policy_judge(struct __sk_buff *skb, const struct nsr_port *port)
 		refused = neighbour_judge(skb, port);
 	TELL(POLICY, refused, 0, 0);
 	return refused;
+}
+
+/*
+ * What a VLAN tag beside the bytes is to the kernel: one with the number 0 says only how urgent the
+ * frame is, and is taken off where it arrives, and so is a second one behind it. Any other is for
+ * an interface of that number, or for nobody.
+ */
+enum tag { TAG_NONE, TAG_NUMBER, TAG_TWICE };
+
+NSR_STEP int tag_look(struct __sk_buff *skb)
+{
+	struct {
+		__be16 protocol, tag;
+	} next;
+
+	if (skb->vlan_tci & VLAN_NUMBER)
+		return TAG_NUMBER;
+	if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &next, sizeof(next)) ||
+	    (next.protocol != bpf_htons(ETH_P_8021Q) && next.protocol != bpf_htons(ETH_P_8021AD)))
+		return TAG_NONE;
+	return next.tag & bpf_htons(VLAN_NUMBER) ? TAG_NUMBER : TAG_TWICE;
 }
 
 /* Whether isolation keeps a network, of these flags, from one of those. */

@@ -6,6 +6,7 @@
 #ifndef NSROUTE_BPF_PORT_H
 #define NSROUTE_BPF_PORT_H
 
+#include "leave.h"
 #include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -19,23 +20,12 @@ struct route {
 	u32 ifindex, mtu;
 };
 
-/* Whether the uplink's hook will take a source for one that it masquerades. A port's own first
- * address always is. */
-static __always_inline bool masqueraded4(const struct nsr_port *port, __be32 address)
+/* Whether the headers are those of almost all packets; what else there may be, and what comes of
+ * it, is for leave.h. */
+static __always_inline bool is_common4(const struct iphdr *ip)
 {
-	const struct nsr_inside *inside;
-
-	if (address == port->address4)
-		return true;
-	inside = inside_of4(address);
-	return inside && inside->uplink + 1 == port->uplink;
-}
-
-static __always_inline bool masqueraded6(const struct nsr_port *port, const void *address)
-{
-	const struct nsr_inside *inside = inside_of6(address);
-
-	return inside && inside->uplink + 1 == port->uplink;
+	return ip->ihl == 5 && (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP ||
+				ip->protocol == IPPROTO_ICMP);
 }
 
 /* Rules of the kernel's FIB may ask for ports. */
@@ -43,56 +33,51 @@ static __always_inline void lookup_ports(struct bpf_fib_lookup *lookup, const st
 {
 	struct udphdr *ports = (void *)(p->ip4 + 1); /* TCP's are where UDP's are */
 
-	if (p->ip4->ihl != 5 || ip4_is_fragment(p->ip4) || (void *)(ports + 1) > p->end ||
-	    (p->ip4->protocol != IPPROTO_TCP && p->ip4->protocol != IPPROTO_UDP))
+	if (p->ip4->protocol == IPPROTO_ICMP || ip4_is_fragment(p->ip4) ||
+	    (void *)(ports + 1) > p->end)
 		return;
 	lookup->sport = ports->source;
 	lookup->dport = ports->dest;
 }
 
 static __always_inline enum fib_way way_outside(struct __sk_buff *skb, const struct nsr_port *port,
-						const struct packet *p, bool ipv6,
+						const struct packet *p,
 						struct bpf_fib_lookup *lookup)
 {
-	if (ipv6) {
-		lookup->family = ADDRESS_FAMILY_IPV6;
-		__builtin_memcpy(lookup->ipv6_src, &p->ip6->saddr, 16);
-		__builtin_memcpy(lookup->ipv6_dst, &p->ip6->daddr, 16);
-	} else {
-		lookup->family = ADDRESS_FAMILY_IPV4;
-		lookup->tos = p->ip4->tos;
-		lookup->l4_protocol = p->ip4->protocol;
-		lookup->ipv4_src = p->ip4->saddr;
-		lookup->ipv4_dst = p->ip4->daddr;
-		lookup_ports(lookup, p);
-	}
+	lookup->family = ADDRESS_FAMILY_IPV4;
+	lookup->tos = p->ip4->tos;
+	lookup->l4_protocol = p->ip4->protocol;
+	lookup->ipv4_src = p->ip4->saddr;
+	lookup->ipv4_dst = p->ip4->daddr;
+	lookup_ports(lookup, p);
 	/* Where only the kernel can tell what it is cut into: the route's MTU is asked for. */
 	return fib_outside(skb, port, lookup,
 			   skb->gso_size ? gso_segment(skb) : skb->len - sizeof(struct ethhdr));
 }
 
 /* A masqueraded network's packet to the outside: policy first, by the kernel's own FIB. */
-static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port *port, bool ipv6,
+static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port *port,
 				   struct route *route)
 {
 	struct bpf_fib_lookup lookup = {};
 	struct packet packet, *p = &packet;
 	enum fib_way way;
 
-	if (!packet_at(skb, p, ipv6))
+	if (!packet_at(skb, p, false))
 		return DROP(MALFORMED);
-	way = way_outside(skb, port, p, ipv6, &lookup);
+	if (!is_common4(p->ip4))
+		return VERDICT_RARE;
+	way = way_outside(skb, port, p, &lookup);
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	if (way == FIB_KERNEL)
 		return VERDICT_KERNEL;
 	if (way == FIB_ELSEWHERE)
 		return DROP(WRONG_UPLINK);
-	if (ipv6 ? !masqueraded6(port, &p->ip6->saddr) : !masqueraded4(port, p->ip4->saddr))
+	if (!masqueraded4(port, p->ip4->saddr))
 		return DROP(NOT_INSIDE);
-	TELL_UNFIT_HEADER(p, ipv6, port->flags);
-	/* IPv6 is not masqueraded: the uplink's hook refuses it, whichever way it comes. */
-	if (way == FIB_UPLINK_KERNEL || ipv6 || p->ip4->ihl != 5 || p->ip4->ttl <= 1 ||
-	    !(port->flags & NSR_PORT_FAST) || !packet_fits(skb, lookup.ifindex, lookup.mtu_result))
+	TELL_UNFIT_HEADER(p, false, port->flags);
+	if (way == FIB_UPLINK_KERNEL || p->ip4->ttl <= 1 || !(port->flags & NSR_PORT_FAST) ||
+	    !packet_fits(skb, lookup.ifindex, lookup.mtu_result))
 		return VERDICT_KERNEL;
 	route->ifindex = lookup.ifindex;
 	route->mtu = lookup.mtu_result;
@@ -163,7 +148,7 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 	tag = NSR_ROUTE_TAG(request.now_s, state);
 	if (session && route_known(skb, port, &view, tag, route))
 		return port_translate(skb, &p, &transport, &request, session, &view);
-	verdict = port_outside(skb, port, false, route);
+	verdict = port_outside(skb, port, route);
 	if (verdict != VERDICT_NEIGHBOUR)
 		return verdict;
 	if (!session) {
@@ -202,18 +187,23 @@ static __always_inline bool has_options(const struct packet *p, bool ipv6)
 }
 
 /* To what is no namespace's address. What an uplink takes are functions of their own, so that what
- * stays inside has the registers. */
+ * stays inside has the registers. IPv6 is not masqueraded: the uplink's hook refuses it. */
 static __always_inline int port_route_out(struct __sk_buff *skb, const struct nsr_port *port,
 					  const struct packet *p, bool ipv6, struct route *route)
 {
+	int verdict = VERDICT_RARE;
+
 	TELL_UNFIT(SPECIAL, dest_is_special(p, ipv6));
-	if (!port->uplink || dest_is_special(p, ipv6))
-		return to_kernel();
-	return ipv6 ? port_outside(skb, port, true, route) : port_masquerade(skb, port, route);
+	if (port->uplink && !ipv6 && !dest_is_special(p, ipv6))
+		verdict = port_masquerade(skb, port, route);
+	if (verdict != VERDICT_RARE)
+		return verdict;
+	TELL_UNFIT_HEADER(p, ipv6, port->flags);
+	return leave(skb, port);
 }
 
-/* Addresses that a router has its own rules for are in no table of hosts, and no port's first; so
- * of what a glance was enough for, only a destination that is not found can be one. */
+/* Addresses that a router may have its own rules for are in no table of hosts, and no port's first;
+ * so of what a glance was enough for, only a destination that is not found can be one. */
 static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_port *port,
 				      const struct packet *p, bool ipv6, bool glanced,
 				      struct route *route, const struct nsr_endpoint **ret_to)
@@ -225,17 +215,18 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 		return DROP(ISOLATED);
 	if (!glanced && source_is_special(p, ipv6)) {
 		TELL(UNFIT, NSR_UNFIT_SPECIAL, 0, 0);
-		return to_kernel();
+		return leave(skb, port);
 	}
 	if (!to)
 		return port_route_out(skb, port, p, ipv6, route);
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
 	TELL_UNFIT_ENDPOINT(skb, to, turns_back(skb, port, to));
 	/* A router answers these: too old, options, too large, or back where it came from. */
-	if ((ipv6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1 || (!glanced && has_options(p, ipv6)) ||
-	    turns_back(skb, port, to) || !(port->flags & NSR_PORT_FAST) ||
-	    !endpoint_takes(skb, p->length, to))
-		return to_kernel();
+	if ((ipv6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1)
+		return to_kernel(); /* which does not forward it, whatever else it is */
+	if ((!glanced && has_options(p, ipv6)) || turns_back(skb, port, to) ||
+	    !(port->flags & NSR_PORT_FAST) || !endpoint_takes(skb, p->length, to))
+		return leave(skb, port);
 	rewrite_hops(p, ipv6);
 	rewrite_macs(p->eth, to->mac, to->gateway_mac);
 	*ret_to = to;
@@ -280,9 +271,11 @@ static __noinline int port_examine(struct __sk_buff *skb, const struct nsr_port 
 
 	if (refused < 0)
 		return refused;
+	if (skb->vlan_present)
+		return kernel_or_drop(leave_tagged(skb, port));
 	kind = parse(skb, &p);
 	TELL_UNFIT(NOT_IP, kind != PACKET_IPV4 && kind != PACKET_IPV6);
-	if (skb->vlan_present || (kind != PACKET_IPV4 && kind != PACKET_IPV6))
+	if (kind != PACKET_IPV4 && kind != PACKET_IPV6)
 		return VERDICT_KERNEL;
 	return kind == PACKET_IPV6 ? port_forward(skb, port, &p, true, false, route, &route->to)
 				   : port_forward(skb, port, &p, false, false, route, &route->to);

@@ -122,21 +122,6 @@ static __always_inline bool endpoint_takes(struct __sk_buff *skb, u32 length,
 	return endpoint_takes_large(skb, to);
 }
 
-static __always_inline const struct nsr_inside *inside_of4(__be32 address)
-{
-	struct nsr_inside4_key key = {.prefix_len = 32, .address = address};
-
-	return bpf_map_lookup_elem(&inside4, &key);
-}
-
-static __always_inline const struct nsr_inside *inside_of6(const void *address)
-{
-	struct nsr_inside6_key key = {.prefix_len = 128};
-
-	__builtin_memcpy(key.address, address, sizeof(key.address));
-	return bpf_map_lookup_elem(&inside6, &key);
-}
-
 /* What a flow from an inside address is called; false for what cannot have a session. */
 static __always_inline bool outbound_flow(const struct nsr_settings *settings, u32 uplink,
 					  const struct packet *p, const struct transport *t,

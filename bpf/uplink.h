@@ -8,6 +8,8 @@
 #include "events.h"
 #include "fragment.h"
 #include "icmp.h"
+#include "options.h"
+#include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
@@ -22,6 +24,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 					    struct nat_request *request)
 {
 	const struct nsr_settings *settings;
+	bool icmp = p->ip4->protocol == IPPROTO_ICMP;
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
 	int unfit;
@@ -29,7 +32,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	if (source == uplink->address4) {
 		/* Nothing but what a port's hook has translated is forwarded with this source. */
 		request->forwarded = skb->ingress_ifindex;
-		return p->ip4->protocol == IPPROTO_ICMP ? VERDICT_RARE : 0;
+		return icmp ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
 	if (!settings)
@@ -42,7 +45,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return 0;
 	inside = inside_of4(source);
 	if (!inside) /* the host's own, from another of its addresses */
-		return t->protocol == NSR_NAT_ICMP ? VERDICT_RARE : 0;
+		return icmp ? VERDICT_RARE : 0;
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
 	if (unfit)
@@ -53,6 +56,17 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
 }
 
+/* Options of what is translated: those that would show where it has been are written over. False:
+ * it has a source route, or they cannot be. */
+static __always_inline bool uplink_hide(struct __sk_buff *skb, struct packet *p)
+{
+	int does = options_do(skb, sizeof(struct ethhdr));
+
+	if (does & OPTION_ROUTES || (does && options_erase(skb, sizeof(struct ethhdr))))
+		return false;
+	return parse(skb, p) == PACKET_IPV4;
+}
+
 static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct nsr_uplink *uplink,
 					     struct packet *p, struct nat_request *request)
 {
@@ -61,6 +75,8 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 
 	if (verdict || !request->mapping)
 		return verdict;
+	if (p->ip4->ihl != 5 && !uplink_hide(skb, p))
+		return DROP(IP_OPTIONS);
 	verdict = rewrite_endpoint4(skb, p, &t, true, uplink->address4,
 				    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 	if (!verdict && ip4_is_fragment(p->ip4))
@@ -199,6 +215,9 @@ NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
 		verdict = ip4_is_later_fragment(p.ip4) ? fragment4_leaves(skb, &request)
 						       : icmp4_leaves(skb, &request);
 	}
+	/* An ICMP error has been looked at. */
+	if (!verdict && request.forwarded && options_do(skb, sizeof(struct ethhdr)))
+		verdict = DROP(IP_OPTIONS);
 	count_uplink_tx(uplink->index, length, verdict, request.forwarded);
 	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
 }
@@ -212,6 +231,7 @@ NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
 	const struct nsr_endpoint *to = NULL;
 	struct nat_request request = {};
 	enum nat_inbound whom;
+	bool routed;
 	struct packet p;
 	int verdict;
 
@@ -220,13 +240,18 @@ NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
 	request.external = uplink->address4;
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
-	if (parse(skb, &p) == PACKET_IPV4 && ip4_is_fragment(p.ip4))
+	routed = options_do(skb, sizeof(struct ethhdr)) & OPTION_ROUTES;
+	if (routed)
+		whom = NAT_INBOUND_HOST;
+	else if (parse(skb, &p) == PACKET_IPV4 && ip4_is_fragment(p.ip4))
 		whom = fragment4_arrives(skb, &request, p.ip4);
 	else
 		whom = icmp4_arrives(skb, &request);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
-	if (whom == NAT_INBOUND_SESSION)
+	if (routed)
+		verdict = DROP(IP_OPTIONS);
+	else if (whom == NAT_INBOUND_SESSION)
 		verdict = parse(skb, &p) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
 							: DROP(NAT_REWRITE);
 	else

@@ -60,7 +60,8 @@
 	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")                \
 	X(ISOLATED, "isolated", "from or to another network, and one of the two is isolated")   \
 	X(SPOOFED_NEIGHBOUR, "spoofed-neighbour",                                               \
-	  "neighbour discovery in the name of another, or of a router")
+	  "neighbour discovery in the name of another, or of a router")                         \
+	X(IP_OPTIONS, "ip-options", "a source route, by which a masquerade could be gone around")
 
 enum nsr_drop_reason {
 	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */

@@ -188,6 +188,18 @@ static void spoofed_neighbour(struct lab *lab)
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(SPOOFED_NEIGHBOUR));
 }
 
+/* A loose source route to nowhere. */
+static void ip_options(struct lab *lab)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = GATEWAY_IP,
+	      .ip_options = 4);
+	memcpy(frame_ip4(&f) + 1, (const uint8_t[]){131, 3, 4}, 3);
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(IP_OPTIONS));
+}
+
 /* For each reason either, never both. */
 static const struct {
 	void (*provoke)(struct lab *lab);
@@ -209,6 +221,7 @@ static const struct {
 	[NSR_DROP_NAT_FILTERED] = {nat_filtered, NULL},
 	[NSR_DROP_ISOLATED] = {isolated, NULL},
 	[NSR_DROP_SPOOFED_NEIGHBOUR] = {spoofed_neighbour, NULL},
+	[NSR_DROP_IP_OPTIONS] = {ip_options, NULL},
 	[NSR_DROP_NAT_FRAGMENT] = {NULL, "what was held is dropped by the clock: test_fragment"},
 	[NSR_DROP_NAT_REWRITE] = {NULL, "the kernel fails only without memory for a copy"},
 };

@@ -272,6 +272,45 @@ static void test_fails_closed(void **state)
 	EXPECT_OUT(lab, UP1, &f, DROPPED(NAT_ICMP_ERROR));
 }
 
+/* The host's own in fragments: the first has the quote. */
+static void test_first_fragment(void **state)
+{
+	static const char *const sources[] = {UPLINK_IP, "10.9.0.1"};
+	struct lab *lab = lab_of(state);
+	struct flow flow = {.protocol = IPPROTO_UDP, .inside = 4321};
+	struct frame f, about;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		incoming(&about, &flow, false);
+		error_out(&f, sources[i], &kinds[0], &about, 0);
+		frame_ip4(&f)->frag_off = htons(0x2000);
+		frame_seal(&f);
+		EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
+		frame_ip4(&f)->frag_off = htons(4); /* another: no quote */
+		frame_seal(&f);
+		EXPECT_OUT(lab, UP0, &f, PASSED);
+	}
+}
+
+/* A record of where it was, in the quote or in its own options. */
+static void test_recorded_route(void **state)
+{
+	static const uint8_t record[] = {7, 7, 8, 192, 168, 15, 1};
+	struct lab *lab = lab_of(state);
+	struct flow flow = open_flow(lab, IPPROTO_UDP, 4321);
+	struct frame f, about;
+
+	flow.ip_options = 20;
+	incoming(&about, &flow, false);
+	error_out(&f, RED_IP, &kinds[0], &about, 0);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	memcpy(frame_ip4(&about) + 1, record, sizeof(record));
+	frame_seal(&about);
+	error_out(&f, RED_IP, &kinds[0], &about, 0);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
+}
+
 /* RFC 5508 REQ-6: an error neither ends a session nor keeps it alive. */
 static void test_session_untouched(void **state)
 {
@@ -377,6 +416,8 @@ int main(void)
 		LAB_TEST(test_not_ours),
 		LAB_TEST(test_other_types),
 		LAB_TEST(test_fails_closed),
+		LAB_TEST(test_first_fragment),
+		LAB_TEST(test_recorded_route),
 		LAB_TEST(test_session_untouched),
 		LAB_TEST(test_left_to_the_kernel_translated),
 		LAB_TEST(test_damaged),

@@ -338,6 +338,33 @@ static void test_host_talks_to_the_same_remote(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* One that goes on to an inside address, by the host. */
+static void test_source_route(void **state)
+{
+	static const uint8_t route[] = {131, 7, 4, 192, 168, 15, 11},
+			     record[] = {7, 7, 4, 0, 0, 0, 0};
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = 9, .ip_options = 8);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	memcpy(frame_ip4(&f) + 1, record, sizeof(record));
+	frame_seal(&f);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	memcpy(frame_ip4(&f) + 1, route, sizeof(route));
+	frame_seal(&f);
+	EXPECT_IN(lab, UP0, &f, DROPPED(IP_OPTIONS));
+	frame_ip4(&f)->daddr = address4("10.9.0.1"); /* another address of the host */
+	frame_seal(&f);
+	EXPECT_IN(lab, UP0, &f, DROPPED(IP_OPTIONS));
+	frame_ip4(&f)->protocol = IPPROTO_ICMP; /* an echo request */
+	*(uint8_t *)frame_transport(&f) = FRAME_ECHO_REQUEST;
+	frame_ip4(&f)->daddr = address4(UPLINK_IP);
+	frame_seal(&f);
+	EXPECT_IN(lab, UP0, &f, DROPPED(IP_OPTIONS));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +373,7 @@ int main(void)
 		LAB_TEST(test_reply_to_a_changed_port),
 		LAB_TEST(test_filtered),
 		LAB_TEST(test_for_the_host),
+		LAB_TEST(test_source_route),
 		LAB_TEST(test_malformed),
 		LAB_TEST(test_echo),
 		LAB_TEST(test_echo_of_another_remote),

@@ -467,6 +467,64 @@ static void test_contention(void **state)
 	expect_created(lab, 0, 0);
 }
 
+/* ---- Options. */
+
+/* With these bytes as the last of its options, behind NOPs. */
+static void with_options(struct frame *f, uint8_t size, const uint8_t *bytes, uint32_t count)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 4321, .dport = 80, .ip_options = size, .payload = 16);
+	memcpy((uint8_t *)(frame_ip4(f) + 1) + size - count, bytes, count);
+	frame_seal(f);
+}
+
+/* Routers on the way wrote their addresses down, and the host its own, which is inside. */
+static void test_options_that_tell(void **state)
+{
+	static const uint8_t route[] = {7, 7, 8, 192, 168, 15, 1},
+			     time[] = {68, 12, 13, 1, 192, 168, 15, 1, 0, 0, 0, 9};
+	struct lab *lab = lab_of(state);
+	struct frame f, wanted;
+	struct run *run;
+	uint8_t size;
+
+	for (size = 12; size <= 40; size = (uint8_t)(size + 4)) {
+		bool even = size % 8;
+
+		with_options(&f, size, even ? time : route, even ? sizeof(time) : sizeof(route));
+		run = EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+		wanted = f;
+		memset(frame_ip4(&wanted) + 1, 1, size);
+		frame_ip4(&wanted)->saddr = address4(UPLINK_IP);
+		frame_seal(&wanted);
+		assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+	}
+}
+
+static void test_options_that_do_not_tell(void **state)
+{
+	static const uint8_t alert[] = {148, 4, 0, 0};
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	with_options(&f, 8, alert, sizeof(alert));
+	expect_translated(lab, &f);
+}
+
+static void test_source_route(void **state)
+{
+	static const uint8_t route[] = {131, 7, 4, 8, 8, 8, 8};
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	with_options(&f, 8, route, sizeof(route));
+	EXPECT_OUT(lab, UP0, &f, DROPPED(IP_OPTIONS));
+	/* The host's own is its own. */
+	frame_ip4(&f)->saddr = address4(UPLINK_IP);
+	frame_seal(&f);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +543,9 @@ int main(void)
 		LAB_TEST(test_truncated),
 		LAB_TEST(test_malformed),
 		LAB_TEST(test_wrong_uplink),
+		LAB_TEST(test_options_that_tell),
+		LAB_TEST(test_options_that_do_not_tell),
+		LAB_TEST(test_source_route),
 		LAB_TEST(test_quoted_inside),
 		LAB_TEST(test_ports_exhausted),
 		LAB_TEST(test_sessions_full),

@@ -145,6 +145,80 @@ vlan_tags() {
 	in_both_modes vlan_tags
 }
 
+# More of send_ipv4, for what it does not send: a packet in hexadecimal, from the IPv4 header on, the
+# header's checksum put right. perl, because it is on every Debian.
+send_packet() { # NAMESPACE INTERFACE DESTINATION-MAC HEXADECIMAL [TAG]
+	on "$1" perl - "$(mac_of "$1" "$2")" "$(on "$1" cat "/sys/class/net/$2/ifindex")" "${@:3}" <<-'END'
+		my ($source_mac, $ifindex, $mac, $hex, $tag) = @ARGV;
+		my $packet = pack("H*", $hex =~ s/ //gr);
+		my $words = 2 * (ord($packet) & 15);
+		my $sum = unpack("%32n$words", $packet);
+		$sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+		substr($packet, 10, 2) = pack("n", ~$sum & 0xffff);
+		my $frame = pack("H*", join("", $mac, $source_mac, $tag) =~ s/://gr) .
+			    pack("n", 0x0800) . $packet;
+		socket(my $socket, 17, 3, 0) or die "socket: $!";
+		for (1 .. 3) {
+			send($socket, $frame, 0, pack("SniSCCx8", 17, 0x0800, $ifindex, 0, 0, 6))
+				or die "send: $!";
+		}
+	END
+}
+
+hex_address() { # IPV4-ADDRESS
+	# shellcheck disable=SC2046 # four numbers
+	printf '%02x%02x%02x%02x' $(tr . ' ' <<<"$1")
+}
+
+# A UDP packet from port 9 to port 53, without data.
+udp_packet() { # SOURCE DESTINATION [OPTIONS-IN-HEXADECIMAL]
+	local options=${3-}
+	printf '4%x00%04x 00010000 40110000 %s %s %s 0009003500080000' $((5 + ${#options} / 8)) \
+		$((28 + ${#options} / 2)) "$(hex_address "$1")" "$(hex_address "$2")" "$options"
+}
+
+# What is not as plain as almost all packets are, and where the kernel's way is not that of the
+# destination alone.
+wrong_uplink_by_detours() {
+	local gateway
+	gateway=$(mac_of "$host" v-net-0)
+	start_capture "$elsewhere" eth0
+	pings "$host" 198.51.100.10
+	for address in 240.1.2.3 0.1.2.3 203.0.114.9; do
+		counts 3 dropped "$red" wrong-uplink -- send_packet "$red" eth0 "$gateway" \
+			"$(udp_packet 192.168.15.11 "$address")"
+		# A frame with a priority, of one that may send what it likes.
+		counts 3 dropped "$blue" wrong-uplink -- send_packet "$blue" eth0 "$gateway" \
+			"$(udp_packet 192.168.15.12 "$address")" 8100e000
+	done
+	counts 3 dropped "$blue" vlan-tag -- send_packet "$blue" eth0 "$gateway" \
+		"$(udp_packet 192.168.15.12 240.1.2.3)" 8100000081000000
+	# To the host, which would send it on.
+	counts 3 dropped "$red" ip-options -- send_packet "$red" eth0 "$gateway" \
+		"$(udp_packet 192.168.15.11 192.168.15.1 "830704$(hex_address 240.1.2.3)00")"
+	# By a rule for its port, which is behind options.
+	ip -n "$host" rule add ipproto udp dport 53 table 100
+	counts 3 dropped "$red" wrong-uplink -- send_packet "$red" eth0 "$gateway" \
+		"$(udp_packet 192.168.15.11 "$outside_address")"
+	counts 3 dropped "$red" wrong-uplink -- send_packet "$red" eth0 "$gateway" \
+		"$(udp_packet 192.168.15.11 "$outside_address" 01010100)"
+	ip -n "$host" rule del ipproto udp dport 53 table 100
+	# Forwarding of IPv6 is off where it comes in, which the kernel does not mind.
+	on "$host" sysctl -qw net.ipv6.conf.v-net-0.forwarding=0
+	counts 3 dropped "$red" wrong-uplink -- no_ping "$red" 2001:db8:100::10
+	pings "$red" fd00:15::1
+	on "$host" sysctl -qw net.ipv6.conf.v-net-0.forwarding=1
+	# To a namespace that the kernel takes another way to.
+	ip -n "$host" route add 192.168.16.11 via 198.51.100.10
+	counts 3 dropped "$red" wrong-uplink -- send_packet "$red" eth0 "$gateway" \
+		"$(udp_packet 192.168.15.11 192.168.16.11 01010100)"
+	ip -n "$host" route del 192.168.16.11
+	stop_capture
+	[[ $(captured "src host 198.51.100.1" | wc -l) -ge 3 ]]
+	run -0 captured "src net 192.168.0.0/16 or src net fd00::/16"
+	[[ -z $output ]]
+}
+
 wrong_uplink() {
 	start_capture "$elsewhere" eth0
 	pings "$host" 198.51.100.10
@@ -164,7 +238,8 @@ wrong_uplink() {
 	[[ -z $output ]]
 }
 
-@test "a masqueraded source on the way to another interface than its uplink" {
+# eth1, no uplink, which leads to $elsewhere.
+another_interface() {
 	elsewhere=nsr-else-$suffix
 	new_namespace "$elsewhere"
 	ip link add eth1 netns "$host" type veth peer name eth0 netns "$elsewhere"
@@ -177,7 +252,66 @@ wrong_uplink() {
 	# Were anything to arrive, it would be answered.
 	ip -n "$elsewhere" route add default via 198.51.100.1
 	on "$host" sysctl -qw net.ipv4.ip_forward=1
+}
+
+@test "a masqueraded source on the way to another interface than its uplink" {
+	another_interface
 	in_both_modes wrong_uplink
+}
+
+@test "a masqueraded source on its way to another interface by options, tags, rules and odd addresses" {
+	another_interface
+	ip -n "$host" route add 240.0.0.0/4 via 198.51.100.10
+	ip -n "$host" route add 0.0.0.0/8 via 198.51.100.10
+	ip -n "$host" route add 203.0.114.0/24 via 198.51.100.10
+	ip -n "$host" route add default via 198.51.100.10 table 100
+	on "$host" sysctl -qw net.ipv4.conf.all.accept_source_route=1
+	for mode in auto kernel; do
+		echo "== datapath: $mode"
+		put_topology "$mode"
+		# blue may send what it likes
+		sed -i 's/192.168.15.12\/24, "fd00:15::12\/64"\]/&, spoof_check: off/' "$topology"
+		lab apply "$topology"
+		find_cookie
+		settle
+		wrong_uplink_by_detours
+	done
+}
+
+# Straight to an inside address, with a tag that the kernel takes off, and by a source route.
+inbound_by_detours() {
+	local uplink
+	uplink=$(mac_of "$host" eth0)
+	start_capture "$red" eth0
+	counts 3 uplink_dropped inbound-refused -- send_packet "$outside" eth0 "$uplink" \
+		"$(udp_packet "$outside_address" 192.168.15.11)" 8100e000
+	counts 3 uplink_dropped vlan-tag -- send_packet "$outside" eth0 "$uplink" \
+		"$(udp_packet "$outside_address" 192.168.15.11)" 8100000081000000
+	counts 3 uplink_dropped ip-options -- send_packet "$outside" eth0 "$uplink" \
+		"$(udp_packet "$outside_address" "$uplink_address" "830704$(hex_address 192.168.15.11)00")"
+	stop_capture
+	run -0 captured udp
+	[[ -z $output ]]
+}
+
+@test "what the outside sends to an inside address by a tag or a source route" {
+	on "$host" sysctl -qw net.ipv4.conf.all.accept_source_route=1
+	in_both_modes inbound_by_detours
+}
+
+# The kernel's masquerade would show where a packet has been.
+recorded_route() {
+	start_capture "$outside" eth0
+	pings "$red" "$outside_address" -R
+	stop_capture
+	assert_no_leak
+	[[ $(captured "icmp[0] == 8" | grep -c "$uplink_address > $outside_address") -ge 3 ]]
+	run -0 captured "icmp"
+	[[ $output != *192.168.* ]]
+}
+
+@test "options that record addresses tell nothing of the inside" {
+	in_both_modes recorded_route
 }
 
 inbound() {
