@@ -126,16 +126,22 @@ static __always_inline void session_keep_route(struct nsr_session *session, __be
 /*
  * A packet went through. Only what goes out keeps a session alive (RFC 4787 REQ-6: what comes in
  * would let the outside hold it open). Written at most once a second, and when the state changes.
+ * How long it lives on when it is over counts from then, whoever ended it (RFC 7857 2.2): a reset
+ * that the inside does not believe must not take a connection that has been idle.
  */
 static __always_inline void session_seen(struct nsr_session *session, u32 seen, u32 now_s)
 {
 	u32 known = READ_ONCE(session->seen);
 
 	INSTEAD();
-	if (seen & NSR_SEEN_OUT_SYN && session_is_over(known))
+	if (seen & NSR_SEEN_OUT_SYN && session_is_over(known)) {
 		WRITE_ONCE(session->seen, seen);
-	else if (seen & ~known)
+	} else if (seen & ~known) {
+		if (seen & NSR_SEEN_ENDS && !session_is_over(known) &&
+		    session_is_over(known | seen))
+			WRITE_ONCE(session->refreshed_s, now_s);
 		__sync_fetch_and_or(&session->seen, seen);
+	}
 	if (seen & NSR_SEEN_OUT && READ_ONCE(session->refreshed_s) != now_s)
 		WRITE_ONCE(session->refreshed_s, now_s);
 }

@@ -307,6 +307,7 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 #define NSR_SEEN_OUT_FIN 32
 #define NSR_SEEN_IN_FIN  64
 #define NSR_SEEN_RST     128
+#define NSR_SEEN_ENDS    (NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN | NSR_SEEN_RST)
 
 #define NSR_DNS_PORT 53
 

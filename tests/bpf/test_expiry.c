@@ -259,6 +259,37 @@ static void test_tcp_reset_by_remote(void **state)
 	expect_timeout(lab_of(state), &tcp, reset_by_remote, NSR_TIMEOUT_TCP_RST);
 }
 
+/* RFC 7857 2.2: the connection may go on, so what is left of its time counts from the reset, or
+ * from the second FIN, and not from what went out long before. */
+static void test_tcp_over_after_a_rest(void **state)
+{
+	const uint32_t rest = timeouts[NSR_TIMEOUT_TCP_RST] + timeouts[NSR_TIMEOUT_TCP_FIN];
+	struct lab *lab = lab_of(state);
+	uint32_t start = settle();
+
+	set_timeouts(lab);
+	lab_clock_offset(lab, 0);
+	assert_true(rest < timeouts[NSR_TIMEOUT_TCP_ESTABLISHED]);
+	established(lab, &tcp, 3000);
+	established(lab, &tcp, 3001);
+	closed_by_inside(lab, &tcp, 3002);
+	closed_by_inside(lab, &tcp, 3003);
+	at(lab, start, rest);
+	in(lab, &tcp, 3000, FRAME_RST);
+	in(lab, &tcp, 3001, FRAME_RST);
+	in(lab, &tcp, 3002, FRAME_FIN | FRAME_ACK);
+	in(lab, &tcp, 3003, FRAME_FIN | FRAME_ACK);
+	at(lab, start, rest + timeouts[NSR_TIMEOUT_TCP_RST] - 1);
+	out(lab, &tcp, 3000, FRAME_ACK);
+	in(lab, &tcp, 3000, FRAME_ACK);
+	at(lab, start, rest + timeouts[NSR_TIMEOUT_TCP_RST]);
+	expect_gone(lab, &tcp, 3001);
+	at(lab, start, rest + timeouts[NSR_TIMEOUT_TCP_FIN] - 1);
+	in(lab, &tcp, 3002, FRAME_ACK);
+	at(lab, start, rest + timeouts[NSR_TIMEOUT_TCP_FIN]);
+	expect_gone(lab, &tcp, 3003);
+}
+
 static void test_tcp_reopened(void **state)
 {
 	expect_timeout(lab_of(state), &tcp, reopened, NSR_TIMEOUT_TCP_SYN);
@@ -456,6 +487,7 @@ int main(void)
 		LAB_TEST(test_tcp_closed),
 		LAB_TEST(test_tcp_reset),
 		LAB_TEST(test_tcp_reset_by_remote),
+		LAB_TEST(test_tcp_over_after_a_rest),
 		LAB_TEST(test_tcp_reopened),
 		LAB_TEST(test_tcp_simultaneous_open),
 		LAB_TEST(test_only_outbound_refreshes),
