@@ -341,7 +341,6 @@ untranslatable() {
 		counts 3 uplink_dropped nat-protocol -- send_ipv4 "$red" eth0 \
 			"$(mac_of "$host" v-net-0)" 192.168.15.11 "$outside_address" "$protocol"
 	done
-	counts 3 uplink_dropped nat-fragment -- no_ping "$red" "$outside_address" -s 4000
 	counts 3 uplink_dropped nat-protocol -- no_ping "$red" "$outside_address6"
 	stop_capture
 	assert_no_leak
