@@ -61,28 +61,26 @@ static __always_inline u32 options_load(struct __sk_buff *skb, u32 offset, u8 *b
 /*
  * What the options of the IPv4 header at offset do: OPTION_*, or 0.
  *
- * What is carried from one byte to the next is in memory, by bytes: of those the verifier remembers
- * no values, so that it looks at each byte once instead of once for each way there.
+ * What is carried from one option to the next is in memory, by bytes: of those the verifier
+ * remembers no values, so that all ways to the next option are one to it.
  */
 NSR_STEP int options_do(struct __sk_buff *skb, u32 offset)
 {
 	u8 bytes[OPTIONS_MAX + 1] = {}; /* a length that is cut off reads as 0 */
-	u32 size = options_load(skb, offset, bytes), i;
-	volatile u8 next = 0, found = 0; /* past 255 next is behind i, for good */
+	u32 size = options_load(skb, offset, bytes), at, length, i;
+	volatile u8 next = 0, found = 0;
 
 	for (i = 0; i < OPTIONS_MAX; i++) {
-		if (i != next)
-			continue; /* within an option */
-		if (i >= size || bytes[i] == IP4_OPTION_END)
+		at = next;
+		if (at >= size || bytes[at] == IP4_OPTION_END)
 			break;
-		if (bytes[i] == IP4_OPTION_NOP) {
-			next = i + 1;
-			continue;
-		}
-		if (bytes[i + 1] < 2)
+		length = bytes[at] == IP4_OPTION_NOP ? 1 : bytes[at + 1];
+		if (!length || (length == 1 && bytes[at] != IP4_OPTION_NOP))
 			break;
-		next = i + bytes[i + 1];
-		found |= option_does(bytes[i]);
+		if (at + length > OPTIONS_MAX)
+			length = OPTIONS_MAX - at;
+		next = at + length;
+		found |= option_does(bytes[at]);
 	}
 	return found;
 }

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs keep between packets, run on the host: sets of numbers with threads, and
+ * the rules of sessions.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conntrack.h"
+#include "ports.h"
+
+/* ---- ports.h */
+
+#define WORDS  NSR_POOL_WORDS
+#define LENGTH NSR_POOL_BITS_WORDS
+
+static u64 *new_set(void)
+{
+	u64 *words = calloc(LENGTH, sizeof(*words));
+	u32 i;
+
+	assert_non_null(words);
+	for (i = WORDS / 64; i < 64; i++)
+		words[LENGTH - 1] |= 1ull << i; /* summaries that do not exist */
+	return words;
+}
+
+static void test_lowest_bit(void **state)
+{
+	u32 i, j;
+
+	(void)state;
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(lowest_bit(1ull << i), i);
+		assert_int_equal(lowest_bit(~0ull << i), i);
+		for (j = i; j < 64; j++)
+			assert_int_equal(lowest_bit(1ull << i | 1ull << j), i);
+	}
+}
+
+/* Every number is handed out once, wherever the search starts; then none is left; then all of them
+ * again. */
+static void test_handed_out_once(void **state)
+{
+	u8 *owned = calloc(NSR_POOL_PORTS, 1);
+	u64 *words = new_set();
+	u32 i, number, round;
+
+	(void)state;
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < NSR_POOL_PORTS; i++) {
+			number = bits_claim_any(words, WORDS, i * 2654435761u >> 16);
+			assert_in_range(number, 0, NSR_POOL_PORTS - 1);
+			assert_int_equal(owned[number]++, round);
+		}
+		assert_int_equal(bits_claim_any(words, WORDS, 12345), BITS_NONE);
+		assert_false(bits_claim(words, WORDS, 12345));
+		for (i = 0; i < NSR_POOL_PORTS; i++)
+			bits_release(words, WORDS, i);
+	}
+	free(words);
+	free(owned);
+}
+
+/* The last free number is found from everywhere. */
+static void test_last_free_number(void **state)
+{
+	static const u32 last[] = {0, 63, 64, 4095, 4096, 40000, 65535};
+	u64 *words = new_set();
+	u32 i, start;
+
+	(void)state;
+	for (i = 0; i < NSR_POOL_PORTS; i++)
+		assert_true(bits_claim(words, WORDS, i));
+	for (i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+		for (start = 0; start < NSR_POOL_PORTS; start += 997) {
+			bits_release(words, WORDS, last[i]);
+			assert_int_equal(bits_claim_any(words, WORDS, start), last[i]);
+		}
+	}
+	free(words);
+}
+
+static void test_parity_is_kept(void **state)
+{
+	u64 *words = new_set();
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 32; i++)
+		assert_int_equal(bits_claim_any(words, WORDS, 1001) % 2, 1);
+	for (i = 0; i < 32; i++)
+		assert_int_equal(bits_claim_any(words, WORDS, 1000) % 2, 0);
+	free(words);
+}
+
+/* The table of sessions is the largest set that there may be. */
+static void test_largest_set(void **state)
+{
+	u64 *words = calloc(NSR_SESSION_BITS_WORDS, sizeof(*words));
+	u32 i;
+
+	(void)state;
+	assert_non_null(words);
+	for (i = 0; i < NSR_SESSIONS_MAX; i++)
+		assert_in_range(bits_claim_any(words, NSR_SESSION_WORDS, i * 2654435761u), 0,
+				NSR_SESSIONS_MAX - 1);
+	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), BITS_NONE);
+	for (i = 0; i < NSR_SESSION_BITS_WORDS; i++)
+		assert_true(!~words[i]);
+	bits_release(words, NSR_SESSION_WORDS, NSR_SESSIONS_MAX - 1);
+	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), NSR_SESSIONS_MAX - 1);
+	free(words);
+}
+
+#define THREADS 4
+#define HELD    20000 /* by each thread: 80,000 wanted of 65,536 */
+#define ROUNDS  4
+
+struct crowd {
+	u64 *words;
+	atomic_uchar owned[NSR_POOL_PORTS];
+	atomic_uint twice, refused;
+};
+
+static void *claim_and_release(void *argument)
+{
+	struct crowd *crowd = argument;
+	u32 *held = malloc(HELD * sizeof(*held)), count, round, i, number;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (count = 0, i = 0; i < HELD; i++) {
+			number = bits_claim_any(crowd->words, WORDS, i * 2654435761u >> 16);
+			if (number == BITS_NONE) {
+				atomic_fetch_add(&crowd->refused, 1);
+				continue;
+			}
+			if (atomic_fetch_add(&crowd->owned[number], 1))
+				atomic_fetch_add(&crowd->twice, 1);
+			held[count++] = number;
+		}
+		for (i = 0; i < count; i++) {
+			atomic_fetch_sub(&crowd->owned[held[i]], 1);
+			bits_release(crowd->words, WORDS, held[i]);
+		}
+	}
+	free(held);
+	return NULL;
+}
+
+/* Full and emptied by all at once: nothing twice, and afterwards nothing is hidden by a summary. */
+static void test_threads(void **state)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+	pthread_t threads[THREADS];
+	u32 i;
+
+	(void)state;
+	crowd->words = new_set();
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, claim_and_release, crowd), 0);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(crowd->twice, 0);
+	for (i = 0; i < WORDS; i++)
+		assert_true(!crowd->words[i]);
+	for (i = 0; i < NSR_POOL_PORTS; i++)
+		assert_int_not_equal(bits_claim_any(crowd->words, WORDS, 0), BITS_NONE);
+	free(crowd->words);
+	free(crowd);
+}
+
+/* ---- conntrack.h */
+
+static void test_what_a_packet_tells(void **state)
+{
+	(void)state;
+	assert_int_equal(seen_by(true, NSR_NAT_UDP, 0xff), NSR_SEEN_OUT);
+	assert_int_equal(seen_by(false, NSR_NAT_ICMP, 0xff), NSR_SEEN_IN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_SYN), NSR_SEEN_OUT | NSR_SEEN_OUT_SYN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_SYN | TCP_ACK),
+			 NSR_SEEN_OUT | NSR_SEEN_OUT_SYN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_ACK), NSR_SEEN_OUT | NSR_SEEN_OUT_ACK);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_SYN | TCP_ACK),
+			 NSR_SEEN_IN | NSR_SEEN_IN_SYN);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_ACK), NSR_SEEN_IN);
+	assert_int_equal(seen_by(true, NSR_NAT_TCP, TCP_FIN | TCP_ACK),
+			 NSR_SEEN_OUT | NSR_SEEN_OUT_ACK | NSR_SEEN_OUT_FIN);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_FIN), NSR_SEEN_IN | NSR_SEEN_IN_FIN);
+	assert_int_equal(seen_by(false, NSR_NAT_TCP, TCP_RST), NSR_SEEN_IN | NSR_SEEN_RST);
+}
+
+static void test_expired_at_the_second(void **state)
+{
+	struct nsr_settings settings = {.timeout_s = {[NSR_TIMEOUT_ICMP] = 60}};
+	struct nsr_flow flow = {.inside = {.protocol = NSR_NAT_ICMP}};
+	static const u32 starts[] = {0, 1000, 0x7ffffff0, 0xfffffff0}; /* the clock wraps */
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		assert_false(session_is_expired(&settings, &flow, 0, starts[i], starts[i] + 59));
+		assert_true(session_is_expired(&settings, &flow, 0, starts[i], starts[i] + 60));
+		/* Refreshed by a CPU whose clock is ahead. */
+		assert_false(session_is_expired(&settings, &flow, 0, starts[i], starts[i] - 1));
+	}
+}
+
+static void test_over(void **state)
+{
+	(void)state;
+	assert_false(session_is_over(NSR_SEEN_OUT_FIN));
+	assert_false(session_is_over(NSR_SEEN_IN_FIN));
+	assert_true(session_is_over(NSR_SEEN_IN_FIN | NSR_SEEN_OUT_FIN));
+	assert_true(session_is_over(NSR_SEEN_RST));
+}
+
+static void test_match_is_of_one_generation(void **state)
+{
+	struct nsr_session session = {
+		.flow = {.inside = {.address = 1, .port = 2}, .remote_address = 3},
+		.state = 4 * NSR_SESSION_GENERATION | NSR_SESSION_ACTIVE,
+		.mapping = 77,
+	};
+	struct nsr_flow other = session.flow;
+	struct session_view view = {0};
+
+	(void)state;
+	assert_true(session_matches(&session, session.state, &session.flow, &view));
+	assert_int_equal(view.mapping, 77);
+	assert_false(session_matches(&session, session.state + NSR_SESSION_GENERATION,
+				     &session.flow, &view));
+	other.remote_port = 1;
+	assert_false(session_matches(&session, session.state, &other, &view));
+	session.state = (session.state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
+	assert_false(session_matches(&session, session.state, &session.flow, &view));
+}
+
+static void test_a_syn_starts_anew(void **state)
+{
+	struct nsr_session session = {.seen = NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK};
+	u32 syn = NSR_SEEN_OUT | NSR_SEEN_OUT_SYN;
+
+	(void)state;
+	session_seen(&session, syn, 5);
+	assert_true(session.seen & NSR_SEEN_IN); /* established: a stray SYN changes nothing */
+	assert_int_equal(session.refreshed_s, 5);
+	session_seen(&session, NSR_SEEN_IN, 8);
+	assert_int_equal(session.refreshed_s, 5);
+	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_RST, 9);
+	assert_int_equal(session.refreshed_s, 9); /* what is left of its time begins */
+	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_RST, 10);
+	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_IN_FIN, 10);
+	assert_int_equal(session.refreshed_s, 9);
+	session_seen(&session, syn, 11);
+	assert_int_equal(session.seen, syn);
+	assert_int_equal(session.refreshed_s, 11);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lowest_bit),
+		cmocka_unit_test(test_handed_out_once),
+		cmocka_unit_test(test_last_free_number),
+		cmocka_unit_test(test_parity_is_kept),
+		cmocka_unit_test(test_largest_set),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_what_a_packet_tells),
+		cmocka_unit_test(test_expired_at_the_second),
+		cmocka_unit_test(test_over),
+		cmocka_unit_test(test_match_is_of_one_generation),
+		cmocka_unit_test(test_a_syn_starts_anew),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
