@@ -201,22 +201,45 @@ static int complete_endpoint(const struct datapath *datapath, struct nsr_endpoin
 	return 0;
 }
 
+static bool has_sessions(const struct datapath *datapath)
+{
+	static struct nsr_session_bits bits; /* 33 KiB: not for the stack */
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_session_bits], &zero, &bits))
+		return true;
+	for (unsigned int i = 0; i < NSR_SESSION_WORDS; i++)
+		if (bits.words[i])
+			return true;
+	return false;
+}
+
+/* An address whose interface is gone, or is another one: replies to the one that had it are nothing
+ * for the next. */
+int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err)
+{
+	bool ipv4 = ip->family == AF_INET;
+	struct nsr_selection selection = {.mask = ~(__be32)0};
+	int ret = drop(datapath, ipv4 ? MAP_hosts4 : MAP_hosts6, ip->bytes, "an endpoint's address",
+		       err);
+
+	if (ret || !ipv4 || !has_sessions(datapath))
+		return ret;
+	memcpy(&selection.address, ip->bytes, sizeof(selection.address));
+	return datapath_flush(datapath, &selection, NULL, err);
+}
+
 int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
 		      const struct nsr_endpoint *endpoint, struct error *err)
 {
-	struct nsr_endpoint entry = *endpoint;
+	enum datapath_map map = ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6;
+	struct nsr_endpoint entry = *endpoint, known;
 	int ret = complete_endpoint(datapath, &entry, err);
 
-	if (ret)
-		return ret;
-	return put(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6, ip->bytes, &entry,
-		   "an endpoint's address", err);
-}
-
-int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err)
-{
-	return drop(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6, ip->bytes,
-		    "an endpoint's address", err);
+	if (!ret && bpf_map_lookup_elem(datapath->maps[map], ip->bytes, &known) == 0 &&
+	    known.ifindex != entry.ifindex)
+		ret = datapath_host_delete(datapath, ip, err);
+	return ret ? ret : put(datapath, map, ip->bytes, &entry, "an endpoint's address", err);
 }
 
 int datapath_fdb_set(struct datapath *datapath, const struct nsr_fdb_key *key,

@@ -206,6 +206,31 @@ static void test_inside_deleted(void **state)
 	EXPECT_OUT(lab, UP0, &red, PASSED);
 }
 
+/* An address that goes, or goes to another interface, ends its flows; one that stays keeps them. */
+static void test_host_ends_its_flows(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), blue = lab_endpoint(lab, BLUE);
+	struct ip_address ip = lab_ip(RED_IP);
+	struct frame from_red, from_green;
+
+	FRAME(&from_red, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP);
+	FRAME(&from_green, .to = mac_router, .from = mac_up0, .source = GREEN_IP,
+	      .dest = REMOTE_IP);
+	EXPECT_OUT(lab, UP0, &from_red, TRANSLATED);
+	EXPECT_OUT(lab, UP0, &from_green, TRANSLATED);
+	red.mtu = 1400;
+	lab_host_set(lab, RED_IP, &red);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	lab_host_set(lab, RED_IP, &blue);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	EXPECT_OUT(lab, UP0, &from_red, TRANSLATED);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	assert_int_equal(datapath_host_delete(lab->datapath, &ip, &lab->err), 0);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	EXPECT_OUT(lab, UP0, &from_green, TRANSLATED);
+}
+
 static void test_snapshot(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -251,6 +276,7 @@ int main(void)
 		LAB_TEST(test_endpoints_need_their_port),
 		LAB_TEST(test_too_many_uplinks),
 		LAB_TEST(test_inside_deleted),
+		LAB_TEST(test_host_ends_its_flows),
 		LAB_TEST(test_snapshot),
 	};
 
