@@ -227,14 +227,20 @@ big_tcp_of() { # NAMESPACE
 # A stream from red that all goes by the fast path, in packets larger than 64 KiB or not.
 stream() { # large|small SERVER ADDRESS
 	mark_counters
-	mean_size "$red" "$2" "$3"
+	mean_is "$1" "$red" "$2" "$3"
 	(($(fast_share) >= 99))
-	[[ -z $counted ]] || has_size "$1"
 }
 
-has_size() { # large|small
-	echo "$1: $mean bytes a packet"
-	case $1 in
+# Streams whose packets are so large. How large TCP makes them depends on what else the machine does,
+# so it has a few tries for a mean that only larger packets than 64 KiB can have.
+mean_is() { # large|small CLIENT SERVER ADDRESS...
+	local tries
+	for ((tries = 0; tries < 5; tries++)); do
+		mean_size "${@:2}"
+		echo "$1: $mean bytes a packet"
+		[[ $counted && $1 == large && $mean -le 65536 ]] || break
+	done
+	case ${counted:+$1} in
 	large) ((mean > 65536)) ;;
 	small) ((mean <= 65536)) ;;
 	esac
@@ -264,10 +270,8 @@ knows_ipv4() {
 	[[ $(big_tcp_of "$red") != *ipv6* ]]
 	[[ $(ip -n "$red" -d -j link show eth0 | jq -r '.[].gso_max_size') == 65536 ]]
 	! knows_ipv4 || ipv4=large
-	mean_size "$red" "$white" 192.168.17.11
-	[[ -z $counted ]] || has_size "$ipv4"
-	mean_size "$red" "$blue" fd00:15::12
-	[[ -z $counted ]] || has_size small
+	mean_is "$ipv4" "$red" "$white" 192.168.17.11
+	mean_is small "$red" "$blue" fd00:15::12
 	[[ $(total fast_packets) == 0 ]]
 
 	put_plain off
@@ -291,9 +295,8 @@ knows_ipv4() {
 	up_plain on auto off
 	knows_ipv4 || skip "this kernel has no BIG TCP for IPv4"
 	slow=$(counter "$red" .slow_packets)
-	mean_size "$red" "$green" 192.168.16.11
+	mean_is small "$red" "$green" 192.168.16.11
 	(($(counter "$red" .slow_packets) - slow > 50)) # the kernel cuts them up
-	[[ -z $counted ]] || has_size small
 	[[ $(stats '.drops | add') == 0 ]]
 }
 
@@ -313,8 +316,7 @@ uplink_sizes() { # BYTES
 	[[ $(big_tcp_of "$red") == ipv4 && $(big_tcp_of "$far") == "" ]]
 	large_packets "$outside"
 	mark_counters
-	mean_size "$red" "$outside" "$outside_address"
-	has_size large
+	mean_is large "$red" "$outside" "$outside_address"
 	(($(fast_share) >= 99))
 	mean_size "$red" "$outside" "$outside_address" --reverse
 
@@ -324,11 +326,9 @@ uplink_sizes() { # BYTES
 	((mean < 2000))
 	on "$host" ethtool -K eth0 tx on >/dev/null
 	uplink_sizes 65536
-	mean_size "$red" "$outside" "$outside_address"
-	has_size small
+	mean_is small "$red" "$outside" "$outside_address"
 	lab apply "$topology"
 	[[ -z $(big_tcp_of "$red") ]]
-	mean_size "$red" "$outside" "$outside_address"
-	has_size small
+	mean_is small "$red" "$outside" "$outside_address"
 	[[ $(stats '.drops | add') == 0 ]]
 }
