@@ -46,6 +46,19 @@ await_link() { # NAMESPACE INTERFACE
 	return 1
 }
 
+# A process that holds a namespace. Sets sleeper.
+start_sleeper() { # NAMESPACE
+	local i
+	ip netns exec "$1" sleep 300 3>&- &
+	# shellcheck disable=SC2034 # for tests
+	sleeper=$!
+	for ((i = 0; i < 100; i++)); do
+		[[ -z $(ip netns pids "$1") ]] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
 # Nor of its addresses: their local routes come with it.
 await_address() { # NAMESPACE ADDRESS
 	local i

@@ -375,8 +375,7 @@ new_uplinks() { # COUNT
 
 @test "a process in a namespace does not keep down from removing the fabric" {
 	up
-	ip netns exec "$red" sleep 60 3>&- &
-	sleeper=$!
+	start_sleeper "$red"
 	run -0 lab down lab
 	assert_as_before
 	kill "$sleeper"

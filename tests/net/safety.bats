@@ -274,8 +274,7 @@ refused() { # WORDS CODE COMMAND...
 		lab apply "$topology"
 	done
 	# One that a process is in lives on without its name.
-	ip netns exec "$blue" sleep 60 3>&- &
-	process=$!
+	start_sleeper "$blue"
 	ip netns del "$blue"
 	lab apply "$topology"
 	assert_whole
@@ -283,7 +282,7 @@ refused() { # WORDS CODE COMMAND...
 	ip netns del "$blue"
 	lab down lab
 	assert_as_before
-	kill "$process"
+	kill "$sleeper"
 }
 
 @test "records that are no records: the file is named, nothing is touched" {

@@ -260,8 +260,7 @@ teardown() {
 
 # A process inside and a ping through it all; every packet has to come back.
 start_traffic() { # FROM TO ADDRESS
-	ip netns exec "$2" sleep 300 3>&- &
-	sleeper=$!
+	start_sleeper "$2"
 	ip netns exec "$1" ping -n -i 0.02 -W 1 -w 60 "$3" >"$work/ping" 3>&- &
 	pinger=$!
 	sleep 0.3
