@@ -275,9 +275,10 @@ static void test_no_endpoint(void **state)
 	struct lab *lab = lab_of(state);
 	struct ip_address red = lab_ip(RED_IP);
 	struct frame f;
-	uint16_t port = open_flow(lab, IPPROTO_TCP, 4321);
+	uint16_t port;
 
 	assert_int_equal(datapath_host_delete(lab->datapath, &red, &lab->err), 0);
+	port = open_flow(lab, IPPROTO_TCP, 4321);
 	arriving(&f, IPPROTO_TCP, REMOTE_IP, 80, port);
 	expect_left_translated(lab, &f, 4321);
 }
