@@ -207,6 +207,9 @@ assert_traffic() {
 	start_database
 	start_switch "$host"
 	run -0 lab apply "$topology"
+	for ((i = 0; i < 10; i++)); do # the switch takes up its ports by and by
+		! pings "$red" 192.168.15.12 || break
+	done
 	assert_traffic
 	run -0 lab down switched
 	[[ -z $(ports) ]]
