@@ -68,8 +68,8 @@ int datapath_source_set(struct datapath *datapath, uint32_t port_ifindex,
 int datapath_source_delete(struct datapath *datapath, uint32_t port_ifindex,
 			   const struct ip_address *prefix, struct error *err);
 
-/* endpoint->ifindex names the port and must have been set; endpoint->port is filled in. The sessions
- * of an address that goes, or goes to another port, end. */
+/* endpoint->ifindex names the port and must have been set; endpoint->port is filled in. The
+ * sessions of an address that goes, or goes to another port, end. */
 int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
 		      const struct nsr_endpoint *endpoint, struct error *err);
 int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err);

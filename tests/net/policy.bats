@@ -166,7 +166,7 @@ send_packet() { # NAMESPACE INTERFACE DESTINATION-MAC HEXADECIMAL [TAG]
 }
 
 hex_address() { # IPV4-ADDRESS
-	# shellcheck disable=SC2046 # four numbers
+	# shellcheck disable=SC2046,SC2183 # four numbers
 	printf '%02x%02x%02x%02x' $(tr . ' ' <<<"$1")
 }
 

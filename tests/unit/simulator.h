@@ -26,7 +26,7 @@ struct simulator {
 	size_t spaces_count;
 	uint32_t next_ifindex;
 	struct state_datapath datapath;
-	uint32_t program; /* number of the programs that were loaded last */
+	uint32_t program;         /* number of the programs that were loaded last */
 	struct state_file *files; /* below /etc */
 	size_t files_count;
 	struct state_ovs ovs;
