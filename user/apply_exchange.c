@@ -113,7 +113,7 @@ int exchange_left(struct runner *r, const struct plan *plan, struct error *err)
 		const struct operation *op = &plan->operations[i];
 
 		if ((op->kind == OPERATION_PORT_ADD || op->kind == OPERATION_UPLINK_ADD) &&
-		    (op->hook_in || op->hook_out))
+		    op->hooks_lost)
 			queue_left(r, place->nl, op);
 		if (netlink_pending(place->nl) >= RUN_USUALLY || i + 1 == plan->count)
 			ret = netlink_flush(place->nl, NULL, err);

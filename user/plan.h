@@ -112,8 +112,8 @@ struct operation {
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max; /* UPLINK_ADD */
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
-	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there: exchanged at the
-				      * end, and left there when this is undone */
+	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
+	bool hooks_lost;             /* ... but is of a datapath that is gone: exchanged last */
 	enum record_kind record;     /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */
 	uint8_t protocol;            /* ROUTE_DELETE, when unmarked: RTPROT_* of it */
 	bool by_steps;               /* FORGET, ADOPT: in the record of single steps */

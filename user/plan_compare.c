@@ -304,10 +304,14 @@ static bool is_hooked(const struct view *view, const struct state_link *link)
 }
 
 /* Asked when the links that are made anew are gone from the view. */
-static void note_hooks(struct operation *op, const struct state_link *link)
+static void note_hooks(const struct view *view, struct operation *op, const struct state_link *link)
 {
+	const struct state_datapath *datapath = &view->state->datapath;
+
 	op->hook_in = link && link->hook_in;
 	op->hook_out = link && link->hook_out;
+	op->hooks_lost = (op->hook_in && !is_pinned(datapath, link->hook_in_program)) ||
+			 (op->hook_out && !is_pinned(datapath, link->hook_out_program));
 }
 
 static bool port_missing(const struct view *view, struct operation *op)
@@ -318,7 +322,7 @@ static bool port_missing(const struct view *view, struct operation *op)
 	const struct state_port *observed = link ? view_find(view, op) : NULL;
 	struct nsr_port wanted = plan_port_entry(op);
 
-	note_hooks(op, link);
+	note_hooks(view, op, link);
 	if (!observed)
 		return true;
 	wanted.index = observed->port.index;
@@ -371,7 +375,7 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 	const struct state_uplink *observed = link ? view_find(view, op) : NULL;
 	struct operation *old;
 
-	note_hooks(op, link);
+	note_hooks(view, op, link);
 	if (!observed)
 		return true;
 	if (memcmp(&observed->uplink.address4, op->address.bytes,

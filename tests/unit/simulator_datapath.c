@@ -54,8 +54,7 @@ void exchange_left(struct simulator *sim, const struct operation *op)
 {
 	struct state_link *link;
 
-	if ((op->kind != OPERATION_PORT_ADD && op->kind != OPERATION_UPLINK_ADD) ||
-	    !(op->hook_in || op->hook_out))
+	if ((op->kind != OPERATION_PORT_ADD && op->kind != OPERATION_UPLINK_ADD) || !op->hooks_lost)
 		return;
 	link = need(sim, NULL, op->link);
 	link->hook_in_program = link->hook_out_program = sim->program;
