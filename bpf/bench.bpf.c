@@ -27,6 +27,43 @@
 /* ---- The generator and its sinks. */
 
 struct bench_frame frame; /* written before a run, only read during it */
+__u32 generated;          /* by the one generator that runs */
+
+/* Odd, so that any power of two frames in a row are as many flows, in an order without pattern. */
+#define STRIDE 2654435761u
+
+/* The headers' fields that differ from frame to frame. */
+struct varied {
+	__u8 before[24];
+	__be16 ip_check;
+	__u8 between[6];
+	__be16 dest_low;
+	__be16 source_port;
+	__be16 dest_port;
+	__be16 length;
+	__be16 udp_check;
+};
+
+static __always_inline __be16 finish_sum(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	return bpf_htons(~sum);
+}
+
+static __always_inline void vary(struct varied *to)
+{
+	__u32 number = generated++ * STRIDE, flow = number & (frame.flows - 1);
+	__u16 dest = frame.first_host + (number & (frame.hosts - 1));
+	__u16 source_port = BENCH_FRAME_SOURCE + flow % BENCH_FRAME_SOURCES;
+	__u16 dest_port = BENCH_FRAME_PORT + flow / BENCH_FRAME_SOURCES;
+
+	to->dest_low = bpf_htons(dest);
+	to->source_port = bpf_htons(source_port);
+	to->dest_port = bpf_htons(dest_port);
+	to->ip_check = finish_sum(frame.ip_sum + dest);
+	to->udp_check = finish_sum(frame.udp_sum + dest + source_port + dest_port);
+}
 
 /* Each CPU has its own, so that counting needs no atomics. */
 struct {
@@ -49,6 +86,7 @@ int bench_generate(struct xdp_md *ctx)
 #pragma unroll
 	for (int i = 0; i < BENCH_FRAME_WORDS; i++)
 		to->word[i] = from->word[i];
+	vary((void *)to);
 	return bpf_redirect(frame.ifindex, 0);
 }
 
@@ -62,7 +100,8 @@ static __always_inline int count_arrival(void *data, void *end)
 	__u64 *count;
 
 	if ((void *)(udp + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) || ip->ihl != 5 ||
-	    ip->protocol != IPPROTO_UDP || udp->dest != bpf_htons(BENCH_FRAME_PORT))
+	    ip->protocol != IPPROTO_UDP ||
+	    (__u16)(bpf_ntohs(udp->dest) - BENCH_FRAME_PORT) >= BENCH_FRAME_PORTS)
 		return 0;
 	count = bpf_map_lookup_elem(&arrived, &zero);
 	if (count)
@@ -88,7 +127,7 @@ int bench_sink_tc(struct __sk_buff *skb)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 2 * BENCH_HOSTS_MAX);
 	__type(key, __be32);
 	__type(value, struct bench_endpoint);
 } endpoints SEC(".maps");

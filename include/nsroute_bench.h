@@ -7,9 +7,15 @@
 
 #include <linux/types.h>
 
-#define BENCH_FRAME_PORT  9 /* discard: by it the sinks know a frame of the generator */
-#define BENCH_FRAME_WORDS 8
-#define BENCH_FRAME_SIZE  (8 * BENCH_FRAME_WORDS)
+/* A frame of the generator is UDP to one of these ports: by that the sinks know it. */
+#define BENCH_FRAME_PORT    9 /* discard, and those after it */
+#define BENCH_FRAME_PORTS   32
+#define BENCH_FRAME_SOURCE  16384 /* source ports: the first, and how many */
+#define BENCH_FRAME_SOURCES 32768
+#define BENCH_FLOWS_MAX     (BENCH_FRAME_PORTS * BENCH_FRAME_SOURCES)
+#define BENCH_HOSTS_MAX     16384
+#define BENCH_FRAME_WORDS   8
+#define BENCH_FRAME_SIZE    (8 * BENCH_FRAME_WORDS)
 
 struct bench_frame_words {
 	__u64 word[BENCH_FRAME_WORDS];
@@ -21,7 +27,14 @@ struct bench_frame {
 		__u8 bytes[BENCH_FRAME_SIZE];
 	};
 	__u32 ifindex; /* in the client's namespace: the way out */
-	__u32 padding;
+	/* Frames differ in ports, flows in number, and in the lower half of the destination, hosts
+	 * in number (powers of two). What differs is 0 in bytes, and left out of these sums of
+	 * 16-bit words, which the checksums are made of. */
+	__u32 flows;
+	__u32 hosts;
+	__u32 first_host; /* lower half of the first destination, host byte order */
+	__u32 ip_sum;
+	__u32 udp_sum;
 };
 
 /* Of the bare program: where an address is. */

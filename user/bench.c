@@ -22,13 +22,18 @@ const struct bench_path_info bench_paths[BENCH_PATHS] = {
 };
 
 const struct bench_test_info bench_tests[BENCH_TESTS] = {
-	[BENCH_TCP_RR] = {"tcp_rr", "transactions", true, false},
-	[BENCH_UDP_RR] = {"udp_rr", "transactions", true, false},
-	[BENCH_TCP_CRR] = {"tcp_crr", "transactions", true, false},
-	[BENCH_STREAM] = {"stream", "bytes", false, false},
-	[BENCH_UDP_SMALL] = {"udp_small", "packets", false, false},
-	[BENCH_FRAMES] = {"frames", "frames", false, true},
-	[BENCH_FRAMES_XDP] = {"frames_xdp", "frames", false, true},
+	[BENCH_TCP_RR] = {"tcp_rr", "transactions", true, false, 0, 0},
+	[BENCH_UDP_RR] = {"udp_rr", "transactions", true, false, 0, 0},
+	[BENCH_TCP_CRR] = {"tcp_crr", "transactions", true, false, 0, 0},
+	[BENCH_STREAM] = {"stream", "bytes", false, false, 0, 0},
+	[BENCH_UDP_SMALL] = {"udp_small", "packets", false, false, 0, 0},
+	[BENCH_FRAMES] = {"frames", "frames", false, true, 0, 0},
+	[BENCH_FRAMES_XDP] = {"frames_xdp", "frames", false, true, 0, 0},
+	[BENCH_FLOWS_1K] = {"flows_1k", "frames", false, true, 1024, 0},
+	[BENCH_FLOWS_128K] = {"flows_128k", "frames", false, true, 131072, 0},
+	[BENCH_FLOWS_1M] = {"flows_1m", "frames", false, true, 1048576, 0},
+	[BENCH_HOSTS_16] = {"hosts_16", "frames", false, true, 0, 16},
+	[BENCH_HOSTS_16K] = {"hosts_16k", "frames", false, true, 0, 16384},
 };
 
 bool bench_void(const struct bench_result *result, enum bench_path path, enum bench_test test)

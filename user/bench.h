@@ -52,6 +52,11 @@ enum bench_test {
 	BENCH_UDP_SMALL,
 	BENCH_FRAMES,
 	BENCH_FRAMES_XDP,
+	BENCH_FLOWS_1K,
+	BENCH_FLOWS_128K,
+	BENCH_FLOWS_1M,
+	BENCH_HOSTS_16,
+	BENCH_HOSTS_16K,
 	BENCH_TESTS
 };
 
@@ -60,6 +65,9 @@ struct bench_test_info {
 	const char *unit;
 	bool latency; /* has percentiles: one lap is one transaction */
 	bool frames;  /* of the generator, not of sockets */
+	/* Not 0: only when asked for by name; frames of so many flows, or to so many addresses. */
+	unsigned int flows;
+	unsigned int hosts;
 };
 
 extern const struct bench_path_info bench_paths[BENCH_PATHS];
@@ -67,7 +75,8 @@ extern const struct bench_test_info bench_tests[BENCH_TESTS];
 
 #define BENCH_NAME_MAX   64
 #define BENCH_REASON_MAX 256
-#define BENCH_INTERFACE  "eth0" /* of the client and the server */
+#define BENCH_INTERFACE  "eth0"     /* of the client and the server */
+#define BENCH_FIRST_HOST 0x0a4e0100 /* 10.78.1.0: addresses that no namespace has */
 
 /* A path that was built, or why not. */
 struct bench_place {

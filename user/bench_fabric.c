@@ -8,6 +8,7 @@
  */
 #include "bench_fabric.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "apply.h"
 #include "bench_world.h"
+#include "datapath.h"
 #include "fabric.h"
 #include "netns.h"
 #include "output.h"
@@ -193,6 +195,61 @@ int bench_fabric_build(struct bench_world *world, struct bench_place *places, st
 	site_close(&site);
 	if (code == 0)
 		fill_places(places, host, outside, members);
+	return code;
+}
+
+/* ---- Many addresses. */
+
+static const struct nsr_endpoint *find_endpoint(const struct state_datapath *state,
+						in_addr_t address)
+{
+	for (size_t i = 0; i < state->endpoints_count; i++) {
+		const struct state_endpoint *entry = &state->endpoints[i];
+
+		if (entry->ip.family == AF_INET &&
+		    memcmp(entry->ip.bytes, &address, sizeof(address)) == 0)
+			return &entry->endpoint;
+	}
+	return NULL;
+}
+
+static int add_hosts(struct site *site, struct datapath *datapath, const char *address,
+		     unsigned int hosts, struct error *err)
+{
+	struct ip_address ip = {.family = AF_INET};
+	struct state_datapath state = {};
+	const struct nsr_endpoint *endpoint;
+	int code = datapath_snapshot(datapath, &site->arena, &state, err);
+
+	if (code != 0)
+		return code;
+	endpoint = find_endpoint(&state, inet_addr(address));
+	if (!endpoint)
+		return error_set(err, -ENOENT, "no endpoint has %s", address);
+	for (unsigned int i = 0; code == 0 && i < hosts; i++) {
+		in_addr_t host = htonl(BENCH_FIRST_HOST + i);
+
+		memcpy(ip.bytes, &host, sizeof(host));
+		code = datapath_host_set(datapath, &ip, endpoint, err);
+	}
+	return code;
+}
+
+int bench_fabric_hosts(const struct bench_world *world, const char *address, unsigned int hosts,
+		       struct error *err)
+{
+	struct datapath *datapath;
+	struct site site;
+	int code = site_open(&site, world->fabric_host, err);
+
+	if (code != 0)
+		return code;
+	code = datapath_open(&datapath, site.cookie, false, err);
+	if (code == 0) {
+		code = add_hosts(&site, datapath, address, hosts, err);
+		datapath_close(datapath);
+	}
+	site_close(&site);
 	return code;
 }
 

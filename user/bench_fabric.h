@@ -15,6 +15,9 @@ struct bench_world;
 
 /* Builds it, and fills in the places of all paths that are ours. */
 int bench_fabric_build(struct bench_world *world, struct bench_place *places, struct error *err);
+/* Lets so many addresses, from BENCH_FIRST_HOST on, lead to where address (IPv4) is. */
+int bench_fabric_hosts(const struct bench_world *world, const char *address, unsigned int hosts,
+		       struct error *err);
 /* Removes whatever fabrics the host namespace with this name has. */
 int bench_fabric_remove(const char *host, struct error *err);
 /* Packets that its ports sent by the fast path, and by the kernel. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: the frame is built here, once a measurement (UDP from the client to the discard
- * port of the server, to the MAC that the client's neighbour table has for the next hop); the
- * program only copies it. A child in the client's namespace runs the program in batches of BATCH
- * live frames for the time given. What arrived is read from the sink's counter when the last has
- * had time to arrive; the rest is lost.
+ * How it works: the frame is built here, once a measurement (UDP from the client to the server, to
+ * the MAC that the client's neighbour table has for the next hop); the program copies it, and fills
+ * in ports and the end of the address. The warm-up is as long as there are flows. A child in the
+ * client's namespace runs the program in batches of BATCH live frames for the time given. What
+ * arrived is read from the sink's counter when the last has had time to arrive; the rest is lost.
  *
  * What is asked of devices goes through ioctls in the namespace of the device, where the calling
  * thread is for a moment.
@@ -38,8 +38,7 @@
 #define NS_PER_SECOND 1000000000ull
 #define BATCH         64
 #define REPEAT        (64 * BATCH) /* of one call */
-#define SOURCE_PORT   7777
-#define ARRIVAL_NS    20000000 /* time for the last frame to arrive */
+#define ARRIVAL_NS    20000000     /* time for the last frame to arrive */
 #define FRAME_TTL     64
 
 struct bench_frames {
@@ -276,6 +275,16 @@ int bench_frames_sink(struct bench_frames *frames, const struct bench_place *pla
 			 bpf_program__fd(skeleton->progs.bench_sink_tc), "bench_sink_tc", err);
 }
 
+static int put_endpoint(struct bench_frames *frames, __be32 address,
+			const struct bench_endpoint *endpoint, struct error *err)
+{
+	if (bpf_map_update_elem(bpf_map__fd(frames->skeleton->maps.endpoints), &address, endpoint,
+				BPF_ANY) != 0)
+		return error_set(err, -errno, "cannot tell the bare program an address: %s",
+				 strerror(errno));
+	return 0;
+}
+
 /* Tells the bare program where the address of one end is. */
 static int add_endpoint(struct bench_frames *frames, const struct bench_place *place,
 			const char *end, const char *host_end, struct error *err)
@@ -289,10 +298,8 @@ static int add_endpoint(struct bench_frames *frames, const struct bench_place *p
 	endpoint.ifindex = host.ifindex;
 	memcpy(endpoint.mac, inside.mac, ETH_ALEN);
 	memcpy(endpoint.gateway_mac, host.mac, ETH_ALEN);
-	if (bpf_map_update_elem(bpf_map__fd(frames->skeleton->maps.endpoints), &inside.address,
-				&endpoint, BPF_ANY) != 0)
-		return error_set(err, -errno, "cannot tell the bare program an address: %s",
-				 strerror(errno));
+	if (put_endpoint(frames, inside.address.s_addr, &endpoint, err) != 0)
+		return err->code;
 	return attach_tc(place->host, host.ifindex, host_end,
 			 bpf_program__fd(frames->skeleton->progs.bench_peer), "bench_peer", err);
 }
@@ -305,6 +312,22 @@ int bench_frames_redirect_peer(struct bench_frames *frames, const struct bench_p
 	return add_endpoint(frames, place, place->server, "s0", err);
 }
 
+int bench_frames_hosts(struct bench_frames *frames, const struct bench_place *place,
+		       unsigned int hosts, struct error *err)
+{
+	struct bench_endpoint endpoint;
+	struct in_addr server;
+	int code = 0;
+
+	inet_pton(AF_INET, place->server_address, &server);
+	if (bpf_map_lookup_elem(bpf_map__fd(frames->skeleton->maps.endpoints), &server.s_addr,
+				&endpoint) != 0)
+		return error_set(err, -errno, "the bare program does not know the server");
+	for (unsigned int i = 0; code == 0 && i < hosts; i++)
+		code = put_endpoint(frames, htonl(BENCH_FIRST_HOST + i), &endpoint, err);
+	return code;
+}
+
 /* ---- The frame. */
 
 static uint32_t sum_words(const uint8_t *bytes, size_t size, uint32_t sum)
@@ -314,15 +337,9 @@ static uint32_t sum_words(const uint8_t *bytes, size_t size, uint32_t sum)
 	return sum;
 }
 
-static uint16_t finish_sum(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
+/* Ports and the lower half of the destination, which differ, are 0, and so are the checksums. */
 static void build_frame(struct bench_frame *frame, const struct device *client,
-			const uint8_t *next_hop, struct in_addr server)
+			const uint8_t *next_hop, uint32_t dest)
 {
 	struct ethhdr eth = {.h_proto = htons(ETH_P_IP)};
 	struct iphdr ip = {.version = 4,
@@ -330,29 +347,24 @@ static void build_frame(struct bench_frame *frame, const struct device *client,
 			   .ttl = FRAME_TTL,
 			   .protocol = IPPROTO_UDP,
 			   .saddr = client->address.s_addr,
-			   .daddr = server.s_addr};
+			   .daddr = htonl(dest & 0xffff0000)};
 	const size_t length = BENCH_FRAME_SIZE - sizeof(eth) - sizeof(ip);
-	struct udphdr udp = {.source = htons(SOURCE_PORT),
-			     .dest = htons(BENCH_FRAME_PORT),
-			     .len = htons((uint16_t)length)};
-
+	struct udphdr udp = {.len = htons((uint16_t)length)};
 	uint8_t *ip_at = frame->bytes + sizeof(eth), *udp_at = ip_at + sizeof(ip);
-	uint16_t check;
 
 	memcpy(eth.h_dest, next_hop, ETH_ALEN);
 	memcpy(eth.h_source, client->mac, ETH_ALEN);
 	ip.tot_len = htons((uint16_t)(sizeof(ip) + length));
-	*frame = (struct bench_frame){.ifindex = client->ifindex};
+	*frame = (struct bench_frame){
+		.ifindex = client->ifindex, .flows = 1, .hosts = 1, .first_host = dest & 0xffff};
 	memcpy(frame->bytes, &eth, sizeof(eth));
 	memcpy(ip_at, &ip, sizeof(ip));
 	memcpy(udp_at, &udp, sizeof(udp));
-	check = finish_sum(sum_words(ip_at, sizeof(ip), 0));
-	memcpy(ip_at + offsetof(struct iphdr, check), &check, sizeof(check));
-	/* The pseudo header first; what follows the UDP header is zero. */
-	check = finish_sum(sum_words(udp_at, sizeof(udp),
-				     sum_words(ip_at + offsetof(struct iphdr, saddr), 8,
-					       IPPROTO_UDP + (uint32_t)length)));
-	memcpy(udp_at + offsetof(struct udphdr, check), &check, sizeof(check));
+	frame->ip_sum = sum_words(ip_at, sizeof(ip), 0);
+	/* The pseudo header; what follows the UDP header is zero. */
+	frame->udp_sum = sum_words(udp_at, sizeof(udp),
+				   sum_words(ip_at + offsetof(struct iphdr, saddr), 8,
+					     IPPROTO_UDP + (uint32_t)length));
 }
 
 /* From the client's neighbour table: the path has carried traffic before. */
@@ -376,8 +388,9 @@ static int find_mac(const char *next_hop, uint8_t *mac)
 }
 
 static int prepare_frame(struct bench_frames *frames, const struct bench_place *place,
-			 struct error *err)
+			 const struct bench_test_info *test, struct error *err)
 {
+	struct bench_frame *frame = &frames->skeleton->bss->frame;
 	uint8_t mac[ETH_ALEN] = {};
 	struct device client;
 	struct in_addr server;
@@ -392,7 +405,11 @@ static int prepare_frame(struct bench_frames *frames, const struct bench_place *
 		return error_set(err, code, "the client does not know the MAC of %s",
 				 place->next_hop);
 	inet_pton(AF_INET, place->server_address, &server);
-	build_frame(&frames->skeleton->bss->frame, &client, mac, server);
+	build_frame(frame, &client, mac, test->hosts ? BENCH_FIRST_HOST : ntohl(server.s_addr));
+	if (test->hosts)
+		frame->hosts = test->hosts;
+	if (test->flows)
+		frame->flows = test->flows;
 	return 0;
 }
 
@@ -440,7 +457,8 @@ static _Noreturn void generate(struct bench_frames *frames, double seconds,
 	uint64_t before, start, end, sent = 0;
 	int code;
 
-	send_batch(program, frame); /* a warm-up */
+	for (uint32_t warm = 0; warm < frame->flows; warm += REPEAT)
+		send_batch(program, frame);
 	nanosleep(&rest, NULL);
 	before = count_arrived(frames);
 	start = now_ns();
@@ -462,14 +480,14 @@ static _Noreturn void generate(struct bench_frames *frames, double seconds,
 }
 
 int bench_frames_run(struct bench_frames *frames, const struct bench_world *world,
-		     const struct bench_place *place, double seconds, int cpu,
+		     const struct bench_place *place, enum bench_test test, double seconds, int cpu,
 		     struct bench_sample *shared, struct error *err)
 {
 	int status;
 	pid_t pid;
 
 	memset(shared, 0, sizeof(*shared));
-	if (prepare_frame(frames, place, err) != 0) {
+	if (prepare_frame(frames, place, &bench_tests[test], err) != 0) {
 		snprintf(shared->failure, sizeof(shared->failure), "%.*s", BENCH_REASON_MAX - 1,
 			 err->message);
 		return 0;

@@ -31,9 +31,13 @@ int bench_frames_sink(struct bench_frames *frames, const struct bench_place *pla
  * generator cannot be used there. */
 void bench_frames_prepare(struct bench_place *place);
 
+/* Tells the bare program that so many addresses, from BENCH_FIRST_HOST on, are the server's. */
+int bench_frames_hosts(struct bench_frames *frames, const struct bench_place *place,
+		       unsigned int hosts, struct error *err);
+
 /* As bench_client_run(). */
 int bench_frames_run(struct bench_frames *frames, const struct bench_world *world,
-		     const struct bench_place *place, double seconds, int cpu,
+		     const struct bench_place *place, enum bench_test test, double seconds, int cpu,
 		     struct bench_sample *shared, struct error *err);
 
 #endif

@@ -28,7 +28,7 @@ void bench_options_init(struct bench_options *ret, unsigned int cpus)
 	for (int i = 0; i < BENCH_PATHS; i++)
 		ret->paths[i] = true;
 	for (int i = 0; i < BENCH_TESTS; i++)
-		ret->tests[i] = true;
+		ret->tests[i] = !bench_tests[i].flows && !bench_tests[i].hosts;
 }
 
 /* ---- Words. */

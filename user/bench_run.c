@@ -62,7 +62,7 @@ static int measure(struct run *run, enum bench_path path, enum bench_test test, 
 	if (*run->world.interrupted)
 		return error_set(err, -EINTR, "interrupted");
 	if (bench_tests[test].frames)
-		return bench_frames_run(run->frames, &run->world, place, options->seconds,
+		return bench_frames_run(run->frames, &run->world, place, test, options->seconds,
 					options->client_cpu, run->shared, err);
 	return bench_client_run(&run->world, place, test, options->seconds, options->client_cpu,
 				run->shared, err);
@@ -143,6 +143,23 @@ static bool is_late(const struct run *run)
 	return run->options->quick && now.tv_sec - run->start.tv_sec >= QUICK_END_S;
 }
 
+/* Whether the path has a table that the addresses are in: then they are. */
+static int add_hosts(struct run *run, enum bench_path path, unsigned int hosts, struct error *err)
+{
+	const struct bench_place *place = &run->result->places[path];
+
+	switch (path) {
+	case BENCH_DIRECT:
+		return 0;
+	case BENCH_ROUTED:
+		return bench_fabric_hosts(&run->world, place->server_address, hosts, err);
+	case BENCH_REDIRECT_PEER:
+		return bench_frames_hosts(run->frames, place, hosts, err);
+	default:
+		return error_set(err, -EOPNOTSUPP, "not measured on this path");
+	}
+}
+
 static int start_path(struct run *run, enum bench_path path, enum bench_test test,
 		      struct error *err)
 {
@@ -155,7 +172,9 @@ static int start_path(struct run *run, enum bench_path path, enum bench_test tes
 		memcpy(cell->note, place->no_frames, sizeof(cell->note));
 		return 0;
 	}
-	run->sinks[path] = bench_frames_sink(run->frames, place, test, true, err) == 0;
+	run->sinks[path] = (!bench_tests[test].hosts ||
+			    add_hosts(run, path, bench_tests[test].hosts, err) == 0) &&
+			   bench_frames_sink(run->frames, place, test, true, err) == 0;
 	if (!run->sinks[path])
 		snprintf(cell->note, sizeof(cell->note), "%.*s", BENCH_REASON_MAX - 1,
 			 err->message);

@@ -90,6 +90,18 @@ await_bench() {
 	assert_nothing_left
 }
 
+@test "frames of many flows, and to many addresses" {
+	"$NSROUTE" -j bench --quick --rounds 1 --paths routed,masqueraded,redirect_peer \
+		--tests flows_1k,hosts_16,hosts_16k >"$work/out"
+	jq -e 'all(.paths[].results[] | select(.test == "flows_1k"); .ratio > 0 and (.void | not))' "$work/out"
+	jq -e 'all(.paths[] | select(.path != "masqueraded") | .results[] |
+		select(.test | startswith("hosts")); .ratio > 0 and (.void | not))' "$work/out"
+	jq -e '.paths[] | select(.path == "masqueraded") | .results[] | select(.test == "hosts_16") |
+		.ratio == null and .note == "not measured on this path"' "$work/out"
+	jq -e '.fast_packets > 10 * .slow_packets' "$work/out"
+	assert_nothing_left
+}
+
 @test "without --paths: what the machine has not is named, with the reason" {
 	"$NSROUTE" -j bench --quick --rounds 1 --seconds 0.01 --tests udp_rr >"$work/out"
 	jq -e '.paths | length == 17' "$work/out"
