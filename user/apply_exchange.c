@@ -3,8 +3,9 @@
  * How it works: old and new programs work on the same maps (datapath.c), so their hooks are
  * exchanged one by one while packets pass, each in one step of the kernel. The hooks are those of
  * the interfaces that the datapath's tables name, where our filter is there: one that is missing
- * is for the rest of the plan to mend. The old programs are kept open until the end, to be put
- * back if something fails.
+ * is for the rest of the plan to mend. The old programs are kept open until the end. What fails in
+ * its middle is undone like the operations before it, by an exchange in the other direction, which
+ * goes as far as the kernel lets it and whose own failure is told.
  */
 #include "apply_exchange.h"
 
@@ -56,39 +57,34 @@ static int exchange_hooks(struct runner *r, struct error *err)
 	return ret;
 }
 
-static int exchange(struct runner *r, struct error *err)
+/* On the way back hooks are exchanged whatever could not be written: each is one less to mend. */
+static int exchange(struct runner *r, bool back, struct error *err)
 {
 	int ret = datapath_exchange_begin(r->datapath, r->options->host_cookie, err);
+	struct error later;
 
 	if (!ret)
 		ret = exchange_hooks(r, err);
+	else if (back)
+		exchange_hooks(r, &later);
 	return ret ? ret : datapath_exchange_end(r->datapath, err);
 }
 
-static void swap(struct runner *r)
+int exchange_programs(struct runner *r, const struct operation *op, enum outcome *outcome,
+		      struct error *err)
 {
-	struct datapath *other = r->other_datapath;
-
-	r->other_datapath = r->datapath;
-	r->datapath = other;
-}
-
-int exchange_programs(struct runner *r, const struct operation *op, struct error *err)
-{
-	struct error ignored;
+	struct datapath *other;
 	int ret = open_datapath(r, false, err);
 
 	if (!ret && !op->revert)
 		ret = datapath_load_programs(r->datapath, &r->other_datapath, err);
 	if (ret)
 		return ret;
-	swap(r);
-	ret = exchange(r, err);
-	if (!ret || op->revert)
-		return ret;
-	swap(r);
-	exchange(r, &ignored);
-	return ret;
+	*outcome = OUTCOME_PARTLY;
+	other = r->other_datapath;
+	r->other_datapath = r->datapath;
+	r->datapath = other;
+	return exchange(r, op->revert, err);
 }
 
 static void queue_left(struct runner *r, struct netlink *nl, const struct operation *op)

@@ -8,8 +8,9 @@
 #include "apply_run.h"
 
 /* DATAPATH_EXCHANGE: of the whole host namespace, all fabrics. With op->revert back to those that
- * were there before. When it fails those are back, as far as the kernel lets them. */
-int exchange_programs(struct runner *runner, const struct operation *op, struct error *err);
+ * were there before. *outcome is OUTCOME_PARTLY from where a failure leaves something to revert. */
+int exchange_programs(struct runner *runner, const struct operation *op, enum outcome *outcome,
+		      struct error *err);
 
 /* After all operations of a plan: our programs that were attached before, perhaps those of a
  * datapath that is gone with its tables, are exchanged for those that the filled tables are of.

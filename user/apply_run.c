@@ -219,7 +219,7 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 	case OPERATION_DATAPATH_UNLOAD:
 		return unload(r, err);
 	case OPERATION_DATAPATH_EXCHANGE:
-		return exchange_programs(r, op, err);
+		return exchange_programs(r, op, outcome, err);
 	case OPERATION_FORGET:
 	case OPERATION_ADOPT:
 	case OPERATION_NETWORK_ADD:

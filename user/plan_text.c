@@ -90,8 +90,10 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 		inverse.namespace = op->peer_namespace;
 		inverse.peer_namespace = op->namespace;
 	}
-	if (op->kind == OPERATION_DATAPATH_EXCHANGE)
+	if (op->kind == OPERATION_DATAPATH_EXCHANGE) {
 		inverse.revert = !op->revert;
+		inverse.why = NULL;
+	}
 	if (op->kind == OPERATION_SYSCTL_SET || op->kind == OPERATION_OFFLOAD_SET) {
 		if (!op->old_value && op->namespace) { /* it ends, what was recorded does not */
 			inverse = (struct operation){.kind = OPERATION_FORGET,
