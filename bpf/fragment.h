@@ -158,7 +158,7 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, struct nat_re
 	if (p.ip4->saddr == request->external || !inside_of4(p.ip4->saddr))
 		return 0; /* the host's own */
 	if (!request->external)
-		return DROP(NAT_PORTS);
+		return DROP(NAT_CLOSED);
 	if (!protocol_is_translated(p.ip4->protocol))
 		return DROP(NAT_PROTOCOL);
 	datagram = datagram4(p.ip4, request->flow.inside.uplink);

@@ -219,7 +219,7 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 		mapping_free_port(mapping);
 		port = BITS_NONE;
 	}
-	return DROP(NAT_PORTS);
+	return DROP(NAT_SOCKET);
 }
 
 /* A new mapping with one reference, entered under its inside endpoint: request->mapping. */
@@ -240,7 +240,7 @@ NSR_STEP int mapping_create(struct __sk_buff *skb, struct nat_request *request)
 	record = nat_mapping(ref.mapping);
 	if (!record) {
 		mapping_free_port(ref.mapping);
-		return DROP(NAT_PORTS);
+		return DROP(NAT_CLOSED); /* the pool is gone */
 	}
 	record->inside = inside;
 	ref.generation = ++record->generation;
@@ -398,7 +398,7 @@ static __always_inline int mapping_use(struct __sk_buff *skb, struct nat_request
 			     bpf_htons(NSR_MAPPING_PORT(request->mapping))))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
-	return DROP(NAT_PORTS);
+	return DROP(NAT_SOCKET);
 }
 
 /* Opens a session, with the mapping its inside endpoint has or a new one. */

@@ -59,7 +59,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 		return DROP(NAT_SESSIONS);
 	mapping = trace_mapping(&request->flow.inside);
 	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping)))
-		return DROP(NAT_PORTS);
+		return DROP(NAT_SOCKET);
 	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
 	wanted = bpf_ntohs(request->flow.inside.port);
 	if (mapping) {

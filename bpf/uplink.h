@@ -14,6 +14,15 @@
 #include "steps.h"
 #include "trace.h"
 
+/* Whether a packet with the external address as its source is one that a port's hook has
+ * translated. Others are the host's own, or what netfilter masquerades for somebody else. */
+static __always_inline bool port_translated(struct __sk_buff *skb)
+{
+	u32 from = skb->ingress_ifindex;
+
+	return from && bpf_map_lookup_elem(&ports, &from);
+}
+
 /*
  * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
  * be translated, request->mapping; VERDICT_RARE is for uplink_out_rare(). A session is proof enough
@@ -30,8 +39,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	int unfit;
 
 	if (source == uplink->address4) {
-		/* Nothing but what a port's hook has translated is forwarded with this source. */
-		request->forwarded = skb->ingress_ifindex;
+		request->forwarded = port_translated(skb);
 		return icmp ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
@@ -53,7 +61,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 										  : unfit;
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
-	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_PORTS);
+	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);
 }
 
 /* Options of what is translated: those that would show where it has been are written over. False:
@@ -211,7 +219,7 @@ NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
 		verdict = DROP(MALFORMED); /* it was one before */
 	} else {
 		if (p.ip4->saddr == request.external)
-			request.forwarded = skb->ingress_ifindex; /* see uplink_translate() */
+			request.forwarded = port_translated(skb);
 		verdict = ip4_is_later_fragment(p.ip4) ? fragment4_leaves(skb, &request)
 						       : icmp4_leaves(skb, &request);
 	}

@@ -40,28 +40,31 @@
 /* ---- Drop reasons: X(NAME, "name as printed", "what it means").
  * Verdicts below zero are the negative of these, so that the reason is the verdict.
  */
-#define NSR_DROP_REASONS(X)                                                                     \
-	X(MALFORMED, "malformed", "headers truncated, inconsistent or too many")                \
-	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                       \
-	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface") \
-	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface") \
-	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")       \
-	X(NOT_INSIDE, "not-masqueraded",                                                        \
-	  "another source than the masqueraded ones, to the uplink")                            \
-	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")     \
-	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                \
-	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                \
-	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")      \
-	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                \
-	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")    \
-	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                       \
-	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")        \
-	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")   \
-	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")                \
-	X(ISOLATED, "isolated", "from or to another network, and one of the two is isolated")   \
-	X(SPOOFED_NEIGHBOUR, "spoofed-neighbour",                                               \
-	  "neighbour discovery in the name of another, or of a router")                         \
-	X(IP_OPTIONS, "ip-options", "a source route, by which a masquerade could be gone around")
+#define NSR_DROP_REASONS(X)                                                                       \
+	X(MALFORMED, "malformed", "headers truncated, inconsistent or too many")                  \
+	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                         \
+	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface")   \
+	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface")   \
+	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")         \
+	X(NOT_INSIDE, "not-masqueraded",                                                          \
+	  "another source than the masqueraded ones, to the uplink")                              \
+	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")       \
+	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                  \
+	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                  \
+	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")        \
+	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                  \
+	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")      \
+	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                         \
+	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")          \
+	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")     \
+	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")                  \
+	X(ISOLATED, "isolated", "from or to another network, and one of the two is isolated")     \
+	X(SPOOFED_NEIGHBOUR, "spoofed-neighbour",                                                 \
+	  "neighbour discovery in the name of another, or of a router")                           \
+	X(IP_OPTIONS, "ip-options", "a source route, by which a masquerade could be gone around") \
+	X(NAT_SOCKET, "nat-host-socket",                                                          \
+	  "the host itself talks to this remote from the external port")                          \
+	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")
 
 enum nsr_drop_reason {
 	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */

@@ -9,8 +9,11 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 
@@ -200,6 +203,30 @@ static void ip_options(struct lab *lab)
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(IP_OPTIONS));
 }
 
+static void nat_socket(struct lab *lab)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = address4(UPLINK_IP),
+				 .sin_port = htons(40000)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct frame f;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	lab_uplink_set(lab, UP0, UPLINK_IP, 40000, 40000);
+	leaving(&f, IPPROTO_UDP);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SOCKET));
+	close(fd);
+}
+
+static void nat_closed(struct lab *lab)
+{
+	struct frame f;
+
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
+	leaving(&f, IPPROTO_UDP);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CLOSED));
+}
+
 /* For each reason either, never both. */
 static const struct {
 	void (*provoke)(struct lab *lab);
@@ -222,6 +249,8 @@ static const struct {
 	[NSR_DROP_ISOLATED] = {isolated, NULL},
 	[NSR_DROP_SPOOFED_NEIGHBOUR] = {spoofed_neighbour, NULL},
 	[NSR_DROP_IP_OPTIONS] = {ip_options, NULL},
+	[NSR_DROP_NAT_SOCKET] = {nat_socket, NULL},
+	[NSR_DROP_NAT_CLOSED] = {nat_closed, NULL},
 	[NSR_DROP_NAT_FRAGMENT] = {NULL, "what was held is dropped by the clock: test_fragment"},
 	[NSR_DROP_NAT_REWRITE] = {NULL, "the kernel fails only without memory for a copy"},
 };

@@ -181,7 +181,7 @@ static void test_out_refused(void **state)
 		EXPECT_OUT(lab, UP1, &pieces.piece[i], DROPPED(WRONG_UPLINK));
 	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX); /* no address */
 	for (i = 0; i < PIECES; i++)
-		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_PORTS));
+		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_CLOSED));
 }
 
 /* The host's own, from whichever of its addresses. */

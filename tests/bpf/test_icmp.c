@@ -395,7 +395,8 @@ static void test_extension(void **state)
 	assert_memory_equal(wanted.bytes + ETH_HLEN + 28 + 28, behind, 40);
 }
 
-/* An echo that a port's hook has translated is counted as such, the host's own is not. */
+/* An echo that a port's hook has translated is counted as such; the host's own is not, nor what
+ * netfilter has masqueraded for somebody else. */
 static void test_echo_of_a_port(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -403,6 +404,12 @@ static void test_echo_of_a_port(void **state)
 
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
 	      .protocol = IPPROTO_ICMP, .sport = 4321, .icmp_type = FRAME_ECHO_REQUEST);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	lab->came_in = lab->port[RED];
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	lab->came_in = lab->elsewhere;
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
 	lab->came_in = lab->port[RED];
 	EXPECT_OUT(lab, UP0, &f, TRANSLATED);

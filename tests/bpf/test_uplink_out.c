@@ -104,7 +104,7 @@ static void test_own_traffic_fails_open(void **state)
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
 	leaving(&f, IPPROTO_UDP, 1000, 53);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CLOSED));
 }
 
 static void test_translated(void **state)
