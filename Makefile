@@ -132,7 +132,7 @@ lint: $(SKELETONS) compile_commands.json build/nsroute ## style, layers, clang-t
 deps: ## install what building and testing need
 	@tools/deps
 
-deps-long: ## install what only lint, fuzz and check-kernels need
+deps-long: ## install what only lint, fuzz, check-kernels and long tests need
 	@tools/deps --long
 
 install: all ## into $(DESTDIR)$(PREFIX)

@@ -102,6 +102,17 @@ new_host() { # [NUMBER]
 	ip -n "$host" route add default via "$outside_address6"
 }
 
+# A veth pair, up.
+cable() { # NAMESPACE INTERFACE ADDRESS NAMESPACE INTERFACE ADDRESS MTU
+	ip link add "$2" netns "$1" mtu "$7" type veth peer name "$5" netns "$4" mtu "$7"
+	ip -n "$1" address add "$3/24" dev "$2"
+	ip -n "$4" address add "$6/24" dev "$5"
+	ip -n "$1" link set "$2" up
+	ip -n "$4" link set "$5" up
+	await_link "$1" "$2"
+	await_link "$4" "$5"
+}
+
 # Namespaces of this test, its own and the fabrics'.
 test_namespaces() {
 	ip netns list | awk -v "suffix=-$suffix" \
@@ -390,8 +401,8 @@ forge() { # GROUP
 # ---- Captures
 
 # Starts tcpdump and waits until it listens. Sets tcpdump to its process number.
-capture_to() { # FILE NAMESPACE INTERFACE [FILTER]: what arrives there
-	ip netns exec "$2" tcpdump -nn -Q in -U --immediate-mode -w "$1" -i "$3" "${4-}" \
+capture_to() { # FILE NAMESPACE INTERFACE [FILTER [OPTION...]]: what arrives there
+	ip netns exec "$2" tcpdump -nn -Q in -U --immediate-mode -w "$1" -i "$3" "${@:5}" "${4-}" \
 		>/dev/null 2>"$1.log" 3>&- &
 	tcpdump=$!
 	local i
@@ -415,7 +426,7 @@ end_capture() { # FILE NUMBER
 	wait "$2" || true
 }
 
-start_capture() { # NAMESPACE INTERFACE [FILTER]: into $work/capture
+start_capture() { # NAMESPACE INTERFACE [FILTER [OPTION...]]: into $work/capture
 	capture_to "$work/capture" "$@"
 	capture=$tcpdump
 }

@@ -29,16 +29,6 @@ teardown() {
 	clean_up
 }
 
-cable() { # NAMESPACE INTERFACE ADDRESS NAMESPACE INTERFACE ADDRESS MTU
-	ip link add "$2" netns "$1" mtu "$7" type veth peer name "$5" netns "$4" mtu "$7"
-	ip -n "$1" address add "$3/24" dev "$2"
-	ip -n "$4" address add "$6/24" dev "$5"
-	ip -n "$1" link set "$2" up
-	ip -n "$4" link set "$5" up
-	await_link "$1" "$2"
-	await_link "$4" "$5"
-}
-
 new_server() {
 	far_router=nsr-far-$suffix server=nsr-server-$suffix
 	new_namespace "$far_router"

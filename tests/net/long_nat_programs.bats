@@ -1,0 +1,292 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Programs of other people through the masquerade: what finds out about NATs, what looks for routers,
+# what opens connections of its own.
+
+# shellcheck disable=SC2016,SC2154 # perl has dollars; run sets output, fabric.bash the names
+load outside
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+teardown() {
+	clean_up
+}
+
+# ---- The judge itself
+
+# Lines "EXPECTED | PACKETS", in the words of scapy, each a capture of its own: $work/made-NUMBER.
+make_captures() {
+	/usr/bin/python3 -c '
+import sys
+from scapy.all import *
+ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+outer = ether / IP(src="203.0.113.1", dst="198.51.100.1")
+quoted = IP(src="198.51.100.1", dst="203.0.113.1") / UDP(sport=53, dport=5555) / Raw(b"x" * 9)
+large = Raw(b"x" * 4001)
+for number, line in enumerate(sys.stdin):
+    wrpcap(sys.argv[1] % number, eval(line.split(" | ")[1]))' "$BATS_TEST_TMPDIR/made-%d" <"$1"
+}
+
+@test "the judge finds what it is to find, and nothing else" {
+	local number=0 expected
+	/usr/bin/python3 -c "import scapy" 2>/dev/null || skip "python3-scapy is not installed: make deps-long"
+	cat >"$BATS_TEST_TMPDIR/cases" <<-'END'
+		0 faults in 3 packets, 1 ICMP, 1 UDP, 1 TCP | [outer / UDP() / b"odd", outer / TCP() / b"even", outer / ICMP() / b"x"]
+		0 faults in 4 packets, 1 UDP, 1 reassembled | fragment(outer / UDP() / large, 1200)[::-1]
+		0 faults in 2 packets, 2 ICMP | [outer / ICMP(type=3, code=3) / quoted, outer / ICMP(type=11) / raw(quoted)[:28]]
+		: source is inside: 192.168.15.11 | ether / IP(src="192.168.15.11", dst="198.51.100.1") / UDP()
+		: source is inside: 253.0.0.23. | ether / IPv6(src="fd00:17::1", dst="2001:db8::1") / UDP()
+		: an ARP sender is inside: 192.168.16.1 | ether / ARP(psrc="192.168.16.1")
+		: an address in IP option 7 is inside: 192.168.15.1 | ether / IP(src="203.0.113.1", dst="198.51.100.1", options=IPOption_RR(routers=["192.168.15.1"])) / UDP()
+		: a quoted source is inside: 192.168.15.11 | outer / ICMP(type=11) / IP(src="192.168.15.11", dst="198.51.100.1") / UDP()
+		: a quoted destination is inside: 192.168.15.11 | outer / ICMP(type=3, code=4) / IP(src="198.51.100.1", dst="192.168.15.11") / UDP()
+		: wrong IP checksum | ether / IP(src="203.0.113.1", dst="198.51.100.1", chksum=1) / UDP()
+		: wrong TCP checksum | outer / TCP(chksum=1)
+		: wrong UDP checksum | outer / UDP(chksum=1)
+		: wrong ICMP checksum | outer / ICMP(chksum=1)
+		: wrong UDP checksum | fragment(outer / UDP(chksum=1) / large, 1200)
+		: quoted: wrong UDP checksum | outer / ICMP(type=3) / IP(src="198.51.100.1", dst="203.0.113.1") / UDP(chksum=1) / b"x"
+		: wrong IP checksum of a quote | outer / ICMP(type=3) / IP(src="198.51.100.1", dst="203.0.113.1", chksum=1) / UDP() / b"x"
+		0 faults in 0 packets | []
+	END
+	make_captures "$BATS_TEST_TMPDIR/cases"
+	while read -r expected; do
+		expected=${expected%% | *}
+		echo "$number: $expected"
+		run tests/net/judge.pl "$BATS_TEST_TMPDIR/made-$((number++))" "${inside_prefixes[@]}"
+		echo "$output"
+		[[ $output == *"$expected"* ]]
+		case $expected in
+		": "*) [[ $status == 1 && ${#lines[@]} == 2 ]] ;;
+		*" 0 packets") [[ $status == 1 && ${#lines[@]} == 1 ]] ;;
+		*) [[ $status == 0 && ${#lines[@]} == 1 ]] ;;
+		esac
+	done <"$BATS_TEST_TMPDIR/cases"
+}
+
+# ---- Discovery
+
+# Two addresses, two ports each: what it needs (RFC 5780).
+start_coturn() {
+	need turnserver turnutils_natdiscovery
+	serve turnserver "$outside" turnserver -n --no-auth --no-tls --no-dtls --no-cli --log-file stdout \
+		--pidfile "$work/turn.pid" --userdb "$work/turn.db" -L "$server_address" -L "$server_address2"
+	await_listener "$outside" udp 3478
+	await_listener "$outside" udp 3479
+}
+
+discover() { # NAMESPACE OPTION...
+	run -0 on "$1" timeout 60 turnutils_natdiscovery "${@:2}" "$server_address"
+}
+
+@test "turnutils_natdiscovery: endpoint-independent mapping, of each namespace, padded too" {
+	need turnserver turnutils_natdiscovery
+	internet_up
+	start_coturn
+	watch
+	for name in "$red" "$green"; do
+		discover "$name" -m
+		[[ $output == *"NAT with Endpoint Independent Mapping!"* ]]
+		[[ $output == *"UDP reflexive addr: $uplink_address:"* ]]
+		discover "$name" -m -P
+		[[ $output == *"NAT with Endpoint Independent Mapping!"* ]]
+	done
+	assert_judged
+}
+
+@test "turnutils_natdiscovery: the filtering is by address and port" {
+	need turnserver turnutils_natdiscovery
+	internet_up
+	start_coturn
+	watch
+	discover "$red" -f
+	[[ $output == *"NAT with Address and Port Dependent Filtering!"* ]]
+	assert_judged
+	(($(uplink_dropped nat-filtered) > 0))
+}
+
+@test "stun: the older discovery sees the same, and that ports are preserved" {
+	need turnserver stun
+	internet_up
+	start_coturn
+	watch
+	run on "$red" timeout 60 stun "$server_address"
+	[[ $output == *"Independent Mapping, Port Dependent Filter, preserves ports"* ]]
+	assert_judged
+}
+
+# ---- Routers on the way
+
+# Each router is named, whatever it is that looks.
+@test "mtr shows every router, by ICMP, UDP and TCP" {
+	need mtr
+	internet_up
+	far_away
+	watch
+	for way in "" --udp "--tcp --port 8080"; do
+		# shellcheck disable=SC2086 # several words, or none
+		run -0 on "$red" mtr -n -r -w -c 2 -i 0.2 -G 2 $way "$far_address"
+		[[ ${lines[2]} == *"1.|-- 192.168.15.1 "* ]]
+		[[ ${lines[3]} == *"2.|-- $outside_address "* ]]
+		[[ ${lines[4]} == *"3.|-- 192.0.2.2 "* ]]
+		[[ ${lines[5]} == *"4.|-- $far_address "* ]]
+		[[ $(awk '/\|--/ { print $3 }' <<<"$output" | sort -u) == 0.0% ]]
+	done
+	assert_judged
+}
+
+# What name sees of the way to the far server; its own gateway is "gateway" and its times are no matter.
+looks() { # NAMESPACE
+	local way
+	for way in -I -T -U; do
+		on "$1" traceroute -n "$way" -q 1 -w 3 "$far_address"
+	done
+	on "$1" tracepath -n "$far_address"
+	on "$1" ping -n -q -c 3 -i 0.1 -W 3 -s 8000 "$far_address"
+	ip -n "$1" route flush cache
+	on "$1" ping -n -c 1 -W 3 -M "do" -s 1400 "$far_address" || true
+	on "$1" ping -n -c 1 -W 3 -M "do" -s 1252 "$far_address"
+	on "$1" ping -n -c 1 -W 3 -t 3 "$far_address" || true
+	on "$1" ping -n -c 1 -W 3 -t 1 "$far_address" || true
+}
+
+seen_by() { # NAMESPACE ADDRESS GATEWAY
+	looks "$1" | sed -E -e "s/\b$2\b/own/g; s/\b$3\b/gateway/g" \
+		-e 's/ (time[= ])?[0-9.]+ ?ms\b//g; s,^rtt .*,,; s/ +/ /g; s/ $//' >"$work/seen-by-$1"
+}
+
+@test "the way is seen as it is through a plain router: traceroute, tracepath, ping" {
+	internet_up
+	far_away
+	watch
+	seen_by "$grey" 192.168.18.11 192.168.18.1
+	seen_by "$red" 192.168.15.11 192.168.15.1
+	seen_by "$white" 192.168.17.11 192.168.17.1
+	# It was a way with three routers and a small link.
+	grep -q "Resume: pmtu 1280 hops 4" "$work/seen-by-$grey"
+	grep -q "From $outside_address icmp_seq=1 Frag needed and DF set (mtu = 1280)" "$work/seen-by-$grey"
+	grep -q "8000(8028) bytes" "$work/seen-by-$grey"
+	diff "$work/seen-by-$grey" "$work/seen-by-$red"
+	diff "$work/seen-by-$grey" "$work/seen-by-$white"
+	assert_judged
+}
+
+# A UDP socket that answers each datagram of 8,000 bytes of one letter with it in capitals.
+start_shouter() { # NAMESPACE
+	serve shouter "$1" perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 8080) or die;
+		$| = 1;
+		while (defined(my $from = recv($s, my $data, 65535, 0))) {
+			my $letter = substr $data, 0, 1;
+			my ($port, $address) = sockaddr_in($from);
+			print "$letter ", length $data, $data eq $letter x length $data ? "" : " mixed",
+				" from ", inet_ntoa($address), ":$port\n";
+			send($s, uc $data, 0, $from);
+		}'
+	await_listener "$1" udp 8080
+}
+
+@test "8 kB in fragments backwards, across a link of 1,280 bytes, both ways" {
+	local order id=100
+	internet_up
+	far_away
+	start_shouter "$server"
+	watch
+	ip netns exec "$red" timeout 60 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 5555) or die;
+		for (1 .. 4) {
+			recv($s, my $data, 65535, 0) // die;
+			print substr($data, 0, 1), " ", length $data, $data =~ /^R+$/ ? "\n" : " mixed\n";
+		}' >"$work/back" 3>&- &
+	receiving=$!
+	await_listener "$red" udp 5555
+	for order in 5,4,3,2,1,0 5,4,3,2,1,0 0,1,2,3,4,5 3,0,5,1,4,2; do
+		on "$red" tests/net/fragments.pl 192.168.15.11:5555 "$far_address:8080" "$((++id))" r "$order"
+	done
+	wait "$receiving"
+	run -0 sort -u "$work/back"
+	[[ $output == "R 8000" ]]
+	run -0 sort -u "$work/shouter.log"
+	[[ $output == "r 8000 from $uplink_address:5555" ]]
+	[[ $(nat_drops) == 0 ]]
+	assert_judged
+}
+
+@test "TCP finds the way's MTU, in both directions at once" {
+	internet_up
+	far_away
+	watch
+	bulk "$red" "$server" "$far_address" -n 4M
+	run -0 ip -n "$red" route get "$far_address"
+	[[ $output == *"mtu 1280"* ]]
+	bulk "$blue" "$server" "$far_address" -n 4M -R
+	assert_judged 500
+}
+
+# ---- Connections of their own
+
+start_vsftpd() {
+	mkdir -p "$work/ftp" "$work/empty"
+	head -c 3000000 /dev/urandom >"$work/ftp/file"
+	chmod 755 "$work" "$work/ftp"
+	cat >"$work/vsftpd.conf" <<-END
+		listen=YES
+		background=NO
+		anonymous_enable=YES
+		local_enable=NO
+		anon_root=$work/ftp
+		no_anon_password=YES
+		pasv_min_port=40000
+		pasv_max_port=40099
+		secure_chroot_dir=$work/empty
+		seccomp_sandbox=NO
+		xferlog_enable=NO
+	END
+	serve vsftpd "$outside" vsftpd "$work/vsftpd.conf"
+	await_listener "$outside" tcp 21
+}
+
+@test "passive FTP: vsftpd and lftp, list and files, several at once" {
+	local i
+	need vsftpd lftp
+	internet_up
+	start_vsftpd
+	watch
+	for i in 1 2 3; do ln "$work/ftp/file" "$work/ftp/file$i"; done
+	mkdir "$work/got"
+	run -0 on "$red" timeout 60 lftp -c "set net:timeout 5; set net:max-retries 1
+		set ftp:passive-mode on; open ftp://$server_address; ls; mirror -P 4 / $work/got"
+	[[ $output == *" file3"* ]]
+	for i in "" 1 2 3; do cmp "$work/ftp/file" "$work/got/file$i"; done
+	[[ $(nat_drops) == 0 ]]
+	assert_judged
+}
+
+@test "DNS: dnsperf loses no query" {
+	need dnsperf
+	internet_up
+	# Each query is its answer: a name without an address.
+	serve resolver "$outside" perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => $ARGV[0], LocalPort => 53) or die;
+		while (defined(my $from = recv($s, my $data, 65535, 0))) {
+			substr($data, 2, 2) = pack "n", unpack("n", substr $data, 2, 2) | 0x8080;
+			send($s, $data, 0, $from);
+		}' "$server_address"
+	await_listener "$outside" udp 53
+	seq -f 'host%g.example A' 1000 >"$work/queries"
+	watch
+	run -0 on "$red" timeout 60 dnsperf -s "$server_address" -d "$work/queries" -n 20 -c 100 -q 50 -t 5
+	echo "$output"
+	[[ $output =~ Queries\ completed:\ +20000\  ]]
+	[[ $output =~ Queries\ lost:\ +0\  ]]
+	[[ $output =~ NOERROR\ 20000 ]]
+	[[ $(nat_drops) == 0 ]]
+	assert_judged 20000
+}
