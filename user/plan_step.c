@@ -350,6 +350,23 @@ static void change_link(struct stepping *s, const char *namespace, const struct 
 		op->replaces = old;
 }
 
+/* Asked before anything is done: a link that has moved cannot be undone with its addresses. */
+static int need_master(struct stepping *s, const char *namespace)
+{
+	static const char *const kinds[] = {"bridge", "bond", "team", "vrf", "openvswitch"};
+	const struct state_link *master;
+	int code = stepping_need_link(s, namespace, s->step->master, &master);
+
+	if (code)
+		return code;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strcmp(master->kind, kinds[i]))
+			return 0;
+	return error_set(s->err, -EINVAL,
+			 "interface '%s'%s is no bridge: it can be nobody's master", master->name,
+			 stepping_in(s, namespace));
+}
+
 /* What a link keeps when it moves is set before, so that it has not moved when that is refused. */
 static int set_link(struct stepping *s)
 {
@@ -357,7 +374,7 @@ static int set_link(struct stepping *s)
 	const char *namespace = step->moves ? step->target : step->link.namespace;
 	struct operation kept = {.mtu = step->mtu, .has_mac = step->link.has_mac};
 	struct operation there = {.up = step->up, .down = step->down, .master = step->master};
-	const struct state_link *link, *master;
+	const struct state_link *link;
 	int code = stepping_need_link(s, step->link.namespace, step->link.name, &link);
 
 	memcpy(kept.mac, step->link.mac, sizeof(kept.mac));
@@ -367,7 +384,7 @@ static int set_link(struct stepping *s)
 		kept.master = step->master;
 	}
 	if (!code && step->master && *step->master)
-		code = stepping_need_link(s, namespace, step->master, &master);
+		code = need_master(s, namespace);
 	if (code)
 		return code;
 	change_link(s, step->link.namespace, link, &kept);

@@ -198,6 +198,8 @@ static void test_refusals(void **state)
 		"no interface that is up");
 	/* What a step adds to a fabric's namespace is the step's. */
 	step(sim, STEP_LINK, "add extra type veth peer name extra netns red");
+	refused(sim, STEP_LINK, "set extra master eth0", -EINVAL,
+		"is no bridge: it can be nobody's master");
 	step(sim, STEP_LINK, "set extra up");
 	sim->others_count = 0;
 	assert_empty(sim, plan_of(sim, parse(sim, fabric)));
