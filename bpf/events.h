@@ -15,6 +15,7 @@
 #include "maps.h"
 #include "trace.h"
 
+#define EVENT_BARE  0x80
 #define EVENT_TRIES 4 /* at a token that other CPUs want as well */
 #define EVENT_AHEAD ((NSR_EVENTS_BURST - 1) * NSR_EVENT_INTERVAL)
 
@@ -53,6 +54,7 @@ static __always_inline void event_packet(struct __sk_buff *skb, struct nsr_event
 		event->captured = last + 1;
 }
 
+/* hook: with EVENT_BARE for a packet that has no Ethernet header. */
 NSR_STEP int event_drop(struct __sk_buff *skb, u32 reason, u32 hook)
 {
 	u32 zero = 0, slot;
@@ -80,16 +82,16 @@ NSR_STEP int event_drop(struct __sk_buff *skb, u32 reason, u32 hook)
 	event->time_ns = now_ns;
 	event->ifindex = skb->ifindex;
 	event->reason = reason;
-	event->hook = hook;
+	event->hook = hook & ~EVENT_BARE;
 	event->tagged = skb->vlan_present;
 	event->vlan = skb->vlan_tci;
-	event->reserved = 0;
+	event->protocol = hook & EVENT_BARE ? skb->protocol : 0;
 	event_packet(skb, event);
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 
-static __always_inline int drop(struct __sk_buff *skb, int verdict, enum nsr_hook hook)
+static __always_inline int drop(struct __sk_buff *skb, int verdict, u32 hook)
 {
 	INSTEAD(TC_ACT_SHOT);
 	event_drop(skb, -verdict, hook);

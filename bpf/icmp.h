@@ -30,10 +30,10 @@
 
 /* What is taken of a quote. */
 struct quote {
-	u32 offset;                 /* of the quoted IP header, from the start of the frame */
+	u32 offset;                 /* of the quoted IP header, from the start of the packet */
 	u32 beyond;                 /* bytes that are quoted of what is behind it */
 	struct iphdr ip;            /* without options */
-	struct transport transport; /* its offset, too, is from the start of the frame */
+	struct transport transport; /* its offset, too, is from the start of the packet */
 };
 
 /* The words that a translation changes in a quote, in the order of nothing: for their sum. */
@@ -43,12 +43,6 @@ struct quote_words {
 	__be16 port;
 	u16 zero;
 };
-
-static __always_inline bool is_icmp_error(u8 type)
-{
-	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
-	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
-}
 
 /* Those that end hosts act upon. Source quench has been taken back (RFC 6633), and a redirect is
  * for a neighbour, so they are not translated. */
@@ -66,7 +60,7 @@ static __always_inline u8 icmp4_type(struct __sk_buff *skb, const struct packet 
 	u8 type;
 
 	if (p->ip4->protocol != IPPROTO_ICMP || p->ip4->frag_off & bpf_htons(IP_OFFSET) ||
-	    bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + p->ip4->ihl * 4u, &type, sizeof(type)))
+	    bpf_skb_load_bytes(skb, packet_link(p) + p->ip4->ihl * 4u, &type, sizeof(type)))
 		return ICMP_NONE;
 	return type;
 }
@@ -75,7 +69,7 @@ static __always_inline u8 icmp4_type(struct __sk_buff *skb, const struct packet 
 static __always_inline bool quote_read(struct __sk_buff *skb, const struct packet *p,
 				       struct quote *ret)
 {
-	ret->offset = sizeof(struct ethhdr) + p->ip4->ihl * 4u + (u32)sizeof(struct icmp_header);
+	ret->offset = packet_link(p) + p->ip4->ihl * 4u + (u32)sizeof(struct icmp_header);
 	return !bpf_skb_load_bytes(skb, ret->offset, &ret->ip, sizeof(ret->ip));
 }
 
@@ -175,11 +169,12 @@ static __always_inline int quote_rewrite(struct __sk_buff *skb, const struct quo
 }
 
 /* Changes an address of the packet itself. */
-static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool source, __be32 address)
+static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool bare, bool source,
+					   __be32 address)
 {
 	struct packet p;
 
-	if (parse(skb, &p) != PACKET_IPV4)
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_REWRITE);
 	rewrite_address4(p.ip4, source, address);
 	return 0;
@@ -189,7 +184,7 @@ static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool source, _
  * An ICMP packet to the external address that is no echo reply. request has uplink, external
  * address and time. NAT_INBOUND_SESSION: it is for the inside, and has been translated.
  */
-NSR_STEP int icmp4_arrives(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct session_view view;
 	struct nsr_mapping *record;
@@ -197,7 +192,7 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, struct nat_request *request)
 	struct packet p;
 	u32 mapping;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4 ||
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 ||
 	    !is_translated_error(icmp4_type(skb, &p)) || !quote_read(skb, &p, &q) ||
 	    !quote_read_transport(skb, &q) || q.ip.saddr != request->external)
 		return NAT_INBOUND_HOST;
@@ -214,7 +209,7 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, struct nat_request *request)
 	if (!session_peek(&request->flow, request->now_s, &view) || view.mapping != mapping)
 		return NAT_INBOUND_HOST;
 	if (quote_rewrite(skb, &q, true, request->flow.inside.address, request->flow.inside.port) ||
-	    icmp4_readdress(skb, false, request->flow.inside.address))
+	    icmp4_readdress(skb, bare, false, request->flow.inside.address))
 		return NAT_INBOUND_FAILED;
 	return NAT_INBOUND_SESSION;
 }
@@ -245,7 +240,7 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
  * host itself about what it has translated, or none of our business. request has uplink and
  * external address. 0 or a reason to drop; when it was translated, request->forwarded is set.
  */
-NSR_STEP int icmp4_leaves(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct quote q = {};
 	struct packet p;
@@ -253,11 +248,11 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, struct nat_request *request)
 	int result;
 	u8 type;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4)
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_ICMP_ERROR);
 	inside = p.ip4->saddr != request->external && inside_of4(p.ip4->saddr);
 	type = icmp4_type(skb, &p);
-	if (!is_icmp_error(type))
+	if (!icmp_is_error(type))
 		return inside ? DROP(NAT_PROTOCOL) : 0;
 	if (!quote_read(skb, &p, &q))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
@@ -267,11 +262,11 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, struct nat_request *request)
 	if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external)
 		return DROP(NAT_ICMP_ERROR);
 	/* Options record addresses, those that were echoed as well as those that are quoted. */
-	if (options_do(skb, sizeof(struct ethhdr)) || options_do(skb, q.offset))
+	if (options_do(skb, link_bytes(bare)) || options_do(skb, q.offset))
 		return DROP(NAT_ICMP_ERROR);
 	result = icmp4_translate(skb, request, &q);
 	if (!result && inside)
-		result = icmp4_readdress(skb, true, request->external);
+		result = icmp4_readdress(skb, bare, true, request->external);
 	request->forwarded = skb->ifindex;
 	return result;
 }

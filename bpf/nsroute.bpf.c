@@ -7,6 +7,7 @@
  *   nsr_port_out    tc egress there: what the kernel delivers to the namespace
  *   nsr_uplink_out  tc egress of an uplink: source translation, and the guard against leaks
  *   nsr_uplink_in   tc ingress of an uplink: reverse translation
+ *   nsr_bare_out, nsr_bare_in	the same of a layer-3 device, whose packets have no Ethernet header
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
  *
@@ -67,34 +68,44 @@ int nsr_port_out(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-SEC("tc")
-int nsr_uplink_out(struct __sk_buff *skb)
+/* bare: a constant, that of the two programs. */
+static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	struct nat_request request = {};
 	enum packet_kind kind;
 	struct packet p;
-	int verdict = 0;
+	int verdict;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
-	kind = load(skb, &p);
-	if (skb->vlan_present)
-		verdict = 0; /* of a VLAN interface upon the uplink, where no network masquerades to
-			      */
+	kind = load_as(skb, &p, bare);
+	if (!bare && skb->vlan_present)
+		verdict = uplink_tagged(skb);
 	else if (kind != PACKET_IPV4)
-		verdict = uplink_leaks(uplink, &p, kind);
+		verdict = uplink_leaks(skb, uplink, &p, kind);
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
 	if (verdict == VERDICT_RARE)
-		return uplink_out_rare(skb);
+		return bare ? bare_out_rare(skb) : uplink_out_rare(skb);
 	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
-	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
+	return verdict < 0 ? uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare) : TC_ACT_UNSPEC;
 }
 
 SEC("tc")
-int nsr_uplink_in(struct __sk_buff *skb)
+int nsr_uplink_out(struct __sk_buff *skb)
+{
+	return uplink_out(skb, false);
+}
+
+SEC("tc")
+int nsr_bare_out(struct __sk_buff *skb)
+{
+	return uplink_out(skb, true);
+}
+
+static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
@@ -111,8 +122,8 @@ int nsr_uplink_in(struct __sk_buff *skb)
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
-	kind = load(skb, &p);
-	if (skb->vlan_present && (tag = tag_look(skb)) != TAG_NONE) {
+	kind = load_as(skb, &p, bare);
+	if (!bare && skb->vlan_present && (tag = tag_look(skb)) != TAG_NONE) {
 		/* for an interface upon the uplink, or nobody */
 		verdict = tag == TAG_TWICE ? DROP(VLAN_TAG) : VERDICT_KERNEL;
 	} else if (skb->pkt_type == PACKET_OTHERHOST) {
@@ -123,9 +134,9 @@ int nsr_uplink_in(struct __sk_buff *skb)
 		if (dest == uplink->address4)
 			whom = uplink_classify(skb, uplink, &p, &t, &request);
 		if (whom == NAT_INBOUND_RARE)
-			return uplink_in_rare(skb);
+			return bare ? bare_in_rare(skb) : uplink_in_rare(skb);
 		if (whom != NAT_INBOUND_SESSION)
-			verdict = options && options_do(skb, sizeof(struct ethhdr)) & OPTION_ROUTES
+			verdict = options && options_do(skb, link_bytes(bare)) & OPTION_ROUTES
 					  ? DROP(IP_OPTIONS)
 					  : uplink_judge(whom, dest);
 	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {
@@ -139,11 +150,23 @@ int nsr_uplink_in(struct __sk_buff *skb)
 	}
 	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
 	if (verdict < 0)
-		return drop(skb, verdict, NSR_HOOK_UPLINK_IN);
+		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
 	if (!to)
 		return TC_ACT_UNSPEC;
-	count_port_rx(to->port, length);
+	count_port_rx(to->port, length + uplink_adds(bare));
 	return deliver(skb, to->ifindex);
+}
+
+SEC("tc")
+int nsr_uplink_in(struct __sk_buff *skb)
+{
+	return uplink_in(skb, false);
+}
+
+SEC("tc")
+int nsr_bare_in(struct __sk_buff *skb)
+{
+	return uplink_in(skb, true);
 }
 
 SEC("tc")

@@ -53,6 +53,13 @@ struct icmp_header {
 #define ICMP_TIME_EXCEEDED     11
 #define ICMP_PARAMETER_PROBLEM 12
 
+/* Whether it quotes a packet. */
+static __always_inline bool icmp_is_error(u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
 struct packet {
 	struct ethhdr *eth;
 	union {
@@ -62,7 +69,22 @@ struct packet {
 	};
 	void *end;
 	u32 length; /* of the whole packet, paged data and Ethernet header included */
+	/* It begins with its network header: of a layer-3 device (tun, WireGuard, ipip). A constant
+	 * wherever it is used, because each hook is compiled for its kind. */
+	bool bare;
+	__be16 protocol; /* bare: of the network header */
 };
+
+/* Bytes before the network header. */
+static __always_inline u32 link_bytes(bool bare)
+{
+	return bare ? 0 : (u32)sizeof(struct ethhdr);
+}
+
+static __always_inline u32 packet_link(const struct packet *p)
+{
+	return link_bytes(p->bare);
+}
 
 /* struct ethhdr is packed, so compilers read its protocol byte by byte. */
 static __always_inline __be16 frame_protocol(const struct ethhdr *eth)
@@ -80,20 +102,15 @@ static __always_inline bool ip4_has_header(const struct iphdr *ip)
 	return first - 0x45 <= 0x4f - 0x45;
 }
 
-static __always_inline enum packet_kind packet_parse(struct packet *p, void *data, void *end,
-						     u32 length)
+/* All but the network header is known. */
+static __always_inline enum packet_kind packet_parse_network(struct packet *p, void *network,
+							     __be16 protocol)
 {
-	struct ethhdr *eth = data;
-	__be16 protocol;
+	u32 link = packet_link(p), length = p->length;
+	void *end = p->end;
 
-	p->eth = eth;
-	p->end = end;
-	p->length = length;
-	if ((void *)(eth + 1) > end)
-		return PACKET_MALFORMED;
-	protocol = frame_protocol(eth);
 	if (protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = (void *)(eth + 1);
+		struct iphdr *ip = network;
 		u32 total;
 
 		p->ip4 = ip;
@@ -101,23 +118,23 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 			return PACKET_MALFORMED;
 		total = bpf_ntohs(ip->tot_len);
 		/* 0: longer than the field can tell (BIG TCP). */
-		if (total ? total < ip->ihl * 4u || total + sizeof(*eth) > length
-			  : length <= PACKET_LENGTH_MAX + sizeof(*eth))
+		if (total ? total < ip->ihl * 4u || total + link > length
+			  : length <= PACKET_LENGTH_MAX + link)
 			return PACKET_MALFORMED;
 		return PACKET_IPV4;
 	}
 	if (protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip = (void *)(eth + 1);
+		struct ipv6hdr *ip = network;
 
 		p->ip6 = ip;
 		if ((void *)(ip + 1) > end || ip->version != 6)
 			return PACKET_MALFORMED;
-		if (bpf_ntohs(ip->payload_len) + sizeof(*ip) + sizeof(*eth) > length)
+		if (bpf_ntohs(ip->payload_len) + sizeof(*ip) + link > length)
 			return PACKET_MALFORMED;
 		return PACKET_IPV6;
 	}
-	if (protocol == bpf_htons(ETH_P_ARP)) {
-		struct arp_ipv4 *arp = (void *)(eth + 1);
+	if (!p->bare && protocol == bpf_htons(ETH_P_ARP)) {
+		struct arp_ipv4 *arp = network;
 
 		p->arp = arp;
 		if ((void *)(arp + 1) > end || arp->hardware != bpf_htons(ARP_HARDWARE_ETHERNET) ||
@@ -127,6 +144,37 @@ static __always_inline enum packet_kind packet_parse(struct packet *p, void *dat
 		return PACKET_ARP;
 	}
 	return PACKET_OTHER;
+}
+
+static __always_inline enum packet_kind packet_parse(struct packet *p, void *data, void *end,
+						     u32 length)
+{
+	struct ethhdr *eth = data;
+
+	p->bare = false;
+	p->eth = eth;
+	p->end = end;
+	p->length = length;
+	if ((void *)(eth + 1) > end)
+		return PACKET_MALFORMED;
+	return packet_parse_network(p, eth + 1, frame_protocol(eth));
+}
+
+/* Of a packet without an Ethernet header. */
+static __always_inline enum packet_kind packet_parse_bare(struct packet *p, void *data, void *end,
+							  u32 length, __be16 protocol)
+{
+	p->bare = true;
+	p->protocol = protocol;
+	p->eth = data;
+	p->end = end;
+	p->length = length;
+	return packet_parse_network(p, data, protocol);
+}
+
+static __always_inline __be16 packet_protocol(const struct packet *p)
+{
+	return p->bare ? p->protocol : frame_protocol(p->eth);
 }
 
 /* No options, and no longer than the packet is; length without the Ethernet header. */
@@ -253,7 +301,7 @@ static __always_inline bool ip6_is_unspecified(const void *address)
 
 /* What a translation needs to know of TCP, UDP and ICMP over IPv4. */
 struct transport {
-	u32 offset;          /* of the header, from the start of the frame */
+	u32 offset;          /* of the header, from the start of the packet */
 	u32 check_offset;    /* of its checksum, likewise */
 	__be16 source, dest; /* ports; ICMP: both the identifier */
 	u8 protocol;         /* enum nsr_nat_protocol */
@@ -280,7 +328,7 @@ static __always_inline int transport_parse(const struct packet *p, struct transp
 
 	if (p->ip4->frag_off & bpf_htons(IP_OFFSET))
 		return DROP(NAT_FRAGMENT);
-	t->offset = sizeof(struct ethhdr) + header;
+	t->offset = packet_link(p) + header;
 	switch (p->ip4->protocol) {
 	case IPPROTO_TCP:
 		if ((void *)(l4 + sizeof(struct tcphdr)) > p->end)
@@ -335,7 +383,7 @@ static __always_inline bool ip6_is_big_tcp(const struct packet *p, u32 length)
 	       (void *)(jumbo + 1) <= p->end && jumbo->next == IPPROTO_TCP && !jumbo->length &&
 	       jumbo->option == IP6_OPTION_JUMBO && jumbo->option_length == 4 &&
 	       !p->ip6->payload_len &&
-	       bpf_ntohl(jumbo->payload) == length - sizeof(struct ethhdr) - sizeof(*p->ip6);
+	       bpf_ntohl(jumbo->payload) == length - packet_link(p) - sizeof(*p->ip6);
 }
 
 /*

@@ -101,7 +101,7 @@ static __always_inline int rewrite_endpoint4(struct __sk_buff *skb, struct packe
 	data = (void *)(long)skb->data;
 	p->end = (void *)(long)skb->data_end;
 	p->eth = data;
-	p->ip4 = data + sizeof(struct ethhdr);
+	p->ip4 = data + packet_link(p);
 	if ((void *)(p->ip4 + 1) > p->end)
 		return DROP(NAT_REWRITE);
 	rewrite_address4(p->ip4, source, address);

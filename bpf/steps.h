@@ -35,15 +35,28 @@ static __always_inline bool packet_at(struct __sk_buff *skb, struct packet *p, b
 	return ipv6 ? (void *)(p->ip6 + 1) <= p->end : (void *)(p->ip4 + 1) <= p->end;
 }
 
-/* Whatever comes of the pull, pointers into the packet are lost by it. */
-static __always_inline enum packet_kind load(struct __sk_buff *skb, struct packet *p)
+/* The same where an uplink's kind is known. */
+static __always_inline enum packet_kind parse_as(struct __sk_buff *skb, struct packet *p, bool bare)
 {
-	enum packet_kind kind = parse(skb, p);
+	return bare ? packet_parse_bare(p, (void *)(long)skb->data, (void *)(long)skb->data_end,
+					skb->len, skb->protocol)
+		    : parse(skb, p);
+}
+
+/* Whatever comes of the pull, pointers into the packet are lost by it. */
+static __always_inline enum packet_kind load_as(struct __sk_buff *skb, struct packet *p, bool bare)
+{
+	enum packet_kind kind = parse_as(skb, p, bare);
 
 	if (kind != PACKET_MALFORMED)
 		return kind;
 	pull_headers(skb);
-	return parse(skb, p);
+	return parse_as(skb, p, bare);
+}
+
+static __always_inline enum packet_kind load(struct __sk_buff *skb, struct packet *p)
+{
+	return load_as(skb, p, false);
 }
 
 static __always_inline int load_transport(struct __sk_buff *skb, struct packet *p,
@@ -51,7 +64,8 @@ static __always_inline int load_transport(struct __sk_buff *skb, struct packet *
 {
 	int unfit = transport_parse(p, t);
 
-	if (unfit != DROP(MALFORMED) || !pull_headers(skb) || parse(skb, p) != PACKET_IPV4)
+	if (unfit != DROP(MALFORMED) || !pull_headers(skb) ||
+	    parse_as(skb, p, p->bare) != PACKET_IPV4)
 		return unfit;
 	return transport_parse(p, t);
 }
@@ -79,6 +93,14 @@ NSR_STEP int gso_segment(struct __sk_buff *skb)
 	return (int)packet_segment(&p, kind == PACKET_IPV6, skb->len, skb->gso_size);
 }
 
+static __always_inline bool gso_fits_kernel(struct __sk_buff *skb, u32 ifindex, u32 mtu)
+{
+	u32 interface_mtu = 0;
+
+	return !bpf_check_mtu(skb, ifindex, &interface_mtu, 0, BPF_MTU_CHK_SEGS) &&
+	       interface_mtu <= mtu;
+}
+
 /*
  * Whether what a GSO packet is cut into fits. Where the segments have more headers than we see, the
  * kernel has the word. It is that of its own forwarding (skb_gso_network_seglen(): GSO type and
@@ -87,12 +109,9 @@ NSR_STEP int gso_segment(struct __sk_buff *skb)
  */
 NSR_STEP int gso_fits(struct __sk_buff *skb, u32 ifindex, u32 mtu)
 {
-	u32 segment = gso_segment(skb), interface_mtu = 0;
+	u32 segment = gso_segment(skb);
 
-	if (segment)
-		return segment <= mtu;
-	return !bpf_check_mtu(skb, ifindex, &interface_mtu, 0, BPF_MTU_CHK_SEGS) &&
-	       interface_mtu <= mtu;
+	return segment ? segment <= mtu : gso_fits_kernel(skb, ifindex, mtu);
 }
 
 /* Whether a packet can leave by the interface in one piece, or what it is cut into can. */
@@ -120,6 +139,18 @@ static __always_inline bool endpoint_takes(struct __sk_buff *skb, u32 length,
 	if (length - sizeof(struct ethhdr) <= to->mtu && length < NSR_GSO_MAX)
 		return true;
 	return endpoint_takes_large(skb, to);
+}
+
+/* The same of a packet that will get its Ethernet header by and by. */
+static __always_inline bool endpoint_takes_bare(struct __sk_buff *skb,
+						const struct nsr_endpoint *to)
+{
+	u32 length = skb->len + sizeof(struct ethhdr);
+
+	if (!(to->flags & NSR_PORT_FAST) ||
+	    (skb->len > to->mtu && !(skb->gso_size && gso_fits_kernel(skb, to->ifindex, to->mtu))))
+		return false;
+	return length < NSR_GSO_MAX || !skb->gso_size || to->flags & NSR_PORT_BIG_TCP;
 }
 
 /* What a flow from an inside address is called; false for what cannot have a session. */

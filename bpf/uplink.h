@@ -12,6 +12,7 @@
 #include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
+#include "tagged.h"
 #include "trace.h"
 
 /* Whether a packet with the external address as its source is one that a port's hook has
@@ -68,11 +69,12 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
  * it has a source route, or they cannot be. */
 static __always_inline bool uplink_hide(struct __sk_buff *skb, struct packet *p)
 {
-	int does = options_do(skb, sizeof(struct ethhdr));
+	u32 link = packet_link(p);
+	int does = options_do(skb, link);
 
-	if (does & OPTION_ROUTES || (does && options_erase(skb, sizeof(struct ethhdr))))
+	if (does & OPTION_ROUTES || (does && options_erase(skb, link)))
 		return false;
-	return parse(skb, p) == PACKET_IPV4;
+	return parse_as(skb, p, p->bare) == PACKET_IPV4;
 }
 
 static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct nsr_uplink *uplink,
@@ -88,21 +90,32 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 	verdict = rewrite_endpoint4(skb, p, &t, true, uplink->address4,
 				    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 	if (!verdict && ip4_is_fragment(p->ip4))
-		verdict = fragment4_renumber(skb, uplink->index, request->flow.inside.address);
+		verdict = p->bare ? DROP(NAT_FRAGMENT)
+				  : fragment4_renumber(skb, uplink->index,
+						       request->flow.inside.address);
 	return verdict;
+}
+
+/* clang knows that it is never above zero, which the verifier has to be told. */
+static __always_inline int uplink_tagged(struct __sk_buff *skb)
+{
+	int refused = tagged_judge(skb);
+
+	barrier_var(refused);
+	return refused < 0 ? refused : 0;
 }
 
 /* Whether a packet that cannot be judged has an inside address where its source should be. */
 static __always_inline bool leaks_malformed(const struct packet *p)
 {
-	const struct iphdr *ip4 = (void *)(p->eth + 1);
-	const struct ipv6hdr *ip6 = (void *)(p->eth + 1);
+	const struct iphdr *ip4 = (void *)p->eth + packet_link(p);
+	const struct ipv6hdr *ip6 = (void *)p->eth + packet_link(p);
 
 	if ((void *)(ip4 + 1) > p->end)
 		return false;
-	if (p->eth->h_proto == bpf_htons(ETH_P_IP))
+	if (packet_protocol(p) == bpf_htons(ETH_P_IP))
 		return inside_of4(ip4->saddr);
-	if (p->eth->h_proto != bpf_htons(ETH_P_IPV6) || (void *)(ip6 + 1) > p->end)
+	if (packet_protocol(p) != bpf_htons(ETH_P_IPV6) || (void *)(ip6 + 1) > p->end)
 		return false;
 	return inside_of6(&ip6->saddr);
 }
@@ -124,8 +137,8 @@ static __always_inline int uplink_ask(const struct nsr_uplink *uplink, struct pa
 
 /* What is no proper IPv4 packet, but would show an inside address to the outside: 0 or the reason
  * to drop it. */
-static __always_inline int uplink_leaks(const struct nsr_uplink *uplink, struct packet *p,
-					enum packet_kind kind)
+static __always_inline int uplink_leaks(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					struct packet *p, enum packet_kind kind)
 {
 	switch (kind) {
 	case PACKET_MALFORMED:
@@ -135,7 +148,7 @@ static __always_inline int uplink_leaks(const struct nsr_uplink *uplink, struct 
 	case PACKET_ARP:
 		return uplink_ask(uplink, p);
 	default:
-		return 0;
+		return p->bare ? 0 : uplink_tagged(skb);
 	}
 }
 
@@ -181,6 +194,23 @@ static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
 	}
 }
 
+/* An Ethernet header for a packet that came without, because a namespace's interface wants one.
+ * False: the packet is as it was. */
+static __always_inline bool uplink_add_header(struct __sk_buff *skb, struct packet *p)
+{
+	bool added = !bpf_skb_change_head(skb, sizeof(struct ethhdr), 0);
+	void *data = (void *)(long)skb->data;
+
+	p->end = (void *)(long)skb->data_end;
+	p->eth = data;
+	p->ip4 = data + (added ? sizeof(struct ethhdr) : 0);
+	if ((void *)(p->ip4 + 1) > p->end)
+		return false;
+	if (added)
+		p->eth->h_proto = bpf_htons(ETH_P_IP);
+	return added;
+}
+
 /* Delivers what was translated, or leaves it to the kernel, translated. */
 static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *p,
 					  const struct nsr_endpoint **ret_to)
@@ -190,7 +220,9 @@ static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *
 	TELL_ENDPOINT(ROUTED, to);
 	TELL_UNFIT_HEADER(p, false, NSR_PORT_FAST);
 	TELL_UNFIT_ENDPOINT(skb, to, false);
-	if (!to || p->ip4->ttl <= 1 || p->ip4->ihl != 5 || !endpoint_takes(skb, skb->len, to))
+	if (!to || p->ip4->ttl <= 1 || p->ip4->ihl != 5 ||
+	    !(p->bare ? endpoint_takes_bare(skb, to) && uplink_add_header(skb, p)
+		      : endpoint_takes(skb, p->length, to)))
 		return VERDICT_KERNEL;
 	rewrite_ttl4(p->ip4);
 	rewrite_macs(p->eth, to->mac, to->gateway_mac);
@@ -198,10 +230,23 @@ static __always_inline int uplink_deliver(struct __sk_buff *skb, struct packet *
 	return VERDICT_PEER;
 }
 
-/* ---- What is rare: all steps, off the hot path. Each returns the program's action. */
+/* Bytes that a packet for a namespace gets on the way. */
+static __always_inline u32 uplink_adds(bool bare)
+{
+	return bare ? sizeof(struct ethhdr) : 0;
+}
+
+static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 hook, bool bare)
+{
+	return drop(skb, verdict, bare ? hook | EVENT_BARE : hook);
+}
+
+/* ---- What is rare: all steps, off the hot path. Each returns the program's action. Either kind of
+ * uplink has its own, so that "bare" is a constant: asked for at run time it would need more of the
+ * stack than the calls leave. */
 
 /* Later fragments, and ICMP packets that are no echo of a session's. */
-NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
+static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
@@ -215,23 +260,37 @@ NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
 	request.external = uplink->address4;
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
-	if (parse(skb, &p) != PACKET_IPV4) {
+	if (parse_as(skb, &p, bare) != PACKET_IPV4) {
 		verdict = DROP(MALFORMED); /* it was one before */
 	} else {
 		if (p.ip4->saddr == request.external)
 			request.forwarded = port_translated(skb);
-		verdict = ip4_is_later_fragment(p.ip4) ? fragment4_leaves(skb, &request)
-						       : icmp4_leaves(skb, &request);
+		if (!ip4_is_later_fragment(p.ip4))
+			verdict = icmp4_leaves(skb, bare, &request);
+		else if (bare) /* the host's own, or not masqueraded yet */
+			verdict = inside_of4(p.ip4->saddr) ? DROP(NAT_FRAGMENT) : 0;
+		else
+			verdict = fragment4_leaves(skb, &request);
 	}
 	/* An ICMP error has been looked at. */
-	if (!verdict && request.forwarded && options_do(skb, sizeof(struct ethhdr)))
+	if (!verdict && request.forwarded && options_do(skb, link_bytes(bare)))
 		verdict = DROP(IP_OPTIONS);
 	count_uplink_tx(uplink->index, length, verdict, request.forwarded);
-	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_UPLINK_OUT) : TC_ACT_UNSPEC;
+	return verdict < 0 ? uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare) : TC_ACT_UNSPEC;
+}
+
+NSR_STEP int uplink_out_rare(struct __sk_buff *skb)
+{
+	return out_rare(skb, false);
+}
+
+NSR_STEP int bare_out_rare(struct __sk_buff *skb)
+{
+	return out_rare(skb, true);
 }
 
 /* Fragments, and ICMP packets that are no echo reply. */
-NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
+static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
@@ -248,29 +307,41 @@ NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
 	request.external = uplink->address4;
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
-	routed = options_do(skb, sizeof(struct ethhdr)) & OPTION_ROUTES;
+	routed = options_do(skb, link_bytes(bare)) & OPTION_ROUTES;
 	if (routed)
 		whom = NAT_INBOUND_HOST;
-	else if (parse(skb, &p) == PACKET_IPV4 && ip4_is_fragment(p.ip4))
-		whom = fragment4_arrives(skb, &request, p.ip4);
+	else if (parse_as(skb, &p, bare) != PACKET_IPV4 || !ip4_is_fragment(p.ip4))
+		whom = icmp4_arrives(skb, bare, &request);
+	else if (bare) /* not masqueraded yet */
+		whom = NAT_INBOUND_HOST;
 	else
-		whom = icmp4_arrives(skb, &request);
+		whom = fragment4_arrives(skb, &request, p.ip4);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
 	if (routed)
 		verdict = DROP(IP_OPTIONS);
 	else if (whom == NAT_INBOUND_SESSION)
-		verdict = parse(skb, &p) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
-							: DROP(NAT_REWRITE);
+		verdict = parse_as(skb, &p, bare) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
+								 : DROP(NAT_REWRITE);
 	else
 		verdict = uplink_judge(whom, 0);
 	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
 	if (verdict < 0)
-		return drop(skb, verdict, NSR_HOOK_UPLINK_IN);
+		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
 	if (!to)
 		return TC_ACT_UNSPEC;
-	count_port_rx(to->port, length);
+	count_port_rx(to->port, length + uplink_adds(bare));
 	return deliver(skb, to->ifindex);
+}
+
+NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
+{
+	return in_rare(skb, false);
+}
+
+NSR_STEP int bare_in_rare(struct __sk_buff *skb)
+{
+	return in_rare(skb, true);
 }
 
 #endif

@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 7
+#define NSR_LAYOUT_VERSION 8
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -504,15 +504,15 @@ enum nsr_hook {
 
 /* Map "events": RINGBUF of these. */
 struct nsr_event {
-	__u64 time_ns; /* kernel's monotonic clock */
-	__u32 ifindex; /* of the hook */
-	__u32 length;  /* of the packet, Ethernet header included */
-	__u8 reason;   /* enum nsr_drop_reason */
-	__u8 hook;     /* enum nsr_hook */
-	__u8 captured; /* bytes of "packet" that are meant */
-	__u8 tagged;   /* it has a VLAN tag beside its bytes, ... */
-	__u16 vlan;    /* ... which is this */
-	__u16 reserved;
+	__u64 time_ns;   /* kernel's monotonic clock */
+	__u32 ifindex;   /* of the hook */
+	__u32 length;    /* of the packet, with its Ethernet header if it has one */
+	__u8 reason;     /* enum nsr_drop_reason */
+	__u8 hook;       /* enum nsr_hook */
+	__u8 captured;   /* bytes of "packet" that are meant */
+	__u8 tagged;     /* it has a VLAN tag beside its bytes, ... */
+	__u16 vlan;      /* ... which is this */
+	__be16 protocol; /* of a packet that has no Ethernet header: its ethertype; 0: it has one */
 	__u8 packet[NSR_EVENT_PACKET];
 };
 _Static_assert(sizeof(struct nsr_event) == 24 + NSR_EVENT_PACKET, "layout");

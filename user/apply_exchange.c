@@ -11,29 +11,30 @@
 
 #include <errno.h>
 
+#include "apply_request.h"
 #include "apply_table.h"
 #include "link.h"
+#include "plan_uplink.h"
 #include "qdisc.h"
 
 static void queue_exchange(const struct runner *r, struct netlink *nl,
 			   const struct state_link *link)
 {
 	bool port = datapath_is_port(r->datapath, link->ifindex);
-	enum datapath_program in = port ? DATAPATH_PORT_IN : DATAPATH_UPLINK_IN;
-	enum datapath_program out = port ? DATAPATH_PORT_OUT : DATAPATH_UPLINK_OUT;
+	struct hook_programs of = hook_programs(port, plan_link_is_bare(link));
 
 	if (!port && !datapath_is_uplink(r->datapath, link->ifindex))
 		return;
 	if (link->hook_in) {
 		qdisc_replace_filter(nl, link->ifindex, link->name, QDISC_INGRESS,
-				     datapath_program_fd(r->datapath, in),
-				     datapath_program_name[in]);
+				     datapath_program_fd(r->datapath, of.in),
+				     datapath_program_name[of.in]);
 		netlink_tolerate(nl, -ENODEV); /* gone since it was read */
 	}
 	if (link->hook_out) {
 		qdisc_replace_filter(nl, link->ifindex, link->name, QDISC_EGRESS,
-				     datapath_program_fd(r->datapath, out),
-				     datapath_program_name[out]);
+				     datapath_program_fd(r->datapath, of.out),
+				     datapath_program_name[of.out]);
 		netlink_tolerate(nl, -ENODEV);
 	}
 }
@@ -89,15 +90,15 @@ int exchange_programs(struct runner *r, const struct operation *op, enum outcome
 
 static void queue_left(struct runner *r, struct netlink *nl, const struct operation *op)
 {
-	bool port = op->kind == OPERATION_PORT_ADD;
-	enum datapath_program in = port ? DATAPATH_PORT_IN : DATAPATH_UPLINK_IN;
-	enum datapath_program out = port ? DATAPATH_PORT_OUT : DATAPATH_UPLINK_OUT;
+	struct hook_programs of = hook_programs(op->kind == OPERATION_PORT_ADD, op->bare);
 	uint32_t ifindex = place_ifindex(&r->places, NULL, op->link);
 
 	qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
-			     datapath_program_fd(r->datapath, in), datapath_program_name[in]);
+			     datapath_program_fd(r->datapath, of.in),
+			     datapath_program_name[of.in]);
 	qdisc_replace_filter(nl, ifindex, op->link, QDISC_EGRESS,
-			     datapath_program_fd(r->datapath, out), datapath_program_name[out]);
+			     datapath_program_fd(r->datapath, of.out),
+			     datapath_program_name[of.out]);
 }
 
 int exchange_left(struct runner *r, const struct plan *plan, struct error *err)

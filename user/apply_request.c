@@ -198,12 +198,19 @@ static void queue_attached(struct netlink *nl, const struct operation *op, uint3
 	tolerate(nl, op);
 }
 
+struct hook_programs hook_programs(bool port, bool bare)
+{
+	if (port)
+		return (struct hook_programs){DATAPATH_PORT_IN, DATAPATH_PORT_OUT};
+	if (bare)
+		return (struct hook_programs){DATAPATH_BARE_IN, DATAPATH_BARE_OUT};
+	return (struct hook_programs){DATAPATH_UPLINK_IN, DATAPATH_UPLINK_OUT};
+}
+
 static int queue_hooks(struct runner *r, struct netlink *nl, const struct operation *op,
 		       uint32_t ifindex, struct error *err)
 {
-	bool port = op->kind == OPERATION_PORT_ADD;
-	enum datapath_program in = port ? DATAPATH_PORT_IN : DATAPATH_UPLINK_IN;
-	enum datapath_program out = port ? DATAPATH_PORT_OUT : DATAPATH_UPLINK_OUT;
+	struct hook_programs of = hook_programs(op->kind == OPERATION_PORT_ADD, op->bare);
 	int ret = open_datapath(r, false, err);
 
 	if (ret)
@@ -214,10 +221,12 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 	 * is there and is not ours came after the plan was made, and is an error. */
 	if (!op->hook_in)
 		qdisc_add_filter(nl, ifindex, op->link, QDISC_INGRESS,
-				 datapath_program_fd(r->datapath, in), datapath_program_name[in]);
+				 datapath_program_fd(r->datapath, of.in),
+				 datapath_program_name[of.in]);
 	if (!op->hook_out)
 		qdisc_add_filter(nl, ifindex, op->link, QDISC_EGRESS,
-				 datapath_program_fd(r->datapath, out), datapath_program_name[out]);
+				 datapath_program_fd(r->datapath, of.out),
+				 datapath_program_name[of.out]);
 	return 0;
 }
 

@@ -19,6 +19,11 @@ bool queue_rest(struct runner *runner, struct netlink *nl, const struct operatio
 		size_t count);
 /* Takes back, of links that were to be deleted together and could not, what was done to them. */
 void queue_spared(struct netlink *nl, const struct operation *operations, size_t count);
+/* The programs of a link's hooks: a port's, or an uplink's with or without Ethernet headers. */
+struct hook_programs {
+	enum datapath_program in, out;
+};
+struct hook_programs hook_programs(bool port, bool bare);
 /* Whether a request of the operation, the first being 0, may end so: it was so already. */
 bool is_harmless(const struct operation *operation, size_t request, int code);
 

@@ -6,6 +6,7 @@
  */
 #include "command.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +153,11 @@ static int tell(const struct nsr_event *event, void *argument)
 
 	if (!drops->count)
 		return 1;
-	dissect(event->packet, event->captured, event->length, &packet);
+	if (event->protocol)
+		dissect_bare(event->packet, event->captured, event->length, ntohs(event->protocol),
+			     &packet);
+	else
+		dissect(event->packet, event->captured, event->length, &packet);
 	inside = json_copy((json_t *)find_inside(drops, event->hook, &packet));
 	here = find_place(drops, event->ifindex);
 	drop = output_drop(event, &packet, here, inside, since_boot + (int64_t)event->time_ns);

@@ -26,6 +26,8 @@ enum datapath_program {
 	DATAPATH_PORT_OUT,
 	DATAPATH_UPLINK_IN,
 	DATAPATH_UPLINK_OUT,
+	DATAPATH_BARE_IN, /* of an uplink that has no Ethernet headers */
+	DATAPATH_BARE_OUT,
 	DATAPATH_PROGRAMS
 };
 

@@ -346,28 +346,44 @@ static bool read_ethernet(struct cursor *cursor)
 	return true;
 }
 
+static void read_network(struct cursor *cursor)
+{
+	switch (cursor->ret->ethertype) {
+	case ETH_P_IP:
+		read_ipv4(cursor);
+		break;
+	case ETH_P_IPV6:
+		read_ipv6(cursor);
+		break;
+	case ETH_P_ARP:
+		read_arp(cursor);
+		break;
+	default:
+		break;
+	}
+}
+
 /* ---- Public. */
+
+static const struct dissection nothing = {.vlan = -1, .protocol = -1};
 
 void dissect(const uint8_t *bytes, size_t count, size_t length, struct dissection *ret)
 {
 	struct cursor cursor = {.at = bytes, .left = count, .packet = length, .ret = ret};
 
-	*ret = (struct dissection){.vlan = -1, .protocol = -1};
-	if (!read_ethernet(&cursor))
-		return;
-	switch (ret->ethertype) {
-	case ETH_P_IP:
-		read_ipv4(&cursor);
-		break;
-	case ETH_P_IPV6:
-		read_ipv6(&cursor);
-		break;
-	case ETH_P_ARP:
-		read_arp(&cursor);
-		break;
-	default:
-		break;
-	}
+	*ret = nothing;
+	if (read_ethernet(&cursor))
+		read_network(&cursor);
+}
+
+void dissect_bare(const uint8_t *bytes, size_t count, size_t length, uint16_t ethertype,
+		  struct dissection *ret)
+{
+	struct cursor cursor = {.at = bytes, .left = count, .packet = length, .ret = ret};
+
+	*ret = nothing;
+	ret->ethertype = ethertype;
+	read_network(&cursor);
 }
 
 const char *dissect_protocol(const struct dissection *packet, char buffer[16])
@@ -381,7 +397,7 @@ const char *dissect_protocol(const struct dissection *packet, char buffer[16])
 		{IPPROTO_AH, "ah"},     {IPPROTO_SCTP, "sctp"}, {IPPROTO_ICMPV6, "icmpv6"},
 	};
 
-	if (!packet->ethernet)
+	if (!packet->ethernet && !packet->ethertype)
 		return NULL;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (names[i].number == packet->protocol)

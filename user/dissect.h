@@ -19,7 +19,7 @@
 struct dissection {
 	bool ethernet; /* the MACs and the type are there */
 	uint8_t source_mac[6], destination_mac[6];
-	uint16_t ethertype; /* behind VLAN tags */
+	uint16_t ethertype; /* behind VLAN tags; 0: not known */
 	int vlan;           /* of the outermost tag in the bytes; -1: none */
 	/* IPv4, IPv6, and ARP's sender and target; family 0: not read. */
 	struct ip_address source, destination;
@@ -33,9 +33,12 @@ struct dissection {
 
 /* bytes are the first ones of a packet of length bytes, from the Ethernet header on. */
 void dissect(const uint8_t *bytes, size_t count, size_t length, struct dissection *ret);
+/* The same of a packet that has none and begins with the network header of this ethertype. */
+void dissect_bare(const uint8_t *bytes, size_t count, size_t length, uint16_t ethertype,
+		  struct dissection *ret);
 
-/* "tcp", "icmpv6", "gre", ... or the number; "arp" and "0x88cc" for what is not IP; NULL when there
- * is no Ethernet header. buffer is for numbers. */
+/* "tcp", "icmpv6", "gre", ... or the number; "arp" and "0x88cc" for what is not IP; NULL when that
+ * is not known. buffer is for numbers. */
 const char *dissect_protocol(const struct dissection *packet, char buffer[16]);
 
 #endif

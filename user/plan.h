@@ -112,6 +112,7 @@ struct operation {
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max; /* UPLINK_ADD */
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
+	bool bare;                   /* UPLINK_*: a layer-3 device, no Ethernet headers there */
 	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
 	bool hooks_lost;             /* ... but is of a datapath that is gone: exchanged last */
 	enum record_kind record;     /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */

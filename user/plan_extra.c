@@ -30,6 +30,7 @@
 #include "plan_ovs.h"
 #include "plan_peers.h"
 #include "plan_sysctls.h"
+#include "plan_uplink.h"
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
 {
@@ -327,6 +328,7 @@ static void extra_uplink(struct extra *extra, const char *name)
 	observed = view_find(extra->view, &twin);
 	op = add(extra, OPERATION_UPLINK_DELETE);
 	op->link = name;
+	op->bare = plan_link_is_bare(link);
 	op->clsact = view_recorded(extra->view, RECORD_CLSACT, name) && link->clsact &&
 		     !link->foreign_hooks;
 	if (observed) {

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
+
+#include "plan_uplink.h"
 
 /* ---- Uplinks. */
 
@@ -126,12 +127,8 @@ static int find_uplink(struct builder *b, size_t place, struct error *err)
 		return error_set(err, -ENODEV,
 				 "network '%s' masquerades to '%s', but there is no such interface",
 				 network, uplink->name);
-	if (link->type != ARPHRD_ETHER)
-		return error_set(
-			err, -EOPNOTSUPP,
-			"network '%s' masquerades to '%s', which is no Ethernet interface; "
-			"other kinds are not supported yet",
-			network, uplink->name);
+	if (plan_check_uplink(b->view, link, network, err))
+		return err->code;
 	if (!uplink_address(&b->view->state->host, link->ifindex, &uplink->address))
 		return error_set(err, -EADDRNOTAVAIL,
 				 "network '%s' masquerades to '%s', which has no IPv4 address; "
@@ -174,6 +171,7 @@ void want_uplinks(struct builder *b)
 		link = view_link(b->view, NULL, uplink->name);
 		op = want(b, OPERATION_UPLINK_ADD, b->topology->networks[i].masquerade.at);
 		op->link = uplink->name;
+		op->bare = plan_link_is_bare(link);
 		op->address = uplink->address;
 		op->port_min = uplink->port_min;
 		op->port_max = uplink->port_max;

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which interfaces can be uplinks, and with which programs.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <linux/if_arp.h>
+
+#include "planning.h"
+
+/* An interface of the kind, with an address; the fabric's text, masquerading to it. */
+static const char *to_uplink(struct simulator *sim, const char *name, const char *kind,
+			     uint16_t type, uint32_t flags)
+{
+	struct state_namespace *host = simulator_space(sim, NULL);
+	struct state_link *link = simulator_add_link(sim, NULL, name, kind);
+	char words[64] = "masquerade: ";
+	struct state_address *address;
+
+	link->type = type;
+	link->flags = flags | IFF_UP;
+	address = arena_push(&sim->arena, host->addresses, host->addresses_count);
+	address->ifindex = link->ifindex;
+	assert_true(ip_parse("203.0.113.1/24", &address->address, NULL));
+	return edited(sim, fabric, "masquerade: eth0", strcat(words, name));
+}
+
+static const struct operation *uplink_of(struct simulator *sim, const char *text)
+{
+	return find(plan_of(sim, parse(sim, text)), OPERATION_UPLINK_ADD);
+}
+
+static void assert_refused(struct simulator *sim, const char *text, const char *words)
+{
+	struct topology *topology = parse(sim, text);
+	struct plan *plan = NULL;
+	struct error err = {0};
+
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 -EOPNOTSUPP);
+	assert_null(plan);
+	assert_string_equal(err.file, "lab.yaml");
+	assert_true(err.at.line > 0);
+	if (!strstr(err.message, words))
+		fail_msg("\"%s\" does not say \"%s\"", err.message, words);
+}
+
+/* ---- Those that can. */
+
+static void test_ethernet_kinds(void **state)
+{
+	static const char *const kinds[] = {"vlan", "bond", "bridge", "macvlan", "veth", ""};
+	struct simulator *sim = *state;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		assert_false(
+			uplink_of(sim, to_uplink(sim, "up0", kinds[i], ARPHRD_ETHER, 0))->bare);
+		simulator_delete_link(sim, NULL, "up0");
+	}
+}
+
+static void test_layer_3_kinds(void **state)
+{
+	static const struct {
+		const char *kind;
+		uint16_t type;
+	} kinds[] = {{"tun", ARPHRD_NONE},      {"wireguard", ARPHRD_NONE}, {"ppp", ARPHRD_PPP},
+		     {"ipip", ARPHRD_TUNNEL},   {"gre", ARPHRD_IPGRE},      {"sit", ARPHRD_SIT},
+		     {"ip6tnl", ARPHRD_TUNNEL6}};
+	struct simulator *sim = *state;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		const char *text =
+			to_uplink(sim, "up0", kinds[i].kind, kinds[i].type, IFF_POINTOPOINT);
+
+		assert_true(uplink_of(sim, text)->bare);
+		simulator_delete_link(sim, NULL, "up0");
+	}
+}
+
+/* An undone removal brings the programs back that were there. */
+static void test_removed_and_undone(void **state)
+{
+	struct simulator *sim = *state;
+	struct operation inverse;
+
+	simulator_set_sysctl(sim, "net/ipv4/conf/wg0/forwarding", "0");
+	converge(sim, to_uplink(sim, "wg0", "wireguard", ARPHRD_NONE, IFF_POINTOPOINT));
+	assert_true(plan_inverse(find(removal_of(sim), OPERATION_UPLINK_DELETE), &inverse));
+	assert_int_equal(inverse.kind, OPERATION_UPLINK_ADD);
+	assert_true(inverse.bare);
+	simulator_run(sim, removal_of(sim));
+}
+
+static void test_auto_follows_the_default_route(void **state)
+{
+	struct simulator *sim = *state;
+	const struct operation *op;
+	const char *text;
+
+	to_uplink(sim, "wg0", "wireguard", ARPHRD_NONE, IFF_POINTOPOINT);
+	simulator_space(sim, NULL)->routes[0].ifindex = simulator_link(sim, NULL, "wg0")->ifindex;
+	text = edited(sim, fabric, "masquerade: eth0", "masquerade: auto");
+	op = uplink_of(sim, text);
+	assert_string_equal(op->link, "wg0");
+	assert_true(op->bare);
+}
+
+/* What is in a VRF sends and receives itself. */
+static void test_in_a_vrf(void **state)
+{
+	struct simulator *sim = *state;
+	uint32_t vrf = simulator_add_link(sim, NULL, "blue-vrf", "vrf")->ifindex;
+	const char *text = to_uplink(sim, "eth1", "", ARPHRD_ETHER, 0);
+
+	simulator_link(sim, NULL, "eth1")->master = vrf;
+	assert_non_null(uplink_of(sim, text));
+}
+
+/* ---- Those that cannot. */
+
+static void test_loopback(void **state)
+{
+	struct simulator *sim = *state;
+
+	assert_refused(sim, to_uplink(sim, "lo1", "", ARPHRD_LOOPBACK, IFF_LOOPBACK),
+		       "the loopback interface, which leads nowhere; name");
+}
+
+static void test_part_of_something_larger(void **state)
+{
+	static const char *const kinds[] = {"bridge", "bond", "team", "openvswitch"};
+	struct simulator *sim = *state;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		uint32_t master = simulator_add_link(sim, NULL, "larger", kinds[i])->ifindex;
+		const char *text = to_uplink(sim, "eth1", "", ARPHRD_ETHER, 0);
+
+		simulator_link(sim, NULL, "eth1")->master = master;
+		assert_refused(sim, text,
+			       "a part of 'larger', which sends and receives in its "
+			       "place; name 'larger'");
+		simulator_delete_link(sim, NULL, "eth1");
+		simulator_delete_link(sim, NULL, "larger");
+	}
+}
+
+static void test_of_a_fabric(void **state)
+{
+	struct simulator *sim = *state;
+	const char *text = to_uplink(sim, "br-other", "bridge", ARPHRD_ETHER, 0);
+
+	strcpy(simulator_link(sim, NULL, "br-other")->alias, "nsroute:other");
+	assert_refused(sim, text,
+		       "belongs to fabric 'other'; name an interface that nsroute did "
+		       "not make");
+}
+
+static void test_tunnel_without_an_end(void **state)
+{
+	struct simulator *sim = *state;
+
+	assert_refused(sim, to_uplink(sim, "gre1", "gre", ARPHRD_IPGRE, 0),
+		       "without a fixed other end; give it one (ip tunnel change gre1 remote");
+}
+
+static void test_another_link_layer(void **state)
+{
+	struct simulator *sim = *state;
+
+	assert_refused(sim, to_uplink(sim, "ib0", "", ARPHRD_INFINIBAND, 0),
+		       "(link type 32); name");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_ethernet_kinds),
+		TEST(test_layer_3_kinds),
+		TEST(test_removed_and_undone),
+		TEST(test_auto_follows_the_default_route),
+		TEST(test_in_a_vrf),
+		TEST(test_loopback),
+		TEST(test_part_of_something_larger),
+		TEST(test_of_a_fabric),
+		TEST(test_tunnel_without_an_end),
+		TEST(test_another_link_layer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
