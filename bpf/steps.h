@@ -29,6 +29,7 @@ static __always_inline enum packet_kind parse(struct __sk_buff *skb, struct pack
 /* Where the IP header is in a packet of a known kind; false when it is not all there. */
 static __always_inline bool packet_at(struct __sk_buff *skb, struct packet *p, bool ipv6)
 {
+	p->bare = false;
 	p->eth = (void *)(long)skb->data;
 	p->ip4 = (void *)(p->eth + 1);
 	p->end = (void *)(long)skb->data_end;
