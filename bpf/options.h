@@ -72,7 +72,8 @@ NSR_STEP int options_do(struct __sk_buff *skb, u32 offset)
 
 	for (i = 0; i < OPTIONS_MAX; i++) {
 		at = next;
-		if (at >= size || bytes[at] == IP4_OPTION_END)
+		/* Of a comparison with what is no constant kernel 6.1 remembers nothing. */
+		if (at >= OPTIONS_MAX || at >= size || bytes[at] == IP4_OPTION_END)
 			break;
 		length = bytes[at] == IP4_OPTION_NOP ? 1 : bytes[at + 1];
 		if (!length || (length == 1 && bytes[at] != IP4_OPTION_NOP))
