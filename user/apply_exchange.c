@@ -94,8 +94,7 @@ static void queue_left(struct runner *r, struct netlink *nl, const struct operat
 	uint32_t ifindex = place_ifindex(&r->places, NULL, op->link);
 
 	qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
-			     datapath_program_fd(r->datapath, of.in),
-			     datapath_program_name[of.in]);
+			     datapath_program_fd(r->datapath, of.in), datapath_program_name[of.in]);
 	qdisc_replace_filter(nl, ifindex, op->link, QDISC_EGRESS,
 			     datapath_program_fd(r->datapath, of.out),
 			     datapath_program_name[of.out]);
