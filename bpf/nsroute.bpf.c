@@ -84,7 +84,8 @@ static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 	if (!bare && skb->vlan_present)
 		verdict = uplink_tagged(skb);
 	else if (kind != PACKET_IPV4)
-		verdict = uplink_leaks(skb, uplink, &p, kind);
+		verdict =
+			bare ? drop_or_pass(bare_leaks(skb)) : uplink_leaks(skb, uplink, &p, kind);
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
 	if (verdict == VERDICT_RARE)

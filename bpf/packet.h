@@ -72,7 +72,6 @@ struct packet {
 	/* It begins with its network header: of a layer-3 device (tun, WireGuard, ipip). A constant
 	 * wherever it is used, because each hook is compiled for its kind. */
 	bool bare;
-	__be16 protocol; /* bare: of the network header */
 };
 
 /* Bytes before the network header. */
@@ -165,16 +164,10 @@ static __always_inline enum packet_kind packet_parse_bare(struct packet *p, void
 							  u32 length, __be16 protocol)
 {
 	p->bare = true;
-	p->protocol = protocol;
 	p->eth = data;
 	p->end = end;
 	p->length = length;
 	return packet_parse_network(p, data, protocol);
-}
-
-static __always_inline __be16 packet_protocol(const struct packet *p)
-{
-	return p->bare ? p->protocol : frame_protocol(p->eth);
 }
 
 /* No options, and no longer than the packet is; length without the Ethernet header. */

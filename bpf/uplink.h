@@ -97,25 +97,29 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 }
 
 /* clang knows that it is never above zero, which the verifier has to be told. */
-static __always_inline int uplink_tagged(struct __sk_buff *skb)
+static __always_inline int drop_or_pass(int refused)
 {
-	int refused = tagged_judge(skb);
-
 	barrier_var(refused);
 	return refused < 0 ? refused : 0;
 }
 
-/* Whether a packet that cannot be judged has an inside address where its source should be. */
-static __always_inline bool leaks_malformed(const struct packet *p)
+static __always_inline int uplink_tagged(struct __sk_buff *skb)
 {
+	return drop_or_pass(tagged_judge(skb));
+}
+
+/* Whether a packet that cannot be judged has an inside address where its source should be. */
+static __always_inline bool leaks_malformed(struct __sk_buff *skb, const struct packet *p)
+{
+	__be16 protocol = p->bare ? skb->protocol : frame_protocol(p->eth);
 	const struct iphdr *ip4 = (void *)p->eth + packet_link(p);
 	const struct ipv6hdr *ip6 = (void *)p->eth + packet_link(p);
 
 	if ((void *)(ip4 + 1) > p->end)
 		return false;
-	if (packet_protocol(p) == bpf_htons(ETH_P_IP))
+	if (protocol == bpf_htons(ETH_P_IP))
 		return inside_of4(ip4->saddr);
-	if (packet_protocol(p) != bpf_htons(ETH_P_IPV6) || (void *)(ip6 + 1) > p->end)
+	if (protocol != bpf_htons(ETH_P_IPV6) || (void *)(ip6 + 1) > p->end)
 		return false;
 	return inside_of6(&ip6->saddr);
 }
@@ -142,13 +146,29 @@ static __always_inline int uplink_leaks(struct __sk_buff *skb, const struct nsr_
 {
 	switch (kind) {
 	case PACKET_MALFORMED:
-		return leaks_malformed(p) ? DROP(MALFORMED) : 0;
+		return leaks_malformed(skb, p) ? DROP(MALFORMED) : 0;
 	case PACKET_IPV6:
 		return inside_of6(&p->ip6->saddr) ? DROP(NAT_PROTOCOL) : 0;
 	case PACKET_ARP:
 		return uplink_ask(uplink, p);
 	default:
-		return p->bare ? 0 : uplink_tagged(skb);
+		return uplink_tagged(skb);
+	}
+}
+
+/* The same of a packet without an Ethernet header: a step, because there is no room on the stack
+ * of the program. */
+NSR_STEP int bare_leaks(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	switch (load_as(skb, &p, true)) {
+	case PACKET_MALFORMED:
+		return leaks_malformed(skb, &p) ? DROP(MALFORMED) : 0;
+	case PACKET_IPV6:
+		return inside_of6(&p.ip6->saddr) ? DROP(NAT_PROTOCOL) : 0;
+	default:
+		return 0;
 	}
 }
 
