@@ -15,6 +15,8 @@
 #ifndef NSROUTE_BPF_CONNTRACK_H
 #define NSROUTE_BPF_CONNTRACK_H
 
+#include <linux/errno.h>
+
 #include "common.h"
 #include "packet.h"
 #include "trace.h"
@@ -43,38 +45,18 @@ static __always_inline bool session_is_over(u32 seen)
 	return seen & NSR_SEEN_RST || (seen & NSR_SEEN_OUT_FIN && seen & NSR_SEEN_IN_FIN);
 }
 
-static __always_inline u32 session_timeout_s(const struct nsr_settings *settings,
-					     const struct nsr_flow *flow, u32 seen)
+/* What a session has seen with one more packet. */
+static __always_inline u32 session_next(u32 known, u32 seen)
 {
-	switch (flow->inside.protocol) {
-	case NSR_NAT_TCP:
-		if (seen & NSR_SEEN_RST)
-			return settings->timeout_s[NSR_TIMEOUT_TCP_RST];
-		if (session_is_over(seen))
-			return settings->timeout_s[NSR_TIMEOUT_TCP_FIN];
-		if (seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT_ACK)
-			return settings->timeout_s[NSR_TIMEOUT_TCP_ESTABLISHED];
-		return settings->timeout_s[NSR_TIMEOUT_TCP_SYN];
-	case NSR_NAT_UDP:
-		if (flow->remote_port == bpf_htons(NSR_DNS_PORT))
-			return settings->timeout_s[NSR_TIMEOUT_UDP_DNS];
-		if (seen & NSR_SEEN_IN)
-			return settings->timeout_s[NSR_TIMEOUT_UDP_REPLIED];
-		return settings->timeout_s[NSR_TIMEOUT_UDP_UNREPLIED];
-	default:
-		return settings->timeout_s[NSR_TIMEOUT_ICMP];
-	}
+	return seen & NSR_SEEN_OUT_SYN && session_is_over(known) ? seen : known | seen;
 }
 
 /* Clocks of two CPUs may differ by a tick: what lies ahead of now is not old. */
-static __always_inline bool session_is_expired(const struct nsr_settings *settings,
-					       const struct nsr_flow *flow, u32 seen,
-					       u32 refreshed_s, u32 now_s)
+static __always_inline bool session_is_expired(u32 life, u32 refreshed_s, u32 now_s)
 {
 	u32 age = now_s - refreshed_s;
 
-	/* In a busy flow most packets come in the second of the last; no timeout is shorter. */
-	return age && age < 0x80000000 && age >= session_timeout_s(settings, flow, seen);
+	return age < 0x80000000 && age >= NSR_LIFE_TIMEOUT_S(life);
 }
 
 static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
@@ -87,13 +69,16 @@ static __always_inline bool flow_equal(const struct nsr_flow *a, const struct ns
 /* What a reader takes from a session's record. */
 struct session_view {
 	u32 mapping;
-	__be32 external, next_hop;
+	__be32 external;
+	/* If asked for: */
+	__be32 next_hop;
 	u32 route_tag, mtu;
 };
 
 /* Whether a record holds this flow under this state; *ret is then what else is in it. */
 static __always_inline bool session_matches(const struct nsr_session *session, u32 state,
-					    const struct nsr_flow *flow, struct session_view *ret)
+					    const struct nsr_flow *flow, bool routed,
+					    struct session_view *ret)
 {
 	bool equal;
 
@@ -104,12 +89,35 @@ static __always_inline bool session_matches(const struct nsr_session *session, u
 	equal = flow_equal(&session->flow, flow);
 	ret->mapping = READ_ONCE(session->mapping);
 	ret->external = READ_ONCE(session->external);
-	ret->route_tag = READ_ONCE(session->route_tag);
-	barrier();
-	ret->next_hop = READ_ONCE(session->next_hop);
-	ret->mtu = READ_ONCE(session->mtu);
+	if (routed) {
+		ret->route_tag = READ_ONCE(session->route_tag);
+		barrier();
+		ret->next_hop = READ_ONCE(session->next_hop);
+		ret->mtu = READ_ONCE(session->mtu);
+	}
 	barrier();
 	return equal && READ_ONCE(session->state) == state;
+}
+
+/*
+ * Changes what a session lives by, or ends it. State and life are compared in one, so that a record
+ * which is another session's by now, of another generation, stays as it is, and so that who ends a
+ * session knows what it had seen. 0: done; -EAGAIN: its life is another; -ENOENT: it has ended.
+ */
+static __always_inline int session_swap(struct nsr_session *session, u32 state, u32 life,
+					u32 new_state, u32 new_life)
+{
+	union {
+		struct {
+			u32 state, life;
+		};
+		u64 both;
+	} known = {{state, life}}, next = {{new_state, new_life}}, found;
+
+	found.both = __sync_val_compare_and_swap(&session->status, known.both, next.both);
+	if (found.both == known.both)
+		return 0;
+	return found.state == state ? -EAGAIN : -ENOENT;
 }
 
 /* Keeps the FIB's answer, the tag last: of two CPUs that write at once either's will do. */
@@ -121,29 +129,6 @@ static __always_inline void session_keep_route(struct nsr_session *session, __be
 	WRITE_ONCE(session->mtu, mtu);
 	barrier();
 	WRITE_ONCE(session->route_tag, tag);
-}
-
-/*
- * A packet went through. Only what goes out keeps a session alive (RFC 4787 REQ-6: what comes in
- * would let the outside hold it open). Written at most once a second, and when the state changes.
- * How long it lives on when it is over counts from then, whoever ended it (RFC 7857 2.2): a reset
- * that the inside does not believe must not take a connection that has been idle.
- */
-static __always_inline void session_seen(struct nsr_session *session, u32 seen, u32 now_s)
-{
-	u32 known = READ_ONCE(session->seen);
-
-	INSTEAD();
-	if (seen & NSR_SEEN_OUT_SYN && session_is_over(known)) {
-		WRITE_ONCE(session->seen, seen);
-	} else if (seen & ~known) {
-		if (seen & NSR_SEEN_ENDS && !session_is_over(known) &&
-		    session_is_over(known | seen))
-			WRITE_ONCE(session->refreshed_s, now_s);
-		__sync_fetch_and_or(&session->seen, seen);
-	}
-	if (seen & NSR_SEEN_OUT && READ_ONCE(session->refreshed_s) != now_s)
-		WRITE_ONCE(session->refreshed_s, now_s);
 }
 
 #endif

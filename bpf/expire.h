@@ -27,7 +27,8 @@ NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
 
 struct expire_slice {
 	struct nsr_selection flush;
-	u32 flushing; /* end what flush selects; 0: what has expired */
+	u32 flushing; /* what flush selects; 0: what has expired */
+	u32 renewing; /* give it the timeouts that are set now; 0: end it */
 	u32 ended;
 	u32 first_word;
 	u32 pool;
@@ -41,17 +42,15 @@ NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_
 }
 
 static __always_inline bool expire_due(const struct nsr_session *session,
-				       const struct nsr_settings *limits,
 				       const struct expire_slice *slice)
 {
 	if (slice->flushing)
 		return expire_selects(&slice->flush, session);
-	return session_is_expired(limits, &session->flow, READ_ONCE(session->seen),
-				  READ_ONCE(session->refreshed_s), slice->now_s);
+	return session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
+				  slice->now_s);
 }
 
-static __always_inline void expire_one_session(u32 number, const struct nsr_settings *limits,
-					       struct expire_slice *slice)
+static __always_inline void expire_one_session(u32 number, struct expire_slice *slice)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 state;
@@ -59,24 +58,24 @@ static __always_inline void expire_one_session(u32 number, const struct nsr_sett
 	if (!session)
 		return;
 	state = READ_ONCE(session->state);
-	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
-	    expire_due(session, limits, slice) && session_end(number, state, slice->now_s))
+	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE && expire_due(session, slice) &&
+	    (slice->renewing ? !session_change(session, state, 0, slice->now_s)
+			     : session_end(number, state, slice->now_s)))
 		__sync_fetch_and_add(&slice->ended, 1); /* no value for the verifier to follow */
 }
 
 static long expire_session_word(u32 i, struct expire_slice *slice)
 {
-	const struct nsr_settings *limits = nat_settings();
 	u32 word = (slice->first_word + i) & (NSR_SESSION_WORDS - 1), bit;
 	u64 *words = nat_session_words();
 	u64 used;
 
-	if (!words || !limits)
+	if (!words)
 		return 1;
 	used = READ_ONCE(words[word]);
 	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
 		if (used & 1)
-			expire_one_session(word * 64 + bit, limits, slice);
+			expire_one_session(word * 64 + bit, slice);
 	return 0;
 }
 
@@ -157,11 +156,12 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 	return 0;
 }
 
-/* Ends the sessions that are selected, whatever their age. Returns how many. */
+/* Ends the sessions that are selected, whatever their age, or renews them. Returns how many. */
 static __always_inline int expire_flush(const struct nsr_flush *flush)
 {
 	const struct nsr_settings *limits = nat_settings();
-	struct expire_slice slice = {.flush = flush->selection, .flushing = 1};
+	struct expire_slice slice = {
+		.flush = flush->selection, .flushing = 1, .renewing = flush->renew};
 	u32 words = flush->words;
 
 	if (!limits)

@@ -287,6 +287,7 @@ static long fragment_release_one(u32 number, struct release *release)
 NSR_STEP int fragment4_first(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct session_view view;
+	u32 state;
 	struct nsr_mapping *record;
 	struct nsr_session *session;
 	struct transport t = {};
@@ -303,11 +304,10 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, struct nat_request *request)
 	request->flow.inside = record->inside;
 	request->flow.remote_address = p.ip4->saddr;
 	request->flow.remote_port = t.protocol == NSR_NAT_ICMP ? 0 : t.source;
-	session = session_peek(&request->flow, request->now_s, &view);
-	if (session && view.mapping == mapping) {
-		session_seen(session, seen_by(false, t.protocol, t.tcp_flags), request->now_s);
+	session = session_peek(&request->flow, request->now_s, &view, &state);
+	if (session && view.mapping == mapping &&
+	    session_seen(session, state, seen_by(false, t.protocol, t.tcp_flags), request->now_s))
 		return NAT_INBOUND_SESSION;
-	}
 	if (t.protocol == NSR_NAT_ICMP ||
 	    host_has_socket(skb, t.protocol, request->flow.remote_address,
 			    request->flow.remote_port, request->external, t.dest))

@@ -187,6 +187,7 @@ static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool bare, boo
 NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct session_view view;
+	u32 state;
 	struct nsr_mapping *record;
 	struct quote q = {};
 	struct packet p;
@@ -206,7 +207,7 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request 
 	request->flow.inside = record->inside;
 	request->flow.remote_address = q.ip.daddr;
 	request->flow.remote_port = q.transport.protocol == NSR_NAT_ICMP ? 0 : q.transport.dest;
-	if (!session_peek(&request->flow, request->now_s, &view) || view.mapping != mapping)
+	if (!session_peek(&request->flow, request->now_s, &view, &state) || view.mapping != mapping)
 		return NAT_INBOUND_HOST;
 	if (quote_rewrite(skb, &q, true, request->flow.inside.address, request->flow.inside.port) ||
 	    icmp4_readdress(skb, bare, false, request->flow.inside.address))
@@ -220,6 +221,7 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 {
 	struct transport *t = &q->transport;
 	struct session_view view;
+	u32 state;
 
 	if (!quote_read_transport(skb, q) ||
 	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY))
@@ -229,7 +231,7 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 	request->flow.inside.protocol = t->protocol;
 	request->flow.remote_address = q->ip.saddr;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	if (!session_peek(&request->flow, request->now_s, &view))
+	if (!session_peek(&request->flow, request->now_s, &view, &state))
 		return DROP(NAT_ICMP_ERROR);
 	return quote_rewrite(skb, q, false, view.external,
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));

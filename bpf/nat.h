@@ -3,8 +3,9 @@
  * nat.h - masquerade: which external address and port a flow has, and what comes back to it.
  *
  * A mapping (inside endpoint <-> external port) lives as long as one session refers to it; a
- * session is a mapping and a remote. Mappings are endpoint-independent (RFC 4787 REQ-1), filtering
- * is address-and-port-dependent: what comes in needs a session.
+ * session is a mapping and a remote. Mappings are endpoint-independent (RFC 4787 REQ-1). What comes
+ * in needs a session; where the network's filter lets more in, the packet makes one. That one does
+ * not refer to the mapping, so as not to keep it alive, until the inside answers.
  *
  *   out: session_by_flow -> session -> mapping = pool and port = the translation
  *   in:  pool[port] = inside endpoint -> session_by_flow -> session
@@ -24,22 +25,37 @@
 
 #include "conntrack.h"
 #include "counters.h"
+#include "fib.h"
 #include "ports.h"
 #include "trace.h"
 
 #define NAT_TRIES        8 /* compare-and-swap attempts on one reference count */
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
 
+/* Without padding: steps want all of it to be set. */
 struct nat_request {
 	struct nsr_flow flow;
 	u32 seen;
 	u32 now_s;
 	__be32 external;
-	u32 forwarded; /* translated elsewhere: not 0 */
-	/* Filled in. Eight bytes of its own: the verifier forgets that it is 0 when what shares
-	 * them is written. */
-	u32 mapping __attribute__((aligned(8)));
+	/* For a flow that has no session yet; see request_limits(). */
+	u32 life;
+	u32 flows_max;
+	u32 owner;
+	/* Filled in. Eight bytes each: the verifier forgets that one is 0 when what shares them is
+	 * written. */
+	u64 forwarded; /* translated elsewhere: not 0 */
+	u64 mapping;
 };
+_Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
+
+/* Before anything is known of a packet. What is left out is set before it is read. */
+static __always_inline void request_begin(struct nat_request *request)
+{
+	request->flow = (struct nsr_flow){};
+	request->forwarded = 0;
+	request->mapping = 0;
+}
 
 static __always_inline struct nsr_settings *nat_settings(void)
 {
@@ -151,22 +167,24 @@ static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside
 	return 0;
 }
 
+/* The part of struct bpf_sock_tuple that IPv4 needs: a third of it. */
+struct socket_tuple4 {
+	__be32 source, dest;
+	__be16 source_port, dest_port;
+};
+
 /* Whether the host itself has a socket that would get what the remote sends to this port. */
 static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol, __be32 remote,
 					    __be16 remote_port, __be32 local, __be16 local_port)
 {
-	struct bpf_sock_tuple tuple = {};
+	struct socket_tuple4 of = {remote, local, remote_port, local_port};
+	struct bpf_sock_tuple *tuple = (void *)&of;
 	struct bpf_sock *socket;
 
-	tuple.ipv4.saddr = remote;
-	tuple.ipv4.daddr = local;
-	tuple.ipv4.sport = remote_port;
-	tuple.ipv4.dport = local_port;
 	if (protocol == NSR_NAT_TCP)
-		socket =
-			bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
 	else if (protocol == NSR_NAT_UDP)
-		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
 	TELL(SOCKET, !!socket, bpf_ntohs(local_port), 0);
@@ -222,8 +240,9 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 	return DROP(NAT_SOCKET);
 }
 
-/* A new mapping with one reference, entered under its inside endpoint: request->mapping. */
-NSR_STEP int mapping_create(struct __sk_buff *skb, struct nat_request *request)
+/* A new mapping of the port that was claimed, with one reference, entered under its inside
+ * endpoint. */
+NSR_STEP int mapping_enter(struct nat_request *request)
 {
 	struct nsr_inside_endpoint inside;
 	struct nsr_mapping_ref ref = {};
@@ -232,9 +251,6 @@ NSR_STEP int mapping_create(struct __sk_buff *skb, struct nat_request *request)
 
 	if (!request)
 		return DROP(NAT_PORTS);
-	result = port_claim(skb, request);
-	if (result)
-		return result;
 	inside = request->flow.inside;
 	ref.mapping = request->mapping;
 	record = nat_mapping(ref.mapping);
@@ -256,6 +272,46 @@ NSR_STEP int mapping_create(struct __sk_buff *skb, struct nat_request *request)
 	count_nat(inside.uplink, mappings_created, inside.protocol, 1);
 	count_nat(inside.uplink, ports_used, inside.protocol, 1);
 	return 0;
+}
+
+/* ---- How many sessions a namespace has. */
+
+/* One more for the owner of the inside address, unless it has as many as it may: exact, whoever
+ * else is at it. */
+NSR_STEP int flows_claim(struct nat_request *request)
+{
+	u32 number, known, found, *count;
+	const struct nsr_endpoint *owner;
+	__be32 address;
+	int i;
+
+	if (!request)
+		return DROP(NAT_SESSIONS);
+	address = request->flow.inside.address;
+	owner = bpf_map_lookup_elem(&hosts4, &address);
+	number = owner ? 1 + owner->port : 0;
+	request->owner = number;
+	count = bpf_map_lookup_elem(&flows_of, &number);
+	if (!count)
+		return DROP(NAT_SESSIONS);
+	known = READ_ONCE(*count);
+	for (i = 0; i < NAT_TRIES; i++) {
+		if (known >= request->flows_max)
+			return DROP(NAT_LIMIT);
+		found = __sync_val_compare_and_swap(count, known, known + 1);
+		if (found == known)
+			return 0;
+		known = found;
+	}
+	return DROP(NAT_CONTENTION);
+}
+
+static __always_inline void flows_release(u32 owner)
+{
+	u32 *count = bpf_map_lookup_elem(&flows_of, &owner);
+
+	if (count)
+		__sync_fetch_and_add(count, -1);
 }
 
 /* ---- Sessions. */
@@ -281,16 +337,25 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 dying = (state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
+	int result = -EAGAIN, i;
 	struct nsr_flow flow;
+	u32 life = 0;
 
 	TELL(EXPIRED, number, state, now_s);
 	INSTEAD(0);
-	if (!session || (state & NSR_SESSION_STATUS) != NSR_SESSION_ACTIVE ||
-	    __sync_val_compare_and_swap(&session->state, state, dying) != state)
+	if (!session || (state & NSR_SESSION_STATUS) != NSR_SESSION_ACTIVE)
+		return 0;
+	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
+		life = READ_ONCE(session->life);
+		result = session_swap(session, state, life, dying, life);
+	}
+	if (result)
 		return 0;
 	flow = session->flow;
 	bpf_map_delete_elem(&session_by_flow, &flow);
-	mapping_put(session->mapping, now_s);
+	if (life & NSR_SEEN_OUT)
+		mapping_put(session->mapping, now_s);
+	flows_release(session->owner);
 	count_nat(flow.inside.uplink, sessions_expired, flow.inside.protocol, 1);
 	WRITE_ONCE(session->state, (dying & ~NSR_SESSION_STATUS) + NSR_SESSION_GENERATION);
 	barrier();
@@ -298,11 +363,115 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	return 1;
 }
 
-/* The live session of a flow, and what is in it. One that has expired is ended here. Kernel 6.1
- * wants the flow on the stack. */
-static __always_inline struct nsr_session *session_find(const struct nsr_settings *settings,
-							const struct nsr_flow *flow, u32 now_s,
-							struct session_view *ret_view,
+static __always_inline u32 session_life(const struct nsr_inside *inside,
+					const struct nsr_flow *flow, u32 seen)
+{
+	u32 timeout = nsr_timeout_of(flow, seen);
+
+	barrier_var(timeout);
+	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
+}
+
+/* What is set for the network of a flow that is to get a session. */
+static __always_inline void request_limits(struct nat_request *request,
+					   const struct nsr_inside *inside)
+{
+	request->life = session_life(inside, &request->flow, request->seen);
+	request->flows_max = inside->flows_max;
+	request->owner = 0; /* set by flows_claim() */
+}
+
+/*
+ * Adds to what a session has seen, and changes its timeout with it; 0: done. What it lives on for
+ * when it is over counts from then, whoever ended it (RFC 7857 2.2): a reset that the inside does
+ * not believe must not take a connection that has been idle. The time is set first, so that nobody
+ * finds the new timeout with the old time. In a record that is another session's by now only the
+ * time can be changed, to that of a packet that is just being looked at.
+ */
+static __always_inline int session_turn(struct nsr_session *session, const struct nsr_flow *flow,
+					u32 state, u32 seen, u32 now_s, u32 *ret_known)
+{
+	const struct nsr_inside *inside = inside_of4(flow->inside.address);
+	int result = -EAGAIN, i;
+	u32 life, now_seen;
+
+	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
+		life = READ_ONCE(session->life);
+		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
+		if (session_is_over(now_seen) && !session_is_over(life))
+			WRITE_ONCE(session->refreshed_s, now_s);
+		*ret_known = life;
+		result = session_swap(session, state, life, state,
+				      inside ? session_life(inside, flow, now_seen)
+					     : NSR_LIFE(NSR_LIFE_TIMEOUT_S(life), now_seen));
+	}
+	return result;
+}
+
+/* Has a session be found expired from now on. */
+static __always_inline int session_give_up(struct nsr_session *session, u32 state)
+{
+	u32 life = READ_ONCE(session->life);
+
+	session_swap(session, state, life, state, NSR_LIFE(0, NSR_LIFE_SEEN(life)));
+	return -ENOENT;
+}
+
+/*
+ * A session has seen something new; 0: done, also when it was not to be had: the next packet will
+ * tell. -ENOENT: the session is of no use any more. One that the outside made refers to its mapping
+ * from the first packet of the inside on; when that has ended, it is given up.
+ */
+NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
+{
+	struct nsr_mapping *record;
+	u32 mapping = 0, known = 0;
+	struct nsr_flow flow;
+	int result;
+
+	if (!session)
+		return -ENOENT;
+	flow = session->flow;
+	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT) {
+		mapping = READ_ONCE(session->mapping);
+		record = nat_mapping(mapping);
+		if (!record || !mapping_get(record))
+			return session_give_up(session, state);
+		if (!inside_equal(&record->inside, &flow.inside)) {
+			mapping_put(mapping, now_s);
+			return session_give_up(session, state);
+		}
+	}
+	result = session_turn(session, &flow, state, seen, now_s, &known);
+	if (!mapping)
+		return result == -ENOENT ? result : 0;
+	if (result || known & NSR_SEEN_OUT) /* another CPU has got a reference for it */
+		mapping_put(mapping, now_s);
+	return result;
+}
+
+/*
+ * A packet goes through; false when the session is of no use to it. Only what goes out keeps one
+ * alive (RFC 4787 REQ-6: what comes in would let the outside hold it open). Written at most once a
+ * second, and when the state changes.
+ */
+static __always_inline bool session_seen(struct nsr_session *session, u32 state, u32 seen,
+					 u32 now_s)
+{
+	u32 known = READ_ONCE(session->life);
+
+	INSTEAD(true);
+	if ((seen & ~known || (seen & NSR_SEEN_OUT_SYN && session_is_over(known))) &&
+	    session_change(session, state, seen, now_s))
+		return false;
+	if (seen & NSR_SEEN_OUT && READ_ONCE(session->refreshed_s) != now_s)
+		WRITE_ONCE(session->refreshed_s, now_s);
+	return true;
+}
+
+/* The live session of a flow, and what is in it. One that has expired is ended here. */
+static __always_inline struct nsr_session *session_find(const struct nsr_flow *flow, u32 now_s,
+							bool routed, struct session_view *ret_view,
 							u32 *ret_state)
 {
 	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, flow);
@@ -314,62 +483,64 @@ static __always_inline struct nsr_session *session_find(const struct nsr_setting
 	number = READ_ONCE(ref->session);
 	state = READ_ONCE(ref->state);
 	session = bpf_map_lookup_elem(&sessions, &number);
-	if (!session || !session_matches(session, state, flow, ret_view))
+	if (!session || !session_matches(session, state, flow, routed, ret_view))
 		return NULL;
-	if (session_is_expired(settings, flow, session->seen, session->refreshed_s, now_s)) {
+	if (session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s), now_s)) {
 		session_end(number, state, now_s);
 		return NULL;
 	}
-	TELL(SESSION, ret_view->mapping, ret_view->external, session->seen);
+	TELL(SESSION, ret_view->mapping, ret_view->external, NSR_LIFE_SEEN(session->life));
 	*ret_state = state;
 	return session;
 }
 
 /* As session_find(), but only looks: one that has expired is ended by others. For steps that have
  * no room on the stack for more. */
-static __always_inline struct nsr_session *session_peek(const struct nsr_flow *flow, u32 now_s,
-							struct session_view *ret_view)
+static __always_inline struct nsr_session *
+session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_view, u32 *ret_state)
 {
-	const struct nsr_settings *settings = nat_settings();
 	struct nsr_flow key = *flow;
 	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
 	struct nsr_session *session;
 	u32 number, state;
 
-	if (!settings || !ref)
+	if (!ref)
 		return NULL;
 	number = READ_ONCE(ref->session);
 	state = READ_ONCE(ref->state);
 	session = bpf_map_lookup_elem(&sessions, &number);
-	if (!session || !session_matches(session, state, &key, ret_view) ||
-	    session_is_expired(settings, &key, session->seen, session->refreshed_s, now_s))
+	if (!session || !session_matches(session, state, &key, false, ret_view) ||
+	    session_is_expired(session->life, session->refreshed_s, now_s))
 		return NULL;
-	TELL(SESSION, ret_view->mapping, ret_view->external, session->seen);
+	TELL(SESSION, ret_view->mapping, ret_view->external, NSR_LIFE_SEEN(session->life));
+	*ret_state = state;
 	return session;
 }
 
 /* Fills a claimed slot and enters it; on failure the slot is free again. */
-static __always_inline int session_enter(u32 number, const struct nat_request *request)
+NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	struct nsr_session_ref ref = {};
-	struct nsr_flow flow = request->flow;
+	struct nsr_flow flow;
 	u32 generation;
 	int result;
 
-	if (!session) {
+	if (!session || !request) {
 		session_release(number);
 		return DROP(NAT_SESSIONS);
 	}
 	generation = session->state & ~NSR_SESSION_STATUS;
 	WRITE_ONCE(session->state, generation | NSR_SESSION_CLAIMED);
 	barrier();
+	flow = request->flow;
 	session->flow = flow;
+	session->life = request->life;
 	session->mapping = request->mapping;
 	session->refreshed_s = request->now_s;
-	session->seen = request->seen;
 	session->external = request->external;
 	session->route_tag = 0;
+	session->owner = request->owner;
 	barrier();
 	ref.session = number;
 	ref.state = generation | NSR_SESSION_ACTIVE;
@@ -386,13 +557,15 @@ static __always_inline int session_enter(u32 number, const struct nat_request *r
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
-/* The mapping that the inside endpoint has, or a new one; with a reference. One that it has may be
+/* The mapping that the inside endpoint has: VERDICT_RARE when it has none. One that it has may be
  * of no use for this remote, when a socket of the host talks to it from the same port. */
-static __always_inline int mapping_use(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 {
+	if (!request)
+		return DROP(NAT_PORTS);
 	request->mapping = mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
-		return mapping_create(skb, request);
+		return VERDICT_RARE;
 	if (!host_has_socket(skb, request->flow.inside.protocol, request->flow.remote_address,
 			     request->flow.remote_port, request->external,
 			     bpf_htons(NSR_MAPPING_PORT(request->mapping))))
@@ -401,7 +574,19 @@ static __always_inline int mapping_use(struct __sk_buff *skb, struct nat_request
 	return DROP(NAT_SOCKET);
 }
 
-/* Opens a session, with the mapping its inside endpoint has or a new one. */
+/* The mapping that the inside endpoint has, or a new one; with a reference. */
+static __always_inline int mapping_open(struct __sk_buff *skb, struct nat_request *request)
+{
+	int result = mapping_use(skb, request);
+
+	if (result != VERDICT_RARE)
+		return result;
+	result = port_claim(skb, request);
+	return result ? result : mapping_enter(request);
+}
+
+/* Opens a session, with the mapping its inside endpoint has or a new one. It calls one step after
+ * the other, and they hardly any: what they need of the stack is not needed at once. */
 NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 {
 	u32 number;
@@ -409,64 +594,99 @@ NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	number = session_claim();
-	if (number == BITS_NONE)
-		return DROP(NAT_SESSIONS);
-	result = mapping_use(skb, request);
-	if (result) {
-		session_release(number);
-		return result;
-	}
-	result = session_enter(number, request);
+	result = flows_claim(request);
 	if (result)
-		mapping_put(request->mapping, request->now_s);
+		return result;
+	number = session_claim();
+	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : mapping_open(skb, request);
+	if (result && number != BITS_NONE)
+		session_release(number);
+	if (!result) {
+		result = session_enter(number, request);
+		if (result)
+			mapping_put(request->mapping, request->now_s);
+	}
+	if (result)
+		flows_release(request->owner);
 	return result;
 }
 
-/* Whether the flow has a session that this packet belongs to; request->mapping is then its. */
-static __always_inline bool session_use(const struct nsr_settings *settings,
-					struct nat_request *request)
+/* Whether the flow has a session that this packet belongs to; request->mapping is then its. flow is
+ * the request's, on the stack. */
+static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_request *request)
 {
 	struct session_view view;
 	struct nsr_session *session;
 	u32 state;
 
-	session = session_find(settings, &request->flow, request->now_s, &view, &state);
-	if (!session)
+	session = session_find(flow, request->now_s, false, &view, &state);
+	if (!session || !session_seen(session, state, request->seen, request->now_s))
 		return false;
 	request->mapping = view.mapping;
-	session_seen(session, request->seen, request->now_s);
 	return true;
 }
 
-/* The same for a request that is not on the stack. */
-static __always_inline bool session_join(const struct nsr_settings *settings,
-					 struct nat_request *request)
+/* On its own, so that it takes no room on the stack below which a session is opened. */
+NSR_STEP int session_join(struct nat_request *request)
 {
-	struct nat_request own = *request;
+	struct nsr_flow flow;
 
-	if (!session_use(settings, &own))
-		return false;
-	request->mapping = own.mapping;
-	return true;
+	if (!request)
+		return 0;
+	flow = request->flow;
+	return session_use(&flow, request);
 }
 
-/* Opens a session, or finds the one that another CPU has opened meanwhile. Tries three times; not a
- * loop, because kernel 6.1 refuses one that ends in a call. */
+/* Opens a session, or finds the one that another CPU has opened meanwhile, which may have been the
+ * last one that the namespace may have. Tries three times; not a loop, because kernel 6.1 refuses
+ * one that ends in a call. */
 NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *request)
 {
-	const struct nsr_settings *settings = nat_settings();
 	int result;
 
-	INSTEAD(trace_open(skb, request));
-	if (!request || !settings)
+	if (!request)
 		return DROP(NAT_SESSIONS);
+	INSTEAD(trace_open(skb, request));
 	result = session_open(skb, request);
 	if (result == DROP(NAT_CONTENTION))
-		result = session_join(settings, request) ? 0 : session_open(skb, request);
+		result = session_join(request) ? 0 : session_open(skb, request);
 	if (result == DROP(NAT_CONTENTION))
-		result = session_join(settings, request) ? 0 : session_open(skb, request);
+		result = session_join(request) ? 0 : session_open(skb, request);
+	if (result == DROP(NAT_LIMIT) && session_join(request))
+		result = 0;
 	return result;
+}
+
+/* What comes in to a mapping and has no session: one is made where the network's filter lets it in.
+ * Of TCP by a SYN only. 0: it has one now. */
+static __always_inline int session_admit(struct nat_request *request)
+{
+	const struct nsr_inside *inside;
+	struct session_view view;
+	u32 number, state;
+	int result;
+
+	INSTEAD(DROP(NAT_FILTERED));
+	inside = inside_of4(request->flow.inside.address);
+	if (!inside || inside->filtering != NSR_FILTER_NOTHING || !request->seen ||
+	    request->flow.inside.protocol == NSR_NAT_ICMP ||
+	    (request->flow.inside.protocol == NSR_NAT_TCP && !(request->seen & NSR_SEEN_IN_SYN)))
+		return DROP(NAT_FILTERED);
+	request_limits(request, inside);
+	result = flows_claim(request);
+	if (result)
+		return result;
+	number = session_claim();
+	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
+	if (result)
+		flows_release(request->owner);
+	if (result != DROP(NAT_CONTENTION))
+		return result;
+	/* Another CPU has made it, of a packet like this one: nothing new has been seen. */
+	return session_peek(&request->flow, request->now_s, &view, &state) &&
+			       view.mapping == request->mapping
+		       ? 0
+		       : result;
 }
 
 /* Whom an arriving packet is for. */
@@ -477,18 +697,37 @@ enum nat_inbound {
 	NAT_INBOUND_REFUSED, /* a mapped port, but this remote is not one it talks to */
 	NAT_INBOUND_RARE,    /* see uplink_in_rare() */
 	NAT_INBOUND_FAILED,  /* the kernel refused to change it */
+	NAT_INBOUND_LIMITED, /* let in, but the namespace has as many flows as it may */
 };
+
+/* Of a packet to a mapped port that belongs to no session. */
+NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, u32 mapping)
+{
+	int refused;
+
+	if (!request)
+		return NAT_INBOUND_REFUSED;
+	if (request->flow.inside.protocol == NSR_NAT_ICMP ||
+	    host_has_socket(skb, request->flow.inside.protocol, request->flow.remote_address,
+			    request->flow.remote_port, request->external,
+			    bpf_htons(NSR_MAPPING_PORT(mapping))))
+		return NAT_INBOUND_HOST;
+	request->mapping = mapping;
+	refused = session_admit(request);
+	if (refused == DROP(NAT_LIMIT))
+		return NAT_INBOUND_LIMITED;
+	return refused || request->mapping != mapping ? NAT_INBOUND_REFUSED : NAT_INBOUND_SESSION;
+}
 
 /*
  * request->flow has remote, protocol and uplink; port is the external one. Inbound packets never
- * create anything. What belongs to no session goes to the host when the host has a socket for it,
- * and is dropped in silence when it has not (RFC 5382 REQ-4: no RST for an unsolicited SYN). Echo
- * replies go to the host in any case: it keeps no sockets for them that could be asked for, and
- * answers none.
+ * create a mapping. What belongs to no session goes to the host when the host has a socket for it;
+ * else the network's filter lets it in, or it is dropped in silence (RFC 5382 REQ-4: no RST for an
+ * unsolicited SYN). Echo replies go to the host in any case: it keeps no sockets for them that
+ * could be asked for, and answers none.
  */
-static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb,
-					       const struct nsr_settings *settings,
-					       struct nat_request *request, __be16 port)
+static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat_request *request,
+					       __be16 port)
 {
 	struct nsr_inside_endpoint asked = request->flow.inside;
 	u32 mapping = NSR_MAPPING(NSR_POOL(asked.uplink, asked.protocol), bpf_ntohs(port));
@@ -498,13 +737,10 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb,
 		return NAT_INBOUND_HOST;
 	TELL(MAPPED, READ_ONCE(record->references), record->inside.address, record->inside.port);
 	request->flow.inside = record->inside;
-	if (session_use(settings, request) && request->mapping == mapping)
+	if (session_use(&request->flow, request) && request->mapping == mapping)
 		return NAT_INBOUND_SESSION;
-	if (asked.protocol == NSR_NAT_ICMP ||
-	    host_has_socket(skb, asked.protocol, request->flow.remote_address,
-			    request->flow.remote_port, request->external, port))
-		return NAT_INBOUND_HOST;
-	return NAT_INBOUND_REFUSED;
+	request->life = request->flows_max = request->owner = 0; /* steps want them set */
+	return nat_in_unknown(skb, request, mapping);
 }
 
 #endif

@@ -23,6 +23,8 @@
 #include "rewrite.h"
 #include "uplink.h"
 
+#define ACTION_RARE 0x100 /* no action: not decided yet */
+
 char LICENSE[] SEC("license") = "GPL";
 
 SEC("tc")
@@ -68,18 +70,20 @@ int nsr_port_out(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-/* bare: a constant, that of the two programs. */
+/* What leaves by an uplink; ACTION_RARE: see out_rare(). bare: a constant, that of the two
+ * programs. */
 static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
-	struct nat_request request = {};
+	struct nat_request request;
 	enum packet_kind kind;
 	struct packet p;
 	int verdict;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
+	request_begin(&request);
 	kind = load_as(skb, &p, bare);
 	if (!bare && skb->vlan_present)
 		verdict = uplink_tagged(skb);
@@ -89,30 +93,46 @@ static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
 	if (verdict == VERDICT_RARE)
-		return bare ? bare_out_rare(skb) : uplink_out_rare(skb);
+		return ACTION_RARE;
 	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
 	return verdict < 0 ? uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare) : TC_ACT_UNSPEC;
+}
+
+/* Functions of their own, so that what they keep on the stack is not there below rare steps. */
+static __noinline int uplink_leave(struct __sk_buff *skb)
+{
+	return uplink_out(skb, false);
+}
+
+static __noinline int bare_leave(struct __sk_buff *skb)
+{
+	return uplink_out(skb, true);
 }
 
 SEC("tc")
 int nsr_uplink_out(struct __sk_buff *skb)
 {
-	return uplink_out(skb, false);
+	int action = uplink_leave(skb);
+
+	return action == ACTION_RARE ? uplink_out_rare(skb) : action;
 }
 
 SEC("tc")
 int nsr_bare_out(struct __sk_buff *skb)
 {
-	return uplink_out(skb, true);
+	int action = bare_leave(skb);
+
+	return action == ACTION_RARE ? bare_out_rare(skb) : action;
 }
 
+/* What arrives at an uplink; ACTION_RARE: see in_rare(). */
 static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	enum nat_inbound whom = NAT_INBOUND_HOST;
 	const struct nsr_endpoint *to = NULL;
-	struct nat_request request = {};
+	struct nat_request request;
 	struct transport t = {};
 	enum packet_kind kind;
 	struct packet p;
@@ -123,6 +143,7 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
+	request_begin(&request);
 	kind = load_as(skb, &p, bare);
 	if (!bare && skb->vlan_present && (tag = tag_look(skb)) != TAG_NONE) {
 		/* for an interface upon the uplink, or nobody */
@@ -135,7 +156,7 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		if (dest == uplink->address4)
 			whom = uplink_classify(skb, uplink, &p, &t, &request);
 		if (whom == NAT_INBOUND_RARE)
-			return bare ? bare_in_rare(skb) : uplink_in_rare(skb);
+			return ACTION_RARE;
 		if (whom != NAT_INBOUND_SESSION)
 			verdict = options && options_do(skb, link_bytes(bare)) & OPTION_ROUTES
 					  ? DROP(IP_OPTIONS)
@@ -158,16 +179,30 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 	return deliver(skb, to->ifindex);
 }
 
+static __noinline int uplink_arrive(struct __sk_buff *skb)
+{
+	return uplink_in(skb, false);
+}
+
+static __noinline int bare_arrive(struct __sk_buff *skb)
+{
+	return uplink_in(skb, true);
+}
+
 SEC("tc")
 int nsr_uplink_in(struct __sk_buff *skb)
 {
-	return uplink_in(skb, false);
+	int action = uplink_arrive(skb);
+
+	return action == ACTION_RARE ? uplink_in_rare(skb) : action;
 }
 
 SEC("tc")
 int nsr_bare_in(struct __sk_buff *skb)
 {
-	return uplink_in(skb, true);
+	int action = bare_arrive(skb);
+
+	return action == ACTION_RARE ? bare_in_rare(skb) : action;
 }
 
 SEC("tc")

@@ -107,57 +107,70 @@ static __always_inline bool route_known(struct __sk_buff *skb, const struct nsr_
 /* As the uplink's hook would, which lets the external address pass. */
 static __always_inline int port_translate(struct __sk_buff *skb, struct packet *p,
 					  const struct transport *t,
-					  const struct nat_request *request,
-					  struct nsr_session *session,
 					  const struct session_view *view)
 {
-	int unfit;
+	int unfit = rewrite_endpoint4(skb, p, t, true, view->external,
+				      bpf_htons(NSR_MAPPING_PORT(view->mapping)));
 
-	session_seen(session, request->seen, request->now_s);
-	unfit = rewrite_endpoint4(skb, p, t, true, view->external,
-				  bpf_htons(NSR_MAPPING_PORT(view->mapping)));
 	if (unfit)
 		return unfit;
 	rewrite_ttl4(p->ip4);
 	return VERDICT_NEIGHBOUR;
 }
 
+/* What has no session: the uplink's hook opens one or refuses. */
+static __noinline int port_open(struct __sk_buff *skb, const struct nsr_port *port,
+				struct route *route)
+{
+	int verdict = port_outside(skb, port, route);
+	struct packet p;
+
+	if (verdict != VERDICT_NEIGHBOUR)
+		return verdict;
+	if (!packet_at(skb, &p, false))
+		return DROP(MALFORMED);
+	rewrite_ttl4(p.ip4);
+	return VERDICT_NEIGHBOUR;
+}
+
 /*
  * What belongs to a session is translated here. What went by its uplink within this second goes
- * there again; otherwise the FIB is asked, and its answer left with the session. Without a session
- * the uplink's hook opens one or refuses.
+ * there again; otherwise the FIB is asked, and its answer left with the session.
  */
 static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_port *port,
 				      struct route *route)
 {
 	const struct nsr_settings *settings = nat_settings();
-	struct nsr_session *session = NULL;
-	struct nat_request request = {};
+	struct nat_request request;
 	struct transport transport = {};
+	struct nsr_session *session;
 	struct session_view view;
-	u32 state = 0, tag;
 	struct packet p;
+	u32 state, tag;
 	int verdict;
 
 	if (!packet_at(skb, &p, false))
 		return DROP(MALFORMED);
-	if (settings && p.ip4->ihl == 5 && p.ip4->ttl > 1 && port->flags & NSR_PORT_FAST &&
-	    !ip4_is_fragment(p.ip4) && !transport_parse(&p, &transport) &&
-	    outbound_flow(settings, port->uplink - 1, &p, &transport, &request))
-		session = session_find(settings, &request.flow, request.now_s, &view, &state);
+	request_begin(&request);
+	if (!settings || p.ip4->ihl != 5 || p.ip4->ttl <= 1 || !(port->flags & NSR_PORT_FAST) ||
+	    ip4_is_fragment(p.ip4) || transport_parse(&p, &transport) ||
+	    !outbound_flow(settings, port->uplink - 1, &p, &transport, &request))
+		return port_open(skb, port, route);
+	session = session_find(&request.flow, request.now_s, true, &view, &state);
+	if (!session)
+		return port_open(skb, port, route);
 	tag = NSR_ROUTE_TAG(request.now_s, state);
-	if (session && route_known(skb, port, &view, tag, route))
-		return port_translate(skb, &p, &transport, &request, session, &view);
-	verdict = port_outside(skb, port, route);
-	if (verdict != VERDICT_NEIGHBOUR)
-		return verdict;
-	if (!session) {
-		rewrite_ttl4(p.ip4);
-		return VERDICT_NEIGHBOUR;
+	if (!route_known(skb, port, &view, tag, route)) {
+		verdict = port_outside(skb, port, route);
+		if (verdict != VERDICT_NEIGHBOUR)
+			return verdict;
+		if (route->next.nh_family == ADDRESS_FAMILY_IPV4)
+			session_keep_route(session, route->next.ipv4_nh, route->mtu, tag);
 	}
-	if (route->next.nh_family == ADDRESS_FAMILY_IPV4)
-		session_keep_route(session, route->next.ipv4_nh, route->mtu, tag);
-	return port_translate(skb, &p, &transport, &request, session, &view);
+	if (session_seen(session, state, request.seen, request.now_s))
+		return port_translate(skb, &p, &transport, &view);
+	rewrite_ttl4(p.ip4); /* it has just ended: as of what has none */
+	return VERDICT_NEIGHBOUR;
 }
 
 /* Back where it came from. A bridge leads to all of its network; without one the port is itself

@@ -50,7 +50,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
 	request->external = uplink->address4;
-	if (!unfit && session_use(settings, request))
+	if (!unfit && session_use(&request->flow, request))
 		return 0;
 	inside = inside_of4(source);
 	if (!inside) /* the host's own, from another of its addresses */
@@ -62,6 +62,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 										  : unfit;
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
+	request_limits(request, inside);
 	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);
 }
 
@@ -196,7 +197,7 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = uplink->address4;
-	whom = nat_in(skb, settings, request, t->dest);
+	whom = nat_in(skb, request, t->dest);
 	TELL(INBOUND, whom, 0, 0);
 	return whom;
 }
@@ -209,6 +210,8 @@ static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
 		return DROP(NAT_FILTERED);
 	case NAT_INBOUND_FAILED:
 		return DROP(NAT_REWRITE);
+	case NAT_INBOUND_LIMITED:
+		return DROP(NAT_LIMIT);
 	default:
 		return inside_of4(dest) ? DROP(INBOUND) : VERDICT_KERNEL;
 	}

@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 8
+#define NSR_LAYOUT_VERSION 9
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -64,7 +64,8 @@
 	X(IP_OPTIONS, "ip-options", "a source route, by which a masquerade could be gone around") \
 	X(NAT_SOCKET, "nat-host-socket",                                                          \
 	  "the host itself talks to this remote from the external port")                          \
-	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")
+	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")      \
+	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows as it may have")
 
 enum nsr_drop_reason {
 	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */
@@ -216,14 +217,17 @@ enum nsr_nat_timeout {
 		NSR_TIMEOUTS
 };
 
+#define NSR_TIMEOUT_SLOTS 16       /* timeouts there is room for; a power of two */
+#define NSR_TIMEOUT_MAX_S 16777215 /* has to fit into nsr_session.life */
+_Static_assert(NSR_TIMEOUTS <= NSR_TIMEOUT_SLOTS, "timeouts outgrew their slots");
+
 /* Map "settings": ARRAY of one. */
 struct nsr_settings {
 	__u32 layout_version;
 	__u32 clock_offset_s; /* added to the clock; tests only */
-	__u32 timeout_s[NSR_TIMEOUTS];
-	__u64 build; /* of the programs (datapath_object.h); 0: they are being exchanged */
+	__u64 build;          /* of the programs (datapath_object.h); 0: they are being exchanged */
 };
-_Static_assert(sizeof(struct nsr_settings) == 16 + 4 * NSR_TIMEOUTS, "layout");
+_Static_assert(sizeof(struct nsr_settings) == 16, "layout");
 
 /* Map "uplinks": HASH by ifindex. */
 struct nsr_uplink {
@@ -244,9 +248,43 @@ struct nsr_inside6_key {
 	__u32 prefix_len;
 	__u8 address[16];
 };
-struct nsr_inside {
-	__u32 uplink; /* index of the only uplink it may leave by */
+/* What becomes of a packet from outside that is for a mapped port and has no session: X(NAME, "name
+ * as in the topology file"). RFC 4787 5: it is refused; it gets one when the mapping has sent to
+ * that address; it gets one.
+ */
+#define NSR_FILTERS(X)                                    \
+	X(ADDRESS_AND_PORT, "address-and-port-dependent") \
+	X(ADDRESS, "address-dependent")                   \
+	X(NOTHING, "endpoint-independent")
+
+enum nsr_filter {
+#define X(name, text) NSR_FILTER_##name,
+	NSR_FILTERS(X)
+#undef X
+		NSR_FILTERS_END
 };
+
+#define NSR_FLOWS_DEFAULT 32768 /* of one interface of a namespace */
+
+struct nsr_inside {
+	__u32 uplink;    /* index of the only uplink it may leave by */
+	__u32 filtering; /* enum nsr_filter */
+	__u32 flows_max; /* of one interface of a namespace */
+	__u32 timeout_s[NSR_TIMEOUT_SLOTS];
+};
+_Static_assert(sizeof(struct nsr_inside) == 12 + 4 * NSR_TIMEOUT_SLOTS, "layout");
+
+/* What holds unless the file says otherwise; an initializer. */
+#define NSR_TIMEOUT_DEFAULT(name, text, seconds) [NSR_TIMEOUT_##name] = (seconds),
+#define NSR_INSIDE_DEFAULT                                            \
+	{                                                             \
+		.flows_max = NSR_FLOWS_DEFAULT,                       \
+		.timeout_s = {NSR_NAT_TIMEOUTS(NSR_TIMEOUT_DEFAULT)}, \
+	}
+
+/* Map "flows_of": ARRAY by 1 + nsr_port.index of how many sessions its inside addresses have
+ * (__u32). 0 is for addresses that are no interface's, as of what is behind a namespace that
+ * routes. */
 
 /* Map "uplink_by_index": ARRAY by uplink index of ifindex (__u32; 0: unused). */
 
@@ -301,7 +339,12 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 #define NSR_SESSION_STATUS     3u /* mask */
 #define NSR_SESSION_GENERATION 4u /* added on every reuse */
 
-/* nsr_session.seen */
+/* nsr_session.life: what was seen, in the low byte, and for how many seconds it lives by that. */
+#define NSR_LIFE(timeout_s, seen) ((__u32)(timeout_s) << 8 | (seen))
+#define NSR_LIFE_SEEN(life)       ((life)&0xffu)
+#define NSR_LIFE_TIMEOUT_S(life)  ((life) >> 8)
+
+/* What was seen. */
 #define NSR_SEEN_OUT     1 /* a packet went out */
 #define NSR_SEEN_IN      2 /* a packet came in */
 #define NSR_SEEN_OUT_SYN 4
@@ -317,15 +360,21 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 /* Map "sessions": ARRAY by session number. */
 struct nsr_session {
 	struct nsr_flow flow;
-	__u32 state;
-	__u32 mapping;
+	union {
+		struct {
+			__u32 state;
+			__u32 life;
+		};
+		__u64 status; /* both, for compare-and-swap */
+	};
+	__u32 mapping;     /* referenced once a packet went out, not before */
 	__u32 refreshed_s; /* last packet that counts for the timeout */
-	__u32 seen;
-	__be32 external; /* address that it is translated to */
+	__be32 external;   /* address that it is translated to */
 	/* What the kernel's FIB said of the remote, by the uplink of the session: */
 	__be32 next_hop;
 	__u32 route_tag; /* when, and under which generation; 0: not asked yet */
-	__u32 mtu;
+	__u16 mtu;
+	__u16 owner; /* slot in "flows_of" */
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
 
@@ -354,7 +403,8 @@ static inline enum nsr_nat_timeout nsr_timeout_of(const struct nsr_flow *flow, _
 	case NSR_NAT_UDP:
 		if (__be16_to_cpu(flow->remote_port) == NSR_DNS_PORT)
 			return NSR_TIMEOUT_UDP_DNS;
-		return seen & NSR_SEEN_IN ? NSR_TIMEOUT_UDP_REPLIED : NSR_TIMEOUT_UDP_UNREPLIED;
+		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT ? NSR_TIMEOUT_UDP_REPLIED
+								 : NSR_TIMEOUT_UDP_UNREPLIED;
 	default:
 		return NSR_TIMEOUT_ICMP;
 	}
@@ -387,9 +437,11 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
 }
 
 /* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that
- * it is run on: end those sessions of a part of the table. It returns how many it has ended.
+ * it is run on: to end those sessions of a part of the table, or to give them the timeouts that are
+ * set now. It returns how many it has ended.
  */
 struct nsr_flush {
+	__u32 renew;      /* the timeouts; 0: end them */
 	__u32 first_word; /* of "session_bits", ... */
 	__u32 words;      /* ... and how many: 64 sessions each */
 	struct nsr_selection selection;

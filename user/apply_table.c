@@ -141,7 +141,8 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 		return delete_host(r, op, err);
 	case OPERATION_INSIDE_ADD:
 		return datapath_inside_set(r->datapath, &op->address,
-					   place_ifindex(&r->places, NULL, op->uplink), err);
+					   place_ifindex(&r->places, NULL, op->uplink), op->inside,
+					   err);
 	default: /* INSIDE_DELETE */
 		return datapath_inside_delete(r->datapath, &op->address, err);
 	}

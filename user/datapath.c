@@ -77,12 +77,6 @@ static int first_contents(const struct datapath *datapath, struct error *err)
 	const struct nsr_settings settings = {
 		.layout_version = object_layout,
 		.build = datapath->build,
-		.timeout_s =
-			{
-#define X(name, text, seconds) [NSR_TIMEOUT_##name] = seconds,
-				NSR_NAT_TIMEOUTS(X)
-#undef X
-			},
 	};
 	uint32_t zero = 0;
 
@@ -420,24 +414,44 @@ int datapath_program_fd(const struct datapath *datapath, enum datapath_program p
 }
 
 /* A part of the table at a time, so that no CPU is kept from its packets for long. */
-int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
-		   uint64_t *ret_ended, struct error *err)
+static int run_flush(const struct datapath *datapath, struct nsr_flush flush, uint64_t *ret_count,
+		     struct error *err)
 {
-	struct nsr_flush flush = {.words = FLUSH_WORDS, .selection = *selection};
 	char packet[ETH_HLEN + sizeof(flush)];
-	uint64_t ended = 0;
+	uint64_t count = 0;
 	int ret;
 
+	flush.words = FLUSH_WORDS;
 	for (; flush.first_word < NSR_SESSION_WORDS; flush.first_word += FLUSH_WORDS) {
 		memset(packet, 0, sizeof(packet));
 		memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
 		ret = run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
-				  "end sessions", err);
+				  flush.renew ? "change timeouts" : "end sessions", err);
 		if (ret < 0)
 			return ret;
-		ended += (uint64_t)ret;
+		count += (uint64_t)ret;
 	}
-	if (ret_ended)
-		*ret_ended = ended;
+	*ret_count = count;
 	return 0;
+}
+
+int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
+		   uint64_t *ret_ended, struct error *err)
+{
+	const struct nsr_flush flush = {.selection = *selection};
+	uint64_t ended;
+	int ret = run_flush(datapath, flush, &ended, err);
+
+	if (!ret && ret_ended)
+		*ret_ended = ended;
+	return ret;
+}
+
+int datapath_renew(const struct datapath *datapath, const struct nsr_selection *selection,
+		   struct error *err)
+{
+	const struct nsr_flush flush = {.renew = 1, .selection = *selection};
+	uint64_t unused;
+
+	return run_flush(datapath, flush, &unused, err);
 }

@@ -89,9 +89,12 @@ int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, stru
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err);
 int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
-/* The prefix is masqueraded, and leaves by this uplink only. Deleting ends its sessions. */
+/* The prefix is masqueraded, and leaves by this uplink only; settings->uplink is ignored. Sessions
+ * that it has go on, with the timeouts that are set; but to another uplink, and when it is deleted,
+ * they end. */
 int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
-			uint32_t uplink_ifindex, struct error *err);
+			uint32_t uplink_ifindex, const struct nsr_inside *settings,
+			struct error *err);
 int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
 			   struct error *err);
 

@@ -34,6 +34,7 @@
 	X(session_bits)      \
 	X(session_by_flow)   \
 	X(mapping_by_inside) \
+	X(flows_of)          \
 	X(nat_counters)      \
 	X(datagrams_out)     \
 	X(datagrams_in)      \
@@ -69,5 +70,8 @@ struct datapath {
 /* Ends the sessions that are selected. ret_ended, which may be NULL, is set to how many. */
 int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
 		   uint64_t *ret_ended, struct error *err);
+/* Gives them the timeouts that are set for their inside addresses now. */
+int datapath_renew(const struct datapath *datapath, const struct nsr_selection *selection,
+		   struct error *err);
 
 #endif

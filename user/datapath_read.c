@@ -132,7 +132,7 @@ static void read_inside(const struct datapath *datapath, enum datapath_map map, 
 		entry->prefix.family = family;
 		entry->prefix.prefix_len = (uint8_t)key.prefix_len;
 		memcpy(entry->prefix.bytes, key.address, family == AF_INET ? 4 : 16);
-		entry->uplink = inside.uplink;
+		entry->inside = inside;
 		previous = key;
 		first = false;
 	}

@@ -56,7 +56,7 @@ struct walk {
 static int tell(const struct walk *walk, const struct nsr_session *session)
 {
 	uint32_t age = walk->now_s - session->refreshed_s;
-	uint32_t limit = walk->settings.timeout_s[nsr_timeout_of(&session->flow, session->seen)];
+	uint32_t limit = NSR_LIFE_TIMEOUT_S(session->life);
 
 	if (age >= 0x80000000) /* the clock of that CPU is ahead by a tick */
 		age = 0;

@@ -484,28 +484,49 @@ static void inside_key(const struct ip_address *prefix, struct nsr_inside6_key *
 	memcpy(ret_key->address, prefix->bytes, 16); /* IPv4: the first 4, as nsr_inside4_key */
 }
 
+static struct nsr_selection sessions_of(const struct ip_address *prefix, uint32_t uplink)
+{
+	struct nsr_selection selection = {.uplink = (uint8_t)(1 + uplink)};
+
+	selection.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
+	memcpy(&selection.address, prefix->bytes, sizeof(selection.address));
+	return selection;
+}
+
 static int end_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
 			   uint32_t uplink, struct error *err)
 {
-	struct nsr_selection ending = {.uplink = (uint8_t)(1 + uplink)};
+	const struct nsr_selection ending = sessions_of(prefix, uplink);
 	int ret;
 
 	if (prefix->family != AF_INET)
 		return 0; /* has none */
-	ending.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
-	memcpy(&ending.address, prefix->bytes, sizeof(ending.address));
 	ret = wait_for_programs(datapath, uplink, err);
 	return ret ? ret : datapath_flush(datapath, &ending, NULL, err);
 }
 
+/* What has just looked at the old timeouts and is about to set them is waited for. */
+static int renew_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
+			     uint32_t uplink, struct error *err)
+{
+	const struct nsr_selection renewed = sessions_of(prefix, uplink);
+	int ret;
+
+	if (prefix->family != AF_INET)
+		return 0;
+	ret = wait_for_programs(datapath, uplink, err);
+	return ret ? ret : datapath_renew(datapath, &renewed, err);
+}
+
 int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
-			uint32_t uplink_ifindex, struct error *err)
+			uint32_t uplink_ifindex, const struct nsr_inside *settings,
+			struct error *err)
 {
 	enum datapath_map map = prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
-	struct nsr_inside inside, known;
+	struct nsr_inside inside = *settings, known;
 	struct nsr_inside6_key key;
 	struct nsr_uplink uplink;
-	bool moved;
+	bool there;
 	int ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
@@ -513,10 +534,15 @@ int datapath_inside_set(struct datapath *datapath, const struct ip_address *pref
 				 uplink_ifindex);
 	inside_key(prefix, &key);
 	inside.uplink = uplink.index;
-	moved = bpf_map_lookup_elem(datapath->maps[map], &key, &known) == 0 &&
-		known.uplink != inside.uplink;
+	there = bpf_map_lookup_elem(datapath->maps[map], &key, &known) == 0;
 	ret = put(datapath, map, &key, &inside, "a masqueraded prefix", err);
-	return ret || !moved ? ret : end_sessions_of(datapath, prefix, known.uplink, err);
+	if (ret || !there)
+		return ret;
+	if (known.uplink != inside.uplink)
+		return end_sessions_of(datapath, prefix, known.uplink, err);
+	if (!memcmp(known.timeout_s, inside.timeout_s, sizeof(known.timeout_s)))
+		return 0;
+	return renew_sessions_of(datapath, prefix, inside.uplink, err);
 }
 
 int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,

@@ -145,7 +145,7 @@ struct state_uplink {
 
 struct state_inside {
 	struct ip_address prefix;
-	uint32_t uplink; /* index */
+	struct nsr_inside inside;
 };
 
 struct state_source {

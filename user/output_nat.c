@@ -23,18 +23,19 @@ const char *output_nat_protocol(unsigned int protocol)
 
 static const char *state_of(const struct nsr_session *session)
 {
-	switch (nsr_timeout_of(&session->flow, session->seen)) {
+	uint32_t seen = NSR_LIFE_SEEN(session->life);
+
+	switch (nsr_timeout_of(&session->flow, seen)) {
 	case NSR_TIMEOUT_TCP_SYN:
 		return "opening";
 	case NSR_TIMEOUT_TCP_ESTABLISHED:
-		return session->seen & (NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN) ? "closing"
-									    : "established";
+		return seen & (NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN) ? "closing" : "established";
 	case NSR_TIMEOUT_TCP_FIN:
 		return "closed";
 	case NSR_TIMEOUT_TCP_RST:
 		return "reset";
 	default:
-		return session->seen & NSR_SEEN_IN ? "replied" : "unreplied";
+		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT ? "replied" : "unreplied";
 	}
 }
 

@@ -108,7 +108,8 @@ struct operation {
 	const struct ip_address
 		*sources; /* PORT_ADD: what it may send from besides its first addresses */
 	size_t sources_count;
-	const char *uplink;   /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
+	const char *uplink;              /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
+	const struct nsr_inside *inside; /* INSIDE_*: what is set; but for its uplink */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max; /* UPLINK_ADD */
 	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */

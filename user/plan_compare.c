@@ -400,18 +400,26 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 	return true;
 }
 
+static bool same_settings(const struct nsr_inside *observed, const struct nsr_inside *wanted)
+{
+	return observed->filtering == wanted->filtering &&
+	       observed->flows_max == wanted->flows_max &&
+	       !memcmp(observed->timeout_s, wanted->timeout_s, sizeof(observed->timeout_s));
+}
+
 static bool inside_missing(const struct view *view, struct operation *op)
 {
 	const struct state_inside *observed = view_find(view, op);
 	const struct state_uplink *uplink =
-		observed ? view_uplink_by_slot(view, observed->uplink) : NULL;
+		observed ? view_uplink_by_slot(view, observed->inside.uplink) : NULL;
 	const char *name = uplink ? host_link_name(view, uplink->uplink.ifindex) : NULL;
 	char prefix[IP_TEXT_MAX];
 	struct operation *old;
 
-	if (name && strcmp(name, op->uplink)) {
+	if (name && (strcmp(name, op->uplink) || !same_settings(&observed->inside, op->inside))) {
 		old = copy(view, op);
 		old->uplink = name;
+		old->inside = &observed->inside;
 		op->replaces = old;
 	}
 	return !name || op->replaces ||

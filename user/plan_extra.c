@@ -301,10 +301,13 @@ static void extra_network(struct extra *extra, const char *name)
 static void extra_inside(struct extra *extra, const struct record_entry *entry)
 {
 	struct operation twin = {.kind = OPERATION_INSIDE_DELETE, .uplink = entry->value};
+	const struct state_inside *observed;
 
 	if (!ip_parse(entry->name, &twin.address, NULL) || is_wanted(extra, &twin))
 		return;
-	if (!extra->unload && view_find(extra->view, &twin))
+	observed = view_find(extra->view, &twin);
+	twin.inside = observed ? &observed->inside : NULL;
+	if (!extra->unload && observed)
 		*add(extra, twin.kind) = twin;
 	else
 		forget(extra, RECORD_INSIDE, entry->name);

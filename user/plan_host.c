@@ -187,6 +187,7 @@ void want_uplinks(struct builder *b)
 
 			op->address = network->subnets[j];
 			op->uplink = b->uplinks[i].name;
+			op->inside = &network->masquerade.inside;
 		}
 	}
 }

@@ -186,6 +186,45 @@ static char *describe_host(const struct operation *op, struct arena *arena)
 			: arena_printf(arena, "host %s", text);
 }
 
+/* What of a masquerade's settings is another than before. */
+static char *describe_settings(const struct nsr_inside *old, const struct nsr_inside *new,
+			       struct arena *arena)
+{
+	static const char *const filters[] = {
+#define X(name, text) [NSR_FILTER_##name] = text,
+		NSR_FILTERS(X)
+#undef X
+	};
+	static const char *const timeouts[] = {
+#define X(name, text, seconds) [NSR_TIMEOUT_##name] = text,
+		NSR_NAT_TIMEOUTS(X)
+#undef X
+	};
+	char *list = arena_strdup(arena, "");
+
+	if (old->filtering != new->filtering)
+		list = arena_printf(arena, ", filtering %s",
+				    filters[new->filtering % NSR_FILTERS_END]);
+	if (old->flows_max != new->flows_max)
+		list = arena_printf(arena, "%s, up to %u flows a namespace (was %u)", list,
+				    new->flows_max, old->flows_max);
+	for (size_t i = 0; i < NSR_TIMEOUTS; i++)
+		if (old->timeout_s[i] != new->timeout_s[i])
+			list = arena_printf(arena, "%s, %s %u s (was %u s)", list, timeouts[i],
+					    new->timeout_s[i], old->timeout_s[i]);
+	return list;
+}
+
+static char *describe_inside(const struct operation *op, struct arena *arena)
+{
+	const struct operation *old = op->replaces;
+	char prefix[IP_TEXT_MAX];
+
+	return arena_printf(arena, "masquerade %s to %s%s", ip_format_prefix(&op->address, prefix),
+			    op->uplink,
+			    old ? describe_settings(old->inside, op->inside, arena) : "");
+}
+
 static char *describe_uplink(const struct operation *op, struct arena *arena)
 {
 	char address[IP_TEXT_MAX];
@@ -245,7 +284,6 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_OVS_PORT] = "Open vSwitch port",
 		[RECORD_STRIPPED] = "removal begun of",
 	};
-	char address[IP_TEXT_MAX];
 
 	switch (op->kind) {
 	case OPERATION_NETNS_ADD:
@@ -285,8 +323,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		return describe_uplink(op, arena);
 	case OPERATION_INSIDE_ADD:
 	case OPERATION_INSIDE_DELETE:
-		return arena_printf(arena, "masquerade %s to %s",
-				    ip_format_prefix(&op->address, address), op->uplink);
+		return describe_inside(op, arena);
 	case OPERATION_NETWORK_ADD:
 		return arena_printf(arena, "network %s: %s", op->link,
 				    network_type_name(op->network_type));

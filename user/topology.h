@@ -19,6 +19,7 @@
 #include "error.h"
 #include "ip.h"
 #include "names.h"
+#include "nsroute_abi.h"
 
 /* Limits of one file; past each a clear error. */
 #define TOPOLOGY_NAME_MAX      NAME_INTERFACE_MAX /* of an interface's or network's name */
@@ -42,6 +43,7 @@ struct masquerade {
 	struct position at;
 	const char *uplink; /* interface of the host namespace; "auto": that of the default route */
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
+	struct nsr_inside inside;    /* filter, limit, timeouts; the uplink is not set */
 };
 
 /* Packets of TCP of more than 64 KiB: when all of the fabric passes them whole; always; never. */

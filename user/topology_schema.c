@@ -23,10 +23,6 @@ static const struct yaml_word only_false[] = {{"false", 0, false}, {"true", 1, t
 static const struct yaml_word only_off[] = {{"off", 0, false}, {"on", 1, true}, {}};
 static const struct yaml_word mapping_words[] = {
 	{"endpoint-independent", 0, false}, {"address-and-port-dependent", 1, true}, {}};
-static const struct yaml_word filtering_words[] = {{"address-and-port-dependent", 0, false},
-						   {"address-dependent", 1, true},
-						   {"endpoint-independent", 2, true},
-						   {}};
 
 /* ---- Networks. */
 
@@ -64,6 +60,79 @@ static void read_external_addresses(struct yaml_reader *reader, const struct yam
 		yaml_read_word(reader, pair, words, &value);
 }
 
+static void read_filtering(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+			   void *into)
+{
+	static const struct yaml_word words[] = {
+#define X(name, text) {text, NSR_FILTER_##name, NSR_FILTER_##name == NSR_FILTER_ADDRESS},
+		NSR_FILTERS(X)
+#undef X
+			{}};
+	struct masquerade *masquerade = into;
+	int value;
+
+	if (yaml_read_word(reader, pair, words, &value))
+		masquerade->inside.filtering = (uint32_t)value;
+}
+
+/* A number of what is written behind it, from 1 on. */
+static void read_limit(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+		       const char *what, unsigned int max, uint32_t *ret)
+{
+	const char *expected =
+		arena_printf(reader->arena, "a number of %s from 1 to %u", what, max);
+	const char *text = yaml_read_text(reader, pair->key, &pair->value, expected);
+	unsigned int value;
+
+	if (!text)
+		return;
+	if (yaml_parse_number(text, 1, max, &value))
+		*ret = value;
+	else
+		yaml_wrong(reader, pair->key, &pair->value, expected);
+}
+
+static void read_flows_max(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+			   void *into)
+{
+	struct masquerade *masquerade = into;
+
+	read_limit(reader, pair, "flows", NSR_SESSIONS_MAX, &masquerade->inside.flows_max);
+}
+
+static void read_timeout(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const char *const names[] = {
+#define X(name, text, seconds) [NSR_TIMEOUT_##name] = text,
+		NSR_NAT_TIMEOUTS(X)
+#undef X
+	};
+	struct masquerade *masquerade = into;
+
+	for (size_t i = 0; i < NSR_TIMEOUTS; i++)
+		if (!strcmp(names[i], pair->key))
+			read_limit(reader, pair, "seconds", NSR_TIMEOUT_MAX_S,
+				   &masquerade->inside.timeout_s[i]);
+}
+
+static void read_timeouts(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const struct yaml_key keys[] = {
+#define X(symbol, key, seconds) {.name = key, .read = read_timeout},
+		NSR_NAT_TIMEOUTS(X)
+#undef X
+			{.name = "sctp", .need = YAML_KEY_LATER},
+		{.name = "other", .need = YAML_KEY_LATER},
+		{.name = "fragment", .need = YAML_KEY_LATER},
+		{},
+	};
+	const char *object = reader->object;
+
+	reader->object = arena_printf(reader->arena, "%s: timeouts", object);
+	yaml_read_keys(reader, pair->key, &pair->value, keys, into);
+	reader->object = object;
+}
+
 static void read_uplink(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
 	struct masquerade *masquerade = into;
@@ -81,9 +150,9 @@ static const struct yaml_key masquerade_keys[] = {
 	{.name = "addresses", .read = read_external_addresses},
 	{.name = "ports", .read = read_ports},
 	{.name = "mapping", .words = mapping_words},
-	{.name = "filtering", .words = filtering_words},
-	{.name = "max_flows_per_namespace", .need = YAML_KEY_LATER},
-	{.name = "timeouts", .need = YAML_KEY_LATER},
+	{.name = "filtering", .read = read_filtering},
+	{.name = "max_flows_per_namespace", .read = read_flows_max},
+	{.name = "timeouts", .read = read_timeouts},
 	{},
 };
 
@@ -92,7 +161,12 @@ static void read_masquerade(struct yaml_reader *reader, const struct yaml_tree_p
 {
 	struct network *network = into;
 	struct masquerade masquerade = {
-		.enabled = true, .at = pair->at, .port_min = 1024, .port_max = 65535};
+		.enabled = true,
+		.at = pair->at,
+		.port_min = 1024,
+		.port_max = 65535,
+		.inside = NSR_INSIDE_DEFAULT,
+	};
 
 	if (pair->value.kind == YAML_TREE_MAPPING)
 		yaml_read_keys(reader, pair->key, &pair->value, masquerade_keys, &masquerade);

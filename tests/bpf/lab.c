@@ -185,10 +185,19 @@ static void clear_pool(struct lab *lab, uint32_t pool)
 	put(lab, MAP_pool_bits, pool, &lab->free_pool);
 }
 
+static uint32_t flows_of(struct lab *lab, uint32_t owner)
+{
+	uint32_t flows;
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_flows_of], &owner, &flows), 0);
+	return flows;
+}
+
 /* What a test before this one left, even one that failed. */
 static void clear_flows(struct lab *lab)
 {
 	static const struct nsr_session_bits no_sessions;
+	static const uint32_t none;
 	struct nsr_selection all = {0};
 	uint32_t i, protocol;
 
@@ -204,6 +213,8 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_datagrams_in);
 	clear(lab, MAP_held_fragments);
 	put(lab, MAP_session_bits, 0, &no_sessions);
+	for (i = 0; i < 1 + LAB_PORTS; i++) /* ports have the lowest numbers */
+		put(lab, MAP_flows_of, i, &none);
 	lab_clock_offset(lab, 0);
 }
 
@@ -268,10 +279,10 @@ int lab_set_up(void **state)
 		lab_host_set(lab, fabric[i].ip6, &endpoint);
 		lab_fdb_set(lab, i, &endpoint);
 	}
-	lab_inside_set(lab, "192.168.15.0/24", UP0);
-	lab_inside_set(lab, "192.168.16.0/24", UP0);
-	lab_inside_set(lab, "192.168.18.0/24", UP1);
-	lab_inside_set(lab, "fd00:15::/64", UP0);
+	lab_inside_set(lab, "192.168.15.0/24", UP0, NULL);
+	lab_inside_set(lab, "192.168.16.0/24", UP0, NULL);
+	lab_inside_set(lab, "192.168.18.0/24", UP1, NULL);
+	lab_inside_set(lab, "fd00:15::/64", UP0, NULL);
 	return 0;
 }
 
@@ -346,11 +357,14 @@ void lab_uplink_set(struct lab *lab, enum lab_uplink which, const char *ip, uint
 				      &lab->uplink_number[which], &lab->err));
 }
 
-void lab_inside_set(struct lab *lab, const char *prefix, enum lab_uplink which)
+void lab_inside_set(struct lab *lab, const char *prefix, enum lab_uplink which,
+		    const struct nsr_inside *settings)
 {
+	static const struct nsr_inside usual = NSR_INSIDE_DEFAULT;
 	struct ip_address ip = lab_ip(prefix);
 
-	done(lab, datapath_inside_set(lab->datapath, &ip, lab->uplink[which], &lab->err));
+	done(lab, datapath_inside_set(lab->datapath, &ip, lab->uplink[which],
+				      settings ? settings : &usual, &lab->err));
 }
 
 /* ---- State of the NAT. */
@@ -379,6 +393,11 @@ struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which)
 uint64_t lab_sum(const __u64 counters[NSR_NAT_PROTOCOLS])
 {
 	return counters[NSR_NAT_TCP] + counters[NSR_NAT_UDP] + counters[NSR_NAT_ICMP];
+}
+
+uint32_t lab_flows_of(struct lab *lab, enum lab_port which)
+{
+	return flows_of(lab, 1 + lab->port_number[which]);
 }
 
 static uint32_t count_bits(const uint64_t *words, uint32_t count)
@@ -460,6 +479,8 @@ void lab_expect_no_flows(struct lab *lab)
 		assert_int_equal(lab_sum(nat.sessions_created), lab_sum(nat.sessions_expired));
 		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));
 	}
+	for (i = 0; i < 1 + LAB_PORTS; i++)
+		assert_int_equal(flows_of(lab, i), 0);
 	assert_int_equal(lab_active_sessions(lab), 0);
 	assert_int_equal(lab_session_bits(lab), 0);
 	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);

@@ -127,7 +127,9 @@ void lab_host_set(struct lab *lab, const char *ip, const struct nsr_endpoint *en
 void lab_fdb_set(struct lab *lab, enum lab_port which, const struct nsr_endpoint *endpoint);
 void lab_uplink_set(struct lab *lab, enum lab_uplink which, const char *ip, uint16_t port_min,
 		    uint16_t port_max);
-void lab_inside_set(struct lab *lab, const char *prefix, enum lab_uplink which);
+/* settings NULL: those that hold by default. */
+void lab_inside_set(struct lab *lab, const char *prefix, enum lab_uplink which,
+		    const struct nsr_inside *settings);
 struct ip_address lab_ip(const char *text);
 
 /* ---- State of the NAT. */
@@ -142,6 +144,8 @@ uint32_t lab_active_sessions(struct lab *lab);
 uint32_t lab_session_bits(struct lab *lab);
 /* Ports of the pool whose bit is set and that were to be handed out. */
 uint32_t lab_pool_bits(struct lab *lab, enum lab_uplink which, enum nsr_nat_protocol protocol);
+/* Sessions that count for the port's limit. */
+uint32_t lab_flows_of(struct lab *lab, enum lab_port which);
 uint32_t lab_entries(struct lab *lab, int map); /* in a hash; enum datapath_map */
 /* Ends all sessions of the uplink, and checks that nothing of them is left. */
 void lab_expect_no_flows(struct lab *lab);

@@ -129,6 +129,7 @@ const struct path paths[] = {
 	{"masqueraded-asks-fib", "nsr_port_in", PATH_RED, false, to_remote, 0, 0},
 	{"masqueraded-out", "nsr_port_in", PATH_RED, false, to_remote, 0, 0},
 	{"masqueraded-out-uplink", "nsr_uplink_out", PATH_UPLINK, true, translated, 0, 0},
+	{"masqueraded-first-in", "nsr_uplink_in", PATH_UPLINK, false, reply, 0, 0},
 	{"masqueraded-in", "nsr_uplink_in", PATH_UPLINK, false, reply, 0, 0},
 	{"leak-dropped", "nsr_uplink_out", PATH_UPLINK, true, leak, 0, 0},
 	{"uplink-pass-out", "nsr_uplink_out", PATH_UPLINK, false, from_host, 0, 0},

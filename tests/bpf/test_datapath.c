@@ -157,10 +157,12 @@ static void test_endpoints_need_their_port(void **state)
 	struct nsr_endpoint nowhere = {.ifindex = 9999};
 	struct nsr_fdb_key key = {.network = 1};
 	struct ip_address ip = lab_ip("192.168.15.200");
+	const struct nsr_inside inside = NSR_INSIDE_DEFAULT;
 
 	assert_int_equal(datapath_host_set(lab->datapath, &ip, &nowhere, &lab->err), -ENOENT);
 	assert_int_equal(datapath_fdb_set(lab->datapath, &key, &nowhere, &lab->err), -ENOENT);
-	assert_int_equal(datapath_inside_set(lab->datapath, &ip, 9999, &lab->err), -ENOENT);
+	assert_int_equal(datapath_inside_set(lab->datapath, &ip, 9999, &inside, &lab->err),
+			 -ENOENT);
 	assert_int_equal(datapath_host_delete(lab->datapath, &ip, &lab->err), 0);
 	assert_int_equal(datapath_fdb_delete(lab->datapath, &key, &lab->err), 0);
 	assert_int_equal(datapath_inside_delete(lab->datapath, &ip, &lab->err), 0);

@@ -170,6 +170,17 @@ static void nat_filtered(struct lab *lab)
 	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FILTERED));
 }
 
+static void nat_limit(struct lab *lab)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct frame f;
+
+	settings.flows_max = 0;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
+	leaving(&f, IPPROTO_UDP);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_LIMIT));
+}
+
 static void isolated(struct lab *lab)
 {
 	struct nsr_endpoint green = lab_endpoint(lab, GREEN);
@@ -246,6 +257,7 @@ static const struct {
 	[NSR_DROP_NAT_SESSIONS] = {nat_sessions, NULL},
 	[NSR_DROP_NAT_CONTENTION] = {nat_contention, NULL},
 	[NSR_DROP_NAT_FILTERED] = {nat_filtered, NULL},
+	[NSR_DROP_NAT_LIMIT] = {nat_limit, NULL},
 	[NSR_DROP_ISOLATED] = {isolated, NULL},
 	[NSR_DROP_SPOOFED_NEIGHBOUR] = {spoofed_neighbour, NULL},
 	[NSR_DROP_IP_OPTIONS] = {ip_options, NULL},

@@ -53,13 +53,10 @@ static uint32_t settle(void)
 
 static void set_timeouts(struct lab *lab)
 {
-	int map = lab->datapath->maps[MAP_settings];
-	struct nsr_settings settings;
-	uint32_t zero = 0;
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 
-	assert_int_equal(bpf_map_lookup_elem(map, &zero, &settings), 0);
 	memcpy(settings.timeout_s, timeouts, sizeof(timeouts));
-	assert_int_equal(bpf_map_update_elem(map, &zero, &settings, BPF_ANY), 0);
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
 }
 
 /* The datapath's clock shows so many seconds more than the kernel's did at start. */

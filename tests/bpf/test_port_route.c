@@ -310,9 +310,9 @@ static void test_only_what_is_masqueraded(void **state)
 			0);
 	FRAME(&f, .to = mac_br1, .from = mac_red, .source = "172.16.4.1", .dest = REMOTE_IP);
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(NOT_INSIDE));
-	lab_inside_set(lab, "172.16.4.0/22", UP1); /* another uplink's */
+	lab_inside_set(lab, "172.16.4.0/22", UP1, NULL); /* another uplink's */
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(NOT_INSIDE));
-	lab_inside_set(lab, "172.16.4.0/22", UP0);
+	lab_inside_set(lab, "172.16.4.0/22", UP0, NULL);
 	expect_to_uplink(lab, RED, &f);
 	FRAME(&f, .to = mac_br1, .from = mac_red, .source = "fd00:99::1", .dest = REMOTE_IP6);
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(NOT_INSIDE));

@@ -335,14 +335,13 @@ static int outcome_told(const struct nsr_trace *told, enum datapath_program hook
 /* However slow the machine is, no session expires on its own between two looks at the tables. */
 static void set_long_timeouts(struct lab *lab)
 {
-	int map = lab->datapath->maps[MAP_settings];
-	struct nsr_settings settings;
-	uint32_t zero = 0;
+	static const char *const networks[] = {"192.168.15.0/24", "192.168.16.0/24"};
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 
-	assert_int_equal(bpf_map_lookup_elem(map, &zero, &settings), 0);
-	for (size_t i = 0; i < NSR_TIMEOUTS; i++)
+	for (unsigned int i = 0; i < NSR_TIMEOUTS; i++)
 		settings.timeout_s[i] = 1000000;
-	assert_int_equal(bpf_map_update_elem(map, &zero, &settings, 0), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		lab_inside_set(lab, networks[i], UP0, &settings);
 }
 
 /* Traced, then run; by turns from a port, and out by the uplink. */

@@ -110,7 +110,7 @@ static void put_inside(struct machine *m, const char *prefix)
 	struct ip_address address = lab_ip(prefix);
 	struct nsr_inside4_key key4 = {.prefix_len = address.prefix_len};
 	struct nsr_inside6_key key6 = {.prefix_len = address.prefix_len};
-	struct nsr_inside inside = {0};
+	struct nsr_inside inside = NSR_INSIDE_DEFAULT;
 
 	memcpy(&key4.address, address.bytes, 4);
 	memcpy(key6.address, address.bytes, 16);
@@ -155,12 +155,7 @@ static void put_uplink(struct machine *m)
 
 static void put_fabric(struct machine *m)
 {
-	static const struct nsr_settings settings = {.layout_version = NSR_LAYOUT_VERSION,
-						     .timeout_s = {
-#define X(name, text, seconds) [NSR_TIMEOUT_##name] = seconds,
-							     NSR_NAT_TIMEOUTS(X)
-#undef X
-						     }};
+	static const struct nsr_settings settings = {.layout_version = NSR_LAYOUT_VERSION};
 	uint32_t zero = 0, bridges[] = {BR1_IFINDEX, BR2_IFINDEX};
 	uint8_t nothing = 0;
 

@@ -154,6 +154,72 @@ $outside_address unreplied" ]]
 	[[ $(stats '[.uplinks[].nat | .created - .expired == .flows] | all') == true ]]
 }
 
+# The masquerade of v-net-0, with these keys.
+masquerade_with() { # KEYS
+	sed -E -i "/v-net-0:/s/masquerade: [^}]*(\{[^{}]*(\{[^{}]*\})?[^{}]*\})?\}/masquerade: {uplink: eth0$1}}/" "$topology"
+}
+
+@test "what is set for a network is changed in place: flows go on, under what is set now" {
+	datagram "$red" 4001
+	datagram "$green" 4001
+	await 2 sessions
+	before=$(lab -j nat list --namespace "$red" | jq -c '[.inside_port, .external_port]')
+
+	masquerade_with ', filtering: endpoint-independent, max_flows_per_namespace: 2, timeouts: {udp_unreplied: 5000}'
+	run -3 lab plan "$topology"
+	[[ ${lines[0]} == "~ masquerade 192.168.15.0/24 to eth0, filtering endpoint-independent, \
+up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
+	lab apply "$topology"
+	run -0 lab plan "$topology"
+	[[ $(lab -j nat list --namespace "$red" | jq -c '[.inside_port, .external_port]') == "$before" ]]
+	lab -j nat list --namespace "$red" | jq -e '.seconds_left > 4000 and .seconds_left <= 5000'
+	lab -j nat list --namespace "$green" | jq -e '.seconds_left <= 120'
+
+	# One more, and that is all; blue has its own.
+	datagram "$red" 4002
+	datagram "$red" 4003
+	await 2 sessions --namespace "$red"
+	await 1 uplink_dropped nat-flows-limit
+	datagram "$blue" 4001
+	await 1 sessions --namespace "$blue"
+
+	masquerade_with ''
+	run -3 lab plan "$topology"
+	lab apply "$topology"
+	await 2 sessions --namespace "$red"
+	lab -j nat list --namespace "$red" | jq -e '.seconds_left <= 120'
+	datagram "$red" 4003
+	await 3 sessions --namespace "$red"
+}
+
+@test "filtering: whoever sends to a mapped port gets through, or only who was sent to" {
+	masquerade_with ', filtering: endpoint-independent'
+	lab apply "$topology"
+	ip -n "$outside" address add 203.0.113.11/24 dev eth0
+	# shellcheck disable=SC2016 # expanded inside
+	ip netns exec "$red" timeout 60 bash -c '
+		exec 5<>"/dev/udp/$0/4001"
+		echo >&5
+		sleep 60' "$outside_address" 3>&- &
+	await 1 sessions --port 4001
+	port=$(lab -j nat list --port 4001 | jq .external_port)
+	from_outside() { # ADDRESS PORT: what it sends to the mapped port
+		echo x | on "$outside" timeout 5 nc -n -u -q 0 -s "$1" -p "$2" "$uplink_address" "$port"
+	}
+	from_outside 203.0.113.11 4002
+	from_outside "$outside_address" 4003
+	await 3 sessions --port "$port"
+	await 0 uplink_dropped nat-filtered
+	lab -j nat list --port 4002 | jq -e --arg red "$red" '.namespace == $red and .remote == "203.0.113.11" and
+		.state == "unreplied"'
+
+	masquerade_with ''
+	lab apply "$topology"
+	from_outside 203.0.113.11 4004
+	await 3 sessions --port "$port"
+	await 1 uplink_dropped nat-filtered
+}
+
 @test "what cannot be meant is refused: a namespace or an uplink that is not there, a word too much" {
 	run -1 lab nat list --namespace nobody
 	[[ $output == *"no fabric of this host namespace has a namespace 'nobody' on a network"* ]]

@@ -152,12 +152,15 @@ static void delete_uplink(struct simulator *sim, const struct operation *op)
 static void set_inside(struct simulator *sim, const struct operation *op)
 {
 	struct state_datapath *datapath = &sim->datapath;
+	struct state_inside inside;
 
 	assert_non_null(uplink_of(sim, op->uplink));
 	note(sim, RECORD_INSIDE, prefix_text(sim, &op->address), op->uplink, "");
 	DELETE_IF(datapath->inside, datapath->inside_count, ip_equal(&it->prefix, &op->address));
-	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
-		(struct state_inside){op->address, uplink_of(sim, op->uplink)->uplink.index};
+	assert_non_null(op->inside);
+	inside = (struct state_inside){op->address, *op->inside};
+	inside.inside.uplink = uplink_of(sim, op->uplink)->uplink.index;
+	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) = inside;
 }
 
 void run_datapath(struct simulator *sim, const struct operation *op)

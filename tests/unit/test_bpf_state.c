@@ -201,17 +201,16 @@ static void test_what_a_packet_tells(void **state)
 
 static void test_expired_at_the_second(void **state)
 {
-	struct nsr_settings settings = {.timeout_s = {[NSR_TIMEOUT_ICMP] = 60}};
-	struct nsr_flow flow = {.inside = {.protocol = NSR_NAT_ICMP}};
+	const u32 life = NSR_LIFE(60, NSR_SEEN_OUT);
 	static const u32 starts[] = {0, 1000, 0x7ffffff0, 0xfffffff0}; /* the clock wraps */
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-		assert_false(session_is_expired(&settings, &flow, 0, starts[i], starts[i] + 59));
-		assert_true(session_is_expired(&settings, &flow, 0, starts[i], starts[i] + 60));
+		assert_false(session_is_expired(life, starts[i], starts[i] + 59));
+		assert_true(session_is_expired(life, starts[i], starts[i] + 60));
 		/* Refreshed by a CPU whose clock is ahead. */
-		assert_false(session_is_expired(&settings, &flow, 0, starts[i], starts[i] - 1));
+		assert_false(session_is_expired(life, starts[i], starts[i] - 1));
 	}
 }
 
@@ -235,35 +234,50 @@ static void test_match_is_of_one_generation(void **state)
 	struct session_view view = {0};
 
 	(void)state;
-	assert_true(session_matches(&session, session.state, &session.flow, &view));
+	assert_true(session_matches(&session, session.state, &session.flow, true, &view));
 	assert_int_equal(view.mapping, 77);
 	assert_false(session_matches(&session, session.state + NSR_SESSION_GENERATION,
-				     &session.flow, &view));
+				     &session.flow, true, &view));
 	other.remote_port = 1;
-	assert_false(session_matches(&session, session.state, &other, &view));
+	assert_false(session_matches(&session, session.state, &other, true, &view));
 	session.state = (session.state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
-	assert_false(session_matches(&session, session.state, &session.flow, &view));
+	assert_false(session_matches(&session, session.state, &session.flow, true, &view));
 }
 
 static void test_a_syn_starts_anew(void **state)
 {
-	struct nsr_session session = {.seen = NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK};
+	u32 established = NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK;
 	u32 syn = NSR_SEEN_OUT | NSR_SEEN_OUT_SYN;
 
 	(void)state;
-	session_seen(&session, syn, 5);
-	assert_true(session.seen & NSR_SEEN_IN); /* established: a stray SYN changes nothing */
-	assert_int_equal(session.refreshed_s, 5);
-	session_seen(&session, NSR_SEEN_IN, 8);
-	assert_int_equal(session.refreshed_s, 5);
-	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_RST, 9);
-	assert_int_equal(session.refreshed_s, 9); /* what is left of its time begins */
-	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_RST, 10);
-	session_seen(&session, NSR_SEEN_IN | NSR_SEEN_IN_FIN, 10);
-	assert_int_equal(session.refreshed_s, 9);
-	session_seen(&session, syn, 11);
-	assert_int_equal(session.seen, syn);
-	assert_int_equal(session.refreshed_s, 11);
+	/* A stray one changes nothing. */
+	assert_int_equal(session_next(established, syn), established | syn);
+	assert_int_equal(session_next(established | NSR_SEEN_RST, syn), syn);
+	assert_int_equal(session_next(established | NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN, syn), syn);
+	/* One from outside is not what opens it. */
+	assert_int_equal(session_next(established | NSR_SEEN_RST, NSR_SEEN_IN | NSR_SEEN_IN_SYN),
+			 established | NSR_SEEN_RST | NSR_SEEN_IN_SYN);
+}
+
+/* A packet that found a session, and is late: the record is another session's by now, and looks the
+ * same but for its generation. */
+static void test_reused_record_is_left_alone(void **state)
+{
+	const u32 old = 4 * NSR_SESSION_GENERATION | NSR_SESSION_ACTIVE;
+	const u32 new = old + NSR_SESSION_GENERATION, life = NSR_LIFE(60, NSR_SEEN_OUT);
+	struct nsr_session session = {.state = new, .life = life};
+
+	(void)state;
+	assert_int_equal(session_swap(&session, old, life, old, NSR_LIFE(1, NSR_SEEN_RST)),
+			 -ENOENT);
+	assert_int_equal(session.state, new);
+	assert_int_equal(session.life, life);
+	assert_int_equal(session_swap(&session, new, life, new, NSR_LIFE(1, NSR_SEEN_RST)), 0);
+	assert_int_equal(session.life, NSR_LIFE(1, NSR_SEEN_RST));
+	/* Nor is one changed of which another CPU has just seen more. */
+	assert_int_equal(session_swap(&session, new, life, new, NSR_LIFE(2, NSR_SEEN_IN)), -EAGAIN);
+	assert_int_equal(session.state, new);
+	assert_int_equal(session.life, NSR_LIFE(1, NSR_SEEN_RST));
 }
 
 int main(void)
@@ -280,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_over),
 		cmocka_unit_test(test_match_is_of_one_generation),
 		cmocka_unit_test(test_a_syn_starts_anew),
+		cmocka_unit_test(test_reused_record_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,9 @@ static const struct edit {
 	 * sizes of 8 interfaces and 2 bridges, and 6 hosts */
 	{", masquerade: eth0", "", 21, 21},
 	{"masquerade: eth0", "masquerade: {uplink: eth0, ports: 2000-3000}", 1, 1},
+	{"masquerade: eth0", "masquerade: {uplink: eth0, timeouts: {icmp: 30}}", 1, 1},
+	{"masquerade: eth0", "masquerade: {uplink: eth0, max_flows_per_namespace: 9}", 1, 1},
+	{"masquerade: eth0", "masquerade: {uplink: eth0, filtering: endpoint-independent}", 1, 1},
 	/* 3 ports and their 7 hosts; with the MTU 8 more interfaces and 2 bridges */
 	{"networks:", "defaults: {datapath: kernel}\nnetworks:", 10, 10},
 	{"networks:", "defaults: {mtu: 9000}\nnetworks:", 17, 17},
@@ -202,7 +205,9 @@ static void put(struct draw *d, const char *more)
 
 static void draw_network(struct draw *d, unsigned int i)
 {
-	static const char *const masquerades[] = {"", "", ", masquerade: eth0"};
+	static const char *const masquerades[] = {
+		"", "", ", masquerade: eth0",
+		", masquerade: {uplink: eth0, max_flows_per_namespace: 7}"};
 	static const char *const big_tcp[] = {
 		"", "", "", ", big_tcp: auto", ", big_tcp: off", ", big_tcp: on"};
 	unsigned int variant = draw(d, 2);
@@ -216,7 +221,7 @@ static void draw_network(struct draw *d, unsigned int i)
 	if (other_gateway)
 		put(d, arena_printf(arena, ", gateway: [10.%u.%u.200%s]", i, variant,
 				    six ? arena_printf(arena, ", \"fd00:%u::c8\"", i) : ""));
-	put(d, masquerades[draw(d, 3)]);
+	put(d, masquerades[draw(d, 4)]);
 	put(d, draw(d, 3) ? "" : ", isolate: true");
 	put(d, big_tcp[draw(d, 6)]);
 	put(d, "}\n");

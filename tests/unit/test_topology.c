@@ -100,6 +100,11 @@ static void test_full_networks(void **state)
 	assert_string_equal(network->masquerade.uplink, "eth0");
 	assert_int_equal(network->masquerade.port_min, 1024);
 	assert_int_equal(network->masquerade.port_max, 65535);
+	assert_int_equal(network->masquerade.inside.filtering, NSR_FILTER_NOTHING);
+	assert_int_equal(network->masquerade.inside.flows_max, 4096);
+	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_TCP_ESTABLISHED], 7440);
+	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_UDP_REPLIED], 600);
+	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_ICMP], 60);
 	assert_int_equal(network->mac[0] & 3, 2);
 }
 

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is set for a masqueraded network: how many flows a namespace may have, what the filter lets
+ * in, timeouts; and that a change of them is felt by flows that run.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath_maps.h"
+
+#define NETWORK "192.168.15.0/24" /* red's and blue's */
+
+static void set(struct lab *lab, uint32_t filtering, uint32_t flows_max)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+
+	settings.filtering = filtering;
+	settings.flows_max = flows_max;
+	lab_inside_set(lab, NETWORK, UP0, &settings);
+}
+
+static void set_timeout(struct lab *lab, uint32_t filtering, enum nsr_nat_timeout which,
+			uint32_t seconds)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+
+	settings.filtering = filtering;
+	settings.timeout_s[which] = seconds;
+	lab_inside_set(lab, NETWORK, UP0, &settings);
+}
+
+static void out_frame(struct frame *f, const char *inside, const char *remote, uint8_t protocol,
+		      uint16_t sport, uint16_t dport, uint8_t flags)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = inside, .dest = remote,
+	      .protocol = protocol, .sport = sport, .dport = dport, .tcp_flags = flags,
+	      .icmp_type = FRAME_ECHO_REQUEST);
+}
+
+/* Returns the external port; 0: it was dropped, as expected. */
+static uint16_t out(struct lab *lab, const char *inside, const char *remote, uint8_t protocol,
+		    uint16_t sport, uint16_t dport, uint8_t flags, int outcome)
+{
+	struct frame f;
+	struct run *run;
+
+	out_frame(&f, inside, remote, protocol, sport, dport, flags);
+	run = EXPECT_OUT(lab, UP0, &f, outcome);
+	return outcome == TRANSLATED ? frame_sport(&run->out) : 0;
+}
+
+static void in(struct lab *lab, const char *remote, uint8_t protocol, uint16_t sport,
+	       uint16_t dport, uint8_t flags, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = UPLINK_IP,
+	      .protocol = protocol, .sport = sport, .dport = dport, .tcp_flags = flags,
+	      .icmp_type = FRAME_ECHO_REPLY);
+	EXPECT_IN(lab, UP0, &f, outcome);
+}
+
+/* It finds no session; whether it is filtered or the host's depends on whether the timer was here.
+ */
+static void expect_gone(struct lab *lab, const char *remote, uint16_t sport, uint16_t dport)
+{
+	struct nsr_uplink_counters before = lab_uplink_counters(lab, UP0), after;
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_UDP, .sport = sport, .dport = dport);
+	lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
+	after = lab_uplink_counters(lab, UP0);
+	assert_int_equal(after.rx_packets, before.rx_packets + 1);
+	assert_int_equal(after.rx_translated, before.rx_translated);
+}
+
+/* ---- How many. */
+
+static void test_flows_limit(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const struct nsr_selection reds = {.address = address4(RED_IP), .mask = ~0u, .port = 3001};
+	uint64_t ended;
+
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 3);
+	for (uint16_t port = 3000; port < 3003; port++)
+		out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, port, 80, 0, TRANSLATED);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3003, 80, 0, DROPPED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 80, 0, DROPPED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_TCP, 3000, 80, FRAME_SYN, DROPPED(NAT_LIMIT));
+	assert_int_equal(lab_flows_of(lab, RED), 3);
+	/* Nothing is left of what was refused, and what runs goes on; so do others. */
+	assert_int_equal(lab_pool_bits(lab, UP0, NSR_NAT_UDP), 3);
+	assert_int_equal(lab_pool_bits(lab, UP0, NSR_NAT_TCP), 0);
+	assert_int_equal(lab_session_bits(lab), 3);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, 3000, 0, TRANSLATED_TO_PEER);
+	out(lab, BLUE_IP, REMOTE_IP, IPPROTO_UDP, 3003, 80, 0, TRANSLATED);
+	out(lab, GREEN_IP, REMOTE_IP, IPPROTO_UDP, 3004, 80, 0, TRANSLATED);
+	/* One that ends makes room for one. */
+	assert_int_equal(datapath_flush(lab->datapath, &reds, &ended, &lab->err), 0);
+	assert_int_equal(ended, 1);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3005, 80, 0, TRANSLATED);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3006, 80, 0, DROPPED(NAT_LIMIT));
+	/* More are allowed, or fewer: those that run stay. */
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 4);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3006, 80, 0, TRANSLATED);
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 1);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3007, 80, 0, DROPPED(NAT_LIMIT));
+	lab_expect_no_flows(lab);
+}
+
+struct rush {
+	struct lab *lab;
+	uint16_t first_port;
+};
+
+static void *open_flows(void *argument)
+{
+	struct rush *rush = argument;
+	struct frame f;
+
+	for (uint16_t i = 0; i < 400; i++) {
+		/* Half of them the same as the other thread's. */
+		uint16_t port = (uint16_t)(i & 1 ? rush->first_port + i : 9000 + i);
+
+		out_frame(&f, RED_IP, REMOTE_IP, IPPROTO_UDP, port, 80, 0);
+		lab_run(rush->lab, DATAPATH_UPLINK_OUT, rush->lab->uplink[UP0], &f, NULL);
+	}
+	return NULL;
+}
+
+/* Two threads reach for it: as many are opened as may be, never more. */
+static void test_flows_limit_is_exact(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct rush rush[2] = {{lab, 3000}, {lab, 5000}};
+	pthread_t threads[2];
+
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, open_flows, &rush[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(lab_flows_of(lab, RED), 100);
+	assert_int_equal(lab_active_sessions(lab), 100);
+	assert_int_equal(lab_session_bits(lab), 100);
+	lab_expect_no_flows(lab);
+}
+
+/* ---- What comes in. */
+
+static void test_endpoint_independent_filter(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t udp, tcp, echo;
+
+	set(lab, NSR_FILTER_NOTHING, 100);
+	udp = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	tcp = out(lab, RED_IP, REMOTE_IP, IPPROTO_TCP, 3001, 80, FRAME_SYN, TRANSLATED);
+	echo = out(lab, RED_IP, REMOTE_IP, IPPROTO_ICMP, 3002, 0, 0, TRANSLATED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, udp, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 82, udp, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE2_IP, IPPROTO_TCP, 81, tcp, FRAME_SYN, TRANSLATED_TO_PEER);
+	/* Of TCP a SYN only; and what has no mapping is the host's, as before. */
+	in(lab, REMOTE2_IP, IPPROTO_TCP, 82, tcp, FRAME_ACK, DROPPED(NAT_FILTERED));
+	in(lab, REMOTE2_IP, IPPROTO_TCP, 82, tcp, FRAME_RST, DROPPED(NAT_FILTERED));
+	in(lab, REMOTE2_IP, IPPROTO_ICMP, echo, echo, 0, PASSED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, 4000, 0, PASSED);
+	assert_int_equal(lab_active_sessions(lab), 6);
+	/* The inside answers to each, from the one port. */
+	assert_int_equal(out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 81, 0, TRANSLATED), udp);
+	assert_int_equal(out(lab, RED_IP, REMOTE2_IP, IPPROTO_TCP, 3001, 81, FRAME_SYN | FRAME_ACK,
+			     TRANSLATED),
+			 tcp);
+	assert_int_equal(lab_active_sessions(lab), 6);
+	assert_int_equal(lab_flows_of(lab, RED), 6);
+	/* Changed back: what runs stays, nobody else gets in. */
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, udp, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 83, udp, 0, DROPPED(NAT_FILTERED));
+	lab_expect_no_flows(lab);
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_created), 3);
+}
+
+static void test_filter_counts_flows(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port;
+
+	set(lab, NSR_FILTER_NOTHING, 2);
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, DROPPED(NAT_LIMIT));
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	out(lab, BLUE_IP, REMOTE_IP, IPPROTO_UDP, 3001, 80, 0, TRANSLATED);
+	lab_expect_no_flows(lab);
+}
+
+/* What the host listens to is the host's, whatever the filter says. */
+static void test_filter_leaves_the_host_its_sockets(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct lab *lab = lab_of(state);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	uint16_t port;
+
+	set(lab, NSR_FILTER_NOTHING, 100);
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	address.sin_port = htons(port);
+	address.sin_addr.s_addr = address4(UPLINK_IP);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, PASSED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
+	close(fd);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+}
+
+/*
+ * RFC 4787 REQ-6: what the outside sends keeps no mapping. The mapping ends with its last session
+ * that the inside has sent on; those of the outside are then of no use.
+ */
+static void test_inbound_sessions_hold_no_mapping(void **state)
+{
+	const struct nsr_selection first = {.remote = address4(REMOTE_IP), .remote_mask = ~0u};
+	struct lab *lab = lab_of(state);
+	uint16_t port, other;
+
+	set(lab, NSR_FILTER_NOTHING, 100);
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 82, 0, TRANSLATED), port);
+	assert_int_equal(datapath_flush(lab->datapath, &first, NULL, &lab->err), 0);
+	/* Answered: it holds the mapping. */
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_ended), 0);
+	assert_int_equal(
+		datapath_flush(lab->datapath, &(struct nsr_selection){.port = 82}, NULL, &lab->err),
+		0);
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_ended), 1);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, PASSED);
+	/* The inside speaks first now, and has another port. */
+	other = out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 81, 0, TRANSLATED);
+	assert_int_not_equal(other, port);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, other, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	lab_expect_no_flows(lab);
+}
+
+/* Whose mapping has another port by now: the new one's remotes come in again. */
+static void test_a_new_mapping_takes_over(void **state)
+{
+	const struct nsr_selection first = {.remote = address4(REMOTE_IP), .remote_mask = ~0u};
+	struct lab *lab = lab_of(state);
+	uint16_t port, other;
+
+	set(lab, NSR_FILTER_NOTHING, 100);
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(datapath_flush(lab->datapath, &first, NULL, &lab->err), 0);
+	other = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, other, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 81, 0, TRANSLATED), other);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, other, 0, TRANSLATED_TO_PEER);
+	lab_expect_no_flows(lab);
+}
+
+struct knock {
+	struct lab *lab;
+	uint16_t port;
+	bool outside;
+};
+
+static void *knock(void *argument)
+{
+	struct knock *knock = argument;
+	struct frame f;
+
+	for (uint16_t i = 0; i < 2000; i++) {
+		if (knock->outside)
+			FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP,
+			      .dest = UPLINK_IP, .protocol = IPPROTO_UDP,
+			      .sport = (uint16_t)(81 + i % 50), .dport = knock->port);
+		else
+			out_frame(&f, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000,
+				  (uint16_t)(81 + i % 50), 0);
+		lab_run(knock->lab, knock->outside ? DATAPATH_UPLINK_IN : DATAPATH_UPLINK_OUT,
+			knock->lab->uplink[UP0], &f, NULL);
+		if (!knock->outside && i % 500 == 499) {
+			const struct nsr_selection all = {.mask = 0};
+
+			datapath_flush(knock->lab->datapath, &all, NULL, &(struct error){0});
+		}
+	}
+	return NULL;
+}
+
+/* Both sides open the same sessions while a third ends them: every reference is given back. */
+static void test_both_sides_at_once(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct knock knocks[3] = {{.lab = lab, .outside = true}, {.lab = lab}, {.lab = lab}};
+	pthread_t threads[3];
+
+	set(lab, NSR_FILTER_NOTHING, 1000);
+	knocks[0].port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, knock, &knocks[i]), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	lab_expect_no_flows(lab);
+}
+
+/* ---- How long. */
+
+static void test_timeouts_change_in_place(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port, cut;
+
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
+	cut = out(lab, GREEN_IP, REMOTE_IP, IPPROTO_UDP, 3001, 80, 0, TRANSLATED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, cut, 0, TRANSLATED_TO_PEER);
+	set_timeout(lab, NSR_FILTER_ADDRESS_AND_PORT, NSR_TIMEOUT_UDP_REPLIED, 1000);
+	lab_clock_offset(lab, 900); /* green's network has the usual one */
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
+	expect_gone(lab, REMOTE_IP, 80, cut);
+	set_timeout(lab, NSR_FILTER_ADDRESS_AND_PORT, NSR_TIMEOUT_UDP_REPLIED, 500);
+	expect_gone(lab, REMOTE_IP, 80, port);
+}
+
+/* One that the outside made is unreplied until the inside answers. */
+static void test_inbound_sessions_time_out(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port;
+
+	set_timeout(lab, NSR_FILTER_NOTHING, NSR_TIMEOUT_UDP_UNREPLIED, 100);
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER); /* 300 s from now on */
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, TRANSLATED_TO_PEER);
+	out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 82, 0, TRANSLATED);
+	lab_clock_offset(lab, 60);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, TRANSLATED_TO_PEER);
+	set_timeout(lab, NSR_FILTER_ADDRESS_AND_PORT, NSR_TIMEOUT_UDP_UNREPLIED, 100);
+	lab_clock_offset(lab, 101);
+	expect_gone(lab, REMOTE2_IP, 81, port);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, TRANSLATED_TO_PEER);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_flows_limit),
+		LAB_TEST(test_flows_limit_is_exact),
+		LAB_TEST(test_endpoint_independent_filter),
+		LAB_TEST(test_filter_counts_flows),
+		LAB_TEST(test_filter_leaves_the_host_its_sockets),
+		LAB_TEST(test_inbound_sessions_hold_no_mapping),
+		LAB_TEST(test_a_new_mapping_takes_over),
+		LAB_TEST(test_both_sides_at_once),
+		LAB_TEST(test_timeouts_change_in_place),
+		LAB_TEST(test_inbound_sessions_time_out),
+	};
+
+	return LAB_MAIN(tests);
+}
