@@ -124,14 +124,14 @@ static __always_inline void rewrite_id4(struct iphdr *ip, __be16 id)
  * A new identification for a packet of source's that has been translated, and may be in pieces or
  * be taken to pieces on its way. 0 or a reason to drop.
  */
-NSR_STEP int fragment4_renumber(struct __sk_buff *skb, u32 uplink, __be32 source)
+NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __be32 source)
 {
 	struct nsr_datagram datagram;
 	struct packet p;
 	u32 segments;
 	__be16 id;
 
-	if (parse(skb, &p) != PACKET_IPV4)
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_REWRITE);
 	datagram = datagram4(p.ip4, uplink);
 	datagram.source = source;
@@ -147,13 +147,14 @@ NSR_STEP int fragment4_renumber(struct __sk_buff *skb, u32 uplink, __be32 source
 
 /* A later fragment that leaves by the uplink. request has uplink and external address. 0 or a
  * reason to drop; when it was translated, request->forwarded is set. */
-static __always_inline int fragment4_leaves(struct __sk_buff *skb, struct nat_request *request)
+static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
+					    struct nat_request *request)
 {
 	struct nsr_datagram datagram;
 	struct packet p;
 	__be16 id;
 
-	if (parse(skb, &p) != PACKET_IPV4)
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_FRAGMENT);
 	if (p.ip4->saddr == request->external || !inside_of4(p.ip4->saddr))
 		return 0; /* the host's own */
@@ -284,7 +285,7 @@ static long fragment_release_one(u32 number, struct release *release)
  */
 
 /* Whom a first fragment is for: as any packet. */
-NSR_STEP int fragment4_first(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct session_view view;
 	u32 state;
@@ -294,7 +295,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, struct nat_request *request)
 	struct packet p;
 	u32 mapping;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
 	    (t.protocol == NSR_NAT_ICMP && t.icmp_type != ICMP_ECHO_REPLY))
 		return NAT_INBOUND_HOST;
 	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t.protocol), bpf_ntohs(t.dest));
@@ -316,13 +317,14 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, struct nat_request *request)
 }
 
 /* Writes down whom a datagram is for, by its first fragment. True when others of it are held. */
-NSR_STEP int fragment4_learn(struct __sk_buff *skb, struct nat_request *request, u32 whom)
+NSR_STEP int fragment4_learn(struct __sk_buff *skb, bool bare, struct nat_request *request,
+			     u32 whom)
 {
 	struct nsr_datagram_in entry = {.whom = whom}, *known;
 	struct packet p;
 	bool held;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4)
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return false;
 	INSTEAD(false);
 	entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
@@ -338,12 +340,12 @@ NSR_STEP int fragment4_learn(struct __sk_buff *skb, struct nat_request *request,
 
 /* The first fragment is put on the uplink again, and behind it what was held of its datagram. Now
  * all of them find whom they are for. */
-NSR_STEP int fragment4_release(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int fragment4_release(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct release release = {.skb = skb};
 	struct packet p;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4)
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return 0;
 	INSTEAD(0);
 	release.key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
@@ -354,26 +356,26 @@ NSR_STEP int fragment4_release(struct __sk_buff *skb, struct nat_request *reques
 }
 
 /* Translates a first fragment: 0, or a reason to drop. */
-NSR_STEP int fragment4_deliver(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int fragment4_deliver(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct transport t = {};
 	struct packet p;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4 || transport_parse(&p, &t))
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || transport_parse(&p, &t))
 		return DROP(NAT_REWRITE);
 	return rewrite_endpoint4(skb, &p, &t, false, request->flow.inside.address,
 				 request->flow.inside.port);
 }
 
 /* A later fragment. NAT_INBOUND_SESSION: it has been translated. */
-NSR_STEP int fragment4_later(struct __sk_buff *skb, struct nat_request *request)
+NSR_STEP int fragment4_later(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct nsr_held_key key = {};
 	enum nat_inbound whom;
 	struct packet p;
 	__be32 inside = 0;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4)
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return NAT_INBOUND_HOST;
 	key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	whom = datagram_whom(&key.datagram, request->now_s, &inside);
@@ -381,7 +383,7 @@ NSR_STEP int fragment4_later(struct __sk_buff *skb, struct nat_request *request)
 		whom = fragment_hold(skb, &key, request->now_s, &inside);
 	if (whom != NAT_INBOUND_SESSION)
 		return whom;
-	if (parse(skb, &p) != PACKET_IPV4)
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return NAT_INBOUND_FAILED;
 	rewrite_address4(p.ip4, false, inside);
 	return NAT_INBOUND_SESSION;
@@ -389,21 +391,22 @@ NSR_STEP int fragment4_later(struct __sk_buff *skb, struct nat_request *request)
 
 /* A fragment to the external address. NAT_INBOUND_SESSION: it is for the inside, and has been
  * translated. NAT_INBOUND_HELD: there is nothing more to do with it. */
-static __always_inline enum nat_inbound
-fragment4_arrives(struct __sk_buff *skb, struct nat_request *request, const struct iphdr *ip)
+static __always_inline enum nat_inbound fragment4_arrives(struct __sk_buff *skb, bool bare,
+							  struct nat_request *request,
+							  const struct iphdr *ip)
 {
 	enum nat_inbound whom;
 
 	if (!protocol_is_translated(ip->protocol))
 		return NAT_INBOUND_HOST;
 	if (ip4_is_later_fragment(ip))
-		return fragment4_later(skb, request);
-	whom = fragment4_first(skb, request);
-	if (fragment4_learn(skb, request, whom)) {
-		fragment4_release(skb, request);
+		return fragment4_later(skb, bare, request);
+	whom = fragment4_first(skb, bare, request);
+	if (fragment4_learn(skb, bare, request, whom)) {
+		fragment4_release(skb, bare, request);
 		return NAT_INBOUND_HELD;
 	}
-	if (whom == NAT_INBOUND_SESSION && fragment4_deliver(skb, request))
+	if (whom == NAT_INBOUND_SESSION && fragment4_deliver(skb, bare, request))
 		return NAT_INBOUND_FAILED;
 	return whom;
 }

@@ -91,9 +91,8 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 	verdict = rewrite_endpoint4(skb, p, &t, true, uplink->address4,
 				    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 	if (!verdict && ip4_is_fragment(p->ip4))
-		verdict = p->bare ? DROP(NAT_FRAGMENT)
-				  : fragment4_renumber(skb, uplink->index,
-						       request->flow.inside.address);
+		verdict = fragment4_renumber(skb, p->bare, uplink->index,
+					     request->flow.inside.address);
 	return verdict;
 }
 
@@ -288,12 +287,8 @@ static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 	} else {
 		if (p.ip4->saddr == request.external)
 			request.forwarded = port_translated(skb);
-		if (!ip4_is_later_fragment(p.ip4))
-			verdict = icmp4_leaves(skb, bare, &request);
-		else if (bare) /* the host's own, or not masqueraded yet */
-			verdict = inside_of4(p.ip4->saddr) ? DROP(NAT_FRAGMENT) : 0;
-		else
-			verdict = fragment4_leaves(skb, &request);
+		verdict = ip4_is_later_fragment(p.ip4) ? fragment4_leaves(skb, bare, &request)
+						       : icmp4_leaves(skb, bare, &request);
 	}
 	/* An ICMP error has been looked at. */
 	if (!verdict && request.forwarded && options_do(skb, link_bytes(bare)))
@@ -333,12 +328,10 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 	routed = options_do(skb, link_bytes(bare)) & OPTION_ROUTES;
 	if (routed)
 		whom = NAT_INBOUND_HOST;
-	else if (parse_as(skb, &p, bare) != PACKET_IPV4 || !ip4_is_fragment(p.ip4))
-		whom = icmp4_arrives(skb, bare, &request);
-	else if (bare) /* not masqueraded yet */
-		whom = NAT_INBOUND_HOST;
+	else if (parse_as(skb, &p, bare) == PACKET_IPV4 && ip4_is_fragment(p.ip4))
+		whom = fragment4_arrives(skb, bare, &request, p.ip4);
 	else
-		whom = fragment4_arrives(skb, &request, p.ip4);
+		whom = icmp4_arrives(skb, bare, &request);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
 	if (routed)

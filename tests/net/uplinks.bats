@@ -270,3 +270,81 @@ assert_counts_agree() {
 @test "sit, with IPv4 in it" {
 	carries_traffic sit
 }
+
+# ---- Fragments and ICMP errors at layer-3 devices, which have programs of their own
+
+# A UDP socket that prints letter and length of a datagram, and who sent it.
+receive() { # NAMESPACE PORT
+	ip netns exec "$1" timeout 30 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => $ARGV[0]) or die;
+		my $from = recv($s, my $data, 65535, 0) // die;
+		my ($port, $address) = sockaddr_in($from);
+		my $letter = substr($data, 0, 1);
+		die "mixed" if $data ne $letter x length($data);
+		print $letter, " ", length($data), " from ", inet_ntoa($address), ":$port\n"' \
+		"$2" >"$work/received" 3>&- &
+	receiving=$!
+	await_listener "$1" udp "$2"
+}
+
+received() {
+	wait "$receiving"
+	run -0 cat "$work/received"
+}
+
+fragments_pass() {
+	local order ids=100
+	pings "$red" "$outside_address" -s 8000
+	for order in 0,1,2,3,4,5 5,4,3,2,1,0; do
+		receive "$outside" 8080
+		on "$red" tests/net/fragments.pl 192.168.15.11:5555 "$outside_address:8080" "$((++ids))" \
+			r "$order"
+		received
+		[[ $output == "r 8000 from $uplink_address:5555" ]]
+		receive "$red" 5555
+		on "$outside" tests/net/fragments.pl "$outside_address:8080" "$uplink_address:5555" \
+			"$((++ids))" s "$order"
+		received
+		[[ $output == "s 8000 from $outside_address:8080" ]]
+	done
+}
+
+# The datagram goes to a closed port: whoever sent it is told so.
+refusal_arrives() { # NAMESPACE FROM-PORT ADDRESS PORT
+	run -0 on "$1" timeout 30 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => $ARGV[0],
+			PeerAddr => $ARGV[1], PeerPort => $ARGV[2]) or die;
+		for (1 .. 100) {
+			last if !defined send($s, "x", 0);
+			select(undef, undef, undef, 0.1);
+		}
+		print "$!\n"' "${@:2}"
+	[[ $output == "Connection refused" ]]
+}
+
+fragments_and_errors() { # KIND
+	"kind_$1"
+	address
+	put_uplink wan
+	run -0 lab apply "$topology"
+	find_cookie
+	start_capture "$outside" "$wire"
+	fragments_pass
+	refusal_arrives "$red" 7777 "$outside_address" 9
+	refusal_arrives "$outside" 9 "$uplink_address" 7777 # what was red's; nobody is there any more
+	stop_capture
+	assert_hidden
+	run -0 captured "icmp and src host $uplink_address"
+	[[ $wire != wan || $output == *"$uplink_address udp port 7777 unreachable"* ]]
+	[[ $(stats '.drops | add') == 0 ]]
+	assert_conserved
+}
+
+@test "tun: fragments in any order, and ICMP errors both ways" {
+	fragments_and_errors tun
+	run -1 grep -iE 'bad|wrong|incorrect' <<<"$(captured ip)"
+}
+
+@test "WireGuard: fragments in any order, and ICMP errors both ways" {
+	fragments_and_errors wireguard
+}
