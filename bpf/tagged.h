@@ -6,7 +6,7 @@
  * an inside address is dropped, all else passes.
  *
  * A tag is beside the bytes or in them, or both. Off the hot path, so bytes are asked for by a
- * helper, wherever they lie. What ends before its addresses do shows none.
+ * helper, wherever they lie. What ends before its source does shows none.
  */
 #ifndef NSROUTE_BPF_TAGGED_H
 #define NSROUTE_BPF_TAGGED_H
@@ -30,11 +30,13 @@ static __always_inline int tagged_judge4(struct __sk_buff *skb, u32 offset)
 	} error;
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+	if (bpf_skb_load_bytes(skb, offset + offsetof(struct iphdr, saddr), &ip.saddr,
+			       sizeof(ip.saddr)))
 		return 0;
 	if (inside_of4(ip.saddr))
 		return DROP(WRONG_UPLINK);
-	if (ip.protocol != IPPROTO_ICMP || ip4_is_fragment(&ip) ||
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.protocol != IPPROTO_ICMP ||
+	    ip4_is_fragment(&ip) ||
 	    bpf_skb_load_bytes(skb, offset + ip.ihl * 4u, &error, sizeof(error)) ||
 	    !icmp_is_error(error.icmp.type))
 		return 0;
@@ -45,21 +47,21 @@ static __always_inline int tagged_judge4(struct __sk_buff *skb, u32 offset)
 
 static __always_inline int tagged_judge6(struct __sk_buff *skb, u32 offset)
 {
-	struct ipv6hdr ip;
+	u8 source[16];
 
-	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+	if (bpf_skb_load_bytes(skb, offset + offsetof(struct ipv6hdr, saddr), source,
+			       sizeof(source)))
 		return 0;
-	return inside_of6(&ip.saddr) ? DROP(WRONG_UPLINK) : 0;
+	return inside_of6(source) ? DROP(WRONG_UPLINK) : 0;
 }
 
 static __always_inline int tagged_judge_arp(struct __sk_buff *skb, u32 offset)
 {
-	struct arp_ipv4 arp;
 	__be32 sender;
 
-	if (bpf_skb_load_bytes(skb, offset, &arp, sizeof(arp)))
+	if (bpf_skb_load_bytes(skb, offset + offsetof(struct arp_ipv4, sender), &sender,
+			       sizeof(sender)))
 		return 0;
-	__builtin_memcpy(&sender, arp.sender, sizeof(sender));
 	return inside_of4(sender) ? DROP(WRONG_UPLINK) : 0;
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "datapath_maps.h"
+#include "lab_bare.h"
 
 /* Nothing but counters, so that two of them can be subtracted as one array. */
 struct counts {
@@ -158,15 +159,17 @@ static int uplink_outcome(const struct counts *moved, uint32_t uplink, uint64_t 
 	return c->rx_fast ? TRANSLATED_TO_PEER : TRANSLATED;
 }
 
-/* The one outcome that all counters together tell. */
-static int outcome_of(const struct counts *moved, uint64_t length, uint32_t *ret_delivered)
+/* The one outcome that all counters together tell. length is with the Ethernet header, of which at
+ * the uplink so many bytes are missing. */
+static int outcome_of(const struct counts *moved, uint64_t length, uint64_t missing,
+		      uint32_t *ret_delivered)
 {
 	uint32_t i, deliveries = 0;
 	int outcome = UNCOUNTED, one;
 
 	for (i = 0; i < LAB_PORTS + LAB_UPLINKS; i++) {
 		one = i < LAB_PORTS ? port_outcome(moved, i, length)
-				    : uplink_outcome(moved, i - LAB_PORTS, length);
+				    : uplink_outcome(moved, i - LAB_PORTS, length - missing);
 		if (one == UNCOUNTED)
 			continue;
 		assert_int_equal(outcome, UNCOUNTED); /* counted once */
@@ -241,20 +244,23 @@ struct run *lab_expect(struct lab *lab, enum datapath_program program, uint32_t 
 {
 	static struct run run;
 	struct counts before, moved;
+	bool bare = program == DATAPATH_BARE_IN || program == DATAPATH_BARE_OUT;
 	bool sound = !frame_fault(frame);
 	int action;
 
 	read_counts(lab, &before);
-	action = lab_run(lab, program, ifindex, frame, &run.out);
+	action = bare ? lab_bare_run(program, frame, &run.out)
+		      : lab_run(lab, program, ifindex, frame, &run.out);
 	read_counts(lab, &moved);
 	subtract(&moved, &before);
-	run.outcome = outcome_of(&moved, frame->length, &run.delivered);
+	run.outcome = outcome_of(&moved, frame->length, bare ? ETH_HLEN : 0, &run.delivered);
 	if (run.outcome != outcome) {
 		print_error("%s, not %s\n", outcome_name(run.outcome), outcome_name(outcome));
 		_fail(file, line);
 	}
-	_assert_int_equal((uint64_t)(int64_t)action, (uint64_t)(int64_t)action_of(outcome), file,
-			  line);
+	if (action != LAB_UNKNOWN)
+		_assert_int_equal((uint64_t)(int64_t)action, (uint64_t)(int64_t)action_of(outcome),
+				  file, line);
 	_assert_int_equal(run.out.length, frame->length, file, line);
 	if (outcome <= TO_KERNEL || outcome == PASSED)
 		_assert_memory_equal(run.out.bytes, frame->bytes, frame->length, file, line);
