@@ -24,6 +24,7 @@
 #include "netfilter.h"
 #include "programs.h"
 #include "record.h"
+#include "route_choices.h"
 
 enum doctor_status {
 	DOCTOR_GOOD,
@@ -106,6 +107,7 @@ struct doctor_world {
 	const char *datapath_problem; /* why our tables cannot be read, or NULL */
 	struct program *programs;     /* before ours, at our ports and uplinks */
 	size_t programs_count;
+	struct route_choices choices; /* of the host */
 	struct netfilter netfilter;
 	const char *netfilter_problem; /* why the rules are not known, or NULL */
 	struct doctor_orphan *orphans;

@@ -241,6 +241,17 @@ static int read_programs(struct look *look, struct error *err)
 	return ret;
 }
 
+static int read_choices(struct look *look, struct error *err)
+{
+	struct netlink *nl;
+	int ret = netlink_open(&nl, look->host_fd, err);
+
+	if (!ret)
+		ret = route_choices_read(nl, look->host_fd, &look->world->choices, err);
+	netlink_close(nl);
+	return ret;
+}
+
 /* ---- Netfilter. */
 
 /* In the child: nothing here may return. */
@@ -556,6 +567,8 @@ int doctor_look(struct doctor_world *world, int host_fd, uint64_t cookie, struct
 		ret = read_all_sysctls(&look, err);
 	if (!ret)
 		ret = read_programs(&look, err);
+	if (!ret)
+		ret = read_choices(&look, err);
 	if (ret)
 		return ret;
 	read_netfilter(&look);

@@ -442,6 +442,24 @@ static void check_uplink_address(struct doctor_world *world, const struct record
 	}
 }
 
+/* The programs ask the FIB, which is not told of marks and policies. */
+static void check_choices(struct doctor_world *world, const struct doctor_interface *uplink)
+{
+	const struct route_choices *choices = &world->choices;
+	struct doctor_finding *finding;
+
+	if (!choices->marks && !choices->policies)
+		return;
+	finding = doctor_add_at(world, DOCTOR_NOTE, "policy-routing", uplink->namespace,
+				uplink->link->name);
+	finding->what =
+		arena_printf(world->arena, "%u rules by firewall mark, %u XFRM policies outbound",
+			     choices->marks, choices->policies);
+	finding->why = "masqueraded flows do not see them: what they would send another way leaves "
+		       "by this uplink all the same";
+	finding->mend = "";
+}
+
 static void check_uplink(struct route_checks *checks, const struct record *record, const char *name)
 {
 	struct doctor_world *world = checks->world;
@@ -455,6 +473,7 @@ static void check_uplink(struct route_checks *checks, const struct record *recor
 	check_advertisements(world, uplink);
 	check_uplink_mtu(world, record, uplink);
 	check_uplink_address(world, record, uplink);
+	check_choices(world, uplink);
 }
 
 void doctor_check_routes(struct doctor_world *world)

@@ -25,6 +25,7 @@
 #include "output.h"
 #include "output_drops.h"
 #include "output_model.h"
+#include "plan_uplink.h"
 #include "probe.h"
 #include "qdisc.h"
 #include "route_ask.h"
@@ -185,7 +186,8 @@ static int set_packet(struct walk *walk, struct probe *probe)
 	return 0;
 }
 
-static void describe_packet(struct walk *walk, const struct probe *probe)
+/* bare: it has no Ethernet header where it comes from. */
+static void describe_packet(struct walk *walk, const struct probe *probe, bool bare)
 {
 	char text[IP_TEXT_MAX > MAC_TEXT_MAX ? IP_TEXT_MAX : MAC_TEXT_MAX], number[16];
 	json_t *packet = json_object();
@@ -197,10 +199,12 @@ static void describe_packet(struct walk *walk, const struct probe *probe)
 	model_set_number(packet, "source_port", probe->source_port);
 	model_set_text(packet, "destination", ip_format(&probe->destination, text));
 	model_set_number(packet, "destination_port", probe->destination_port);
-	model_set_text(packet, "source_mac", mac_format(probe->source_mac, text));
-	model_set_text(packet, "destination_mac", mac_format(probe->destination_mac, text));
+	model_set_text_or_null(packet, "source_mac",
+			       bare ? NULL : mac_format(probe->source_mac, text));
+	model_set_text_or_null(packet, "destination_mac",
+			       bare ? NULL : mac_format(probe->destination_mac, text));
 	model_set_number(packet, "ttl", probe->ttl);
-	model_set_number(packet, "length", walk->packet.length);
+	model_set_number(packet, "length", walk->packet.length - (bare ? ETH_HLEN : 0));
 	json_object_set_new(walk->result, "packet", packet);
 }
 
@@ -379,7 +383,7 @@ static int leave_namespace(struct walk *walk, struct origin *origin,
 		ret = set_packet(walk, &probe);
 	if (ret)
 		return ret;
-	describe_packet(walk, &probe);
+	describe_packet(walk, &probe, false);
 	if (!found) {
 		walk_answer(
 			walk, "unresolved", 0, NULL, NULL,
@@ -442,12 +446,16 @@ static int from_uplink(struct walk *walk)
 				     request->interface);
 	memcpy(probe.source_mac, stranger, 6);
 	memcpy(probe.destination_mac, link->mac, 6);
+	/* BPF_PROG_RUN knows no packets without MACs. The steps are the same with them, as long as
+	 * it is for nobody else. */
+	if (plan_link_is_bare(link))
+		memset(probe.destination_mac, 0xff, 6);
 	if (probe.protocol == IPPROTO_ICMP || probe.protocol == IPPROTO_ICMPV6)
 		probe.source_port = request->to_port;
 	ret = set_packet(walk, &probe);
 	if (ret)
 		return ret;
-	describe_packet(walk, &probe);
+	describe_packet(walk, &probe, plan_link_is_bare(link));
 	return walk_uplink_in(walk, link->ifindex);
 }
 

@@ -14,6 +14,7 @@
 
 #include "dissect.h"
 #include "neighbour.h"
+#include "plan_uplink.h"
 #include "probe.h"
 #include "route_ask.h"
 #include "sysctl.h"
@@ -132,13 +133,22 @@ static int find_mac(struct walk *walk, uint32_t ifindex, const struct ip_address
 {
 	struct state_neighbour asked = {.ifindex = ifindex, .ip = *hop}, *found = NULL;
 	char name[TRACE_NAME_MAX], text[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
+	const struct state_link *link = walk_link(walk, ifindex);
 	size_t count = 0;
-	int ret = neighbour_find(walk->nl, walk->arena, &asked, 1, &found, &count, walk->err);
+	int ret;
 
-	if (ret)
-		return ret;
 	ip_format(hop, text);
 	walk_name(walk, ifindex, name);
+	*ret_mac = NULL;
+	walk->unknown_mac = false;
+	if (link && plan_link_is_bare(link)) {
+		walk_say(walk, WHERE, "neighbour", "%s is a layer-3 device: no MAC is needed",
+			 name);
+		return 0;
+	}
+	ret = neighbour_find(walk->nl, walk->arena, &asked, 1, &found, &count, walk->err);
+	if (ret)
+		return ret;
 	*ret_mac = count ? found[0].mac : NULL;
 	walk->unknown_mac = !count;
 	if (count)

@@ -230,7 +230,7 @@ static void put_fib(const struct walk *walk, const struct nsr_told *told, char t
 	case NSR_FIB_UPLINK_KERNEL:
 		snprintf(text, TEXT_MAX,
 			 "the kernel routes it by %s, the network's uplink, but it is too large or "
-			 "the next hop's MAC is not known yet",
+			 "the next hop is no known neighbour yet",
 			 name);
 		break;
 	default:

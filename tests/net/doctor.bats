@@ -421,6 +421,20 @@ program() { # tc|xdp
 	assert_mended peer-down host:up1
 }
 
+@test "rules by firewall mark and IPsec policies, which masqueraded flows do not see, are a note" {
+	up
+	assert_well
+	! found policy-routing host:eth0 || return 1
+	ip -n "$host" rule add fwmark 0xca6c lookup 51820
+	assert_well
+	found policy-routing host:eth0
+	[[ $(value policy-routing host:eth0 what) == "1 rules by firewall mark, 0 XFRM policies outbound" ]]
+	ip -n "$host" rule del fwmark 0xca6c lookup 51820
+	ip -n "$host" xfrm policy add dst 10.0.0.0/8 dir out action block 2>/dev/null || return 0 # no XFRM
+	assert_well
+	[[ $(value policy-routing host:eth0 what) == "0 rules by firewall mark, 1 XFRM policies outbound" ]]
+}
+
 # ---- Netfilter
 
 @test "nft: a forward chain that drops, one that perhaps does, one that lets us through" {

@@ -348,3 +348,51 @@ fragments_and_errors() { # KIND
 @test "WireGuard: fragments in any order, and ICMP errors both ways" {
 	fragments_and_errors wireguard
 }
+
+@test "tun: trace says what becomes of a packet there" {
+	local port
+	kind_tun
+	address
+	put_uplink wan
+	run -0 lab apply "$topology"
+	find_cookie
+	run -0 lab trace --from "$red" --to "$outside_address:8080" --proto udp --source 192.168.15.11:5000
+	[[ $output == *"sent by wan as $uplink_address:5000 by the kernel" ]]
+	[[ $output == *"wan is a layer-3 device: no MAC is needed"* ]]
+	exchange udp "$red" "$outside" "$outside_address"
+	run -0 lab trace --from "$red" --to "$outside_address:8080" --proto udp --source 192.168.15.11:5000
+	[[ $output == *"sent by wan as $uplink_address:5000 by the fast path" ]]
+	port=$(lab -j nat list | jq -r 'select(.protocol == "udp") | .external_port')
+	run -0 lab trace --in wan --proto udp --source "$outside_address:8080" --to "$uplink_address:$port"
+	[[ $output == *"delivered to $red eth0 by the fast path" ]]
+	run -0 lab -j trace --in wan --proto udp --source "$outside_address:8080" --to 192.168.15.11:53
+	[[ $(jq -r '.answer.reason' <<<"$output") == inbound-refused ]]
+	[[ $(jq -c '.packet | [.source_mac, .destination_mac, .length]' <<<"$output") == "[null,null,84]" ]]
+}
+
+# ---- What leaves by a device that a VLAN is upon
+
+@test "in a VLAN upon the uplink no masqueraded source leaves, and what is the host's does" {
+	need vlan
+	at_both link eth0 name eth0.100 type vlan id 100
+	ip -n "$host" address add 10.77.0.1/24 dev eth0.100
+	ip -n "$outside" address add 10.77.0.2/24 dev eth0.100
+	ip -n "$host" link set eth0.100 addrgenmode none up
+	ip -n "$outside" link set eth0.100 addrgenmode none up
+	await_running "$host" eth0.100
+	await_running "$outside" eth0.100
+	uplink_address=$underlay outside_address=$underlay_outside
+	up
+	start_capture "$outside" eth0
+	pings "$host" 10.77.0.2
+	exchange tcp "$host" "$outside" 10.77.0.2
+	[[ $(uplink_dropped wrong-uplink) == 0 ]]
+	# Whole packets of a program of the host's, with a source that is not its own.
+	on "$host" tests/net/fragments.pl 192.168.15.11:5555 10.77.0.2:8080 7 x 0,5
+	[[ $(uplink_dropped wrong-uplink) == 2 ]]
+	pings "$red" "$outside_address"
+	stop_capture
+	assert_hidden
+	run -0 captured "vlan 100 and host 10.77.0.1"
+	[[ -n $output ]]
+}

@@ -253,6 +253,19 @@ TEST(loose_reverse_path)
 	assert_int_equal(count_status(world, DOCTOR_PROBLEM), 0);
 }
 
+TEST(uplink_and_marks)
+{
+	const struct doctor_finding *finding;
+
+	world->doctor.choices.marks = 1;
+	finding = expect(world, DOCTOR_NOTE, "policy-routing", "host:eth0", "");
+	assert_string_equal(finding->what, "1 rules by firewall mark, 0 XFRM policies outbound");
+}
+TEST(uplink_and_policies)
+{
+	world->doctor.choices.policies = 2;
+	expect(world, DOCTOR_NOTE, "policy-routing", "host:eth0", "");
+}
 TEST(uplink_without_a_route)
 {
 	HOST->routes_count = 2;
@@ -444,6 +457,8 @@ int main(void)
 		T(pair_mtu),
 		T(bridge_mtu),
 		T(uplink_mtu),
+		T(uplink_and_marks),
+		T(uplink_and_policies),
 		T(no_prefix),
 		T(single_address_with_routes),
 		T(duplicate),
