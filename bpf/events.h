@@ -12,33 +12,11 @@
 
 #include <linux/pkt_cls.h>
 
+#include "limit.h"
 #include "maps.h"
 #include "trace.h"
 
-#define EVENT_BARE  0x80
-#define EVENT_TRIES 4 /* at a token that other CPUs want as well */
-#define EVENT_AHEAD ((NSR_EVENTS_BURST - 1) * NSR_EVENT_INTERVAL)
-
-/*
- * A token bucket in one word: when the next event is due if they come at the rate. It lies up to a
- * burst behind the clock; who moves it forward has a token. Of CPUs that meet here one wins, and
- * the others look again.
- */
-static __always_inline bool event_token(u64 *due_ns, u64 now_ns)
-{
-	u64 due, from;
-	int i;
-
-	for (i = 0; i < EVENT_TRIES; i++) {
-		due = READ_ONCE(*due_ns);
-		from = due + EVENT_AHEAD < now_ns ? now_ns - EVENT_AHEAD : due;
-		if (from > now_ns)
-			return false;
-		if (__sync_val_compare_and_swap(due_ns, due, from + NSR_EVENT_INTERVAL) == due)
-			return true;
-	}
-	return false;
-}
+#define EVENT_BARE 0x80
 
 static __always_inline void event_packet(struct __sk_buff *skb, struct nsr_event *event)
 {
@@ -73,7 +51,8 @@ NSR_STEP int event_drop(struct __sk_buff *skb, u32 reason, u32 hook)
 	slot = (skb->ifindex * NSR_DROP_SLOTS + reason) & (NSR_EVENT_LIMITS - 1);
 	barrier_var(reason);
 	barrier_var(slot);
-	if (event_token(&limits->due_ns[slot & (NSR_EVENT_LIMITS - 1)], now_ns))
+	if (limit_token(&limits->due_ns[slot & (NSR_EVENT_LIMITS - 1)], now_ns, NSR_EVENT_INTERVAL,
+			NSR_EVENTS_BURST))
 		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		__sync_fetch_and_add(&limits->left_out[reason & (NSR_DROP_SLOTS - 1)], 1);

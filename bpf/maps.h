@@ -101,6 +101,8 @@ NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref)
 NSR_ARRAY(flows_of, BPF_MAP_TYPE_ARRAY, u32, NSR_PORTS_MAX + 1);
 NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 
+NSR_ARRAY(refusals, BPF_MAP_TYPE_ARRAY, u64, NSR_PORTS_MAX);
+
 /* Fragments. */
 NSR_LRU(datagrams_out, struct nsr_datagram, struct nsr_datagram_out, NSR_DATAGRAMS_MAX);
 NSR_LRU(datagrams_in, struct nsr_datagram, struct nsr_datagram_in, NSR_DATAGRAMS_MAX);

@@ -474,6 +474,13 @@ struct nsr_nat_counters {
 };
 _Static_assert(sizeof(struct nsr_nat_counters) == 120, "layout");
 
+#define NSR_REFUSALS_PER_S \
+	100 /* ICMP errors that a namespace is told of flows refused, after ... */
+#define NSR_REFUSALS_BURST   100                                  /* ... so many at once */
+#define NSR_REFUSAL_INTERVAL (1000000000ull / NSR_REFUSALS_PER_S) /* nanoseconds */
+
+/* Map "refusals": ARRAY by port index of when the next one is due (__u64, nanoseconds). */
+
 /* ---- Fragments: see docs/nat.md. */
 
 #define NSR_DATAGRAM_S    30 /* how long a datagram may take to arrive, from its first fragment */

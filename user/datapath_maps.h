@@ -44,7 +44,8 @@
 	X(expire_clock)      \
 	X(events)            \
 	X(event_lease)       \
-	X(event_limits)
+	X(event_limits)      \
+	X(refusals)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -254,6 +254,7 @@ int lab_set_up(void **state)
 	struct nsr_inner_link inner = {0};
 	struct nsr_endpoint endpoint;
 	struct nsr_port port;
+	uint64_t never = 0;
 	uint32_t i;
 
 	if (!lab)
@@ -271,6 +272,9 @@ int lab_set_up(void **state)
 		done(lab, datapath_port_delete(lab->datapath, lab->port[i], &lab->err));
 		port = lab_port(lab, i);
 		lab_port_set(lab, i, &port);
+		assert_int_equal(bpf_map_update_elem(lab->datapath->maps[MAP_refusals],
+						     &lab->port_number[i], &never, BPF_ANY),
+				 0);
 		inner.network = fabric[i].network;
 		done(lab,
 		     datapath_inner_link_set(lab->datapath, lab->bridge[i], &inner, &lab->err));

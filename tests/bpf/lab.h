@@ -77,6 +77,8 @@ enum outcome {
 	TRANSLATED_TO_PEER, /* uplink: translated, into a namespace */
 };
 #define DROPPED(reason) (-(int)NSR_DROP_##reason)
+/* Dropped, and the namespace is told by an ICMP error, which is what comes out. */
+#define REFUSED(reason) (DROPPED(reason) - NSR_DROP_SLOTS)
 
 struct run {
 	int outcome;

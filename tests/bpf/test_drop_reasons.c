@@ -116,7 +116,7 @@ static void nat_ports(struct lab *lab)
 	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	frame_ip4(&f)->saddr = address4(BLUE_IP);
 	frame_seal(&f);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_PORTS));
 }
 
 static void nat_sessions(struct lab *lab)
@@ -131,7 +131,7 @@ static void nat_sessions(struct lab *lab)
 		0);
 	free(full);
 	leaving(&f, IPPROTO_UDP);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SESSIONS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_SESSIONS));
 }
 
 /* An entry that never becomes a mapping, as of a CPU that is stopped in the middle. */
@@ -225,7 +225,7 @@ static void nat_socket(struct lab *lab)
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	lab_uplink_set(lab, UP0, UPLINK_IP, 40000, 40000);
 	leaving(&f, IPPROTO_UDP);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SOCKET));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_SOCKET));
 	close(fd);
 }
 

@@ -45,7 +45,7 @@ static void send_one(struct crowd *crowd, uint32_t i, uint16_t remote_port)
 	uint32_t nobody = 0;
 
 	of_endpoint(&f, i, remote_port);
-	if (lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out) == TC_ACT_SHOT)
+	if (lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out) != TC_ACT_UNSPEC)
 		atomic_fetch_add(&crowd->dropped, 1);
 	else if (!atomic_compare_exchange_strong(&crowd->owner[frame_sport(&out)], &nobody,
 						 i + 1) &&

@@ -330,7 +330,7 @@ static void test_host_talks_to_the_same_remote(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE2_IP,
 	      .sport = 4321, .dport = 81);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SOCKET));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_SOCKET));
 	/* Other remotes, and the session that is there, are not touched by that. */
 	open_flow(lab, IPPROTO_UDP, 4321);
 	assert_int_equal(lab_active_sessions(lab), 1);

@@ -367,8 +367,8 @@ static void test_ports_exhausted(void **state)
 		used[port] = true;
 	}
 	leaving(&f, IPPROTO_UDP, 1000, 80);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_PORTS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_PORTS));
 	expect_created(lab, LAST - FIRST + 1, LAST - FIRST + 1);
 	/* Those who have a port keep it, other protocols have ports of their own. */
 	leaving(&f, IPPROTO_UDP, 1024, 81);
@@ -378,7 +378,7 @@ static void test_ports_exhausted(void **state)
 	lab_expect_no_flows(lab);
 	/* Cooling down: still none. */
 	leaving(&f, IPPROTO_UDP, 1000, 80);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_PORTS));
 	assert_int_equal(lab_session_bits(lab), 0);
 }
 
@@ -394,7 +394,7 @@ static void test_sessions_full(void **state)
 	assert_int_equal(bpf_map_update_elem(map, &zero, full, BPF_ANY), 0);
 	free(full);
 	leaving(&f, IPPROTO_UDP, 1000, 80);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SESSIONS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_SESSIONS));
 	assert_int_equal(lab_pool_bits(lab, UP0, NSR_NAT_UDP), 0);
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
@@ -424,7 +424,7 @@ static void test_mapping_table_full(void **state)
 
 	leaving(&f, IPPROTO_UDP, 1000, 80);
 	fill(lab, MAP_mapping_by_inside, sizeof(struct nsr_inside_endpoint), true);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SESSIONS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_SESSIONS));
 	fill(lab, MAP_mapping_by_inside, sizeof(struct nsr_inside_endpoint), false);
 	expect_created(lab, 0, 0);
 	assert_int_equal(bits_in_use(lab), 0); /* what was claimed has been given back */
@@ -439,7 +439,7 @@ static void test_flow_table_full(void **state)
 
 	leaving(&f, IPPROTO_UDP, 1000, 80);
 	fill(lab, MAP_session_by_flow, sizeof(struct nsr_flow), true);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_SESSIONS));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_SESSIONS));
 	fill(lab, MAP_session_by_flow, sizeof(struct nsr_flow), false);
 	nat = lab_nat(lab, UP0);
 	assert_int_equal(lab_sum(nat.sessions_created), 0);
