@@ -59,7 +59,7 @@ static __always_inline u16 refuse_checksum(const void *words, u32 size)
 static __always_inline bool is_refused(int verdict)
 {
 	return verdict == DROP(NAT_PORTS) || verdict == DROP(NAT_SESSIONS) ||
-	       verdict == DROP(NAT_SOCKET);
+	       verdict == DROP(NAT_SOCKET) || verdict == DROP(NAT_LIMIT);
 }
 
 static __always_inline bool refuse_may(u32 port)

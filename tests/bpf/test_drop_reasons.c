@@ -178,7 +178,7 @@ static void nat_limit(struct lab *lab)
 	settings.flows_max = 0;
 	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
 	leaving(&f, IPPROTO_UDP);
-	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_LIMIT));
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_LIMIT));
 }
 
 static void isolated(struct lab *lab)

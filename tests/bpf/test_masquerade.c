@@ -92,9 +92,9 @@ static void test_flows_limit(void **state)
 	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 3);
 	for (uint16_t port = 3000; port < 3003; port++)
 		out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, port, 80, 0, TRANSLATED);
-	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3003, 80, 0, DROPPED(NAT_LIMIT));
-	out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 80, 0, DROPPED(NAT_LIMIT));
-	out(lab, RED_IP, REMOTE_IP, IPPROTO_TCP, 3000, 80, FRAME_SYN, DROPPED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3003, 80, 0, REFUSED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3000, 80, 0, REFUSED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_TCP, 3000, 80, FRAME_SYN, REFUSED(NAT_LIMIT));
 	assert_int_equal(lab_flows_of(lab, RED), 3);
 	/* Nothing is left of what was refused, and what runs goes on; so do others. */
 	assert_int_equal(lab_pool_bits(lab, UP0, NSR_NAT_UDP), 3);
@@ -108,13 +108,13 @@ static void test_flows_limit(void **state)
 	assert_int_equal(datapath_flush(lab->datapath, &reds, &ended, &lab->err), 0);
 	assert_int_equal(ended, 1);
 	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3005, 80, 0, TRANSLATED);
-	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3006, 80, 0, DROPPED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3006, 80, 0, REFUSED(NAT_LIMIT));
 	/* More are allowed, or fewer: those that run stay. */
 	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 4);
 	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3006, 80, 0, TRANSLATED);
 	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 1);
 	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
-	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3007, 80, 0, DROPPED(NAT_LIMIT));
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3007, 80, 0, REFUSED(NAT_LIMIT));
 	lab_expect_no_flows(lab);
 }
 

@@ -170,6 +170,7 @@ static void test_rate(void **state)
 static void test_every_port(void **state)
 {
 	enum { ALL = NSR_POOL_PORTS - 1 };
+	static const char *const sources[] = {RED_IP, BLUE_IP, GREEN_IP};
 	bool *used = calloc(NSR_POOL_PORTS, sizeof(*used));
 	struct lab *lab = lab_of(state);
 	struct frame f, out;
@@ -177,9 +178,9 @@ static void test_every_port(void **state)
 
 	lab_uplink_set(lab, UP0, UPLINK_IP, 1, ALL);
 	for (i = 0; i < ALL; i++) {
-		/* Half of them want a port that is taken. */
-		leaving(&f, IPPROTO_UDP, (uint16_t)(2048 + i / 2));
-		frame_ip4(&f)->saddr = address4(i % 2 ? BLUE_IP : RED_IP);
+		/* Most of them want a port that is taken. */
+		leaving(&f, IPPROTO_UDP, (uint16_t)(2048 + i / 3));
+		frame_ip4(&f)->saddr = address4(sources[i % 3]);
 		frame_seal(&f);
 		assert_int_equal(lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out), -1);
 		assert_null(frame_fault(&out));
