@@ -104,7 +104,7 @@ check-net: ## fabrics in scratch namespaces (root)
 check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running one (root, deps-long)
 	@$(BUILD) tests
 	@KERNEL_RUNNER=$(KERNEL_RUNNER) tools/check-kernels $(BPF_TESTS) $(wildcard tests/net/*traffic*.bats) \
-		tests/net/uplinks.bats
+		tests/net/uplinks.bats tests/net/masquerade.bats
 
 check-long: ## check, and all that takes long: long_*.bats, asan, fuzz, check-kernels
 	@set -e; for target in check check-net-long asan fuzz check-kernels; do $(MAKE) $$target; done
