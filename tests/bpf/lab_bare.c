@@ -135,7 +135,9 @@ static int run_out(const struct frame *frame, struct frame *ret)
 	if (sendto(bare.outside, frame->bytes + ETH_HLEN, (size_t)length, 0, (struct sockaddr *)&to,
 		   sizeof(to)) != length)
 		assert_int_equal(errno, ENOBUFS);
-	return receive(bare.tun, ret, ETH_HLEN) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	if (receive(bare.tun, ret, ETH_HLEN))
+		return TC_ACT_UNSPEC;
+	return receive(bare.inside, ret, 0) ? TC_ACT_REDIRECT : TC_ACT_SHOT;
 }
 
 static int run_in(const struct frame *frame, struct frame *ret)

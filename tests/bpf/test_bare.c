@@ -238,6 +238,28 @@ static void test_icmp_errors(void **state)
 	EXPECT_BARE_IN(lab, &f, PASSED);
 }
 
+/* Who cannot have a flow is told so. */
+static void test_refused(void **state)
+{
+	struct lab *lab = bare_of(state);
+	struct frame f, *error;
+	const uint8_t *icmp;
+
+	lab_uplink_set(lab, UP1, UPLINK2_IP, 40000, 40000);
+	outgoing(&f, IPPROTO_UDP, false, 1000);
+	EXPECT_BARE_OUT(lab, &f, TRANSLATED);
+	outgoing(&f, IPPROTO_UDP, false, 1001);
+	error = &EXPECT_BARE_OUT(lab, &f, REFUSED(NAT_PORTS))->out;
+	assert_memory_equal(frame_eth(error)->h_dest, mac_red, ETH_ALEN);
+	assert_memory_equal(frame_eth(error)->h_source, mac_br1, ETH_ALEN);
+	assert_int_equal(frame_ip4(error)->saddr, address4(UPLINK2_IP));
+	assert_int_equal(frame_ip4(error)->daddr, address4(INSIDE_IP));
+	icmp = frame_transport(error);
+	assert_int_equal(icmp[0], FRAME_UNREACHABLE);
+	assert_int_equal(icmp[1], 13);
+	assert_memory_equal(icmp + 8, f.bytes + ETH_HLEN, 28);
+}
+
 #define FIRST 0x2000            /* more to come */
 #define LATER (0x2000 | 72 / 8) /* behind a UDP header and 64 bytes */
 
@@ -344,6 +366,7 @@ int main(void)
 		LAB_TEST(test_inbound_that_no_session_knows),
 		LAB_TEST(test_options),
 		LAB_TEST(test_icmp_errors),
+		LAB_TEST(test_refused),
 		LAB_TEST(test_fragments_out),
 		LAB_TEST(test_fragments_in),
 		LAB_TEST(test_fragments_in_that_are_held),
