@@ -7,7 +7,7 @@
 # all of them, ten times slower: with SLOW=1, by which transfers for their length are left out, and
 # kinds that are to the programs what another one is.
 
-# shellcheck disable=SC2154 # bats sets output; fabric.bash the names
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # perl has dollars; run sets output; fabric.bash the names
 load fabric
 
 setup_file() {
