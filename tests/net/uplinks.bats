@@ -380,6 +380,35 @@ fragments_and_errors() { # KIND
 	[[ $(jq -c '.packet | [.source_mac, .destination_mac, .length]' <<<"$output") == "[null,null,84]" ]]
 }
 
+attached() { # HOOK: name and number of our program at the uplink
+	tc -n "$host" -j filter show dev wan "$1" | jq -r '.[].options // empty | select(.prog) |
+		"\(.bpf_name) \(.prog.id)"'
+}
+
+@test "tun: another build takes over, with programs of the same kind and all flows" {
+	local hook before after
+	kind_tun
+	address
+	put_uplink wan
+	run -0 lab apply "$topology"
+	find_cookie
+	traffic_outside
+	before=$(counts .nat.created)
+	for hook in ingress egress; do
+		attached "$hook" >"$work/$hook"
+	done
+	run -0 "$NSROUTE-code" --netns "$host" apply "$topology"
+	for hook in ingress egress; do
+		after=$(attached "$hook")
+		[[ $after == nsr_bare_* && $after != "$(<"$work/$hook")" ]]
+	done
+	[[ $(counts .nat.created) == "$before" ]]
+	traffic_outside
+	fragments_pass
+	[[ $(stats '.drops | add') == 0 ]]
+	assert_conserved
+}
+
 # ---- What leaves by a device that a VLAN is upon
 
 @test "in a VLAN upon the uplink no masqueraded source leaves, and what is the host's does" {
