@@ -10,6 +10,7 @@
 #ifndef NSROUTE_BPF_EXPIRE_H
 #define NSROUTE_BPF_EXPIRE_H
 
+#include "address.h"
 #include "fragment.h"
 #include "nat.h"
 
@@ -41,11 +42,29 @@ NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_
 	return flush && session && nsr_selects(flush, &session->flow, session->mapping);
 }
 
+/* Whether the address that a session is translated to has gone. */
+NSR_STEP int expire_stranded(const struct nsr_session *session)
+{
+	const struct nsr_uplink *uplink;
+	u32 index, *ifindex;
+	__be32 address;
+
+	if (!session)
+		return false;
+	index = session->flow.inside.uplink;
+	ifindex = bpf_map_lookup_elem(&uplink_by_index, &index);
+	uplink = ifindex ? bpf_map_lookup_elem(&uplinks, ifindex) : NULL;
+	address = uplink ? address_of(uplink) : 0;
+	return address && address != READ_ONCE(session->external);
+}
+
 static __always_inline bool expire_due(const struct nsr_session *session,
 				       const struct expire_slice *slice)
 {
 	if (slice->flushing)
 		return expire_selects(&slice->flush, session);
+	if (expire_stranded(session))
+		return true;
 	return session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
 				  slice->now_s);
 }

@@ -413,6 +413,7 @@ static __always_inline int session_give_up(struct nsr_session *session, u32 stat
 {
 	u32 life = READ_ONCE(session->life);
 
+	INSTEAD(-ENOENT);
 	session_swap(session, state, life, state, NSR_LIFE(0, NSR_LIFE_SEEN(life)));
 	return -ENOENT;
 }
@@ -620,7 +621,14 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 	u32 state;
 
 	session = session_find(flow, request->now_s, false, &view, &state);
-	if (!session || !session_seen(session, state, request->seen, request->now_s))
+	if (!session)
+		return false;
+	if (view.external != request->external) {
+		if (request->external) /* the uplink has another address now */
+			session_give_up(session, state);
+		return false;
+	}
+	if (!session_seen(session, state, request->seen, request->now_s))
 		return false;
 	request->mapping = view.mapping;
 	return true;

@@ -6,6 +6,7 @@
 #ifndef NSROUTE_BPF_PORT_H
 #define NSROUTE_BPF_PORT_H
 
+#include "address.h"
 #include "leave.h"
 #include "policy.h"
 #include "rewrite.h"
@@ -145,6 +146,7 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 	struct transport transport = {};
 	struct nsr_session *session;
 	struct session_view view;
+	bool still = true;
 	struct packet p;
 	u32 state, tag;
 	int verdict;
@@ -164,12 +166,14 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 		verdict = port_outside(skb, port, route);
 		if (verdict != VERDICT_NEIGHBOUR)
 			return verdict;
-		if (route->next.nh_family == ADDRESS_FAMILY_IPV4)
+		still = address_ask(skb, route->ifindex, request.flow.remote_address,
+				    request.now_s) == view.external;
+		if (still && route->next.nh_family == ADDRESS_FAMILY_IPV4)
 			session_keep_route(session, route->next.ipv4_nh, route->mtu, tag);
 	}
-	if (session_seen(session, state, request.seen, request.now_s))
+	if (still && session_seen(session, state, request.seen, request.now_s))
 		return port_translate(skb, &p, &transport, &view);
-	rewrite_ttl4(p.ip4); /* it has just ended: as of what has none */
+	rewrite_ttl4(p.ip4); /* it ends: as of what has none */
 	return VERDICT_NEIGHBOUR;
 }
 

@@ -5,6 +5,7 @@
 #ifndef NSROUTE_BPF_UPLINK_H
 #define NSROUTE_BPF_UPLINK_H
 
+#include "address.h"
 #include "events.h"
 #include "fragment.h"
 #include "icmp.h"
@@ -39,7 +40,8 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	const struct nsr_inside *inside;
 	int unfit;
 
-	if (source == uplink->address4) {
+	request->external = address_of(uplink);
+	if (source == request->external) {
 		request->forwarded = port_translated(skb);
 		return icmp ? VERDICT_RARE : 0;
 	}
@@ -49,7 +51,9 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	unfit = load_transport(skb, p, t);
 	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
-	request->external = uplink->address4;
+	if (!unfit) {
+		request->external = address_ask(skb, skb->ifindex, p->ip4->daddr, request->now_s);
+	}
 	if (!unfit && session_use(&request->flow, request))
 		return 0;
 	inside = inside_of4(source);
@@ -63,7 +67,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
 	request_limits(request, inside);
-	return uplink->address4 ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);
+	return request->external ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);
 }
 
 /* Options of what is translated: those that would show where it has been are written over. False:
@@ -88,7 +92,7 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 		return verdict;
 	if (p->ip4->ihl != 5 && !uplink_hide(skb, p))
 		return DROP(IP_OPTIONS);
-	verdict = rewrite_endpoint4(skb, p, &t, true, uplink->address4,
+	verdict = rewrite_endpoint4(skb, p, &t, true, request->external,
 				    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 	if (!verdict && ip4_is_fragment(p->ip4))
 		verdict = fragment4_renumber(skb, p->bare, uplink->index,
@@ -128,14 +132,14 @@ static __always_inline bool leaks_malformed(struct __sk_buff *skb, const struct 
  * the gateway's address: then it asks in the uplink's. 0 or a reason to drop. */
 static __always_inline int uplink_ask(const struct nsr_uplink *uplink, struct packet *p)
 {
-	__be32 sender;
+	__be32 sender, address = address_of(uplink);
 
 	__builtin_memcpy(&sender, p->arp->sender, sizeof(sender));
 	if (!inside_of4(sender))
 		return 0;
-	if (!uplink->address4)
+	if (!address)
 		return DROP(NAT_PROTOCOL);
-	__builtin_memcpy(p->arp->sender, &uplink->address4, sizeof(sender));
+	__builtin_memcpy(p->arp->sender, &address, sizeof(sender));
 	return 0;
 }
 
@@ -180,7 +184,7 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
-	__be32 source = p->ip4->saddr;
+	__be32 source = p->ip4->saddr, dest = p->ip4->daddr;
 	enum nat_inbound whom;
 
 	if (ip4_is_fragment(p->ip4))
@@ -195,7 +199,7 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
-	request->external = uplink->address4;
+	request->external = dest;
 	whom = nat_in(skb, request, t->dest);
 	TELL(INBOUND, whom, 0, 0);
 	return whom;
@@ -279,7 +283,7 @@ static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
-	request.external = uplink->address4;
+	request.external = address_of(uplink);
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4) {
@@ -322,7 +326,7 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
-	request.external = uplink->address4;
+	request.external = address_of(uplink);
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
 	routed = options_do(skb, link_bytes(bare)) & OPTION_ROUTES;

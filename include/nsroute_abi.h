@@ -239,6 +239,21 @@ struct nsr_uplink {
 };
 _Static_assert(sizeof(struct nsr_uplink) == 16, "layout");
 
+/* Map "followed": ARRAY by uplink index: what has become of its address, see bpf/address.h. */
+union nsr_followed_address {
+	struct {
+		__be32 entered; /* nsr_uplink.address4, when now was found; another: now means nothing */
+		__be32 now;     /* 0: it has gone, and there is none in its place */
+	};
+	__u64 both;
+};
+struct nsr_followed {
+	union nsr_followed_address address;
+	__u32 asked_s;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_followed) == 16, "layout");
+
 /* Map "inside4", "inside6": LPM_TRIE of masqueraded prefixes. */
 struct nsr_inside4_key {
 	__u32 prefix_len;

@@ -23,6 +23,7 @@
 	X(port_counters)     \
 	X(port_drops)        \
 	X(uplinks)           \
+	X(followed)          \
 	X(uplink_by_index)   \
 	X(inside4)           \
 	X(inside6)           \
@@ -68,6 +69,8 @@ struct datapath {
 	uint64_t *port_numbers;
 };
 
+/* Sets the uplink's address to what has become of it (bpf/address.h). */
+void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink);
 /* Ends the sessions that are selected. ret_ended, which may be NULL, is set to how many. */
 int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
 		   uint64_t *ret_ended, struct error *err);

@@ -111,6 +111,7 @@ static void read_uplinks(const struct datapath *datapath, struct arena *arena,
 	while (next_entry(datapath->maps[MAP_uplinks], previous, &key, &uplink)) {
 		entry = arena_push(arena, state->uplinks, state->uplinks_count);
 		entry->uplink = uplink;
+		datapath_follow(datapath, &entry->uplink);
 		read_per_cpu(datapath->maps[MAP_uplink_counters], uplink.index, cells,
 			     (uint64_t *)&entry->counters, sizeof(entry->counters) / 8);
 		bpf_map_lookup_elem(datapath->maps[MAP_uplink_drops], &uplink.index, &entry->drops);

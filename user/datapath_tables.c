@@ -415,12 +415,31 @@ static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *
 	return put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
 }
 
+void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
+{
+	struct nsr_followed found;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_followed], &uplink->index, &found) == 0 &&
+	    found.address.entered == uplink->address4)
+		uplink->address4 = found.address.now;
+}
+
+/* Nothing is known of its address but what is entered. */
+static int forget_followed(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	static const struct nsr_followed nothing;
+
+	return put(datapath, MAP_followed, &number, &nothing, "the address of an uplink", err);
+}
+
 /* Its entry is there, and closed. */
 static int open_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
 		       struct error *err)
 {
 	int ret = empty_uplink(datapath, uplink->index, err);
 
+	if (!ret)
+		ret = forget_followed(datapath, uplink->index, err);
 	if (!ret)
 		ret = add_pools(datapath, uplink->index, uplink, err);
 	if (!ret)
@@ -438,6 +457,7 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 	entry.ifindex = ifindex;
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known) == 0) {
 		entry.index = known.index;
+		datapath_follow(datapath, &known);
 		if (!memcmp(&entry, &known, sizeof(entry)))
 			goto done;
 	} else {

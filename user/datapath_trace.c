@@ -126,7 +126,10 @@ bool datapath_find_port(const struct datapath *datapath, uint32_t ifindex, struc
 
 bool datapath_find_uplink(const struct datapath *datapath, uint32_t ifindex, struct nsr_uplink *ret)
 {
-	return bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, ret) == 0;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, ret))
+		return false;
+	datapath_follow(datapath, ret);
+	return true;
 }
 
 bool datapath_find_host(const struct datapath *datapath, const struct ip_address *ip,

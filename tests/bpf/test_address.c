@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The external address that changes while no process of ours runs: the next packet, a second later
+ * at most, uses what the uplink has then, and what was translated to the old one ends.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "datapath_trace.h"
+
+#define NEW_IP "198.18.7.2"
+
+#define PASS_S 20 /* the timer's pass takes 8 */
+
+static uint32_t seconds; /* that the clock is ahead */
+
+/* Of the namespace that the lab is in. */
+static void ip_command(const char *command)
+{
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+static void lose_address(void)
+{
+	ip_command("ip address del 198.51.100.2/24 dev up0"); /* its routes go with it */
+}
+
+static void get_new_address(void)
+{
+	ip_command("ip address add " NEW_IP "/24 dev up0 && ip route add default via 198.18.7.1");
+}
+
+static void find_another_way(void)
+{
+	ip_command("ip route add default via 10.9.0.2");
+}
+
+/* As lab.c has it. */
+static void get_old_address(void)
+{
+	ip_command(
+		"ip address flush dev up0 scope global && ip route flush root 0.0.0.0/0 exact default;"
+		"ip address add 198.51.100.2/24 dev up0 && ip address add 2001:db8:1::2/64 dev up0 nodad && "
+		"ip route replace default via 198.51.100.1 && "
+		"ip route replace default via 2001:db8:1::1 && "
+		"ip neigh replace 198.51.100.1 lladdr 02:00:00:00:00:fe dev up0 && "
+		"ip neigh replace 198.51.100.77 lladdr 02:00:00:00:00:fd dev up0");
+}
+
+/* The kernel is asked again. */
+static void next_second(struct lab *lab)
+{
+	lab_clock_offset(lab, ++seconds);
+}
+
+static bool kernel_chooses(void)
+{
+	struct utsname name;
+	int major, minor;
+
+	uname(&name);
+	return sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 7));
+}
+
+static struct run *out(struct lab *lab, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_UDP, .sport = 3000, .dport = 80);
+	return EXPECT_OUT(lab, UP0, &f, outcome);
+}
+
+/* Returns the external port. */
+static uint16_t out_as(struct lab *lab, const char *address)
+{
+	struct run *run = out(lab, TRANSLATED);
+
+	assert_int_equal(frame_ip4(&run->out)->saddr, address4(address));
+	return frame_sport(&run->out);
+}
+
+static void in(struct lab *lab, const char *dest, uint16_t port, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = dest,
+	      .protocol = IPPROTO_UDP, .sport = 80, .dport = port);
+	EXPECT_IN(lab, UP0, &f, outcome);
+}
+
+static void expect_sessions(struct lab *lab, uint64_t created, uint64_t expired)
+{
+	struct nsr_nat_counters nat = lab_nat(lab, UP0);
+
+	assert_int_equal(lab_sum(nat.sessions_created), created);
+	assert_int_equal(lab_sum(nat.sessions_expired), expired);
+	assert_int_equal(lab_active_sessions(lab), created - expired);
+	assert_int_equal(lab_session_bits(lab), created - expired);
+}
+
+static int address_set_up(void **state)
+{
+	if (*state)
+		get_old_address();
+	seconds = 0;
+	return lab_set_up(state);
+}
+
+/* ---- Another one in its place. */
+
+static void test_followed(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink uplink;
+	uint16_t port, new_port;
+
+	if (!kernel_chooses())
+		skip();
+	port = out_as(lab, UPLINK_IP);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	new_port = out_as(lab, NEW_IP);
+	expect_sessions(lab, 2, 1);
+	in(lab, NEW_IP, new_port, TRANSLATED_TO_PEER);
+	in(lab, UPLINK_IP, port, PASSED);
+	assert_true(datapath_find_uplink(lab->datapath, lab->uplink[UP0], &uplink));
+	assert_int_equal(uplink.address4, address4(NEW_IP));
+	/* And back, as user space has it. */
+	get_old_address();
+	next_second(lab);
+	out_as(lab, UPLINK_IP);
+	expect_sessions(lab, 3, 2);
+	assert_true(datapath_find_uplink(lab->datapath, lab->uplink[UP0], &uplink));
+	assert_int_equal(uplink.address4, address4(UPLINK_IP));
+}
+
+/* A flow that the port translates asks in each second of its own. */
+static void test_followed_at_port(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	struct run *run;
+
+	if (!kernel_chooses())
+		skip();
+	out_as(lab, UPLINK_IP);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_UDP, .sport = 3000, .dport = 80);
+	run = EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	assert_int_equal(frame_ip4(&run->out)->saddr, address4(UPLINK_IP));
+	lose_address();
+	get_new_address();
+	ip_command("ip neigh replace 198.18.7.1 lladdr 02:00:00:00:00:fe dev up0");
+	next_second(lab);
+	run = EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	assert_int_equal(frame_ip4(&run->out)->saddr, address4(RED_IP)); /* for the uplink's hook */
+	out_as(lab, NEW_IP);
+	run = EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	assert_int_equal(frame_ip4(&run->out)->saddr, address4(NEW_IP));
+	expect_sessions(lab, 2, 1);
+}
+
+static void test_asked_once_a_second(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int i;
+
+	next_second(lab);
+	for (i = 0; i < 3; i++) { /* unless the clock's second ends right now */
+		struct timespec before, after;
+
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &before);
+		out_as(lab, UPLINK_IP);
+		lose_address();
+		find_another_way();
+		out(lab, TRANSLATED);
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &after);
+		if (before.tv_sec == after.tv_sec)
+			return;
+		get_old_address();
+		next_second(lab);
+	}
+	fail_msg("never within one second");
+}
+
+/* Those whose address has gone end also when they are silent. */
+static void test_silent_flows_end(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const struct timespec moment = {.tv_nsec = 100000000};
+	struct frame f;
+
+	if (!kernel_chooses())
+		skip();
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_TCP, .sport = 4000, .dport = 80, .tcp_flags = FRAME_SYN);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	out_as(lab, NEW_IP);
+	for (int i = 0; i < PASS_S * 10 && lab_active_sessions(lab) > 1; i++)
+		nanosleep(&moment, NULL);
+	expect_sessions(lab, 2, 1);
+	out_as(lab, NEW_IP);
+}
+
+/* ---- None in its place. */
+
+static void test_closed_until_it_returns(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	out_as(lab, UPLINK_IP);
+	lose_address();
+	find_another_way();
+	next_second(lab);
+	out(lab, DROPPED(NAT_CLOSED));
+	in(lab, UPLINK_IP, 3000, PASSED);
+	next_second(lab);
+	out(lab, DROPPED(NAT_CLOSED));
+	/* The same again: its flows live on. */
+	get_old_address();
+	next_second(lab);
+	out_as(lab, UPLINK_IP);
+	expect_sessions(lab, 1, 0);
+}
+
+/* An inside address is no external one, whatever the kernel would choose. */
+static void test_never_an_inside_address(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	out_as(lab, UPLINK_IP);
+	lose_address();
+	ip_command("ip address add 192.168.16.77/32 dev up0 && "
+		   "ip route add default dev up0 src 192.168.16.77");
+	next_second(lab);
+	out(lab, DROPPED(NAT_CLOSED));
+}
+
+/* What user space has closed nothing opens. */
+static void test_closed_by_us(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
+	out(lab, DROPPED(NAT_CLOSED));
+	next_second(lab);
+	out(lab, DROPPED(NAT_CLOSED));
+}
+
+/* What user space enters counts, whatever was found before. */
+static void test_entered_again(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	if (!kernel_chooses())
+		skip();
+	lose_address();
+	get_new_address();
+	out_as(lab, NEW_IP);
+	get_old_address();
+	lab_uplink_set(lab, UP0, UPLINK_IP, LAB_PORT_MIN, LAB_PORT_MAX);
+	out_as(lab, UPLINK_IP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup(name, address_set_up)
+		TEST(test_followed),
+		TEST(test_followed_at_port),
+		TEST(test_asked_once_a_second),
+		TEST(test_silent_flows_end),
+		TEST(test_closed_until_it_returns),
+		TEST(test_never_an_inside_address),
+		TEST(test_closed_by_us),
+		TEST(test_entered_again),
+	};
+
+	return LAB_MAIN(tests);
+}
