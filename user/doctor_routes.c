@@ -434,9 +434,13 @@ static void check_uplink_address(struct doctor_world *world, const struct record
 				return;
 		finding = doctor_add_at(world, DOCTOR_PROBLEM, "uplink-address", uplink->namespace,
 					uplink->link->name);
-		finding->what = arena_printf(world->arena,
-					     "masquerade uses %s, which the uplink does not have",
-					     ip_format(&ip, text));
+		finding->what =
+			datapath->uplinks[i].uplink.address4
+				? arena_printf(world->arena,
+					       "masquerade uses %s, which the uplink does not have",
+					       ip_format(&ip, text))
+				: "nothing is masqueraded: the uplink lost its address, and none was "
+				  "found in its place";
 		finding->why = "answers to that address do not come back";
 		finding->mend = doctor_apply(world, record);
 	}
