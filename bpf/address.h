@@ -42,6 +42,13 @@ static __always_inline __be32 address_of(const struct nsr_uplink *uplink)
 	return known.entered == uplink->address4 ? known.now : uplink->address4;
 }
 
+/* Whether an address is the external one, or the one that was entered: then nothing has to be
+ * looked up, and one that has gone is nobody's meanwhile. */
+static __always_inline bool address_is_external(const struct nsr_uplink *uplink, __be32 address)
+{
+	return address == uplink->address4 || address == address_of(uplink);
+}
+
 /* Whether an address is the host's, or may be. */
 static __always_inline bool address_is_here(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
 					    u32 ifindex, __be32 address)

@@ -154,7 +154,7 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 	} else if (kind == PACKET_IPV4) {
 		dest = p.ip4->daddr;
 		options = p.ip4->ihl != 5;
-		if (dest == address_of(uplink))
+		if (address_is_external(uplink, dest))
 			whom = uplink_classify(skb, uplink, &p, &t, &request);
 		if (whom == NAT_INBOUND_RARE)
 			return ACTION_RARE;

@@ -40,8 +40,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	const struct nsr_inside *inside;
 	int unfit;
 
-	request->external = address_of(uplink);
-	if (source == request->external) {
+	if (address_is_external(uplink, source)) {
 		request->forwarded = port_translated(skb);
 		return icmp ? VERDICT_RARE : 0;
 	}

@@ -39,6 +39,7 @@ struct machine {
 	size_t maps_count;
 	struct bpf_fib_lookup route;
 	uint32_t route_mtu;
+	uint32_t local;
 	uint64_t now_ns;
 	uint64_t random;
 	/* Of one run: */
@@ -294,6 +295,8 @@ static long fib_lookup(struct machine *m, struct bpf_fib_lookup *asked)
 	uint32_t length = asked->tot_len;
 
 	m->work->fib_lookups++;
+	if (asked->family == 2 && asked->ipv4_dst == m->local)
+		return BPF_FIB_LKUP_RET_NOT_FWDED;
 	asked->mtu_result = (uint16_t)m->route_mtu;
 	if (length > m->route_mtu)
 		return BPF_FIB_LKUP_RET_FRAG_NEEDED;
@@ -553,8 +556,10 @@ static uint64_t execute(struct machine *m, size_t at, const uint64_t args[5])
 	}
 }
 
-void machine_route(struct machine *m, uint32_t ifindex, uint32_t next_hop, uint32_t mtu)
+void machine_route(struct machine *m, uint32_t ifindex, uint32_t local, uint32_t next_hop,
+		   uint32_t mtu)
 {
+	m->local = local;
 	m->route = (struct bpf_fib_lookup){.ifindex = ifindex, .ipv4_dst = next_hop};
 	m->route_mtu = mtu;
 }

@@ -38,8 +38,9 @@ void machine_put(struct machine *machine, const char *map, const void *key, cons
 void machine_clear(struct machine *machine, const char *map);
 uint32_t machine_value_size(const struct machine *machine, const char *map);
 
-/* What bpf_fib_lookup() answers, and the clock. */
-void machine_route(struct machine *machine, uint32_t ifindex, uint32_t next_hop, uint32_t mtu);
+/* What bpf_fib_lookup() answers: all but the local address is by this route. And the clock. */
+void machine_route(struct machine *machine, uint32_t ifindex, uint32_t local, uint32_t next_hop,
+		   uint32_t mtu);
 void machine_clock(struct machine *machine, uint64_t now_ns);
 
 /* Where a packet comes by. */

@@ -64,7 +64,8 @@ static struct machine *copy_of(struct lab *lab)
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		copy_table(lab, machine, tables[i]);
 	copy_table(lab, machine, MAP_uplinks);
-	machine_route(machine, lab->uplink[UP0], address4("198.51.100.1"), LAB_MTU);
+	machine_route(machine, lab->uplink[UP0], address4(UPLINK_IP), address4("198.51.100.1"),
+		      LAB_MTU);
 	return machine;
 }
 

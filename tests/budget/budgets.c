@@ -149,7 +149,7 @@ static void put_uplink(struct machine *m)
 	put_inside(m, "192.168.16.0/24");
 	put_inside(m, "fd00:15::/64");
 	put_pools(m);
-	machine_route(m, UP0_IFINDEX, address4("198.51.100.1"), LAB_MTU);
+	machine_route(m, UP0_IFINDEX, address4(UPLINK_IP), address4("198.51.100.1"), LAB_MTU);
 	machine_clock(m, 1000ull * 1000000000);
 }
 
