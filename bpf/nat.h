@@ -24,12 +24,12 @@
 #include <linux/errno.h>
 
 #include "conntrack.h"
+#include "contact.h"
 #include "counters.h"
 #include "fib.h"
 #include "ports.h"
 #include "trace.h"
 
-#define NAT_TRIES        8 /* compare-and-swap attempts on one reference count */
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
 
 /* Without padding: steps want all of it to be set. */
@@ -81,14 +81,6 @@ static __always_inline u64 *nat_pool_words(u32 mapping)
 {
 	u32 pool = NSR_MAPPING_POOL(mapping);
 	struct nsr_pool_bits *bits = bpf_map_lookup_elem(&pool_bits, &pool);
-
-	return bits ? bits->words : NULL;
-}
-
-static __always_inline u64 *nat_session_words(void)
-{
-	u32 zero = 0;
-	struct nsr_session_bits *bits = bpf_map_lookup_elem(&session_bits, &zero);
 
 	return bits ? bits->words : NULL;
 }
@@ -290,7 +282,7 @@ NSR_STEP int flows_claim(struct nat_request *request)
 	address = request->flow.inside.address;
 	owner = bpf_map_lookup_elem(&hosts4, &address);
 	number = owner ? 1 + owner->port : 0;
-	request->owner = number;
+	request->owner |= number;
 	count = bpf_map_lookup_elem(&flows_of, &number);
 	if (!count)
 		return DROP(NAT_SESSIONS);
@@ -308,29 +300,13 @@ NSR_STEP int flows_claim(struct nat_request *request)
 
 static __always_inline void flows_release(u32 owner)
 {
-	u32 *count = bpf_map_lookup_elem(&flows_of, &owner);
+	u32 number = owner & ~NSR_OWNER_CONTACT, *count = bpf_map_lookup_elem(&flows_of, &number);
 
 	if (count)
 		__sync_fetch_and_add(count, -1);
 }
 
 /* ---- Sessions. */
-
-/* A free slot of the session table, or BITS_NONE. */
-NSR_STEP u32 session_claim(void)
-{
-	u64 *words = nat_session_words();
-
-	return words ? bits_claim_any(words, NSR_SESSION_WORDS, bpf_get_prandom_u32()) : BITS_NONE;
-}
-
-static __always_inline void session_release(u32 number)
-{
-	u64 *words = nat_session_words();
-
-	if (words)
-		bits_release(words, NSR_SESSION_WORDS, number);
-}
 
 /* Ends an active session once, whoever comes first; 1 when it was us, else 0. */
 NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
@@ -355,11 +331,11 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	bpf_map_delete_elem(&session_by_flow, &flow);
 	if (life & NSR_SEEN_OUT)
 		mapping_put(session->mapping, now_s);
+	if (session->owner & NSR_OWNER_CONTACT)
+		contact_forget(&flow);
 	flows_release(session->owner);
 	count_nat(flow.inside.uplink, sessions_expired, flow.inside.protocol, 1);
-	WRITE_ONCE(session->state, (dying & ~NSR_SESSION_STATUS) + NSR_SESSION_GENERATION);
-	barrier();
-	session_release(number);
+	session_vacate(session, number);
 	return 1;
 }
 
@@ -378,7 +354,7 @@ static __always_inline void request_limits(struct nat_request *request,
 {
 	request->life = session_life(inside, &request->flow, request->seen);
 	request->flows_max = inside->flows_max;
-	request->owner = 0; /* set by flows_claim() */
+	request->owner = inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT : 0;
 }
 
 /*
@@ -552,9 +528,7 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 		count_nat(flow.inside.uplink, sessions_created, flow.inside.protocol, 1);
 		return 0;
 	}
-	WRITE_ONCE(session->state, generation + NSR_SESSION_GENERATION);
-	barrier();
-	session_release(number);
+	session_vacate(session, number);
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
@@ -586,11 +560,29 @@ static __always_inline int mapping_open(struct __sk_buff *skb, struct nat_reques
 	return result ? result : mapping_enter(request);
 }
 
+/* A session with a mapping, of what the namespace may have. */
+static __always_inline int session_make(struct __sk_buff *skb, struct nat_request *request)
+{
+	u32 number = session_claim();
+	int result;
+
+	if (number == BITS_NONE)
+		return DROP(NAT_SESSIONS);
+	result = mapping_open(skb, request);
+	if (result) {
+		session_release(number);
+		return result;
+	}
+	result = session_enter(number, request);
+	if (result)
+		mapping_put(request->mapping, request->now_s);
+	return result;
+}
+
 /* Opens a session, with the mapping its inside endpoint has or a new one. It calls one step after
  * the other, and they hardly any: what they need of the stack is not needed at once. */
 NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 {
-	u32 number;
 	int result;
 
 	if (!request)
@@ -598,14 +590,12 @@ NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 	result = flows_claim(request);
 	if (result)
 		return result;
-	number = session_claim();
-	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : mapping_open(skb, request);
-	if (result && number != BITS_NONE)
-		session_release(number);
+	if (request->owner & NSR_OWNER_CONTACT)
+		result = contact_get(&request->flow);
 	if (!result) {
-		result = session_enter(number, request);
-		if (result)
-			mapping_put(request->mapping, request->now_s);
+		result = session_make(skb, request);
+		if (result && request->owner & NSR_OWNER_CONTACT)
+			contact_forget(&request->flow);
 	}
 	if (result)
 		flows_release(request->owner);
@@ -665,8 +655,21 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 	return result;
 }
 
+/* RFC 4787 REQ-8: whether what comes from outside and has no session gets one. Of TCP only a SYN.
+ */
+static __always_inline bool filter_admits(const struct nat_request *request, u32 filtering)
+{
+	u8 protocol = request->flow.inside.protocol;
+
+	if (!request->seen || protocol == NSR_NAT_ICMP ||
+	    (protocol == NSR_NAT_TCP && !(request->seen & NSR_SEEN_IN_SYN)))
+		return false;
+	return filtering == NSR_FILTER_NOTHING ||
+	       (filtering == NSR_FILTER_ADDRESS && contact_known(&request->flow));
+}
+
 /* What comes in to a mapping and has no session: one is made where the network's filter lets it in.
- * Of TCP by a SYN only. 0: it has one now. */
+ * 0: it has one now. */
 static __always_inline int session_admit(struct nat_request *request)
 {
 	const struct nsr_inside *inside;
@@ -676,11 +679,10 @@ static __always_inline int session_admit(struct nat_request *request)
 
 	INSTEAD(DROP(NAT_FILTERED));
 	inside = inside_of4(request->flow.inside.address);
-	if (!inside || inside->filtering != NSR_FILTER_NOTHING || !request->seen ||
-	    request->flow.inside.protocol == NSR_NAT_ICMP ||
-	    (request->flow.inside.protocol == NSR_NAT_TCP && !(request->seen & NSR_SEEN_IN_SYN)))
+	if (!inside || !filter_admits(request, inside->filtering))
 		return DROP(NAT_FILTERED);
 	request_limits(request, inside);
+	request->owner = 0; /* the inside has sent nothing on it */
 	result = flows_claim(request);
 	if (result)
 		return result;

@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 11
+#define NSR_LAYOUT_VERSION 12
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -342,7 +342,7 @@ struct nsr_flow {
 	struct nsr_inside_endpoint inside;
 	__be32 remote_address;
 	__be16 remote_port; /* ICMP: 0 */
-	__u16 reserved;
+	__u16 contact;      /* 0; 1: no flow, but whom the endpoint has sent to; see contact.h */
 };
 _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 
@@ -372,6 +372,9 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 
 #define NSR_DNS_PORT 53
 
+#define NSR_OWNER_CONTACT 0x8000u /* the session refers to a contact */
+_Static_assert(NSR_PORTS_MAX < NSR_OWNER_CONTACT, "ports outgrew nsr_session.owner");
+
 /* Map "sessions": ARRAY by session number. */
 struct nsr_session {
 	struct nsr_flow flow;
@@ -389,7 +392,7 @@ struct nsr_session {
 	__be32 next_hop;
 	__u32 route_tag; /* when, and under which generation; 0: not asked yet */
 	__u16 mtu;
-	__u16 owner; /* slot in "flows_of" */
+	__u16 owner; /* slot in "flows_of", and NSR_OWNER_CONTACT */
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
 

@@ -64,7 +64,7 @@ static void read_filtering(struct yaml_reader *reader, const struct yaml_tree_pa
 			   void *into)
 {
 	static const struct yaml_word words[] = {
-#define X(name, text) {text, NSR_FILTER_##name, NSR_FILTER_##name == NSR_FILTER_ADDRESS},
+#define X(name, text) {text, NSR_FILTER_##name, false},
 		NSR_FILTERS(X)
 #undef X
 			{}};

@@ -21,7 +21,7 @@
 
 #include "interpreter_map.h"
 
-#define CODE_MAX     16384
+#define CODE_MAX     32768
 #define SECTIONS_MAX 64
 #define MAPS_MAX     64
 #define FRAMES_MAX   8 /* nested calls: MAX_CALL_FRAMES of the kernel */

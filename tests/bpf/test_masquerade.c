@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -191,6 +192,126 @@ static void test_endpoint_independent_filter(void **state)
 	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_created), 3);
 }
 
+static void end_flows(struct lab *lab, uint16_t remote_port, uint64_t expected)
+{
+	const struct nsr_selection which = {
+		.remote = address4(REMOTE_IP), .remote_mask = ~0u, .port = remote_port};
+	uint64_t ended;
+
+	assert_int_equal(datapath_flush(lab->datapath, &which, &ended, &lab->err), 0);
+	assert_int_equal(ended, expected);
+}
+
+/* Whom the mapping has sent to may send to it from any port, for as long as any of the sessions by
+ * which it has sent there lives. */
+static void test_address_dependent_filter(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t udp, tcp, other;
+
+	set(lab, NSR_FILTER_ADDRESS, 100);
+	udp = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	tcp = out(lab, RED_IP, REMOTE_IP, IPPROTO_TCP, 3001, 80, FRAME_SYN, TRANSLATED);
+	other = out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 3002, 80, 0, TRANSLATED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 81, udp, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE_IP, IPPROTO_TCP, 81, tcp, FRAME_SYN, TRANSLATED_TO_PEER);
+	in(lab, REMOTE_IP, IPPROTO_TCP, 82, tcp, FRAME_ACK, DROPPED(NAT_FILTERED));
+	/* Not whom another mapping of the same host has sent to. */
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 80, udp, 0, DROPPED(NAT_FILTERED));
+	in(lab, REMOTE_IP, IPPROTO_UDP, 80, other, 0, DROPPED(NAT_FILTERED));
+	/* It is no session: nobody sees it, and it counts for no limit. */
+	assert_int_equal(lab_active_sessions(lab), 5);
+	assert_int_equal(lab_flows_of(lab, RED), 5);
+	assert_int_equal(lab_session_bits(lab), 5 + 3);
+
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 83, 0, TRANSLATED);
+	end_flows(lab, 80, 2);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 84, udp, 0, TRANSLATED_TO_PEER);
+	end_flows(lab, 83, 1);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 85, udp, 0, PASSED); /* the mapping has ended, too */
+	assert_int_equal(lab_session_bits(lab), lab_active_sessions(lab) + 1);
+	lab_expect_no_flows(lab);
+}
+
+/* Sessions made before count for the filter that they were made under. */
+static void test_filter_changes_in_place(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port;
+
+	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
+	set(lab, NSR_FILTER_ADDRESS, 100);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, DROPPED(NAT_FILTERED));
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 82, 0, TRANSLATED);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 83, port, 0, DROPPED(NAT_FILTERED));
+	end_flows(lab, 0, 3);
+	assert_int_equal(lab_session_bits(lab), 0);
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);
+}
+
+struct contacts {
+	struct lab *lab;
+	uint16_t first_port;
+	atomic_bool *done;
+};
+
+/* Of one endpoint to one address, so that all refer to one contact; few at a time, so that it ends
+ * often. */
+static void *open_to_one_address(void *argument)
+{
+	struct contacts *contacts = argument;
+	struct frame f;
+
+	for (uint16_t i = 0; i < 3000; i++) {
+		out_frame(&f, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000,
+			  (uint16_t)(contacts->first_port + i % 4), 0);
+		lab_run(contacts->lab, DATAPATH_UPLINK_OUT, contacts->lab->uplink[UP0], &f, NULL);
+	}
+	return NULL;
+}
+
+static void *end_all(void *argument)
+{
+	const struct nsr_selection all = {.remote = address4(REMOTE_IP), .remote_mask = ~0u};
+	struct contacts *contacts = argument;
+	struct error err;
+
+	while (!atomic_load(contacts->done))
+		if (datapath_flush(contacts->lab->datapath, &all, NULL, &err))
+			break;
+	return NULL;
+}
+
+/* References are taken and given back by several at once: nothing is left. */
+static void test_contacts_are_counted(void **state)
+{
+	atomic_bool done = false;
+	struct lab *lab = lab_of(state);
+	struct contacts contacts[3] = {{lab, 80, &done}, {lab, 82, &done}, {lab, 0, &done}};
+	pthread_t threads[3];
+
+	set(lab, NSR_FILTER_ADDRESS, 1000);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL,
+						i < 2 ? open_to_one_address : end_all,
+						&contacts[i]),
+				 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&done, true);
+	pthread_join(threads[2], NULL);
+	assert_int_equal(lab_session_bits(lab),
+			 lab_active_sessions(lab) + !!lab_active_sessions(lab));
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow), lab_session_bits(lab));
+	end_flows(lab, 0, lab_active_sessions(lab));
+	assert_int_equal(lab_session_bits(lab), 0);
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);
+	assert_int_equal(lab_flows_of(lab, RED), 0);
+}
+
 static void test_filter_counts_flows(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -367,6 +488,9 @@ int main(void)
 		LAB_TEST(test_flows_limit),
 		LAB_TEST(test_flows_limit_is_exact),
 		LAB_TEST(test_endpoint_independent_filter),
+		LAB_TEST(test_address_dependent_filter),
+		LAB_TEST(test_filter_changes_in_place),
+		LAB_TEST(test_contacts_are_counted),
 		LAB_TEST(test_filter_counts_flows),
 		LAB_TEST(test_filter_leaves_the_host_its_sockets),
 		LAB_TEST(test_inbound_sessions_hold_no_mapping),

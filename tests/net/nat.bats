@@ -160,6 +160,9 @@ masquerade_with() { # KEYS
 }
 
 @test "what is set for a network is changed in place: flows go on, under what is set now" {
+	# The way out is there before datagrams, which are sent once.
+	pings "$green" "$outside_address"
+	lab nat flush
 	datagram "$red" 4001
 	datagram "$green" 4001
 	await 2 sessions
@@ -192,7 +195,7 @@ up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
 	await 3 sessions --namespace "$red"
 }
 
-@test "filtering: whoever sends to a mapped port gets through, or only who was sent to" {
+@test "filtering: whoever sends to a mapped port gets through, or an address or only who was sent to" {
 	masquerade_with ', filtering: endpoint-independent'
 	lab apply "$topology"
 	ip -n "$outside" address add 203.0.113.11/24 dev eth0
@@ -218,6 +221,16 @@ up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
 	from_outside 203.0.113.11 4004
 	await 3 sessions --port "$port"
 	await 1 uplink_dropped nat-filtered
+
+	masquerade_with ', filtering: address-dependent'
+	lab apply "$topology"
+	datagram "$red" 4005
+	await 1 sessions --port 4005
+	port=$(lab -j nat list --port 4005 | jq .external_port)
+	from_outside 203.0.113.11 4006
+	await 2 uplink_dropped nat-filtered
+	from_outside "$outside_address" 4007
+	await 2 sessions --port "$port"
 }
 
 @test "what cannot be meant is refused: a namespace or an uplink that is not there, a word too much" {
