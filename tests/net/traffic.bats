@@ -303,7 +303,7 @@ datagram() { # CLIENT SERVER ADDRESS BYTES [LEVEL OPTION VALUE-IN-HEXADECIMAL]
 		socket(my $socket, $family, SOCK_DGRAM, 0) or die;
 		bind($socket, $family == AF_INET ? pack_sockaddr_in(9000, INADDR_ANY)
 						 : pack_sockaddr_in6(9000, IN6ADDR_ANY)) or die;
-		alarm 15;
+		alarm 60;
 		recv($socket, my $data, 65535, 0) or die;
 		print length($data), $data =~ /^(?:nsroute!)*$/ ? "" : " garbled", "\n";' \
 		"$3" >"$work/datagram" 3>&- &
