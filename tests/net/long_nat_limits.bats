@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# When there is no port left: hping3 takes all of a small range, while iperf3 goes on.
+# When there is no port left, or one namespace takes all that it may have: hping3 floods, and others go
+# on.
 
 # shellcheck disable=SC2154 # run sets output; fabric.bash the names
 load outside
@@ -65,6 +66,16 @@ await_drops() { # NUMBER
 	[[ $(exhausted) == "$1" ]]
 }
 
+# Until the flood has met its limit.
+await_refused() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		(($(stats '.drops."nat-flows-limit"') == 0)) || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
 exhausted() { # drops for want of a port, wherever they were
 	stats '.drops."nat-ports-exhausted"'
 }
@@ -95,5 +106,29 @@ exhausted() { # drops for want of a port, wherever they were
 	wait "$streaming"
 	jq -e '.end.sum_received.bytes > 10000000' "$work/stream"
 	[[ $(counter "$red" '[.drops[]] | add') == 0 ]]
+	assert_judged
+}
+
+@test "a flood of SYNs has as many flows as a namespace may, and costs the others nothing" {
+	need hping3 nginx ab
+	internet_up auto 's/masquerade: eth0/masquerade: {uplink: eth0, max_flows_per_namespace: 5000}/'
+	start_nginx
+	watch
+	start_stream "$green" 8
+	ip netns exec "$blue" timeout 60 hping3 -n -q -S --flood -s 1024 -p 9 "$server_address" \
+		>/dev/null 2>&1 </dev/null 3>&- &
+	flooding=$!
+	connections "$red" 3000
+	connections "$white" 3000
+	await_refused
+	kill "$flooding"
+	wait "$flooding" || true
+	[[ $(lab -j nat list --namespace "$blue" --protocol tcp | wc -l) == 5000 ]]
+	wait "$streaming"
+	jq -e '.end.sum_received.bytes > 10000000' "$work/stream"
+	for name in "$red" "$green" "$white"; do
+		[[ $(counter "$name" '[.drops[]] | add') == 0 ]]
+	done
+	[[ $(stats '.drops | with_entries(select(.value > 0 and .key != "nat-flows-limit")) | length') == 0 ]]
 	assert_judged
 }

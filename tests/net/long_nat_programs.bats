@@ -4,7 +4,7 @@
 # Programs of other people through the masquerade: what finds out about NATs, what looks for routers,
 # what opens connections of its own.
 
-# shellcheck disable=SC2016,SC2154 # perl has dollars; run sets output, fabric.bash the names
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # perl has dollars; run sets output; fabric.bash the names
 load outside
 
 setup_file() {
@@ -101,15 +101,40 @@ discover() { # NAMESPACE OPTION...
 	assert_judged
 }
 
-@test "turnutils_natdiscovery: the filtering is by address and port" {
+# The words of discovery for the filtering of the file. A mode that this build refuses is skipped.
+sees_filtering() { # MODE WORDS
 	need turnserver turnutils_natdiscovery
-	internet_up
+	new_host
+	put_networks
+	sed -i "s/masquerade: eth0/masquerade: {uplink: eth0, filtering: $1}/" "$topology"
+	run "$NSROUTE" validate "$topology"
+	((status == 0)) || skip "not there yet: ${lines[0]#*:*:*: }"
+	clean_up
+	internet_up auto "s/masquerade: eth0/masquerade: {uplink: eth0, filtering: $1}/"
 	start_coturn
 	watch
-	discover "$red" -f
-	[[ $output == *"NAT with Address and Port Dependent Filtering!"* ]]
+	for name in "$red" "$white"; do
+		discover "$name" -f
+		[[ $output == *"NAT with $2 Filtering!"* ]]
+	done
+	discover "$red" -m
+	[[ $output == *"NAT with Endpoint Independent Mapping!"* ]]
 	assert_judged
+}
+
+@test "turnutils_natdiscovery: filtering by address and port is what it sees" {
+	sees_filtering address-and-port-dependent "Address and Port Dependent"
 	(($(uplink_dropped nat-filtered) > 0))
+}
+
+@test "turnutils_natdiscovery: filtering by address is what it sees" {
+	sees_filtering address-dependent "Address Dependent"
+	(($(uplink_dropped nat-filtered) > 0))
+}
+
+@test "turnutils_natdiscovery: no filtering is what it sees" {
+	sees_filtering endpoint-independent "Endpoint Independent"
+	[[ $(uplink_dropped nat-filtered) == 0 ]]
 }
 
 @test "stun: the older discovery sees the same, and that ports are preserved" {

@@ -67,6 +67,45 @@ nat_drops() {
 	stats '[.uplinks[].drops | to_entries[] | select(.key | startswith("nat-")) | .value] | add'
 }
 
+# ---- HTTP
+
+start_nginx() {
+	cat >"$work/nginx.conf" <<-END
+		worker_processes 1;
+		daemon off;
+		pid $work/nginx.pid;
+		error_log $work/nginx.error;
+		events { worker_connections 4096; }
+		http {
+			access_log off;
+			client_body_temp_path $work/body;
+			proxy_temp_path $work/proxy;
+			fastcgi_temp_path $work/fastcgi;
+			uwsgi_temp_path $work/uwsgi;
+			scgi_temp_path $work/scgi;
+			keepalive_timeout 0;
+			server {
+				listen 80 backlog=4096;
+				location / { return 200 "here\n"; }
+			}
+		}
+	END
+	on "$outside" sysctl -qw net.core.somaxconn=4096
+	serve nginx "$outside" nginx -c "$work/nginx.conf"
+	await_listener "$outside" tcp 80
+}
+
+# So many connections of a namespace, each of one request; none may fail.
+connections() { # NAMESPACE COUNT
+	run -0 on "$1" ab -q -r -n "$2" -c 100 "http://$server_address/"
+	grep -E '^(Time taken|Complete|Failed|Non-2xx|Requests per second)' <<<"$output" | sed "s/^/# /" >&3
+	[[ $output =~ Complete\ requests:\ +$2$'\n' ]]
+	[[ $output =~ Failed\ requests:\ +0$'\n' ]]
+	[[ $output != *Non-2xx* ]]
+}
+
+# ---- Further away
+
 # A server behind another router, by a link of MTU 1280: $far_address. Sets far_router and server.
 # shellcheck disable=SC2034 # for tests
 far_away() {
