@@ -71,8 +71,8 @@ struct session_view {
 	u32 mapping;
 	__be32 external;
 	/* If asked for: */
-	__be32 next_hop;
-	u32 route_tag, mtu;
+	union nsr_route route;
+	u32 mtu;
 };
 
 /* Whether a record holds this flow under this state; *ret is then what else is in it. */
@@ -90,9 +90,7 @@ static __always_inline bool session_matches(const struct nsr_session *session, u
 	ret->mapping = READ_ONCE(session->mapping);
 	ret->external = READ_ONCE(session->external);
 	if (routed) {
-		ret->route_tag = READ_ONCE(session->route_tag);
-		barrier();
-		ret->next_hop = READ_ONCE(session->next_hop);
+		ret->route.word = READ_ONCE(session->route.word);
 		ret->mtu = READ_ONCE(session->mtu);
 	}
 	barrier();
@@ -120,15 +118,16 @@ static __always_inline int session_swap(struct nsr_session *session, u32 state, 
 	return found.state == state ? -EAGAIN : -ENOENT;
 }
 
-/* Keeps the FIB's answer, the tag last: of two CPUs that write at once either's will do. */
+/* Keeps the FIB's answer. Next hop and tag are written in one and name the MTU, so of CPUs that
+ * write at once, be it for a flow that is no more, nobody believes a mixture. */
 static __always_inline void session_keep_route(struct nsr_session *session, __be32 next_hop,
 					       u32 mtu, u32 tag)
 {
+	union nsr_route route = {.next_hop = next_hop, .tag = tag};
+
 	INSTEAD();
-	WRITE_ONCE(session->next_hop, next_hop);
 	WRITE_ONCE(session->mtu, mtu);
-	barrier();
-	WRITE_ONCE(session->route_tag, tag);
+	WRITE_ONCE(session->route.word, route.word);
 }
 
 #endif

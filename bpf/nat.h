@@ -516,7 +516,7 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 	session->mapping = request->mapping;
 	session->refreshed_s = request->now_s;
 	session->external = request->external;
-	session->route_tag = 0;
+	session->route.word = 0;
 	session->owner = request->owner;
 	barrier();
 	ref.session = number;

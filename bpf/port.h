@@ -89,19 +89,20 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 
 /* Where the FIB has sent a session within this second: false when it has to be asked. */
 static __always_inline bool route_known(struct __sk_buff *skb, const struct nsr_port *port,
-					const struct session_view *view, u32 tag,
+					const struct session_view *view, u32 now_s, u32 state,
 					struct route *route)
 {
 	u32 slot = port->uplink - 1;
 	u32 *uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
 
-	if (!uplink || !*uplink || view->route_tag != tag || !packet_fits(skb, *uplink, view->mtu))
+	if (!uplink || !*uplink || view->route.tag != NSR_ROUTE_TAG(now_s, state, view->mtu) ||
+	    !packet_fits(skb, *uplink, view->mtu))
 		return false;
-	TELL(REMEMBERED, *uplink, view->mtu, view->next_hop);
+	TELL(REMEMBERED, *uplink, view->mtu, view->route.next_hop);
 	route->ifindex = *uplink;
 	route->next = (struct bpf_redir_neigh){};
 	route->next.nh_family = ADDRESS_FAMILY_IPV4;
-	route->next.ipv4_nh = view->next_hop;
+	route->next.ipv4_nh = view->route.next_hop;
 	return true;
 }
 
@@ -148,8 +149,8 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 	struct session_view view;
 	bool still = true;
 	struct packet p;
-	u32 state, tag;
 	int verdict;
+	u32 state;
 
 	if (!packet_at(skb, &p, false))
 		return DROP(MALFORMED);
@@ -161,15 +162,15 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 	session = session_find(&request.flow, request.now_s, true, &view, &state);
 	if (!session)
 		return port_open(skb, port, route);
-	tag = NSR_ROUTE_TAG(request.now_s, state);
-	if (!route_known(skb, port, &view, tag, route)) {
+	if (!route_known(skb, port, &view, request.now_s, state, route)) {
 		verdict = port_outside(skb, port, route);
 		if (verdict != VERDICT_NEIGHBOUR)
 			return verdict;
 		still = address_ask(skb, route->ifindex, request.flow.remote_address,
 				    request.now_s) == view.external;
 		if (still && route->next.nh_family == ADDRESS_FAMILY_IPV4)
-			session_keep_route(session, route->next.ipv4_nh, route->mtu, tag);
+			session_keep_route(session, route->next.ipv4_nh, route->mtu,
+					   NSR_ROUTE_TAG(request.now_s, state, route->mtu));
 	}
 	if (still && session_seen(session, state, request.seen, request.now_s))
 		return port_translate(skb, &p, &transport, &view);

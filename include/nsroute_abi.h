@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 12
+#define NSR_LAYOUT_VERSION 13
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -242,7 +242,8 @@ _Static_assert(sizeof(struct nsr_uplink) == 16, "layout");
 /* Map "followed": ARRAY by uplink index: what has become of its address, see bpf/address.h. */
 union nsr_followed_address {
 	struct {
-		__be32 entered; /* nsr_uplink.address4, when now was found; another: now means nothing */
+		__be32 entered; /* nsr_uplink.address4, when now was found; another: now means
+				   nothing */
 		__be32 now;     /* 0: it has gone, and there is none in its place */
 	};
 	__u64 both;
@@ -375,6 +376,17 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 #define NSR_OWNER_CONTACT 0x8000u /* the session refers to a contact */
 _Static_assert(NSR_PORTS_MAX < NSR_OWNER_CONTACT, "ports outgrew nsr_session.owner");
 
+/* What the kernel's FIB said of a session's remote, by the uplink. Both are read and written in
+ * one.
+ */
+union nsr_route {
+	struct {
+		__be32 next_hop;
+		__u32 tag; /* when, of which generation, with which MTU; 0: not asked yet */
+	};
+	__u64 word;
+};
+
 /* Map "sessions": ARRAY by session number. */
 struct nsr_session {
 	struct nsr_flow flow;
@@ -388,17 +400,17 @@ struct nsr_session {
 	__u32 mapping;     /* referenced once a packet went out, not before */
 	__u32 refreshed_s; /* last packet that counts for the timeout */
 	__be32 external;   /* address that it is translated to */
-	/* What the kernel's FIB said of the remote, by the uplink of the session: */
-	__be32 next_hop;
-	__u32 route_tag; /* when, and under which generation; 0: not asked yet */
-	__u16 mtu;
-	__u16 owner; /* slot in "flows_of", and NSR_OWNER_CONTACT */
+	__u16 mtu;         /* of the route */
+	__u16 owner;       /* slot in "flows_of", and NSR_OWNER_CONTACT */
+	union nsr_route route;
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
 
 /* An answer of the FIB is believed within the second it was given in. Whoever writes it may have
- * been overtaken by a new flow in the same record: the tag is then of a generation that is gone. */
-#define NSR_ROUTE_TAG(now_s, state) ((__u32)(now_s) << 16 ^ ((state) | NSR_SESSION_STATUS))
+ * been overtaken by a new flow in the same record: the tag is then of a generation that is gone, or
+ * of an MTU that is another one's. */
+#define NSR_ROUTE_TAG(now_s, state, mtu) \
+	((__u32)((now_s) ^ (mtu)) << 16 ^ ((state) | NSR_SESSION_STATUS))
 
 struct nsr_session_ref {
 	__u32 session;

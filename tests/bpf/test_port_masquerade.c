@@ -6,8 +6,12 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <linux/pkt_cls.h>
 #include <string.h>
+#include <time.h>
 
+#include "datapath_maps.h"
 #include "sysctl.h"
 
 #define TRIES 5
@@ -162,6 +166,64 @@ static void test_the_kernel_decides(void **state)
 	expect_translated(lab, &f, port);
 }
 
+/* The number of the only session, and what is in the table of it. */
+static uint32_t only_session(struct lab *lab, struct nsr_session *ret)
+{
+	uint32_t number;
+
+	for (number = 0; number < NSR_SESSIONS_MAX; number++) {
+		assert_int_equal(
+			bpf_map_lookup_elem(lab->datapath->maps[MAP_sessions], &number, ret), 0);
+		if ((ret->state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE)
+			return number;
+	}
+	fail_msg("no session");
+	return 0;
+}
+
+/* Whether an answer is believed that is remembered as if the FIB had given it in this second, for
+ * this session or an older one in its place. */
+static bool believed(struct lab *lab, const struct frame *f, uint32_t number,
+		     struct nsr_session *session, uint32_t ago, uint16_t mtu)
+{
+	struct timespec now;
+	struct frame out;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	session->route.tag =
+		NSR_ROUTE_TAG(now.tv_sec, session->state - ago * NSR_SESSION_GENERATION, mtu);
+	assert_int_equal(
+		bpf_map_update_elem(lab->datapath->maps[MAP_sessions], &number, session, BPF_ANY),
+		0);
+	return lab_run(lab, DATAPATH_PORT_IN, lab->port[RED], f, &out) == TC_ACT_REDIRECT;
+}
+
+/* What two CPUs have written at once, one of them perhaps for a flow that is no more, is not
+ * believed: neither an older session's answer, nor one with the MTU of another. The FIB refuses. */
+static void test_mixed_answers(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_session session;
+	uint32_t number, mtu;
+	bool once = false;
+	struct frame f;
+
+	open_session(lab, IPPROTO_TCP);
+	to_remote(&f, IPPROTO_TCP, 10);
+	number = only_session(lab, &session);
+	session.mtu = LAB_MTU;
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "0", &lab->err), 0);
+	for (uint32_t i = 0; i < TRIES; i++) { /* a second may end in between */
+		once = once || believed(lab, &f, number, &session, 0, LAB_MTU);
+		assert_false(believed(lab, &f, number, &session, 1 + i, LAB_MTU));
+		for (mtu = LAB_MTU - 100; mtu < LAB_MTU + 100; mtu++)
+			if (mtu != LAB_MTU)
+				assert_false(believed(lab, &f, number, &session, i, (uint16_t)mtu));
+	}
+	assert_true(once);
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "1", &lab->err), 0);
+}
+
 static void test_kernel_mode(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -214,8 +276,8 @@ int main(void)
 		LAB_TEST(test_every_protocol), LAB_TEST(test_no_udp_checksum),
 		LAB_TEST(test_another_port),   LAB_TEST(test_no_session),
 		LAB_TEST(test_time),           LAB_TEST(test_the_kernel_decides),
-		LAB_TEST(test_kernel_mode),    LAB_TEST(test_policy_first),
-		LAB_TEST(test_state_is_seen),
+		LAB_TEST(test_mixed_answers),  LAB_TEST(test_kernel_mode),
+		LAB_TEST(test_policy_first),   LAB_TEST(test_state_is_seen),
 	};
 
 	return LAB_MAIN(tests);
