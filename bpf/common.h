@@ -42,6 +42,7 @@ enum verdict {
 	VERDICT_PEER = 1,      /* into a namespace: bpf_redirect_peer() */
 	VERDICT_NEIGHBOUR = 2, /* to an uplink: bpf_redirect_neigh() */
 	VERDICT_RARE = 3,      /* not decided yet: by steps that are off the hot path */
+	VERDICT_HAIRPIN = 4,   /* likewise: see hairpin.h */
 };
 
 /*

@@ -13,6 +13,7 @@
 #include "address.h"
 #include "fragment.h"
 #include "nat.h"
+#include "publish.h"
 
 #define EXPIRE_PERIOD_NS 250000000ull
 #define EXPIRE_TICKS     32 /* slices; a power of two */
@@ -39,7 +40,9 @@ struct expire_slice {
 /* On its own, so that it is verified once and not for each bit of a word. */
 NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_session *session)
 {
-	return flush && session && nsr_selects(flush, &session->flow, session->mapping);
+	if (!flush || !session || !nsr_selects(flush, &session->flow, session->mapping))
+		return 0;
+	return !flush->unpublished || !publish_is_held(session->mapping);
 }
 
 /* Whether the address that a session is translated to has gone. */
@@ -109,11 +112,14 @@ static __always_inline void expire_one_port(u32 mapping, u32 now_s)
 	/* Another CPU may have crossed a second since this pass began. */
 	if (!released_s || (int)(now_s - released_s) < NSR_PORT_COOLDOWN_S)
 		return;
-	/* References are 0 and the bit is set: nobody else touches the record. */
-	WRITE_ONCE(record->released_s, 0);
+	/* References are 0 and the bit is set: nobody else touches the record, but who publishes
+	 * the port. */
+	if (__sync_val_compare_and_swap(&record->released_s, released_s, 0) != released_s)
+		return;
 	count_nat(record->inside.uplink, ports_used, record->inside.protocol, -1);
 	barrier();
-	mapping_free_port(mapping);
+	if (publish_is_in_range(mapping))
+		mapping_free_port(mapping);
 }
 
 static long expire_port_word(u32 i, struct expire_slice *slice)

@@ -287,7 +287,7 @@ static long fragment_release_one(u32 number, struct release *release)
 /* Whom a first fragment is for: as any packet. */
 NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
-	struct session_view view;
+	struct session_view view = {};
 	u32 state;
 	struct nsr_mapping *record;
 	struct nsr_session *session;
@@ -309,11 +309,9 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	if (session && view.mapping == mapping &&
 	    session_seen(session, state, seen_by(false, t.protocol, t.tcp_flags), request->now_s))
 		return NAT_INBOUND_SESSION;
-	if (t.protocol == NSR_NAT_ICMP ||
-	    host_has_socket(skb, t.protocol, request->flow.remote_address,
-			    request->flow.remote_port, request->external, t.dest))
-		return NAT_INBOUND_HOST;
-	return NAT_INBOUND_REFUSED;
+	request->seen = seen_by(false, t.protocol, t.tcp_flags);
+	request->life = request->flows_max = request->owner = 0; /* steps want them set */
+	return nat_in_unknown(skb, request, mapping);
 }
 
 /* Writes down whom a datagram is for, by its first fragment. True when others of it are held. */

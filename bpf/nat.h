@@ -108,11 +108,14 @@ NSR_STEP int mapping_put(u32 mapping, u32 now_s)
 {
 	struct nsr_mapping *record = nat_mapping(mapping);
 	struct nsr_inside_endpoint inside;
+	struct nsr_mapping_ref *ref;
 
 	if (!record || __sync_fetch_and_add(&record->references, -1) != 1)
 		return 0;
 	inside = record->inside;
-	bpf_map_delete_elem(&mapping_by_inside, &inside);
+	ref = bpf_map_lookup_elem(&mapping_by_inside, &inside);
+	if (ref && READ_ONCE(ref->mapping) == mapping) /* and not one that is published since */
+		bpf_map_delete_elem(&mapping_by_inside, &inside);
 	count_nat(inside.uplink, mappings_ended, inside.protocol, 1);
 	WRITE_ONCE(record->released_s, now_s ? now_s : 1);
 	return 0;
@@ -668,8 +671,17 @@ static __always_inline bool filter_admits(const struct nat_request *request, u32
 	       (filtering == NSR_FILTER_ADDRESS && contact_known(&request->flow));
 }
 
-/* What comes in to a mapping and has no session: one is made where the network's filter lets it in.
- * 0: it has one now. */
+/* The filter of a mapping: its network's, unless the port is published. */
+static __always_inline u32 mapping_filtering(u32 mapping, const struct nsr_inside *inside)
+{
+	const struct nsr_mapping *record = nat_mapping(mapping);
+
+	return record && record->flags & NSR_MAPPING_PUBLISHED ? (u32)NSR_FILTER_NOTHING
+							       : inside->filtering;
+}
+
+/* What comes in to request->mapping and has no session: one is made where its filter lets it in. 0:
+ * it has one now. */
 static __always_inline int session_admit(struct nat_request *request)
 {
 	const struct nsr_inside *inside;
@@ -677,10 +689,10 @@ static __always_inline int session_admit(struct nat_request *request)
 	u32 number, state;
 	int result;
 
-	INSTEAD(DROP(NAT_FILTERED));
 	inside = inside_of4(request->flow.inside.address);
-	if (!inside || !filter_admits(request, inside->filtering))
+	if (!inside || !filter_admits(request, mapping_filtering(request->mapping, inside)))
 		return DROP(NAT_FILTERED);
+	INSTEAD(0);
 	request_limits(request, inside);
 	request->owner = 0; /* the inside has sent nothing on it */
 	result = flows_claim(request);

@@ -10,6 +10,7 @@
  *   nsr_bare_out, nsr_bare_in	the same of a layer-3 device, whose packets have no Ethernet header
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
+ *   nsr_publish     run to make or end the mapping of a published port
  *
  * What they leave alone gets TC_ACT_UNSPEC, so that other people's programs still run.
  */
@@ -20,6 +21,7 @@
 #include "expire.h"
 #include "maps.h"
 #include "port.h"
+#include "publish.h"
 #include "refuse.h"
 #include "rewrite.h"
 #include "uplink.h"
@@ -45,6 +47,8 @@ int nsr_port_in(struct __sk_buff *skb)
 		count_port_rx(to->port, length);
 		return deliver(skb, to->ifindex);
 	}
+	if (verdict == VERDICT_HAIRPIN)
+		return port_hairpin(skb);
 	count_port_tx(port->index, length, verdict);
 	if (verdict < 0)
 		return drop(skb, verdict, NSR_HOOK_PORT_IN);
@@ -222,4 +226,17 @@ int nsr_flush(struct __sk_buff *skb)
 	if ((void *)(flush + 1) > end)
 		return -EINVAL;
 	return expire_flush(flush);
+}
+
+SEC("tc")
+int nsr_publish(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct nsr_publish *publish = data + sizeof(struct ethhdr);
+	struct nsr_publish asked;
+
+	if ((void *)(publish + 1) > end)
+		return -EINVAL;
+	asked = *publish;
+	return publish_do(skb, &asked);
 }

@@ -7,6 +7,7 @@
 #define NSROUTE_BPF_PORT_H
 
 #include "address.h"
+#include "hairpin.h"
 #include "leave.h"
 #include "policy.h"
 #include "rewrite.h"
@@ -71,7 +72,7 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 	way = way_outside(skb, port, p, &lookup);
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	if (way == FIB_KERNEL)
-		return VERDICT_KERNEL;
+		return hairpin_may_be(port, p->ip4->daddr) ? VERDICT_HAIRPIN : VERDICT_KERNEL;
 	if (way == FIB_ELSEWHERE)
 		return DROP(WRONG_UPLINK);
 	if (!masqueraded4(port, p->ip4->saddr))

@@ -29,6 +29,7 @@
 #define NSR_UPLINKS_MAX   16    /* interfaces that networks masquerade to */
 #define NSR_INSIDE_MAX    1024  /* masqueraded prefixes, per family */
 #define NSR_INNER_MAX     16384 /* interfaces that belong to fabrics (bridges) */
+#define NSR_PUBLISHED_MAX 4096  /* published ports or ranges of them */
 #define NSR_POOLS_MAX     (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
 #define NSR_POOL_PORTS    65536 /* external ports (ICMP: identifiers) of one pool */
 #ifndef NSR_SESSIONS_MAX
@@ -65,7 +66,8 @@
 	X(NAT_SOCKET, "nat-host-socket",                                                          \
 	  "the host itself talks to this remote from the external port")                          \
 	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")      \
-	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows as it may have")
+	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows as it may have")         \
+	X(NAT_HAIRPIN, "nat-hairpin", "to the external address, but does not fit or reach inside")
 
 enum nsr_drop_reason {
 	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */
@@ -329,9 +331,38 @@ struct nsr_mapping {
 	__u32 references; /* sessions; whoever takes it to 0 ends the mapping, nothing revives it */
 	__u32 generation; /* counts the uses of the record, so that an older reference shows */
 	__u32 released_s; /* when it ended: the port cools down; 0: it is not cooling down */
-	__u32 reserved;
+	__u32 flags;      /* NSR_MAPPING_* */
 };
 _Static_assert(sizeof(struct nsr_mapping) == 24, "layout");
+
+/* nsr_mapping.flags: set and cleared by the program "nsr_publish" only. */
+#define NSR_MAPPING_PUBLISHED 1 /* any remote may send to it (RFC 4787 8: endpoint-independent) */
+#define NSR_MAPPING_HELD      2 /* one of the references is the publication's */
+
+/* Map "published": HASH by the mapping (__u32) of the first external port, filled by user space,
+ * which alone reads it: what the mappings are made again from when their pool is. */
+struct nsr_published {
+	struct nsr_inside_endpoint inside; /* of the first port */
+	__u16 count;                       /* consecutive ports, of both sides */
+	__u16 ready;                       /* all of the mappings are there, and nothing else is */
+};
+_Static_assert(sizeof(struct nsr_published) == 12, "layout");
+
+/* What the program "nsr_publish" is asked for, behind an Ethernet header of zeros: one step for one
+ * port. 0 or a negative errno; see bpf/publish.h. */
+enum nsr_publish_step {
+	NSR_PUBLISH_CLEAR,   /* who has the port, or the inside endpoint, opens no more sessions */
+	NSR_PUBLISH_MAKE,    /* -EADDRINUSE: a socket of the host has the port; -EBUSY: not yet */
+	NSR_PUBLISH_CLOSE,   /* no more sessions are opened */
+	NSR_PUBLISH_RELEASE, /* the publication's reference is given back */
+};
+struct nsr_publish {
+	__u32 step; /* enum nsr_publish_step */
+	__u32 mapping;
+	struct nsr_inside_endpoint inside;
+	__be32 external; /* where sockets of the host would listen; 0: not asked for */
+};
+_Static_assert(sizeof(struct nsr_publish) == 20, "layout");
 
 struct nsr_mapping_ref {
 	__u32 mapping;
@@ -447,8 +478,11 @@ struct nsr_selection {
 	__u16 port;    /* inside, external, or the remote's; host byte order */
 	__u8 protocol; /* 1 + enum nsr_nat_protocol */
 	__u8 uplink;   /* 1 + index */
+	__u32 mapping_first, mapping_last;
+	__u16 inside_first, inside_last; /* ports, host byte order */
+	__u32 unpublished;               /* only sessions of mappings that are not published */
 };
-_Static_assert(sizeof(struct nsr_selection) == 20, "layout");
+_Static_assert(sizeof(struct nsr_selection) == 36, "layout");
 
 static inline int nsr_selects(const struct nsr_selection *selection, const struct nsr_flow *flow,
 			      __u32 mapping)
@@ -460,6 +494,11 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
 		return 0;
 	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
 	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+		return 0;
+	if ((selection->mapping_last &&
+	     (mapping < selection->mapping_first || mapping > selection->mapping_last)) ||
+	    (selection->inside_last && (__be16_to_cpu(inside->port) < selection->inside_first ||
+					__be16_to_cpu(inside->port) > selection->inside_last)))
 		return 0;
 	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
 	       NSR_MAPPING_PORT(mapping) == selection->port ||

@@ -10,6 +10,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "plan_publish.h"
 
 static int note(int fd, enum record_kind kind, const char *name, const char *value, const char *set,
 		struct error *err)
@@ -72,7 +75,7 @@ static int note_uplink(int fd, const struct operation *op, struct error *err)
 
 int note_before(int fd, const struct operation *op, struct error *err)
 {
-	char text[IP_TEXT_MAX];
+	char text[IP_TEXT_MAX], name[PUBLISH_TEXT_MAX];
 	int ret;
 
 	switch (op->kind) {
@@ -104,6 +107,9 @@ int note_before(int fd, const struct operation *op, struct error *err)
 			       : 0;
 	case OPERATION_UPLINK_ADD:
 		return note_uplink(fd, op, err);
+	case OPERATION_PUBLISH_ADD:
+		return note(fd, RECORD_PUBLISHED, plan_publish_name(op, name),
+			    plan_publish_value(op, text), NULL, err);
 	case OPERATION_INSIDE_ADD:
 		return note(fd, RECORD_INSIDE, ip_format_prefix(&op->address, text), op->uplink,
 			    NULL, err);
@@ -155,7 +161,7 @@ static int forget(int fd, const struct record *kept, const struct operation *op,
 
 int note_after(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
-	char text[IP_TEXT_MAX];
+	char text[IP_TEXT_MAX], name[PUBLISH_TEXT_MAX];
 
 	switch (op->kind) {
 	case OPERATION_NETNS_DELETE:
@@ -179,6 +185,8 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 		return gone(fd, kept, RECORD_DEVICE, op->link, err);
 	case OPERATION_FORGET:
 		return forget(fd, kept, op, err);
+	case OPERATION_PUBLISH_DELETE:
+		return gone(fd, kept, RECORD_PUBLISHED, plan_publish_name(op, name), err);
 	case OPERATION_INSIDE_DELETE:
 		return gone(fd, kept, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
 	default:
@@ -188,7 +196,7 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 
 int note_failed(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
-	char text[IP_TEXT_MAX];
+	char text[IP_TEXT_MAX], name[PUBLISH_TEXT_MAX];
 	int ret;
 
 	switch (op->kind) {
@@ -218,6 +226,8 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 		return gone(fd, kept, RECORD_DEVICE, op->link, err);
 	case OPERATION_UPLINK_ADD:
 		return gone_uplink(fd, kept, op->link, err);
+	case OPERATION_PUBLISH_ADD:
+		return gone(fd, kept, RECORD_PUBLISHED, plan_publish_name(op, name), err);
 	case OPERATION_INSIDE_ADD:
 		return gone(fd, kept, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
 	default:

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "datapath_publish.h"
+
 int open_datapath(struct runner *r, bool create, struct error *err)
 {
 	if (r->datapath)
@@ -107,7 +109,7 @@ static bool deletes(enum operation_kind kind)
 {
 	return kind == OPERATION_PORT_DELETE || kind == OPERATION_UPLINK_DELETE ||
 	       kind == OPERATION_INNER_LINK_DELETE || kind == OPERATION_HOST_DELETE ||
-	       kind == OPERATION_INSIDE_DELETE;
+	       kind == OPERATION_INSIDE_DELETE || kind == OPERATION_PUBLISH_DELETE;
 }
 
 int run_table(struct runner *r, const struct operation *op, struct error *err)
@@ -139,6 +141,11 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 		return set_host(r, op, err);
 	case OPERATION_HOST_DELETE:
 		return delete_host(r, op, err);
+	case OPERATION_PUBLISH_ADD:
+		return datapath_publish(r->datapath, ifindex, &op->address, &op->ports,
+					r->options->host_fd, err);
+	case OPERATION_PUBLISH_DELETE:
+		return datapath_unpublish(r->datapath, ifindex, &op->ports, err);
 	case OPERATION_INSIDE_ADD:
 		return datapath_inside_set(r->datapath, &op->address,
 					   place_ifindex(&r->places, NULL, op->uplink), op->inside,

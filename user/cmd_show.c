@@ -9,12 +9,13 @@
 
 const char cmd_show_help[] =
 	"Without arguments the fabrics of the host namespace. With a name, or with what to show, the\n"
-	"details: networks (with uplinks), namespaces, links, routes; all of them when none is named.\n"
+	"details: networks (with uplinks), namespaces (with what they publish), links, routes; all of\n"
+	"them when none is named.\n"
 	"A section's word always means the section, also when a fabric has that name.\n"
 	"\n"
 	"With -j one object: {\"fabric\", \"file\", \"state\", \"networks\": [...], \"uplinks\": [...],\n"
-	"\"namespaces\": [...], \"links\": [...], \"routes\": [...]}; without arguments, and when there\n"
-	"are several fabrics or none, such objects in {\"fabrics\": [...]}.\n"
+	"\"namespaces\": [...], \"published\": [...], \"links\": [...], \"routes\": [...]}; without\n"
+	"arguments, and when there are several fabrics or none, such objects in {\"fabrics\": [...]}.\n"
 	"\n"
 	"States: a fabric is up, or incomplete when something it was made of is gone; a link is up,\n"
 	"down, no-carrier or missing.\n"

@@ -46,7 +46,9 @@
 	X(events)            \
 	X(event_lease)       \
 	X(event_limits)      \
-	X(refusals)
+	X(refusals)          \
+	X(published)         \
+	X(hairpin_scratch)
 
 enum datapath_map {
 #define X(name) MAP_##name,
@@ -56,7 +58,7 @@ enum datapath_map {
 };
 
 /* Programs that sit at no hook, behind those of enum datapath_program. */
-enum { DATAPATH_ARM = DATAPATH_PROGRAMS, DATAPATH_FLUSH, DATAPATH_ALL_PROGRAMS };
+enum { DATAPATH_ARM = DATAPATH_PROGRAMS, DATAPATH_FLUSH, DATAPATH_PUBLISH, DATAPATH_ALL_PROGRAMS };
 
 extern const char *const datapath_map_name[];
 const char *datapath_all_program_name(unsigned int program);
@@ -77,5 +79,9 @@ int datapath_flush(const struct datapath *datapath, const struct nsr_selection *
 /* Gives them the timeouts that are set for their inside addresses now. */
 int datapath_renew(const struct datapath *datapath, const struct nsr_selection *selection,
 		   struct error *err);
+bool datapath_has_sessions(const struct datapath *datapath);
+/* Returns when every program that ran before, and that has to do with the uplink of this number,
+ * has ended. */
+int datapath_wait_for_programs(const struct datapath *datapath, uint32_t uplink, struct error *err);
 
 #endif

@@ -38,6 +38,8 @@ const char *datapath_all_program_name(unsigned int program)
 		return "nsr_arm";
 	case DATAPATH_FLUSH:
 		return "nsr_flush";
+	case DATAPATH_PUBLISH:
+		return "nsr_publish";
 	default:
 		return datapath_program_name[program];
 	}

@@ -139,6 +139,19 @@ static void read_inside(const struct datapath *datapath, enum datapath_map map, 
 	}
 }
 
+static void read_published(const struct datapath *datapath, struct arena *arena,
+			   struct state_datapath *state)
+{
+	uint32_t key, *previous = NULL;
+	struct nsr_published published;
+
+	while (next_entry(datapath->maps[MAP_published], previous, &key, &published)) {
+		*arena_push(arena, state->published, state->published_count) =
+			(struct state_published){key, published};
+		previous = &key;
+	}
+}
+
 static void read_sources(const struct datapath *datapath, struct arena *arena,
 			 struct state_datapath *state)
 {
@@ -199,6 +212,7 @@ int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct sta
 	read_uplinks(datapath, arena, &state);
 	read_inside(datapath, MAP_inside4, AF_INET, arena, &state);
 	read_inside(datapath, MAP_inside6, AF_INET6, arena, &state);
+	read_published(datapath, arena, &state);
 	read_sources(datapath, arena, &state);
 	read_inner_links(datapath, arena, &state);
 	*ret = state;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "datapath_maps.h"
+#include "datapath_publish.h"
 
 static int put(const struct datapath *datapath, enum datapath_map map, const void *key,
 	       const void *value, const char *what, struct error *err)
@@ -201,7 +202,7 @@ static int complete_endpoint(const struct datapath *datapath, struct nsr_endpoin
 	return 0;
 }
 
-static bool has_sessions(const struct datapath *datapath)
+bool datapath_has_sessions(const struct datapath *datapath)
 {
 	static struct nsr_session_bits bits; /* 33 KiB: not for the stack */
 	uint32_t zero = 0;
@@ -223,7 +224,7 @@ int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip,
 	int ret = drop(datapath, ipv4 ? MAP_hosts4 : MAP_hosts6, ip->bytes, "an endpoint's address",
 		       err);
 
-	if (ret || !ipv4 || !has_sessions(datapath))
+	if (ret || !ipv4 || !datapath_has_sessions(datapath))
 		return ret;
 	memcpy(&selection.address, ip->bytes, sizeof(selection.address));
 	return datapath_flush(datapath, &selection, NULL, err);
@@ -383,7 +384,7 @@ static int take_uplink_number(const struct datapath *datapath, uint32_t *ret_num
  * Returns when every program that ran before has ended: a change of a map of maps does. So a pool
  * is entered again; without one no program can have done anything for the uplink.
  */
-static int wait_for_programs(const struct datapath *datapath, uint32_t number, struct error *err)
+int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	uint32_t pool = NSR_POOL(number, 0), id;
 	int fd, ret;
@@ -402,7 +403,10 @@ static int wait_for_programs(const struct datapath *datapath, uint32_t number, s
 static int empty_uplink(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	struct nsr_selection all = {.uplink = (uint8_t)(1 + number)};
-	int ret = wait_for_programs(datapath, number, err);
+	int ret = datapath_publish_suspend(datapath, number, err);
+
+	if (!ret)
+		ret = datapath_wait_for_programs(datapath, number, err);
 
 	if (!ret)
 		ret = datapath_flush(datapath, &all, NULL, err);
@@ -445,6 +449,8 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 	if (!ret)
 		ret = put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
 			  "an uplink", err);
+	if (!ret)
+		ret = datapath_publish_resume(datapath, uplink->index, err);
 	return ret ? ret : put_uplink(datapath, uplink, err);
 }
 
@@ -462,6 +468,8 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			goto done;
 	} else {
 		ret = take_uplink_number(datapath, &entry.index, err);
+		if (!ret)
+			ret = datapath_publish_forget(datapath, entry.index, err);
 		if (!ret)
 			ret = reset_uplink_counters(datapath, entry.index, err);
 	}
@@ -489,6 +497,8 @@ int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct e
 		return 0;
 	closed.address4 = 0;
 	ret = put_uplink(datapath, &closed, err);
+	if (!ret)
+		ret = datapath_publish_forget(datapath, closed.index, err);
 	if (!ret)
 		ret = put(datapath, MAP_uplink_by_index, &closed.index, &unused, "an uplink", err);
 	if (!ret)
@@ -521,7 +531,7 @@ static int end_sessions_of(const struct datapath *datapath, const struct ip_addr
 
 	if (prefix->family != AF_INET)
 		return 0; /* has none */
-	ret = wait_for_programs(datapath, uplink, err);
+	ret = datapath_wait_for_programs(datapath, uplink, err);
 	return ret ? ret : datapath_flush(datapath, &ending, NULL, err);
 }
 
@@ -534,7 +544,7 @@ static int renew_sessions_of(const struct datapath *datapath, const struct ip_ad
 
 	if (prefix->family != AF_INET)
 		return 0;
-	ret = wait_for_programs(datapath, uplink, err);
+	ret = datapath_wait_for_programs(datapath, uplink, err);
 	return ret ? ret : datapath_renew(datapath, &renewed, err);
 }
 

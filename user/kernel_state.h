@@ -148,6 +148,11 @@ struct state_inside {
 	struct nsr_inside inside;
 };
 
+struct state_published {
+	uint32_t mapping; /* of the first port */
+	struct nsr_published published;
+};
+
 struct state_source {
 	uint32_t port;
 	struct ip_address prefix;
@@ -172,6 +177,8 @@ struct state_datapath {
 	size_t uplinks_count;
 	struct state_inside *inside;
 	size_t inside_count;
+	struct state_published *published;
+	size_t published_count;
 	struct state_source *sources;
 	size_t sources_count;
 	struct state_inner_link *inner_links;

@@ -378,6 +378,31 @@ static void append_routes(json_t *routes, const struct record *record,
 	}
 }
 
+/* ---- Published ports. */
+
+/* "UPLINK/PROTOCOL/PORTS", and the address and port inside. */
+static json_t *published_object(const struct record_entry *entry)
+{
+	size_t uplink = strcspn(entry->name, "/");
+	const char *protocol = entry->name + uplink + (entry->name[uplink] == '/');
+	size_t length = strcspn(protocol, "/");
+
+	return json_pack("{s:s%, s:s%, s:o, s:o}", "uplink", entry->name, uplink, "protocol",
+			 protocol, length, "ports",
+			 output_string(protocol + length + (protocol[length] == '/')), "inside",
+			 output_string(entry->value));
+}
+
+static json_t *published_of(const struct record *record)
+{
+	json_t *published = json_array();
+
+	for (size_t i = 0; i < record->count; i++)
+		if (record->entries[i].kind == RECORD_PUBLISHED)
+			json_array_append_new(published, published_object(&record->entries[i]));
+	return published;
+}
+
 /* ---- The whole. */
 
 static void append_entry(json_t *networks, json_t *uplinks, json_t *namespaces, json_t *links,
@@ -431,14 +456,17 @@ json_t *output_show(const struct record *record, const struct kernel_state *stat
 	json_object_set_new(fabric, "networks", networks);
 	json_object_set_new(fabric, "uplinks", uplinks);
 	json_object_set_new(fabric, "namespaces", namespaces);
+	json_object_set_new(fabric, "published", published_of(record));
 	json_object_set_new(fabric, "links", links);
 	json_object_set_new(fabric, "routes", routes);
 	if (!(sections & OUTPUT_NETWORKS)) {
 		json_object_del(fabric, "networks");
 		json_object_del(fabric, "uplinks");
 	}
-	if (!(sections & OUTPUT_NAMESPACES))
+	if (!(sections & OUTPUT_NAMESPACES)) {
 		json_object_del(fabric, "namespaces");
+		json_object_del(fabric, "published");
+	}
 	if (!(sections & OUTPUT_LINKS))
 		json_object_del(fabric, "links");
 	if (!(sections & OUTPUT_ROUTES))

@@ -222,10 +222,28 @@ static void routes_table(struct table *table, const json_t *fabric)
 	}
 }
 
+static void published_table(struct table *table, const json_t *fabric)
+{
+	static const struct table_column columns[] = {
+		{"UPLINK", false}, {"PROTOCOL", false}, {"PUBLISHED", false}, {"INSIDE", false}};
+	json_t *published;
+	size_t i;
+
+	table_init(table, table->arena, columns, COUNT(columns));
+	json_array_foreach(json_object_get(fabric, "published"), i, published)
+	{
+		add_text(table, published, "uplink");
+		add_text(table, published, "protocol");
+		add_text(table, published, "ports");
+		add_text(table, published, "inside");
+	}
+}
+
 void output_show_text(FILE *out, const json_t *fabric, bool color)
 {
 	static void (*const tables[])(struct table *, const json_t *) = {
-		networks_table, uplinks_table, namespaces_table, links_table, routes_table};
+		networks_table,  uplinks_table, namespaces_table,
+		published_table, links_table,   routes_table};
 	const char *state = text_of(fabric, "state"), *file = text_of(fabric, "file");
 	struct arena arena = {};
 

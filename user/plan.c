@@ -26,6 +26,7 @@
 #include "plan_host.h"
 #include "plan_limits.h"
 #include "plan_ovs.h"
+#include "plan_publish.h"
 #include "plan_peers.h"
 #include "plan_sysctls.h"
 #include "plan_view.h"
@@ -284,6 +285,8 @@ static int check_operation(const struct build *b, const struct operation *op, st
 		return check_host(b, op, err);
 	case OPERATION_INSIDE_ADD:
 		return check_inside(b, op, err);
+	case OPERATION_PUBLISH_ADD:
+		return check_publish_free(b->view, op, err);
 	case OPERATION_ADDRESS_ADD:
 		return check_address(b, op, err);
 	case OPERATION_SYSCTL_SET:

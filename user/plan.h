@@ -67,6 +67,8 @@ enum operation_kind {
 	OPERATION_OVS_PORT_ADD, /* of the Open vSwitch bridge "master" */
 	OPERATION_OVS_PORT_DELETE,
 	OPERATION_DATAPATH_EXCHANGE, /* of its programs; "revert": back to what they were */
+	OPERATION_PUBLISH_ADD,       /* ports of a namespace, at the uplink "link" */
+	OPERATION_PUBLISH_DELETE,
 	OPERATION_KINDS
 };
 
@@ -111,14 +113,15 @@ struct operation {
 	const char *uplink;              /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
 	const struct nsr_inside *inside; /* INSIDE_*: what is set; but for its uplink */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
-	uint16_t port_min, port_max; /* UPLINK_ADD */
-	bool clsact;                 /* UPLINK_*: the clsact qdisc is made, or removed, by us */
-	bool bare;                   /* UPLINK_*: a layer-3 device, no Ethernet headers there */
-	bool hook_in, hook_out;      /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
-	bool hooks_lost;             /* ... but is of a datapath that is gone: exchanged last */
-	enum record_kind record;     /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */
-	uint8_t protocol;            /* ROUTE_DELETE, when unmarked: RTPROT_* of it */
-	bool by_steps;               /* FORGET, ADOPT: in the record of single steps */
+	uint16_t port_min, port_max;  /* UPLINK_ADD */
+	struct published_ports ports; /* PUBLISH_*; "address" is inside */
+	bool clsact;                  /* UPLINK_*: the clsact qdisc is made, or removed, by us */
+	bool bare;                    /* UPLINK_*: a layer-3 device, no Ethernet headers there */
+	bool hook_in, hook_out;       /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
+	bool hooks_lost;              /* ... but is of a datapath that is gone: exchanged last */
+	enum record_kind record;      /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */
+	uint8_t protocol;             /* ROUTE_DELETE, when unmarked: RTPROT_* of it */
+	bool by_steps;                /* FORGET, ADOPT: in the record of single steps */
 	bool record_inside; /* *_ADD, LINK_MOVE, LINK_DELETE: of single steps, which record links in
 			     * namespaces too */
 	bool device;        /* LINK_SET, ADDRESS_*: of an interface that is the host's */

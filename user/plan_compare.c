@@ -17,6 +17,7 @@
 #include "plan_device.h"
 #include "plan_files.h"
 #include "plan_ovs.h"
+#include "plan_publish.h"
 #include "plan_sysctls.h"
 
 static struct operation *copy(const struct view *view, const struct operation *op)
@@ -498,6 +499,8 @@ bool plan_missing(const struct view *view, struct operation *op)
 		return uplink_missing(view, op);
 	case OPERATION_INSIDE_ADD:
 		return inside_missing(view, op);
+	case OPERATION_PUBLISH_ADD:
+		return publish_missing(view, op);
 	default:
 		return true; /* nothing else is desired */
 	}

@@ -29,6 +29,7 @@
 #include "plan_files.h"
 #include "plan_host.h"
 #include "plan_ovs.h"
+#include "plan_publish.h"
 #include "plan_routed.h"
 #include "plan_sysctls.h"
 
@@ -508,6 +509,8 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 		ret = check_ports(&b, err);
 	if (!ret)
 		ret = check_ovs_networks(&b, err);
+	if (!ret)
+		ret = check_published_addresses(&b, err);
 	if (ret)
 		return ret;
 	index_vias(&b);
@@ -533,5 +536,6 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_device_ends(&b);
 	want_inner_ends(&b);
 	for_each_interface(&b, want_routed_ways);
+	want_publishes(&b);
 	return 0;
 }

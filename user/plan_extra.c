@@ -29,6 +29,7 @@
 #include "plan_host.h"
 #include "plan_ovs.h"
 #include "plan_peers.h"
+#include "plan_publish.h"
 #include "plan_sysctls.h"
 #include "plan_uplink.h"
 
@@ -228,6 +229,7 @@ void plan_extra_attached(struct extra *extra)
 {
 	const struct kernel_state *state = extra->view->state;
 
+	plan_extra_publishes(extra);
 	plan_extra_ovs_ports(extra);
 	plan_extra_sysctls(extra);
 	/* The host's come last: by its addresses the neighbours in the namespaces were found. */
@@ -569,8 +571,10 @@ void plan_extra_objects(struct extra *extra)
 {
 	const struct record *record = extra->record;
 
-	if (extra->removal)
+	if (extra->removal) {
+		plan_extra_publishes(extra);
 		plan_removed_ovs_ports(extra);
+	}
 	each_recorded(extra, RECORD_LINK, extra_link);
 	each_recorded(extra, RECORD_STRIPPED, extra_stripped);
 	each_recorded(extra, RECORD_LINK_INSIDE, extra_link_inside);

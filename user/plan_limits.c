@@ -9,7 +9,19 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-enum table { PORTS, SOURCES, FDB, HOSTS4, HOSTS6, INNER, UPLINKS, INSIDE4, INSIDE6, TABLES };
+enum table {
+	PORTS,
+	SOURCES,
+	FDB,
+	HOSTS4,
+	HOSTS6,
+	INNER,
+	UPLINKS,
+	INSIDE4,
+	INSIDE6,
+	PUBLISHED,
+	TABLES
+};
 
 static const struct {
 	size_t room;
@@ -24,6 +36,7 @@ static const struct {
 	[UPLINKS] = {NSR_UPLINKS_MAX, "uplinks"},
 	[INSIDE4] = {NSR_INSIDE_MAX, "masqueraded IPv4 subnets"},
 	[INSIDE6] = {NSR_INSIDE_MAX, "masqueraded IPv6 subnets"},
+	[PUBLISHED] = {NSR_PUBLISHED_MAX, "published ports or ranges of ports"},
 };
 
 static enum table hosts_of(const struct ip_address *ip)
@@ -44,6 +57,7 @@ static void count_observed(const struct state_datapath *datapath, size_t used[TA
 	used[SOURCES] = datapath->sources_count;
 	used[INNER] = datapath->inner_links_count;
 	used[UPLINKS] = datapath->uplinks_count;
+	used[PUBLISHED] = datapath->published_count;
 	for (size_t i = 0; i < datapath->endpoints_count; i++)
 		used[hosts_of(&datapath->endpoints[i].ip)]++;
 	for (size_t i = 0; i < datapath->inside_count; i++)
@@ -73,6 +87,12 @@ static enum table change_of(const struct view *view, const struct operation *op,
 	case OPERATION_INSIDE_ADD:
 		used[inside_of(&op->address)] += !view_find(view, op);
 		return inside_of(&op->address);
+	case OPERATION_PUBLISH_ADD:
+		used[PUBLISHED] += !view_find(view, op);
+		return PUBLISHED;
+	case OPERATION_PUBLISH_DELETE:
+		used[PUBLISHED]--;
+		return PUBLISHED;
 	case OPERATION_PORT_DELETE:
 		used[PORTS]--;
 		return PORTS;

@@ -56,6 +56,8 @@ static const struct {
 	[OPERATION_DIRECTORY_DELETE] = {"directory_delete", '-', OPERATION_DIRECTORY_ADD},
 	[OPERATION_FILE_WRITE] = {"file_write", '+', OPERATION_FILE_DELETE},
 	[OPERATION_FILE_DELETE] = {"file_delete", '-', OPERATION_FILE_WRITE},
+	[OPERATION_PUBLISH_ADD] = {"publish_add", '+', OPERATION_PUBLISH_DELETE},
+	[OPERATION_PUBLISH_DELETE] = {"publish_delete", '-', OPERATION_PUBLISH_ADD},
 };
 
 const char *plan_kind_name(enum operation_kind kind)
@@ -265,6 +267,24 @@ static char *describe_attached(const struct operation *op, struct arena *arena)
 	}
 }
 
+static char *describe_range(uint16_t first, uint16_t count, struct arena *arena)
+{
+	return count == 1 ? arena_printf(arena, "%u", first)
+			  : arena_printf(arena, "%u-%u", first, first + count - 1u);
+}
+
+static char *describe_publish(const struct operation *op, struct arena *arena)
+{
+	const struct published_ports *ports = &op->ports;
+	char address[IP_TEXT_MAX];
+
+	return arena_printf(arena, "publish %s/%s at %s: to %s:%s",
+			    describe_range(ports->external, ports->count, arena),
+			    published_protocol(ports->protocol), op->link,
+			    ip_format(&op->address, address),
+			    describe_range(ports->inside, ports->count, arena));
+}
+
 static char *describe_what(const struct operation *op, struct arena *arena)
 {
 	static const char *const records[RECORD_KINDS] = {
@@ -283,6 +303,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_DEVICE] = "device",
 		[RECORD_OVS_PORT] = "Open vSwitch port",
 		[RECORD_STRIPPED] = "removal begun of",
+		[RECORD_PUBLISHED] = "published",
 	};
 
 	switch (op->kind) {
@@ -324,6 +345,9 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 	case OPERATION_INSIDE_ADD:
 	case OPERATION_INSIDE_DELETE:
 		return describe_inside(op, arena);
+	case OPERATION_PUBLISH_ADD:
+	case OPERATION_PUBLISH_DELETE:
+		return describe_publish(op, arena);
 	case OPERATION_NETWORK_ADD:
 		return arena_printf(arena, "network %s: %s", op->link,
 				    network_type_name(op->network_type));

@@ -7,11 +7,13 @@
  */
 #include "plan_view.h"
 
+#include <arpa/inet.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define RECORD_KEY_MAX 256
 
@@ -98,6 +100,12 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	case OPERATION_INSIDE_ADD:
 	case OPERATION_INSIDE_DELETE:
 		snprintf(buffer, OPERATION_KEY_MAX, "inside/%s", address);
+		break;
+	case OPERATION_PUBLISH_ADD:
+	case OPERATION_PUBLISH_DELETE:
+		snprintf(buffer, OPERATION_KEY_MAX, "publish/%s/%u/%u-%u/%s/%u", link,
+			 op->ports.protocol, op->ports.external, op->ports.count, address,
+			 op->ports.inside);
 		break;
 	case OPERATION_NETWORK_ADD:
 		snprintf(buffer, OPERATION_KEY_MAX, "network/%s", link);
@@ -250,6 +258,29 @@ static void enter_sources(struct view *view, const struct state_datapath *datapa
 	}
 }
 
+static void enter_published(struct view *view, const struct state_datapath *datapath)
+{
+	for (size_t i = 0; i < datapath->published_count; i++) {
+		struct state_published *observed = &datapath->published[i];
+		const struct nsr_published *published = &observed->published;
+		const struct state_uplink *uplink =
+			view_uplink_by_slot(view, published->inside.uplink);
+		struct operation twin = {
+			.kind = OPERATION_PUBLISH_ADD,
+			.link = uplink ? name_of(view, NULL, uplink->uplink.ifindex) : NULL,
+			.address = {.family = AF_INET, .prefix_len = 32},
+			.ports = {.protocol = published->inside.protocol,
+				  .external = NSR_MAPPING_PORT(observed->mapping),
+				  .inside = ntohs(published->inside.port),
+				  .count = published->count}};
+
+		memcpy(twin.address.bytes, &published->inside.address,
+		       sizeof(published->inside.address));
+		if (twin.link)
+			enter(view, &twin, observed);
+	}
+}
+
 static void enter_datapath(struct view *view, const struct state_datapath *datapath)
 {
 	struct operation twin = {.kind = OPERATION_PORT_ADD};
@@ -283,6 +314,7 @@ static void enter_datapath(struct view *view, const struct state_datapath *datap
 		memcpy(twin.mac, datapath->endpoints[i].key.mac, sizeof(twin.mac));
 		enter(view, &twin, &datapath->endpoints[i]);
 	}
+	enter_published(view, datapath);
 	enter_sources(view, datapath);
 }
 

@@ -62,6 +62,7 @@ static const char *const kind_names[RECORD_KINDS] = {
 	[RECORD_DEVICE] = "device",
 	[RECORD_OVS_PORT] = "ovs_port",
 	[RECORD_STRIPPED] = "stripped",
+	[RECORD_PUBLISHED] = "published",
 };
 
 /* ---- Places. */

@@ -44,6 +44,7 @@ enum record_kind {
 	RECORD_OVS_PORT,    /* name, of a port of Open vSwitch; value = bridge */
 	RECORD_STRIPPED,    /* RECORD_STRIPPED_NAME: host ends may lack routes that the kernel made,
 			     * because a removal has begun (apply_strip.h) */
+	RECORD_PUBLISHED,   /* name = UPLINK/PROTOCOL/PORTS; value = ADDRESS:PORT inside */
 	RECORD_KINDS
 };
 

@@ -19,6 +19,7 @@
 
 #include "topology_check.h"
 #include "topology_limits.h"
+#include "topology_publish.h"
 #include "topology_sysctls.h"
 
 void error_list_add(struct error_list *list, const char *file, struct position at,
@@ -464,6 +465,7 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 	check_devices(&check);
 	for (size_t i = 0; i < topology->namespaces_count; i++)
 		check_routes(&check, &topology->namespaces[i]);
+	check_publishes(&check);
 	topology_check_sysctls(topology, errors);
 	topology_check_limits(topology, arena, errors);
 	if (!errors->count) {

@@ -111,6 +111,19 @@ struct topology_dns { /* nothing in it: the namespace has no resolv.conf of its 
 	size_t search_count;
 };
 
+/* Consecutive ports of a namespace, and those that the outside reaches them by. */
+struct published_ports {
+	uint16_t external, inside; /* the first of each */
+	uint16_t count;
+	uint8_t protocol; /* enum nsr_nat_protocol: TCP or UDP */
+};
+
+struct publish {
+	struct position at;
+	struct ip_address address; /* external; family 0: whichever the uplink has */
+	struct published_ports ports;
+};
+
 struct topology_namespace {
 	const char *name;
 	struct position at;
@@ -122,6 +135,8 @@ struct topology_namespace {
 	struct topology_sysctl *sysctls;
 	size_t sysctls_count;
 	struct topology_dns dns;
+	struct publish *publish;
+	size_t publish_count;
 };
 
 struct link_end {
@@ -191,6 +206,9 @@ void error_list_finish(struct error_list *list, const char *file);
 /* Resolves, checks and completes (the latter only when the list is empty); adds every error it
  * finds. 0, or -EINVAL when the list is not empty. */
 int topology_check(struct topology *topology, struct arena *arena, struct error_list *errors);
+
+/* As in the file: "tcp". */
+const char *published_protocol(uint8_t protocol);
 
 /* As in the file: "bridge". */
 const char *network_type_name(enum network_type type);

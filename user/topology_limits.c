@@ -10,7 +10,7 @@
 #include "lookup.h"
 #include "nsroute_abi.h"
 
-enum table { PORTS, ADDRESSES4, ADDRESSES6, INNER, UPLINKS, INSIDE4, INSIDE6, TABLES };
+enum table { PORTS, ADDRESSES4, ADDRESSES6, INNER, UPLINKS, INSIDE4, INSIDE6, PUBLISHED, TABLES };
 
 static const struct {
 	size_t room;
@@ -23,6 +23,7 @@ static const struct {
 	[UPLINKS] = {NSR_UPLINKS_MAX, "uplinks"},
 	[INSIDE4] = {NSR_INSIDE_MAX, "masqueraded IPv4 subnets"},
 	[INSIDE6] = {NSR_INSIDE_MAX, "masqueraded IPv6 subnets"},
+	[PUBLISHED] = {NSR_PUBLISHED_MAX, "published ports or ranges of ports"},
 };
 
 struct counting {
@@ -90,6 +91,14 @@ static void count_network(struct counting *c, struct network *network)
 		      network->subnets_at[i], object);
 }
 
+static void count_published(struct counting *c, const struct topology_namespace *namespace)
+{
+	const char *object = arena_printf(c->arena, "namespace '%s'", namespace->name);
+
+	for (size_t i = 0; i < namespace->publish_count; i++)
+		count(c, PUBLISHED, namespace->publish[i].at, object);
+}
+
 void topology_check_limits(const struct topology *topology, struct arena *arena,
 			   struct error_list *errors)
 {
@@ -101,4 +110,6 @@ void topology_check_limits(const struct topology *topology, struct arena *arena,
 		for (size_t j = 0; j < topology->namespaces[i].interfaces_count; j++)
 			count_interface(&c, &topology->namespaces[i],
 					&topology->namespaces[i].interfaces[j]);
+	for (size_t i = 0; i < topology->namespaces_count; i++)
+		count_published(&c, &topology->namespaces[i]);
 }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "topology_schema_device.h"
+#include "topology_schema_publish.h"
 #include "topology_settings.h"
 #include "topology_values.h"
 
@@ -458,7 +459,7 @@ static const struct yaml_key namespace_keys[] = {
 	{.name = "routes", .read = read_routes},
 	{.name = "sysctl", .read = topology_read_sysctl},
 	{.name = "dns", .read = topology_read_dns},
-	{.name = "publish", .need = YAML_KEY_LATER},
+	{.name = "publish", .read = topology_read_publish},
 	{},
 };
 

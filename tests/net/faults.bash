@@ -92,6 +92,7 @@ put_fabric() {
 		      eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}
 		    routes: [{to: 10.99.0.0/24, via: 192.168.15.12}]
 		    dns: {nameservers: [192.0.2.53], search: [lab.example]}
+		    publish: ["8080-8081:80-81/tcp"]
 		  $blue:
 		    interfaces:
 		      eth0: {network: v-net-0, addresses: [192.168.15.12/24, "fd00:15::12/64"]}
@@ -122,6 +123,7 @@ put_edited() {
 		      eth0: {network: v-net-0, addresses: [192.168.15.21/24, "fd00:15::11/64"]}
 		    routes: [{to: 10.99.1.0/24, via: 192.168.15.13}]
 		    dns: {nameservers: [192.0.2.54]}
+		    publish: ["8081:81/tcp", "53:53/udp"]
 		    sysctl: {net.ipv4.ip_default_ttl: 98}
 		  $green:
 		    interfaces:

@@ -5,6 +5,7 @@
  */
 #include "simulator_private.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <cmocka.h>
+
+#include "plan_publish.h"
 
 static char *prefix_text(struct simulator *sim, const struct ip_address *ip)
 {
@@ -137,12 +140,17 @@ static void set_uplink(struct simulator *sim, const struct operation *op)
 static void delete_uplink(struct simulator *sim, const struct operation *op)
 {
 	struct state_link *link = need(sim, NULL, op->link);
-	uint32_t ifindex = link->ifindex;
+	uint32_t ifindex = link->ifindex, index = NSR_UPLINKS_MAX;
 
 	link->hook_in &= op->hook_in;
 	link->hook_out &= op->hook_out;
 	if (op->clsact)
 		link->clsact = false;
+	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
+		if (sim->datapath.uplinks[i].uplink.ifindex == ifindex)
+			index = sim->datapath.uplinks[i].uplink.index;
+	DELETE_IF(sim->datapath.published, sim->datapath.published_count,
+		  it->published.inside.uplink == index);
 	DELETE_IF(sim->datapath.uplinks, sim->datapath.uplinks_count,
 		  it->uplink.ifindex == ifindex);
 	unnote(sim, RECORD_UPLINK, op->link);
@@ -161,6 +169,56 @@ static void set_inside(struct simulator *sim, const struct operation *op)
 	inside = (struct state_inside){op->address, *op->inside};
 	inside.inside.uplink = uplink_of(sim, op->uplink)->uplink.index;
 	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) = inside;
+}
+
+static bool same_published(const struct state_published *published, const struct operation *op,
+			   const struct state_uplink *uplink)
+{
+	return NSR_MAPPING_PORT(published->mapping) == op->ports.external &&
+	       published->published.inside.protocol == op->ports.protocol &&
+	       published->published.inside.uplink == uplink->uplink.index;
+}
+
+/* Ports of one uplink are published once. */
+static void add_published(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	const struct state_uplink *uplink = uplink_of(sim, op->link);
+	struct state_published entry = {0};
+	char name[PUBLISH_TEXT_MAX], value[PUBLISH_TEXT_MAX];
+
+	assert_non_null(uplink);
+	entry.mapping =
+		NSR_MAPPING(NSR_POOL(uplink->uplink.index, op->ports.protocol), op->ports.external);
+	entry.published.inside.port = htons(op->ports.inside);
+	entry.published.inside.protocol = op->ports.protocol;
+	entry.published.inside.uplink = (uint8_t)uplink->uplink.index;
+	memcpy(&entry.published.inside.address, op->address.bytes, 4);
+	entry.published.count = op->ports.count;
+	entry.published.ready = 1;
+	DELETE_IF(datapath->published, datapath->published_count,
+		  same_published(it, op, uplink) && it->published.count == entry.published.count &&
+			  !memcmp(&it->published.inside, &entry.published.inside,
+				  sizeof(entry.published.inside)));
+	for (size_t i = 0; i < datapath->published_count; i++)
+		assert_true(entry.mapping >= datapath->published[i].mapping +
+						     datapath->published[i].published.count ||
+			    datapath->published[i].mapping >=
+				    entry.mapping + entry.published.count);
+	note(sim, RECORD_PUBLISHED, arena_strdup(&sim->arena, plan_publish_name(op, name)),
+	     arena_strdup(&sim->arena, plan_publish_value(op, value)), "");
+	*arena_push(&sim->arena, datapath->published, datapath->published_count) = entry;
+}
+
+static void delete_published(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	const struct state_uplink *uplink = uplink_of(sim, op->link);
+	char name[PUBLISH_TEXT_MAX];
+
+	assert_non_null(uplink);
+	DELETE_IF(datapath->published, datapath->published_count, same_published(it, op, uplink));
+	unnote(sim, RECORD_PUBLISHED, plan_publish_name(op, name));
 }
 
 void run_datapath(struct simulator *sim, const struct operation *op)
@@ -223,6 +281,12 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 		unnote(sim, RECORD_INSIDE, prefix_text(sim, &op->address));
 		DELETE_IF(datapath->inside, datapath->inside_count,
 			  ip_equal(&it->prefix, &op->address));
+		break;
+	case OPERATION_PUBLISH_ADD:
+		add_published(sim, op);
+		break;
+	case OPERATION_PUBLISH_DELETE:
+		delete_published(sim, op);
 		break;
 	default:
 		fail_msg("%s is not for the datapath", plan_kind_name(op->kind));

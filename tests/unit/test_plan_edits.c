@@ -58,6 +58,9 @@ static const struct edit {
 	{"links:\n", "  white: {interfaces: {eth0: {network: v-net-0}}}\nlinks:\n", 13, 6},
 	{"\"red:p0\", \"green:p0\"", "\"red:q0\", \"green:q0\"", 7, 7},
 	{"\"red:p0\", \"green:p0\"", "\"red:p0\", \"host:p0\"", 7, 7},
+	/* published: nothing else is touched */
+	{"  blue:\n", "  blue:\n    publish: [\"8080:80/tcp\", \"9000-9009:9000-9009/udp\"]\n", 2,
+	 2},
 	{"  v-net-1:", "  v-net-2: {subnets: [10.2.0.0/24]}\n  v-net-1:", 6, 3},
 };
 
@@ -184,7 +187,8 @@ struct draw {
 	struct simulator *sim;
 	uint64_t random;
 	char *text;
-	bool has[NETWORKS];
+	bool has[NETWORKS], masquerades[NETWORKS];
+	unsigned int turn;              /* which namespace has which published ports */
 	unsigned int variant[NETWORKS]; /* of the subnet */
 	bool here[NAMESPACES];
 };
@@ -210,7 +214,7 @@ static void draw_network(struct draw *d, unsigned int i)
 		", masquerade: {uplink: eth0, max_flows_per_namespace: 7}"};
 	static const char *const big_tcp[] = {
 		"", "", "", ", big_tcp: auto", ", big_tcp: off", ", big_tcp: on"};
-	unsigned int variant = draw(d, 2);
+	unsigned int variant = draw(d, 2), masquerade;
 	bool six = draw(d, 2), other_gateway = draw(d, 3) == 0;
 	struct arena *arena = &d->sim->arena;
 
@@ -221,7 +225,9 @@ static void draw_network(struct draw *d, unsigned int i)
 	if (other_gateway)
 		put(d, arena_printf(arena, ", gateway: [10.%u.%u.200%s]", i, variant,
 				    six ? arena_printf(arena, ", \"fd00:%u::c8\"", i) : ""));
-	put(d, masquerades[draw(d, 4)]);
+	masquerade = draw(d, 4);
+	d->masquerades[i] = masquerade >= 2;
+	put(d, masquerades[masquerade]);
 	put(d, draw(d, 3) ? "" : ", isolate: true");
 	put(d, big_tcp[draw(d, 6)]);
 	put(d, "}\n");
@@ -246,17 +252,31 @@ static void draw_interface(struct draw *d, unsigned int name, unsigned int names
 	put(d, "}\n");
 }
 
+static void draw_published(struct draw *d, unsigned int i)
+{
+	unsigned int first = 8000 + 10 * ((i + d->turn) % NAMESPACES), more = draw(d, 10);
+	unsigned int inside = 80 + draw(d, 2);
+
+	put(d, arena_printf(&d->sim->arena, "    publish: [\"%u-%u:%u-%u/%s\"]\n", first,
+			    first + more, inside, inside + more, draw(d, 4) ? "tcp" : "udp"));
+}
+
 static void draw_namespace(struct draw *d, unsigned int i)
 {
 	unsigned int interfaces = 0;
+	bool masqueraded = false;
 
 	put(d, arena_printf(&d->sim->arena, "  ns%u:\n    interfaces:\n", i));
 	for (unsigned int network = 0; network < NETWORKS; network++)
-		if (d->has[network] && draw(d, 2))
+		if (d->has[network] && draw(d, 2)) {
 			draw_interface(d, draw(d, 2) ? network : interfaces++ + NETWORKS, i,
 				       network);
+			masqueraded |= d->masquerades[network];
+		}
 	if (strcmp(d->text + strlen(d->text) - strlen("interfaces:\n"), "interfaces:\n") == 0)
 		d->text[strlen(d->text) - strlen("    interfaces:\n") - 2] = '\0', put(d, ": {}\n");
+	if (masqueraded && draw(d, 2))
+		draw_published(d, i);
 }
 
 static void draw_link(struct draw *d, unsigned int i)
@@ -281,6 +301,7 @@ static const char *draw_topology(struct simulator *sim, uint64_t seed)
 
 	for (int i = 0; i < 8; i++) /* far from the seed */
 		draw(&d, 2);
+	d.turn = draw(&d, NAMESPACES);
 	put(&d, HEAD);
 	put(&d, defaults[draw(&d, 4)]);
 	put(&d, "networks:\n  always: {subnets: [10.100.0.0/24]}\n");

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * hairpin.h - what a namespace sends to the external address of its own uplink, where a namespace
+ * is mapped or published (RFC 4787 REQ-9, RFC 5382 REQ-8).
+ *
+ * The kernel would take it for the host's own: no uplink's hook ever sees it. So it is translated
+ * here, both ways at once: as if it left by the uplink and came back in. The source becomes the
+ * sender's own external address and port (REQ-9a), the destination the inside host's, and whether
+ * it is let in is decided as for what comes from outside. Each side has its own session, by which
+ * what comes back is translated in the same way.
+ *
+ * What is mapped for nobody, or to a socket of the host, is the host's, as are fragments, ICMP, and
+ * what has options. Translated packets cannot be left to the kernel, which takes no packet from
+ * another that has one of its own addresses as source: what does not fit is dropped.
+ *
+ * Off the hot path.
+ */
+#ifndef NSROUTE_BPF_HAIRPIN_H
+#define NSROUTE_BPF_HAIRPIN_H
+
+#include "address.h"
+#include "rewrite.h"
+#include "steps.h"
+#include "trace.h"
+#include "uplink.h"
+
+static __always_inline const struct nsr_uplink *hairpin_uplink(const struct nsr_port *port)
+{
+	u32 slot = port->uplink - 1, ifindex;
+	u32 *entry = bpf_map_lookup_elem(&uplink_by_index, &slot);
+
+	if (!entry)
+		return NULL;
+	ifindex = *entry;
+	return bpf_map_lookup_elem(&uplinks, &ifindex);
+}
+
+/* Whether the kernel takes a packet for its own that may be for a namespace. */
+NSR_STEP int hairpin_may_be(const struct nsr_port *port, __be32 dest)
+{
+	const struct nsr_uplink *uplink;
+
+	if (!port)
+		return 0;
+	uplink = hairpin_uplink(port);
+	return uplink && dest && dest == address_of(uplink);
+}
+
+static __always_inline bool hairpin_load(struct __sk_buff *skb, struct packet *p,
+					 struct transport *t)
+{
+	return parse(skb, p) == PACKET_IPV4 && p->ip4->ihl == 5 && p->ip4->ttl > 1 &&
+	       !ip4_is_fragment(p->ip4) && !load_transport(skb, p, t) &&
+	       t->protocol != NSR_NAT_ICMP;
+}
+
+/* A flow that the sender is to open. Not on the stack, which opening one needs. */
+NSR_ARRAY(hairpin_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, struct nat_request, 1);
+
+static __always_inline struct nat_request *hairpin_request(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&hairpin_scratch, &zero);
+}
+
+#define HAIRPIN_OPENS 0x40000000 /* no mapping has this number */
+
+/* The sender's side: its mapping, VERDICT_KERNEL, or a reason to drop; HAIRPIN_OPENS: it has no
+ * session yet, and hairpin_request() is for one. */
+NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request, *opens = hairpin_request();
+	const struct nsr_uplink *uplink;
+	const struct nsr_inside *inside;
+	struct nsr_mapping *record;
+	struct transport t = {};
+	struct packet p;
+
+	if (!port || !settings || !opens || !hairpin_load(skb, &p, &t))
+		return VERDICT_KERNEL;
+	request_begin(&request);
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return VERDICT_KERNEL;
+	record = nat_mapping(NSR_MAPPING(NSR_POOL(uplink->index, t.protocol), bpf_ntohs(t.dest)));
+	if (!record || !READ_ONCE(record->references) ||
+	    !outbound_flow(settings, uplink->index, &p, &t, &request))
+		return VERDICT_KERNEL;
+	request.external = address_of(uplink);
+	if (session_use(&request.flow, &request))
+		return request.mapping;
+	inside = inside_of4(p.ip4->saddr);
+	if (!inside || inside->uplink != uplink->index ||
+	    host_has_socket(skb, t.protocol, p.ip4->saddr, t.source, request.external, t.dest))
+		return VERDICT_KERNEL;
+	if (t.tcp_flags & TCP_RST)
+		return DROP(NAT_STATE);
+	request_limits(&request, inside);
+	*opens = request;
+	return HAIRPIN_OPENS;
+}
+
+static __always_inline int hairpin_open(struct __sk_buff *skb)
+{
+	struct nat_request *request = hairpin_request();
+	int refused;
+
+	if (!request)
+		return DROP(NAT_SESSIONS);
+	refused = session_open_or_join(skb, request);
+	return refused ? refused : request->mapping;
+}
+
+static __always_inline int hairpin_refused(enum nat_inbound whom)
+{
+	return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL : uplink_judge(whom, 0);
+}
+
+/* Both sides are known. */
+static __always_inline int hairpin_rewrite(struct __sk_buff *skb, struct packet *p,
+					   const struct transport *t,
+					   const struct nat_request *request)
+{
+	const struct nsr_endpoint *to = fib_host4(request->flow.inside.address);
+
+	TELL_ENDPOINT(ROUTED, to);
+	if (!to || !endpoint_takes_large(skb, to))
+		return DROP(NAT_HAIRPIN);
+	if (rewrite_endpoint4(skb, p, t, true, request->flow.remote_address,
+			      request->flow.remote_port) ||
+	    rewrite_endpoint4(skb, p, t, false, request->flow.inside.address,
+			      request->flow.inside.port))
+		return DROP(NAT_REWRITE);
+	rewrite_ttl4(p->ip4);
+	rewrite_macs(p->eth, to->mac, to->gateway_mac);
+	return VERDICT_PEER;
+}
+
+/* The receiver's side, as of a packet that comes in from the sender's external port. */
+NSR_STEP int hairpin_arrives(struct __sk_buff *skb, const struct nsr_port *port, u32 sender)
+{
+	const struct nsr_settings *settings = nat_settings();
+	const struct nsr_uplink *uplink;
+	struct nat_request request;
+	struct transport t = {};
+	enum nat_inbound whom;
+	struct packet p;
+
+	if (!port || !settings || !hairpin_load(skb, &p, &t))
+		return DROP(NAT_HAIRPIN);
+	request_begin(&request);
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return DROP(NAT_HAIRPIN);
+	request.flow.inside.protocol = t.protocol;
+	request.flow.inside.uplink = uplink->index;
+	request.flow.remote_address = address_of(uplink);
+	request.flow.remote_port = bpf_htons(NSR_MAPPING_PORT(sender));
+	request.seen = seen_by(false, t.protocol, t.tcp_flags);
+	request.now_s = nat_now_s(settings);
+	request.external = address_of(uplink);
+	whom = nat_in(skb, &request, t.dest);
+	TELL(INBOUND, whom, 0, 0);
+	if (whom != NAT_INBOUND_SESSION)
+		return hairpin_refused(whom);
+	return hairpin_rewrite(skb, &p, &t, &request);
+}
+
+/* Into the namespace; by the way that the kernel would take where the fast path is off. */
+static __always_inline int hairpin_deliver(struct __sk_buff *skb, const struct nsr_endpoint *to,
+					   u32 length)
+{
+	if (to->flags & NSR_PORT_FAST) {
+		count_port_rx(to->port, length);
+		return deliver(skb, to->ifindex);
+	}
+	TELL(DELIVERS, to->ifindex, 0, 0);
+	INSTEAD(TC_ACT_REDIRECT);
+	return bpf_redirect(to->ifindex, 0); /* nsr_port_out counts it */
+}
+
+/* What hairpin_may_be() a hairpin. The program's action. */
+NSR_STEP int port_hairpin(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	const struct nsr_endpoint *to = NULL;
+	struct packet p;
+	int verdict;
+
+	if (!port)
+		return TC_ACT_UNSPEC;
+	verdict = hairpin_leaves(skb, port);
+	if (verdict == HAIRPIN_OPENS)
+		verdict = hairpin_open(skb);
+	if (verdict > 0)
+		verdict = hairpin_arrives(skb, port, verdict);
+	if (verdict == VERDICT_PEER && packet_at(skb, &p, false))
+		to = fib_host4(p.ip4->daddr);
+	if (verdict == VERDICT_PEER && !to)
+		verdict = DROP(NAT_HAIRPIN);
+	count_port_tx(port->index, length, verdict);
+	if (to)
+		return hairpin_deliver(skb, to, length);
+	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_PORT_IN) : TC_ACT_UNSPEC;
+}
+
+#endif

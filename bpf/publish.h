@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * publish.h - mappings that user space makes: published ports.
+ *
+ * A published port is a mapping like any other, of which user space holds one reference, so that it
+ * lives without a session, and which lets in whoever sends (endpoint-independent filtering, RFC
+ * 4787 8). What its inside endpoint sends first uses it too, for it is the one that is entered
+ * under the endpoint. Its bit is set, so that it is not handed out; when it is given back it cools
+ * down like any other, and one outside the range of its uplink then stays reserved.
+ *
+ * One process does one step for one port at a time (it holds the lock of nsroute), while packets go
+ * on. So each step can be done again, and says by the flags what it has done.
+ */
+#ifndef NSROUTE_BPF_PUBLISH_H
+#define NSROUTE_BPF_PUBLISH_H
+
+#include "nat.h"
+
+static __always_inline u32 publish_entered(const struct nsr_inside_endpoint *inside)
+{
+	struct nsr_inside_endpoint key = *inside;
+	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, &key);
+
+	return ref ? READ_ONCE(ref->mapping) : 0;
+}
+
+static __always_inline bool publish_is_held(u32 mapping)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+
+	return record && record->flags & NSR_MAPPING_HELD;
+}
+
+/* No new session finds what packets have entered under the inside endpoint. */
+static __always_inline void publish_forget(const struct nsr_inside_endpoint *inside)
+{
+	struct nsr_inside_endpoint key = *inside;
+	u32 mapping = publish_entered(inside);
+
+	if (mapping && !publish_is_held(mapping))
+		bpf_map_delete_elem(&mapping_by_inside, &key);
+}
+
+NSR_STEP int publish_clear(u32 mapping, const struct nsr_inside_endpoint *inside)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+	struct nsr_inside_endpoint other;
+
+	if (!inside || !record)
+		return -ENOENT;
+	if (!(record->flags & NSR_MAPPING_HELD) && READ_ONCE(record->references)) {
+		other = record->inside;
+		publish_forget(&other);
+	}
+	publish_forget(inside);
+	return 0;
+}
+
+/* Whether the port is one that its uplink hands out. */
+NSR_STEP int publish_is_in_range(u32 mapping)
+{
+	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, port = NSR_MAPPING_PORT(mapping);
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot), key;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex)
+		return 0;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return uplink && port >= uplink->port_min && port <= uplink->port_max;
+}
+
+/* Takes the port, which nobody else has now; 0, or -EBUSY. */
+static __always_inline int publish_claim(u32 mapping, struct nsr_mapping *record,
+					 const struct nsr_inside_endpoint *inside)
+{
+	u32 released_s = READ_ONCE(record->released_s);
+	u32 pool = NSR_MAPPING_POOL(mapping), port = NSR_MAPPING_PORT(mapping);
+
+	if (READ_ONCE(record->references))
+		return -EBUSY;
+	if (released_s) /* it cools down: its bit is set, and it is counted as used */
+		return __sync_val_compare_and_swap(&record->released_s, released_s, 0) == released_s
+			       ? 0
+			       : -EBUSY;
+	if (pool_claim(pool, port) == BITS_NONE && publish_is_in_range(mapping))
+		return -EBUSY; /* about to be used, or just given back */
+	count_nat(inside->uplink, ports_used, inside->protocol, 1);
+	return 0;
+}
+
+static __always_inline int publish_hold(u32 mapping, struct nsr_mapping *record,
+					const struct nsr_inside_endpoint *inside)
+{
+	int result;
+
+	if (record->flags & NSR_MAPPING_HELD)
+		return inside_equal(&record->inside, inside) ? 0 : -EEXIST;
+	result = publish_claim(mapping, record, inside);
+	if (result)
+		return result;
+	record->inside = *inside;
+	record->generation++;
+	record->flags = NSR_MAPPING_HELD;
+	barrier();
+	WRITE_ONCE(record->references, 1);
+	count_nat(inside->uplink, mappings_created, inside->protocol, 1);
+	return 0;
+}
+
+/* Of several ports that lead to one endpoint the first is what it sends from. */
+NSR_STEP int publish_make(u32 mapping, const struct nsr_inside_endpoint *inside)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+	struct nsr_inside_endpoint key;
+	struct nsr_mapping_ref ref = {};
+	int result;
+
+	if (!inside || !record)
+		return -ENOENT;
+	result = publish_hold(mapping, record, inside);
+	if (result)
+		return result;
+	key = *inside;
+	ref.mapping = publish_entered(&key);
+	if (!ref.mapping || !publish_is_held(ref.mapping)) {
+		ref.mapping = mapping;
+		ref.generation = record->generation;
+		result = bpf_map_update_elem(&mapping_by_inside, &key, &ref, BPF_ANY);
+	}
+	record->flags = NSR_MAPPING_HELD | NSR_MAPPING_PUBLISHED;
+	return result;
+}
+
+NSR_STEP int publish_close(u32 mapping)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+	struct nsr_inside_endpoint key;
+
+	if (!record || !(record->flags & NSR_MAPPING_HELD))
+		return 0;
+	record->flags = NSR_MAPPING_HELD;
+	key = record->inside;
+	if (publish_entered(&key) == mapping)
+		bpf_map_delete_elem(&mapping_by_inside, &key);
+	return 0;
+}
+
+NSR_STEP int publish_release(u32 mapping, u32 now_s)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+
+	if (!record || !(record->flags & NSR_MAPPING_HELD))
+		return 0;
+	record->flags = 0;
+	barrier();
+	mapping_put(mapping, now_s);
+	return 0;
+}
+
+/* Whether the host has a socket that gets what anybody sends to the port. */
+NSR_STEP int publish_is_taken(struct __sk_buff *skb, const struct nsr_publish *asked)
+{
+	return asked && !publish_is_held(asked->mapping) && asked->external &&
+	       host_has_socket(skb, asked->inside.protocol, 0, 0, asked->external,
+			       bpf_htons(NSR_MAPPING_PORT(asked->mapping)));
+}
+
+static __always_inline int publish_do(struct __sk_buff *skb, const struct nsr_publish *asked)
+{
+	const struct nsr_settings *settings = nat_settings();
+
+	if (!settings)
+		return -ENOENT;
+	switch (asked->step) {
+	case NSR_PUBLISH_CLEAR:
+		return publish_clear(asked->mapping, &asked->inside);
+	case NSR_PUBLISH_MAKE:
+		if (publish_is_taken(skb, asked))
+			return -EADDRINUSE;
+		return publish_make(asked->mapping, &asked->inside);
+	case NSR_PUBLISH_CLOSE:
+		return publish_close(asked->mapping);
+	case NSR_PUBLISH_RELEASE:
+		return publish_release(asked->mapping, nat_now_s(settings));
+	default:
+		return -EINVAL;
+	}
+}
+
+#endif
