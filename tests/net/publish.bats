@@ -263,7 +263,6 @@ dropped() { # REASON: how often, at any port or uplink
 	serve "$red" tcp 8080
 	ip -n "$host" address del "$uplink_address/24" dev eth0
 	ip -n "$host" address add 203.0.113.7/24 dev eth0
-	ip -n "$host" address add "$uplink_address/24" dev eth0
 	ip -n "$host" route replace default via "$outside_address"
 	lab apply "$topology"
 	calls "$outside" tcp 203.0.113.7 8080
