@@ -100,7 +100,7 @@ static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 	if (verdict == VERDICT_RARE)
 		return ACTION_RARE;
 	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
-	return verdict < 0 ? refuse(skb, uplink->address4, verdict, bare) : TC_ACT_UNSPEC;
+	return verdict < 0 ? refuse(skb, address_of(uplink), verdict, bare) : TC_ACT_UNSPEC;
 }
 
 /* Functions of their own, so that what they keep on the stack is not there below rare steps. */

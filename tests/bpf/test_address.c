@@ -146,6 +146,26 @@ static void test_followed(void **state)
 	assert_int_equal(uplink.address4, address4(UPLINK_IP));
 }
 
+/* Who is refused is told so from the new address. */
+static void test_refused_from_it(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	struct run *run;
+
+	if (!kernel_chooses())
+		skip();
+	lab_uplink_set(lab, UP0, UPLINK_IP, 40000, 40000);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	out_as(lab, NEW_IP);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_UDP, .sport = 3001, .dport = 80);
+	run = EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_PORTS));
+	assert_int_equal(frame_ip4(&run->out)->saddr, address4(NEW_IP));
+}
+
 /* A flow that the port translates asks in each second of its own. */
 static void test_followed_at_port(void **state)
 {
@@ -295,6 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, address_set_up)
 		TEST(test_followed),
+		TEST(test_refused_from_it),
 		TEST(test_followed_at_port),
 		TEST(test_asked_once_a_second),
 		TEST(test_silent_flows_end),

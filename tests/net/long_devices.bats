@@ -4,7 +4,7 @@
 # SIGKILL at many instants of moving devices, there and back. The instants are fractions of the time that
 # the same command takes undisturbed, which is less once the machine has less to do.
 
-# shellcheck disable=SC2154 # fabric.bash sets the names
+# shellcheck disable=SC2034,SC2154 # killed_within has durations by name; fabric.bash sets names
 load fabric
 
 # Devices that come back one after the other stand in another order in the kernel's lists.

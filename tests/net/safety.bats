@@ -238,7 +238,7 @@ refused() { # WORDS CODE COMMAND...
 
 	# Two hosts one after the other, the second after "ip netns del" of what the first left.
 	new_namespace "$host"
-	sed -i 's/, masquerade: eth0//' "$topology"
+	sed -i 's/, masquerade: eth0//; /publish:/d' "$topology"
 	up
 	gone=$cookie
 	ip netns del "$host"
