@@ -21,6 +21,7 @@
 #include "maps.h"
 #include "trace.h"
 
+#define LINK_LOCAL4    bpf_htonl(0xa9fe0000) /* 169.254.0.0/16 */
 #define FIB_LOOKUP_SRC (1 << 4) /* BPF_FIB_LOOKUP_SRC, which linux/bpf.h has since 6.7 */
 
 static __always_inline struct nsr_followed *address_followed(const struct nsr_uplink *uplink)
@@ -78,7 +79,9 @@ static __always_inline __be32 address_chosen(struct __sk_buff *skb, struct bpf_f
 				BPF_FIB_LOOKUP_OUTPUT | FIB_LOOKUP_SRC);
 	if ((result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH &&
 	     result != BPF_FIB_LKUP_RET_FRAG_NEEDED) ||
-	    lookup->ifindex != ifindex || inside_of4(lookup->ipv4_src))
+	    lookup->ifindex != ifindex ||
+	    (lookup->ipv4_src & bpf_htonl(0xffff0000)) == LINK_LOCAL4 ||
+	    inside_of4(lookup->ipv4_src))
 		return 0;
 	return lookup->ipv4_src;
 }
@@ -116,7 +119,9 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 	if (known && address_is_here(skb, &lookup, ifindex, known))
 		return known;
 	next.entered = uplink->address4;
-	next.now = address_chosen(skb, &lookup, ifindex, dest);
+	next.now = address_chosen(skb, &lookup, ifindex, 0); /* by the default route */
+	if (!next.now)
+		next.now = address_chosen(skb, &lookup, ifindex, dest);
 	if (!next.now && address_is_here(skb, &lookup, ifindex, next.entered))
 		next.now = next.entered;
 	address_found(found, next);

@@ -64,6 +64,13 @@ static __always_inline struct nat_request *hairpin_request(void)
 	return bpf_map_lookup_elem(&hairpin_scratch, &zero);
 }
 
+/* As if it went there by the inside address. */
+static __always_inline bool hairpin_isolated(const struct nsr_port *port,
+					     const struct nsr_endpoint *to)
+{
+	return to && policy_isolates(port->network, port->flags, to->network, to->flags);
+}
+
 #define HAIRPIN_OPENS 0x40000000 /* no mapping has this number */
 
 /* The sender's side: its mapping, VERDICT_KERNEL, or a reason to drop; HAIRPIN_OPENS: it has no
@@ -88,6 +95,8 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 	if (!record || !READ_ONCE(record->references) ||
 	    !outbound_flow(settings, uplink->index, &p, &t, &request))
 		return VERDICT_KERNEL;
+	if (hairpin_isolated(port, fib_host4(record->inside.address)))
+		return DROP(ISOLATED);
 	request.external = address_of(uplink);
 	if (session_use(&request.flow, &request))
 		return request.mapping;
@@ -115,17 +124,19 @@ static __always_inline int hairpin_open(struct __sk_buff *skb)
 
 static __always_inline int hairpin_refused(enum nat_inbound whom)
 {
-	return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL : uplink_judge(whom, 0);
+	return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL : uplink_judge(whom, 0, 0);
 }
 
 /* Both sides are known. */
-static __always_inline int hairpin_rewrite(struct __sk_buff *skb, struct packet *p,
-					   const struct transport *t,
+static __always_inline int hairpin_rewrite(struct __sk_buff *skb, const struct nsr_port *port,
+					   struct packet *p, const struct transport *t,
 					   const struct nat_request *request)
 {
 	const struct nsr_endpoint *to = fib_host4(request->flow.inside.address);
 
 	TELL_ENDPOINT(ROUTED, to);
+	if (hairpin_isolated(port, to)) /* the mapping is another's by now */
+		return DROP(ISOLATED);
 	if (!to || !endpoint_takes_large(skb, to))
 		return DROP(NAT_HAIRPIN);
 	if (rewrite_endpoint4(skb, p, t, true, request->flow.remote_address,
@@ -165,7 +176,7 @@ NSR_STEP int hairpin_arrives(struct __sk_buff *skb, const struct nsr_port *port,
 	TELL(INBOUND, whom, 0, 0);
 	if (whom != NAT_INBOUND_SESSION)
 		return hairpin_refused(whom);
-	return hairpin_rewrite(skb, &p, &t, &request);
+	return hairpin_rewrite(skb, port, &p, &t, &request);
 }
 
 /* Into the namespace; by the way that the kernel would take where the fast path is off. */

@@ -258,15 +258,18 @@ NSR_STEP int mapping_enter(struct nat_request *request)
 	barrier();
 	WRITE_ONCE(record->references, 1);
 	result = bpf_map_update_elem(&mapping_by_inside, &inside, &ref, BPF_NOEXIST);
-	if (result) {
-		/* Nobody can have used it: inbound needs a session too. */
-		WRITE_ONCE(record->references, 0);
-		mapping_free_port(ref.mapping);
-		return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
+	if (result && __sync_fetch_and_add(&record->references, -1) == 1) {
+		mapping_free_port(ref.mapping); /* nobody can have used it */
+	} else {
+		/* Entered, or held by a session of the outside that was answered just now and had
+		 * this port for the same inside before: then it is a mapping all the same, and ends
+		 * with that session. */
+		count_nat(inside.uplink, mappings_created, inside.protocol, 1);
+		count_nat(inside.uplink, ports_used, inside.protocol, 1);
 	}
-	count_nat(inside.uplink, mappings_created, inside.protocol, 1);
-	count_nat(inside.uplink, ports_used, inside.protocol, 1);
-	return 0;
+	if (!result)
+		return 0;
+	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
 /* ---- How many sessions a namespace has. */
@@ -285,7 +288,7 @@ NSR_STEP int flows_claim(struct nat_request *request)
 	address = request->flow.inside.address;
 	owner = bpf_map_lookup_elem(&hosts4, &address);
 	number = owner ? 1 + owner->port : 0;
-	request->owner |= number;
+	request->owner = (request->owner & NSR_OWNER_CONTACT) | number; /* also when tried again */
 	count = bpf_map_lookup_elem(&flows_of, &number);
 	if (!count)
 		return DROP(NAT_SESSIONS);
@@ -617,7 +620,8 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 	if (!session)
 		return false;
 	if (view.external != request->external) {
-		if (request->external) /* the uplink has another address now */
+		/* The uplink has another address now; what comes in says nothing about that. */
+		if (request->external && request->seen & NSR_SEEN_OUT)
 			session_give_up(session, state);
 		return false;
 	}

@@ -144,7 +144,7 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 	int verdict = VERDICT_KERNEL;
 	enum tag tag;
 	bool options;
-	__be32 dest;
+	__be32 source, dest;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
@@ -157,15 +157,18 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		verdict = VERDICT_KERNEL; /* for somebody else */
 	} else if (kind == PACKET_IPV4) {
 		dest = p.ip4->daddr;
+		source = p.ip4->saddr;
 		options = p.ip4->ihl != 5;
-		if (address_is_external(uplink, dest))
+		if (address_is_external(uplink, dest)) {
+			source = 0;
 			whom = uplink_classify(skb, uplink, &p, &t, &request);
+		}
 		if (whom == NAT_INBOUND_RARE)
 			return ACTION_RARE;
 		if (whom != NAT_INBOUND_SESSION)
 			verdict = options && options_do(skb, link_bytes(bare)) & OPTION_ROUTES
 					  ? DROP(IP_OPTIONS)
-					  : uplink_judge(whom, dest);
+					  : uplink_judge(whom, source, dest);
 	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {
 		verdict = DROP(INBOUND);
 	}

@@ -204,8 +204,9 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	return whom;
 }
 
-/* What is not for a session: the host's own, unless it is refused. */
-static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
+/* What is not for a session: the host's own, unless it is refused. To the external address source
+ * may be 0: only what the kernel could forward can come back as an inside host's. */
+static __always_inline int uplink_judge(enum nat_inbound whom, __be32 source, __be32 dest)
 {
 	switch (whom) {
 	case NAT_INBOUND_REFUSED:
@@ -215,7 +216,9 @@ static __always_inline int uplink_judge(enum nat_inbound whom, __be32 dest)
 	case NAT_INBOUND_LIMITED:
 		return DROP(NAT_LIMIT);
 	default:
-		return inside_of4(dest) ? DROP(INBOUND) : VERDICT_KERNEL;
+		if (inside_of4(dest))
+			return DROP(INBOUND);
+		return source && inside_of4(source) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
 	}
 }
 
@@ -343,7 +346,7 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 		verdict = parse_as(skb, &p, bare) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
 								 : DROP(NAT_REWRITE);
 	else
-		verdict = uplink_judge(whom, 0);
+		verdict = uplink_judge(whom, 0, 0);
 	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
 	if (verdict < 0)
 		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);

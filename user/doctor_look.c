@@ -223,7 +223,7 @@ static bool is_port(const struct state_datapath *datapath, uint32_t ifindex)
 static int read_programs(struct look *look, struct error *err)
 {
 	struct doctor_world *world = look->world;
-	struct netlink *nl;
+	struct netlink *nl = NULL;
 	int ret = netlink_open(&nl, look->host_fd, err);
 
 	for (size_t i = 0; !ret && i < look->state->host.links_count; i++) {
@@ -243,7 +243,7 @@ static int read_programs(struct look *look, struct error *err)
 
 static int read_choices(struct look *look, struct error *err)
 {
-	struct netlink *nl;
+	struct netlink *nl = NULL;
 	int ret = netlink_open(&nl, look->host_fd, err);
 
 	if (!ret)

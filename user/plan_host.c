@@ -38,38 +38,25 @@ const char *plan_uplink_name(const struct masquerade *masquerade, const struct k
 	return NULL;
 }
 
-static const struct state_uplink *observed_uplink(const struct view *view, const char *name)
-{
-	return view_find(view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = name});
-}
-
-/* The first one, unless another of them is in use: the datapath follows the uplink by itself. */
-static bool uplink_address(const struct view *view, const struct state_link *link,
+static bool uplink_address(const struct state_namespace *host, uint32_t ifindex,
 			   struct ip_address *ret)
 {
-	const struct state_namespace *host = &view->state->host;
-	const struct state_uplink *observed = observed_uplink(view, link->name);
-	bool found = false;
-
 	for (size_t i = 0; i < host->addresses_count; i++) {
-		const struct ip_address *address = &host->addresses[i].address;
-		bool used = observed && !memcmp(&observed->uplink.address4, address->bytes,
-						sizeof(observed->uplink.address4));
-
-		if (host->addresses[i].ifindex != link->ifindex || address->family != AF_INET ||
-		    (found && !used))
+		if (host->addresses[i].ifindex != ifindex ||
+		    host->addresses[i].address.family != AF_INET)
 			continue;
-		*ret = plan_host_address(*address);
-		found = true;
+		*ret = plan_host_address(host->addresses[i].address);
+		return true;
 	}
-	return found;
+	return false;
 }
 
 /* An uplink has one range of external ports, whichever network and fabric uses it. */
 static int share_uplink(struct builder *b, size_t place, const struct state_link *link,
 			struct error *err)
 {
-	const struct state_uplink *observed = observed_uplink(b->view, link->name);
+	const struct state_uplink *observed = view_find(
+		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = link->name});
 	struct uplink *uplink = &b->uplinks[place];
 
 	uplink->first = true;
@@ -142,7 +129,7 @@ static int find_uplink(struct builder *b, size_t place, struct error *err)
 				 network, uplink->name);
 	if (plan_check_uplink(b->view, link, network, err))
 		return err->code;
-	if (!uplink_address(b->view, link, &uplink->address))
+	if (!uplink_address(&b->view->state->host, link->ifindex, &uplink->address))
 		return error_set(err, -EADDRNOTAVAIL,
 				 "network '%s' masquerades to '%s', which has no IPv4 address; "
 				 "give it one",

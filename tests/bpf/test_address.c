@@ -39,6 +39,13 @@ static void get_new_address(void)
 	ip_command("ip address add " NEW_IP "/24 dev up0 && ip route add default via 198.18.7.1");
 }
 
+static void lose_new_address(void)
+{
+	ip_command("ip address del " NEW_IP
+		   "/24 dev up0 && ip route replace default via 10.9.0.2 && "
+		   "ip route replace " REMOTE_IP " dev up0 src 10.77.0.5");
+}
+
 static void find_another_way(void)
 {
 	ip_command("ip route add default via 10.9.0.2");
@@ -144,6 +151,44 @@ static void test_followed(void **state)
 	expect_sessions(lab, 3, 2);
 	assert_true(datapath_find_uplink(lab->datapath, lab->uplink[UP0], &uplink));
 	assert_int_equal(uplink.address4, address4(UPLINK_IP));
+}
+
+/* What is late, or forged, to the old address ends nothing. */
+static void test_late_packets(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port;
+
+	if (!kernel_chooses())
+		skip();
+	out_as(lab, UPLINK_IP);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	port = out_as(lab, NEW_IP);
+	in(lab, UPLINK_IP, port, DROPPED(NAT_FILTERED));
+	in(lab, NEW_IP, port, TRANSLATED_TO_PEER);
+	expect_sessions(lab, 2, 1);
+}
+
+/* One for itself only, and one by the way to this packet's remote alone, are no choice. */
+static void test_by_the_default_route(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	if (!kernel_chooses())
+		skip();
+	out_as(lab, UPLINK_IP);
+	lose_address();
+	ip_command("ip address add 169.254.9.9/16 dev up0");
+	get_new_address();
+	ip_command("ip address add 10.77.0.5/32 dev up0 && "
+		   "ip route add " REMOTE_IP " via 198.18.7.1 src 10.77.0.5");
+	next_second(lab);
+	out_as(lab, NEW_IP);
+	lose_new_address();
+	next_second(lab);
+	out_as(lab, "10.77.0.5");
 }
 
 /* Who is refused is told so from the new address. */
@@ -315,6 +360,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, address_set_up)
 		TEST(test_followed),
+		TEST(test_late_packets),
+		TEST(test_by_the_default_route),
 		TEST(test_refused_from_it),
 		TEST(test_followed_at_port),
 		TEST(test_asked_once_a_second),

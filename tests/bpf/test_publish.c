@@ -368,6 +368,34 @@ static void test_hairpin(void **state)
 	}
 }
 
+/* Isolation is not gone around by the outside, neither of who sends nor of who is sent to. */
+static void test_hairpin_isolated(void **state)
+{
+	const struct published_ports web = ports(NSR_NAT_TCP, 8080, 80, 1);
+	static const enum lab_port isolated[] = {RED, GREEN};
+	struct lab *lab = lab_of(state);
+
+	publish(lab, RED_IP, web);
+	for (size_t i = 0; i < 2; i++) {
+		struct nsr_port port = lab_port(lab, isolated[i]);
+		struct nsr_endpoint endpoint = lab_endpoint(lab, isolated[i]);
+		const char *ip = isolated[i] == RED ? RED_IP : GREEN_IP;
+
+		port.flags |= NSR_PORT_ISOLATED;
+		endpoint.flags |= NSR_PORT_ISOLATED;
+		lab_port_set(lab, isolated[i], &port);
+		lab_host_set(lab, ip, &endpoint);
+		sends(lab, GREEN, IPPROTO_TCP, 3000, 8080, FRAME_SYN, DROPPED(ISOLATED));
+		assert_int_equal(lab_active_sessions(lab), 0);
+		port = lab_port(lab, isolated[i]);
+		endpoint = lab_endpoint(lab, isolated[i]);
+		lab_port_set(lab, isolated[i], &port);
+		lab_host_set(lab, ip, &endpoint);
+	}
+	sends(lab, GREEN, IPPROTO_TCP, 3000, 8080, FRAME_SYN, TO_PEER);
+	unpublish_all(lab, web);
+}
+
 /* As for what comes from outside: who it has not sent to is not let in. */
 static void test_hairpin_filter(void **state)
 {
@@ -455,6 +483,7 @@ int main(void)
 		LAB_TEST(test_pools_made_anew),
 		LAB_TEST(test_host_listens),
 		LAB_TEST(test_hairpin),
+		LAB_TEST(test_hairpin_isolated),
 		LAB_TEST(test_hairpin_filter),
 		LAB_TEST(test_hairpin_to_the_host),
 		LAB_TEST(test_hairpin_too_large),

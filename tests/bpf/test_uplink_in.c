@@ -232,6 +232,9 @@ static void test_straight_to_the_inside(void **state)
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = RED_IP,
 	      .fragment = 8, .payload = 64);
 	EXPECT_IN(lab, UP0, &f, DROPPED(INBOUND));
+	/* Nor in the name of the inside: the kernel would send it out again, translated. */
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = RED_IP, .dest = REMOTE_IP);
+	EXPECT_IN(lab, UP0, &f, DROPPED(SPOOFED_ADDRESS));
 	/* By the other uplink too. */
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = "192.168.18.5");
 	EXPECT_IN(lab, UP0, &f, DROPPED(INBOUND));
