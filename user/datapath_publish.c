@@ -247,6 +247,19 @@ static int check_free(const struct datapath *datapath, const struct range *range
 	return 0;
 }
 
+/* In the host namespace, whose sockets are asked for. */
+static int make_there(const struct datapath *datapath, const struct range *range, __be32 external,
+		      int host_fd, struct error *err)
+{
+	int previous, ret = netns_enter(host_fd, &previous, err);
+
+	if (ret)
+		return ret;
+	ret = make(datapath, range, external, err);
+	netns_leave(previous);
+	return ret ? ret : put_entry(datapath, range, true, err);
+}
+
 int datapath_publish(const struct datapath *datapath, uint32_t uplink_ifindex,
 		     const struct ip_address *inside, const struct published_ports *ports,
 		     int host_fd, struct error *err)
@@ -254,7 +267,7 @@ int datapath_publish(const struct datapath *datapath, uint32_t uplink_ifindex,
 	struct nsr_uplink uplink;
 	struct error ignored;
 	struct range range;
-	int previous, ret;
+	int ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
 		return error_set(err, -ENOENT, "cannot publish: no uplink has ifindex %u",
@@ -263,17 +276,13 @@ int datapath_publish(const struct datapath *datapath, uint32_t uplink_ifindex,
 	ret = check_free(datapath, &range, err);
 	if (!ret)
 		ret = put_entry(datapath, &range, false, err);
-	if (!ret)
-		ret = netns_enter(host_fd, &previous, err); /* whose sockets are asked for */
 	if (ret)
 		return ret;
-	ret = make(datapath, &range, uplink.address4, err);
-	netns_leave(previous);
-	if (ret) {
+	datapath_follow(datapath, &uplink);
+	ret = make_there(datapath, &range, uplink.address4, host_fd, err);
+	if (ret)
 		forget(datapath, &range, &ignored);
-		return ret;
-	}
-	return put_entry(datapath, &range, true, err);
+	return ret;
 }
 
 int datapath_unpublish(const struct datapath *datapath, uint32_t uplink_ifindex,
