@@ -49,7 +49,8 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
 programs = $(patsubst %.c,$(O)/%,$(wildcard tests/$(1)/$(2)_*.c))
 helpers = $(patsubst %.c,$(O)/%.o,$(filter-out tests/$(1)/$(2)_%.c,$(wildcard tests/$(1)/*.c)))
 UNIT_TESTS := $(call programs,unit,test)
-BPF_TESTS := $(call programs,bpf,test)
+LONG_BPF_TESTS := $(O)/tests/bpf/test_nat_meetings
+BPF_TESTS := $(filter-out $(LONG_BPF_TESTS),$(call programs,bpf,test))
 NET_TESTS := $(call programs,net,test)
 FUZZERS := $(call programs,fuzz,fuzz)
 TESTS := $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
@@ -109,10 +110,10 @@ check-kernels: ## the BPF ring and traffic on kernels 6.1, 6.12 and the running 
 check-long: ## check, and all that takes long: long_*.bats, asan, fuzz, check-kernels
 	@set -e; for target in check check-net-long asan fuzz check-kernels; do $(MAKE) $$target; done
 
-check-net-long: ## fabrics in scratch namespaces: what takes minutes (root)
+check-net-long: ## what takes minutes: fabrics in scratch namespaces, and the races of the NAT (root)
 	@tools/deps
-	@$(BUILD) all $(TEST_BINARIES)
-	@TIME_LIMIT=$(LONG_TIME_LIMIT) $(RUN_TESTS) $(LONG_BATS)
+	@$(BUILD) all $(TEST_BINARIES) $(LONG_BPF_TESTS)
+	@TIME_LIMIT=$(LONG_TIME_LIMIT) $(RUN_TESTS) $(LONG_BPF_TESTS) $(LONG_BATS)
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory SANITIZE=1 O=build/asan check
@@ -166,16 +167,16 @@ $(O)/%.o: %.c Makefile | $(SKELETONS)
 
 $(O)/nsroute: $(O)/user/main.o $(LIBRARY)
 $(UNIT_TESTS): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(call helpers,unit,test) $(LIBRARY)
-$(BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LIBRARY)
+$(BPF_TESTS) $(LONG_BPF_TESTS): $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(call helpers,bpf,test) $(LIBRARY)
 $(NET_TESTS): $(O)/tests/net/%: $(O)/tests/net/%.o $(call helpers,net,test) $(LIBRARY)
 $(FUZZERS): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(call helpers,fuzz,fuzz) $(LIBRARY)
 
 $(O)/nsloop: $(O)/tools/nsloop.o
 $(O)/nlcount.so: $(O)/tools/nlcount.o
 $(O)/nlcount.so: override CFLAGS += -shared -fPIC
-$(TESTS): LIBS += -lcmocka
+$(TESTS) $(LONG_BPF_TESTS): LIBS += -lcmocka
 $(FUZZERS): LIBS += -fsanitize=fuzzer
-$(O)/nsroute $(TEST_BINARIES) $(O)/nsloop $(O)/nlcount.so $(TESTS) $(FUZZERS):
+$(O)/nsroute $(TEST_BINARIES) $(O)/nsloop $(O)/nlcount.so $(TESTS) $(LONG_BPF_TESTS) $(FUZZERS):
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 

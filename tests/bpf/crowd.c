@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "crowd.h"
+
+#include <arpa/inet.h>
+#include <linux/pkt_cls.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "datapath_maps.h"
+
+/* Endpoint number i, towards one of a few remotes. */
+static void of_endpoint(struct frame *f, uint32_t i, uint16_t remote_port)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = (uint16_t)(CROWD_FIRST + i / CROWD_HOSTS), .dport = remote_port);
+	frame_ip4(f)->saddr = htonl(ntohl(address4(RED_IP)) + i % CROWD_HOSTS);
+	frame_seal(f);
+}
+
+static void send_one(struct crowd *crowd, uint32_t i, uint16_t remote_port)
+{
+	struct lab *lab = crowd->lab;
+	struct frame f, out;
+	uint32_t nobody = 0;
+
+	of_endpoint(&f, i, remote_port);
+	if (lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out) != TC_ACT_UNSPEC)
+		atomic_fetch_add(&crowd->dropped, 1);
+	else if (!atomic_compare_exchange_strong(&crowd->owner[frame_sport(&out)], &nobody,
+						 i + 1) &&
+		 nobody != i + 1)
+		atomic_fetch_add(&crowd->shared, 1);
+}
+
+/* All threads walk the same endpoints the same way, so that they meet. */
+void *crowd_open_all(void *argument)
+{
+	struct crowd *crowd = argument;
+	uint32_t i;
+
+	for (i = 0; i < CROWD_HOSTS * CROWD_ENDPOINTS; i++) {
+		send_one(crowd, i, 80);
+		send_one(crowd, i, (uint16_t)(81 + i % 2));
+	}
+	return NULL;
+}
+
+/* Each thread begins elsewhere, so that they want the same ports at different times. */
+void *crowd_open_from_elsewhere(void *argument)
+{
+	struct crowd *crowd = argument;
+	uint32_t number = atomic_fetch_add(&crowd->next, 1);
+	uint32_t start = number * CROWD_HOSTS * CROWD_ENDPOINTS / CROWD_THREADS, i;
+
+	for (i = 0; i < CROWD_HOSTS * CROWD_ENDPOINTS; i++)
+		send_one(crowd, (start + i * 7) % (CROWD_HOSTS * CROWD_ENDPOINTS), 80);
+	return NULL;
+}
+
+/* The same few again and again, each time towards another of a few remotes. */
+void *crowd_open_few(void *argument)
+{
+	struct crowd *crowd = argument;
+	uint32_t i;
+
+	for (i = 0; i < CROWD_HOSTS * CROWD_ENDPOINTS; i++)
+		send_one(crowd, i % CROWD_HOSTS, (uint16_t)(80 + i % 15));
+	return NULL;
+}
+
+/* One TCP connection is opened, closed and reset all the time. */
+void *crowd_change_one(void *argument)
+{
+	static const uint8_t flags[] = {FRAME_SYN, FRAME_ACK, FRAME_FIN | FRAME_ACK, FRAME_RST};
+	struct crowd *crowd = argument;
+	struct lab *lab = crowd->lab;
+	struct frame f;
+	uint32_t i;
+
+	for (i = 0; i < CROWD_HOSTS * CROWD_ENDPOINTS; i++) {
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+		      .protocol = IPPROTO_TCP, .sport = CROWD_FIRST, .dport = 80,
+		      .tcp_flags = flags[i % 4]);
+		lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
+	}
+	return NULL;
+}
+
+static void *end_all(void *argument)
+{
+	struct crowd *crowd = argument;
+	struct lab *lab = crowd->lab;
+	struct nsr_selection all = {.uplink = (uint8_t)(1 + lab->uplink_number[UP0])};
+	struct error err;
+
+	while (!atomic_load(&crowd->done))
+		if (datapath_flush(lab->datapath, &all, NULL, &err))
+			break;
+	return NULL;
+}
+
+void crowd_run(struct crowd *crowd, void *(*body)(void *), bool ending)
+{
+	pthread_t threads[CROWD_THREADS], enders[CROWD_ENDERS];
+	int i;
+
+	for (i = 0; ending && i < CROWD_ENDERS; i++)
+		assert_int_equal(pthread_create(&enders[i], NULL, end_all, crowd), 0);
+	for (i = 0; i < CROWD_THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, body, crowd), 0);
+	for (i = 0; i < CROWD_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&crowd->done, true);
+	for (i = 0; ending && i < CROWD_ENDERS; i++)
+		pthread_join(enders[i], NULL);
+}
+
+struct crowd *crowd_gather(struct lab *lab)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+
+	crowd->lab = lab;
+	return crowd;
+}
+
+/* Ports that have cooled down may come back while they are counted. */
+static void expect_ports_counted(struct lab *lab)
+{
+	struct nsr_nat_counters nat;
+	uint64_t bits, tries = 0;
+
+	do {
+		if (tries)
+			usleep(20000);
+		nat = lab_nat(lab, UP0);
+		bits = lab_pool_bits(lab, UP0, NSR_NAT_UDP) + lab_pool_bits(lab, UP0, NSR_NAT_TCP);
+	} while (bits != lab_sum(nat.ports_used) && ++tries < 100);
+	assert_int_equal(bits, lab_sum(nat.ports_used));
+}
+
+void crowd_expect_even(struct lab *lab)
+{
+	struct nsr_uplink_counters c = lab_uplink_counters(lab, UP0);
+	struct nsr_nat_counters nat = lab_nat(lab, UP0);
+
+	assert_int_equal(c.tx_packets, c.tx_translated + c.tx_passed + c.tx_dropped);
+	assert_int_equal(c.tx_passed, 0);
+	assert_int_equal(lab_active_sessions(lab),
+			 lab_sum(nat.sessions_created) - lab_sum(nat.sessions_expired));
+	assert_int_equal(lab_session_bits(lab), lab_active_sessions(lab));
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow), lab_active_sessions(lab));
+	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside),
+			 lab_sum(nat.mappings_created) - lab_sum(nat.mappings_ended));
+	expect_ports_counted(lab);
+	lab_expect_no_flows(lab);
+}
