@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# How it works: everything lands in $(O) (build/). bpf/NAME.bpf.c becomes an object, the object a
-# skeleton header, which one file of user/ includes; all of user/ but main.c becomes libnsroute.a,
-# which the program and the tests link; what only tests need is in tests/tests.mk. Sources and tests are found by wildcard. `check`, `demo` and the
-# rings first run tools/deps (which does nothing when nothing is missing) and then build in a second
-# make, so that what pkg-config says is read after the libraries are there.
+# How it works: everything lands in $(O) (build/). bpf/NAME.bpf.c becomes an object, the object a skeleton header,
+# which one file of user/ includes; all of user/ but main.c becomes libnsroute.a, which the program and the tests link;
+# what only tests need is in tests/tests.mk. Sources and tests are found by wildcard. `check`, `demo` and the rings first
+# run tools/deps (nothing when nothing is missing) and then build in a second make, after pkg-config can find all.
 #
 # Variables: CC (gcc or clang), CLANG (for BPF), O (output folder), WERROR= (warnings do not stop),
 # SANITIZE=1 (address and undefined behaviour), V=1 (show commands), PREFIX, DESTDIR, KERNEL_RUNNER,

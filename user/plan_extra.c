@@ -9,11 +9,10 @@
  * routes and neighbours (net/ipv4/fib_frontend.c: fib_disable_ip()), with the first address of a
  * subnet the others of that subnet, unless promote_secondaries is on (net/ipv4/devinet.c:
  * __inet_del_ifa()), and with a MAC all neighbours (net/core/neighbour.c: neigh_changeaddr()). What
- * of this is wanted is given again by the same plan. Routes and neighbours of ours are deleted
- * before, so that undoing brings them back.
+ * of this is wanted the same plan gives again. Ours are deleted before: undoing brings them back.
  *
- * Links go before the table entries that judge their packets, and those before the masquerade, so
- * that nothing is forwarded without its policy or leaves untranslated while a fabric goes.
+ * Links go before the tables that judge their packets, those before the masquerade: nothing is
+ * forwarded without its policy, or leaves untranslated, while a fabric goes.
  */
 #include "plan_extra.h"
 
@@ -446,9 +445,7 @@ static void extra_inner_veths(struct extra *extra)
 
 			if (!strcmp(link->name, "lo") || strcmp(link->alias, extra->view->alias) ||
 			    link_is_wanted(extra, ns->name, link->name) ||
-			    peer_goes(extra, ns, link))
-				continue;
-			if (plan_is_device(extra, ns->name, link))
+			    peer_goes(extra, ns, link) || plan_is_device(extra, ns->name, link))
 				continue;
 			op = add(extra, OPERATION_LINK_DELETE);
 			op->namespace = ns->name;

@@ -584,9 +584,7 @@ static uint32_t packet_type(const struct ethhdr *eth, const uint8_t mac[6])
 int machine_run(struct machine *m, const char *program, const struct machine_link *link,
 		struct frame *frame, struct work *ret_work)
 {
-	struct work work = {0};
-	uint64_t result;
-
+	*ret_work = (struct work){0};
 	m->context = (struct __sk_buff){
 		.len = frame->length,
 		.ifindex = link->ifindex,
@@ -596,9 +594,7 @@ int machine_run(struct machine *m, const char *program, const struct machine_lin
 		.protocol = frame_eth(frame)->h_proto,
 	};
 	m->frame = frame;
-	m->work = &work;
+	m->work = ret_work;
 	m->depth = 0;
-	result = execute(m, program_start(m, program), (uint64_t[5]){(uintptr_t)&m->context});
-	*ret_work = work;
-	return (int)result;
+	return (int)execute(m, program_start(m, program), (uint64_t[5]){(uintptr_t)&m->context});
 }

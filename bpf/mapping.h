@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mapping.h - mappings: which external port an inside endpoint has. What they are part of is told
+ * in nat.h.
+ */
+#ifndef NSROUTE_BPF_MAPPING_H
+#define NSROUTE_BPF_MAPPING_H
+
+#include <linux/errno.h>
+
+#include "conntrack.h"
+#include "contact.h"
+#include "counters.h"
+#include "fib.h"
+#include "ports.h"
+#include "trace.h"
+
+#define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
+
+/* Without padding: steps want all of it to be set. */
+struct nat_request {
+	struct nsr_flow flow;
+	u32 seen;
+	u32 now_s;
+	__be32 external;
+	/* For a flow that has no session yet; see request_limits(). */
+	u32 life;
+	u32 flows_max;
+	u32 owner;
+	/* Filled in. Eight bytes each: the verifier forgets that one is 0 when what shares them is
+	 * written. */
+	u64 forwarded; /* translated elsewhere: not 0 */
+	u64 mapping;
+};
+_Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
+
+/* Before anything is known of a packet. What is left out is set before it is read. */
+static __always_inline void request_begin(struct nat_request *request)
+{
+	request->flow = (struct nsr_flow){};
+	request->forwarded = 0;
+	request->mapping = 0;
+}
+
+static __always_inline struct nsr_settings *nat_settings(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline u32 nat_now_s(const struct nsr_settings *settings)
+{
+	return bpf_ktime_get_coarse_ns() / 1000000000 + settings->clock_offset_s;
+}
+
+static __always_inline struct nsr_mapping *nat_mapping(u32 mapping)
+{
+	u32 pool = NSR_MAPPING_POOL(mapping), port = NSR_MAPPING_PORT(mapping);
+	void *map = bpf_map_lookup_elem(&pools, &pool);
+
+	return map ? bpf_map_lookup_elem(map, &port) : NULL;
+}
+
+static __always_inline u64 *nat_pool_words(u32 mapping)
+{
+	u32 pool = NSR_MAPPING_POOL(mapping);
+	struct nsr_pool_bits *bits = bpf_map_lookup_elem(&pool_bits, &pool);
+
+	return bits ? bits->words : NULL;
+}
+
+static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
+					 const struct nsr_inside_endpoint *b)
+{
+	return *(const u64 *)a == *(const u64 *)b;
+}
+
+/* ---- Mappings. */
+
+/* The port is free again at once: only when no packet can have used it. */
+static __always_inline void mapping_free_port(u32 mapping)
+{
+	u64 *words = nat_pool_words(mapping);
+
+	if (words)
+		bits_release(words, NSR_POOL_WORDS, NSR_MAPPING_PORT(mapping));
+}
+
+/* Gives a reference back. The last one ends the mapping: whoever takes the count to 0 owns the
+ * record, and nothing raises the count again. */
+NSR_STEP int mapping_put(u32 mapping, u32 now_s)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+	struct nsr_inside_endpoint inside;
+	struct nsr_mapping_ref *ref;
+
+	if (!record || __sync_fetch_and_add(&record->references, -1) != 1)
+		return 0;
+	inside = record->inside;
+	ref = bpf_map_lookup_elem(&mapping_by_inside, &inside);
+	if (ref && READ_ONCE(ref->mapping) == mapping) /* and not one that is published since */
+		bpf_map_delete_elem(&mapping_by_inside, &inside);
+	count_nat(inside.uplink, mappings_ended, inside.protocol, 1);
+	WRITE_ONCE(record->released_s, now_s ? now_s : 1);
+	return 0;
+}
+
+/* Takes a reference to a mapping that somebody else holds; false when it has ended. */
+static __always_inline bool mapping_get(struct nsr_mapping *record)
+{
+	u32 count = READ_ONCE(record->references), seen;
+	int i;
+
+	for (i = 0; i < NAT_TRIES; i++) {
+		if (!count)
+			return false;
+		seen = __sync_val_compare_and_swap(&record->references, count, count + 1);
+		if (seen == count)
+			return true;
+		count = seen;
+	}
+	return false;
+}
+
+/* The inside endpoint's mapping, referenced; 0 when it has none. Mappings are never 0, because port
+ * 0 is reserved in every pool. */
+static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside, u32 now_s)
+{
+	struct nsr_inside_endpoint key = *inside; /* kernel 6.1 wants keys on the stack */
+	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, &key);
+	struct nsr_mapping *record;
+	u32 mapping, generation;
+
+	if (!ref)
+		return 0;
+	mapping = READ_ONCE(ref->mapping);
+	generation = READ_ONCE(ref->generation);
+	record = nat_mapping(mapping);
+	if (!record || !mapping_get(record))
+		return 0;
+	/* The entry may have been recycled while it was read; the reference holds the record still.
+	 */
+	if (inside_equal(&record->inside, inside) && READ_ONCE(record->generation) == generation)
+		return mapping;
+	mapping_put(mapping, now_s);
+	return 0;
+}
+
+/* The part of struct bpf_sock_tuple that IPv4 needs: a third of it. */
+struct socket_tuple4 {
+	__be32 source, dest;
+	__be16 source_port, dest_port;
+};
+
+/* Whether the host itself has a socket that would get what the remote sends to this port. */
+static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol, __be32 remote,
+					    __be16 remote_port, __be32 local, __be16 local_port)
+{
+	struct socket_tuple4 of = {remote, local, remote_port, local_port};
+	struct bpf_sock_tuple *tuple = (void *)&of;
+	struct bpf_sock *socket;
+
+	if (protocol == NSR_NAT_TCP)
+		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+	else if (protocol == NSR_NAT_UDP)
+		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+	else
+		return false;
+	TELL(SOCKET, !!socket, bpf_ntohs(local_port), 0);
+	if (!socket)
+		return false;
+	bpf_sk_release(socket);
+	return true;
+}
+
+/* Any free port of a pool, of the parity of start if possible; BITS_NONE when all are in use. */
+NSR_STEP u32 pool_claim_any(u32 pool, u32 start)
+{
+	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
+
+	return words ? bits_claim_any(words, NSR_POOL_WORDS, start) : BITS_NONE;
+}
+
+static __always_inline u32 pool_claim(u32 pool, u32 port)
+{
+	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
+
+	return words && bits_claim(words, NSR_POOL_WORDS, port) ? port : BITS_NONE;
+}
+
+/* Claims an external port: the inside one when it can be had, else one of its parity, else any.
+ * Ports that the host itself uses towards this remote are left to it. */
+NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
+{
+	u32 pool, wanted, port, mapping;
+	int i;
+
+	if (!request)
+		return DROP(NAT_PORTS);
+	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	wanted = bpf_ntohs(request->flow.inside.port);
+	port = pool_claim(pool, wanted);
+	for (i = 0; i < NAT_SOCKET_TRIES; i++) {
+		if (port == BITS_NONE)
+			port = pool_claim_any(pool,
+					      (bpf_get_prandom_u32() & 0xfffe) | (wanted & 1));
+		if (port == BITS_NONE)
+			return DROP(NAT_PORTS);
+		mapping = NSR_MAPPING(pool, port);
+		if (!host_has_socket(skb, request->flow.inside.protocol,
+				     request->flow.remote_address, request->flow.remote_port,
+				     request->external, bpf_htons(port))) {
+			request->mapping = mapping;
+			return 0;
+		}
+		mapping_free_port(mapping);
+		port = BITS_NONE;
+	}
+	return DROP(NAT_SOCKET);
+}
+
+/* A new mapping of the port that was claimed, with one reference, entered under its inside
+ * endpoint. */
+NSR_STEP int mapping_enter(struct nat_request *request)
+{
+	struct nsr_inside_endpoint inside;
+	struct nsr_mapping_ref ref = {};
+	struct nsr_mapping *record;
+	int result;
+
+	if (!request)
+		return DROP(NAT_PORTS);
+	inside = request->flow.inside;
+	ref.mapping = request->mapping;
+	record = nat_mapping(ref.mapping);
+	if (!record) {
+		mapping_free_port(ref.mapping);
+		return DROP(NAT_CLOSED); /* the pool is gone */
+	}
+	record->inside = inside;
+	ref.generation = ++record->generation;
+	barrier();
+	WRITE_ONCE(record->references, 1);
+	result = bpf_map_update_elem(&mapping_by_inside, &inside, &ref, BPF_NOEXIST);
+	if (result && __sync_fetch_and_add(&record->references, -1) == 1) {
+		mapping_free_port(ref.mapping); /* nobody can have used it */
+	} else {
+		/* Entered, or held by a session of the outside that was answered just now and had
+		 * this port for the same inside before: then it is a mapping all the same, and ends
+		 * with that session. */
+		count_nat(inside.uplink, mappings_created, inside.protocol, 1);
+		count_nat(inside.uplink, ports_used, inside.protocol, 1);
+	}
+	if (!result)
+		return 0;
+	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
+}
+
+#endif

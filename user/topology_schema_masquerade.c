@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: as topology_schema.c; the value is the uplink's name, or an object with that and
+ * what is set for the network's flows.
+ */
+#include "topology_schema_masquerade.h"
+
+#include <string.h>
+
+#include "topology.h"
+#include "topology_values.h"
+
+/* Of which we support only what we do anyway. */
+static const struct yaml_word mapping_words[] = {
+	{"endpoint-independent", 0, false}, {"address-and-port-dependent", 1, true}, {}};
+
+static void read_ports(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const char expected[] = "a range of ports such as 1024-65535";
+	const char *text = yaml_read_text(reader, pair->key, &pair->value, expected), *dash;
+	struct masquerade *masquerade = into;
+	unsigned int min, max;
+
+	if (!text)
+		return;
+	dash = strchr(text, '-');
+	if (!dash || !yaml_parse_number(dash + 1, 1, 65535, &max) ||
+	    !yaml_parse_number(arena_printf(reader->arena, "%.*s", (int)(dash - text), text), 1,
+			       max, &min)) {
+		yaml_wrong(reader, pair->key, &pair->value, expected);
+		return;
+	}
+	masquerade->port_min = (uint16_t)min;
+	masquerade->port_max = (uint16_t)max;
+}
+
+static void read_external_addresses(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+				    void *into)
+{
+	static const struct yaml_word words[] = {{"auto", 0, false}, {}};
+	int value;
+
+	(void)into;
+	if (pair->value.kind == YAML_TREE_SEQUENCE)
+		yaml_refuse(reader, pair->value.at,
+			    "a list of '%s' is not supported yet; write 'auto'", pair->key);
+	else
+		yaml_read_word(reader, pair, words, &value);
+}
+
+static void read_filtering(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+			   void *into)
+{
+	static const struct yaml_word words[] = {
+#define X(name, text) {text, NSR_FILTER_##name, false},
+		NSR_FILTERS(X)
+#undef X
+			{}};
+	struct masquerade *masquerade = into;
+	int value;
+
+	if (yaml_read_word(reader, pair, words, &value))
+		masquerade->inside.filtering = (uint32_t)value;
+}
+
+/* A number of what is written behind it, from 1 on. */
+static void read_limit(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+		       const char *what, unsigned int max, uint32_t *ret)
+{
+	const char *expected =
+		arena_printf(reader->arena, "a number of %s from 1 to %u", what, max);
+	const char *text = yaml_read_text(reader, pair->key, &pair->value, expected);
+	unsigned int value;
+
+	if (!text)
+		return;
+	if (yaml_parse_number(text, 1, max, &value))
+		*ret = value;
+	else
+		yaml_wrong(reader, pair->key, &pair->value, expected);
+}
+
+static void read_flows_max(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+			   void *into)
+{
+	struct masquerade *masquerade = into;
+
+	read_limit(reader, pair, "flows", NSR_SESSIONS_MAX, &masquerade->inside.flows_max);
+}
+
+static void read_timeout(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const char *const names[] = {
+#define X(name, text, seconds) [NSR_TIMEOUT_##name] = text,
+		NSR_NAT_TIMEOUTS(X)
+#undef X
+	};
+	struct masquerade *masquerade = into;
+
+	for (size_t i = 0; i < NSR_TIMEOUTS; i++)
+		if (!strcmp(names[i], pair->key))
+			read_limit(reader, pair, "seconds", NSR_TIMEOUT_MAX_S,
+				   &masquerade->inside.timeout_s[i]);
+}
+
+static void read_timeouts(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const struct yaml_key keys[] = {
+#define X(symbol, key, seconds) {.name = key, .read = read_timeout},
+		NSR_NAT_TIMEOUTS(X)
+#undef X
+			{.name = "sctp", .need = YAML_KEY_LATER},
+		{.name = "other", .need = YAML_KEY_LATER},
+		{.name = "fragment", .need = YAML_KEY_LATER},
+		{},
+	};
+	const char *object = reader->object;
+
+	reader->object = arena_printf(reader->arena, "%s: timeouts", object);
+	yaml_read_keys(reader, pair->key, &pair->value, keys, into);
+	reader->object = object;
+}
+
+static void read_uplink(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	struct masquerade *masquerade = into;
+	const char *text = yaml_read_text(reader, pair->key, &pair->value,
+					  "the name of an interface of the host, or 'auto'");
+
+	if (!text)
+		return;
+	topology_check_name(reader, pair->value.at, "interface", text, name_interface_problem);
+	masquerade->uplink = yaml_tree_shown(text, reader->arena);
+}
+
+static const struct yaml_key masquerade_keys[] = {
+	{.name = "uplink", .need = YAML_KEY_REQUIRED, .read = read_uplink},
+	{.name = "addresses", .read = read_external_addresses},
+	{.name = "ports", .read = read_ports},
+	{.name = "mapping", .words = mapping_words},
+	{.name = "filtering", .read = read_filtering},
+	{.name = "max_flows_per_namespace", .read = read_flows_max},
+	{.name = "timeouts", .read = read_timeouts},
+	{},
+};
+
+void topology_read_masquerade(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+			      void *into)
+{
+	struct network *network = into;
+	struct masquerade masquerade = {
+		.enabled = true,
+		.at = pair->at,
+		.port_min = 1024,
+		.port_max = 65535,
+		.inside = NSR_INSIDE_DEFAULT,
+	};
+
+	if (pair->value.kind == YAML_TREE_MAPPING)
+		yaml_read_keys(reader, pair->key, &pair->value, masquerade_keys, &masquerade);
+	else
+		read_uplink(reader, pair, &masquerade);
+	if (masquerade.uplink)
+		network->masquerade = masquerade;
+}
