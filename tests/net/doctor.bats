@@ -34,7 +34,7 @@ look() { # Sets report: of the fabric, or of everything when $fabric is empty.
 	run --separate-stderr lab -j doctor ${fabric:+"$fabric"}
 	report=$output
 	problems=$(jq .problems <<<"$report")
-	((status == (problems ? 3 : 0)))
+	((status == (problems ? 3 : 0))) || { echo "status $status: $output $stderr" >&2; return 1; }
 	jq -e '.problems == ([.findings[] | select(.status == "problem")] | length)' <<<"$report" >/dev/null
 }
 
