@@ -312,7 +312,7 @@ pings() { # NAMESPACE ADDRESS [OPTION...]
 await_listener() { # NAMESPACE tcp|udp PORT
 	local i
 	for ((i = 0; i < 200; i++)); do
-		[[ -z $(on "$1" ss -Hlna "--$2" "sport = $3") ]] || return 0
+		[[ -z $(on "$1" ss -Hln "--$2" "sport = $3") ]] || return 0
 		sleep 0.02
 	done
 	return 1

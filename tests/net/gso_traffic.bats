@@ -68,7 +68,10 @@ mean_size() { # CLIENT SERVER ADDRESS [OPTION...]
 	server=$!
 	await_listener "$namespace" tcp 5201
 	shift 2
-	on "$client" timeout 50 iperf3 -n 32M -C cubic -c "$@" >/dev/null
+	on "$client" timeout 50 iperf3 -n 32M -C cubic -c "$@" >"$work/iperf3.log" 2>&1 || {
+		cat "$work/iperf3.log" >&2
+		return 1
+	}
 	wait "$server"
 	set -- "$client" "$namespace"
 	packets=$(($(received "$2" packets) - packets)) bytes=$(($(received "$2" bytes) - bytes))
