@@ -86,7 +86,7 @@ class World:
             self.sockets[point] = self.open(space)
         for point, pair in zip(POINTS, macs):
             self.macs[point] = bytes.fromhex(pair.replace(",", "").replace(":", ""))
-        self.names, self.external = {}, {}
+        self.names, self.external, self.mapped = {}, {}, set()
 
     @staticmethod
     def open(space):
@@ -121,6 +121,7 @@ class World:
 
     def learn(self, flow, port):
         self.external[flow] = port
+        self.mapped.add(port)
         self.names[flow[1], port, flow[3], flow[4]] = f"{flow[0]}:{flow[2]}"
 
     def port_of(self, flow):
@@ -228,7 +229,8 @@ class World:
 # ---- Steps: each is a list of (point, what makes the packet in a world), and the flow if it goes out
 
 class Steps:
-    def __init__(self, seed):
+    def __init__(self, seed, worlds):
+        self.worlds = worlds
         self.random, self.flows, self.connections, self.number = random.Random(seed), [], [], 0
 
     def data(self, low=0, high=1300):
@@ -285,8 +287,15 @@ class Steps:
         data, rport = self.data(), self.random.randint(10000, 20000)
         return flow and ([("outside", lambda world: self.inward(world, flow, data, rport=rport))], None)
 
+    def unmapped(self):
+        """A port that no flow has had in either world; otherwise it would be do_filtered()."""
+        while True:
+            port = self.random.randint(61000, 65000)
+            if not any(port in world.mapped for world in self.worlds):
+                return port
+
     def do_unsolicited(self):
-        port, remote = self.random.randint(61000, 65000), self.random.choice(REMOTES)
+        port, remote = self.unmapped(), self.random.choice(REMOTES)
         packet = self.random.choice([
             lambda: ip(remote, HOST, UDP, udp(remote, HOST, 80, port, b"?")),
             lambda: ip(remote, HOST, TCP, tcp(remote, HOST, 80, port, SYN, 1, 0)),
@@ -309,9 +318,15 @@ class Steps:
         flow, data = self.known(UDP), self.data()
         return flow and ([("outside", lambda world: self.inward(world, flow, data, ttl=1))], None)
 
+    def next_number(self):
+        # Not at random: no host may use an identification again while fragments may be on their way
+        # (RFC 6864, 4.1), and a NAT that does not put datagrams together relies on it.
+        self.number = self.number % 65535 + 1
+        return self.number
+
     def do_fragments(self):
         flow, data, outward = self.known(UDP), self.data(2000, 8000), self.random.random() < .5
-        size, number = self.random.choice([800, 1024, 1400]), self.random.randint(1, 65535)
+        size, number = self.random.choice([800, 1024, 1400]), self.next_number()
         order = self.random.random()
         if not flow:
             return None
@@ -444,7 +459,7 @@ def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     worlds = [World(name, words[:3], words[3:])
               for name, words in (("kernel", sys.argv[3:9]), ("ours", sys.argv[9:15]))]
-    steps, faults = Steps(seed), 0
+    steps, faults = Steps(seed, worlds), 0
     counts, known, arrived = collections.Counter(), collections.Counter(), collections.Counter()
     end, number = time.time() + seconds, 0
     while time.time() < end and faults < 10:

@@ -445,15 +445,15 @@ received_by() { # FILTER
 	capture_in "$red" "$blue" "$green" "$white" "$black" "$grey" "$loose"
 	run -0 on "$red" ping -n -b -c 1 -W 3 192.168.15.255
 	[[ $output == *"from 192.168.15.12"* ]]
-	run timeout 0.3 ip netns exec "$red" ping -n -b -c 1 -W 0.1 -I eth0 255.255.255.255
-	run timeout 0.3 ip netns exec "$red" ping -n -c 1 -W 0.1 -I eth0 239.9.9.9
+	run timeout 5 ip netns exec "$red" ping -n -b -c 1 -W 0.1 -I eth0 255.255.255.255
+	run timeout 5 ip netns exec "$red" ping -n -c 1 -W 0.1 -I eth0 239.9.9.9
 	run -0 on "$red" ping -n -c 1 -W 3 ff02::1%eth0
-	run timeout 0.3 ip netns exec "$red" ping -n -c 1 -W 0.1 -I eth0 ff05::99
-	run timeout 0.3 ip netns exec "$white" ping -n -b -c 1 -W 0.1 -I eth0 255.255.255.255
-	run timeout 0.3 ip netns exec "$white" ping -n -c 1 -W 0.1 -I eth0 239.9.9.9
-	run timeout 0.3 ip netns exec "$white" ping -n -c 1 -W 0.1 -I eth0 ff05::99
+	run timeout 5 ip netns exec "$red" ping -n -c 1 -W 0.1 -I eth0 ff05::99
+	run timeout 5 ip netns exec "$white" ping -n -b -c 1 -W 0.1 -I eth0 255.255.255.255
+	run timeout 5 ip netns exec "$white" ping -n -c 1 -W 0.1 -I eth0 239.9.9.9
+	run timeout 5 ip netns exec "$white" ping -n -c 1 -W 0.1 -I eth0 ff05::99
 	run -0 on "$white" ping -n -c 1 -W 3 ff02::1%eth0
-	run timeout 0.3 ip netns exec "$grey" ping -n -c 1 -W 0.1 -I eth0 239.9.9.9
+	run timeout 5 ip netns exec "$grey" ping -n -c 1 -W 0.1 -I eth0 239.9.9.9
 	stop_captures
 	[[ $(received_by "dst host 192.168.15.255") == "blue " ]]
 	[[ $(received_by "dst host 255.255.255.255") == "blue " ]]
