@@ -45,6 +45,17 @@ enum verdict {
 	VERDICT_HAIRPIN = 4,   /* likewise: see hairpin.h */
 };
 
+/* Whom a packet that arrives at an uplink is for. */
+enum nat_inbound {
+	NAT_INBOUND_HOST,    /* the host itself */
+	NAT_INBOUND_SESSION, /* the inside, for it belongs to a session */
+	NAT_INBOUND_HELD,    /* a fragment that goes on later: see fragment.h */
+	NAT_INBOUND_REFUSED, /* a mapped port, but this remote is not one it talks to */
+	NAT_INBOUND_RARE,    /* see uplink_in_rare() */
+	NAT_INBOUND_FAILED,  /* the kernel refused to change it */
+	NAT_INBOUND_LIMITED, /* let in, but the namespace has as many flows as it may */
+};
+
 /*
  * A step off the hot path that the verifier checks once, on its own, and not again at each call.
  * Its arguments are numbers, the context, and pointers to structures (which it has to test for

@@ -18,6 +18,7 @@
 #include <linux/errno.h>
 
 #include "common.h"
+#include "nat4.h"
 #include "packet.h"
 #include "trace.h"
 
@@ -59,17 +60,10 @@ static __always_inline bool session_is_expired(u32 life, u32 refreshed_s, u32 no
 	return age < 0x80000000 && age >= NSR_LIFE_TIMEOUT_S(life);
 }
 
-static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
-{
-	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
-
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
-}
-
 /* What a reader takes from a session's record. */
 struct session_view {
 	u32 mapping;
-	__be32 external;
+	nat_address external;
 	/* If asked for: */
 	union nsr_route route;
 	u32 mtu;

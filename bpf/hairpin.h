@@ -102,7 +102,7 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 		return request.mapping;
 	inside = inside_of4(p.ip4->saddr);
 	if (!inside || inside->uplink != uplink->index ||
-	    host_has_socket(skb, t.protocol, p.ip4->saddr, t.source, request.external, t.dest))
+	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &request.external, t.dest))
 		return VERDICT_KERNEL;
 	if (t.tcp_flags & TCP_RST)
 		return DROP(NAT_STATE);

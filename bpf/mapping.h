@@ -17,12 +17,12 @@
 
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
 
-/* Without padding: steps want all of it to be set. */
+/* A packet's flow, and what is found for it. */
 struct nat_request {
 	struct nsr_flow flow;
 	u32 seen;
 	u32 now_s;
-	__be32 external;
+	nat_address external;
 	/* For a flow that has no session yet; see request_limits(). */
 	u32 life;
 	u32 flows_max;
@@ -32,7 +32,6 @@ struct nat_request {
 	u64 forwarded; /* translated elsewhere: not 0 */
 	u64 mapping;
 };
-_Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
 
 /* Before anything is known of a packet. What is left out is set before it is read. */
 static __always_inline void request_begin(struct nat_request *request)
@@ -70,12 +69,6 @@ static __always_inline u64 *nat_pool_words(u32 mapping)
 	return bits ? bits->words : NULL;
 }
 
-static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
-					 const struct nsr_inside_endpoint *b)
-{
-	return *(const u64 *)a == *(const u64 *)b;
-}
-
 /* ---- Mappings. */
 
 /* The port is free again at once: only when no packet can have used it. */
@@ -85,6 +78,28 @@ static __always_inline void mapping_free_port(u32 mapping)
 
 	if (words)
 		bits_release(words, NSR_POOL_WORDS, NSR_MAPPING_PORT(mapping));
+}
+
+/* Whether the port is one that its uplink hands out. */
+NSR_STEP int mapping_is_in_range(u32 mapping)
+{
+	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, port = NSR_MAPPING_PORT(mapping);
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot), key;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex)
+		return 0;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return uplink && port >= uplink->port_min && port <= uplink->port_max;
+}
+
+/* Whether it is a published port's: see publish.h. */
+static __always_inline bool mapping_is_held(u32 mapping)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+
+	return record && record->flags & NSR_MAPPING_HELD;
 }
 
 /* Gives a reference back. The last one ends the mapping: whoever takes the count to 0 owns the
@@ -127,8 +142,8 @@ static __always_inline bool mapping_get(struct nsr_mapping *record)
  * 0 is reserved in every pool. */
 static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside, u32 now_s)
 {
-	struct nsr_inside_endpoint key = *inside; /* kernel 6.1 wants keys on the stack */
-	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, &key);
+	NAT_KEY(struct nsr_inside_endpoint, key, inside);
+	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, key);
 	struct nsr_mapping *record;
 	u32 mapping, generation;
 
@@ -147,26 +162,16 @@ static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside
 	return 0;
 }
 
-/* The part of struct bpf_sock_tuple that IPv4 needs: a third of it. */
-struct socket_tuple4 {
-	__be32 source, dest;
-	__be16 source_port, dest_port;
-};
-
 /* Whether the host itself has a socket that would get what the remote sends to this port. */
-static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol, __be32 remote,
-					    __be16 remote_port, __be32 local, __be16 local_port)
+static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol,
+					    const nat_address *remote, __be16 remote_port,
+					    const nat_address *local, __be16 local_port)
 {
-	struct socket_tuple4 of = {remote, local, remote_port, local_port};
-	struct bpf_sock_tuple *tuple = (void *)&of;
 	struct bpf_sock *socket;
 
-	if (protocol == NSR_NAT_TCP)
-		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
-	else if (protocol == NSR_NAT_UDP)
-		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
-	else
+	if (protocol != NSR_NAT_TCP && protocol != NSR_NAT_UDP)
 		return false;
+	socket = host_socket(skb, protocol, remote, remote_port, local, local_port);
 	TELL(SOCKET, !!socket, bpf_ntohs(local_port), 0);
 	if (!socket)
 		return false;
@@ -196,6 +201,7 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 	u32 pool, wanted, port, mapping;
 	int i;
 
+	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
 	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
@@ -209,8 +215,8 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 			return DROP(NAT_PORTS);
 		mapping = NSR_MAPPING(pool, port);
 		if (!host_has_socket(skb, request->flow.inside.protocol,
-				     request->flow.remote_address, request->flow.remote_port,
-				     request->external, bpf_htons(port))) {
+				     &request->flow.remote_address, request->flow.remote_port,
+				     &request->external, bpf_htons(port))) {
 			request->mapping = mapping;
 			return 0;
 		}
@@ -224,33 +230,33 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
  * endpoint. */
 NSR_STEP int mapping_enter(struct nat_request *request)
 {
-	struct nsr_inside_endpoint inside;
 	struct nsr_mapping_ref ref = {};
 	struct nsr_mapping *record;
 	int result;
 
+	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	inside = request->flow.inside;
+	NAT_KEY(struct nsr_inside_endpoint, inside, &request->flow.inside);
 	ref.mapping = request->mapping;
 	record = nat_mapping(ref.mapping);
 	if (!record) {
 		mapping_free_port(ref.mapping);
 		return DROP(NAT_CLOSED); /* the pool is gone */
 	}
-	record->inside = inside;
+	record->inside = *inside;
 	ref.generation = ++record->generation;
 	barrier();
 	WRITE_ONCE(record->references, 1);
-	result = bpf_map_update_elem(&mapping_by_inside, &inside, &ref, BPF_NOEXIST);
+	result = bpf_map_update_elem(&mapping_by_inside, inside, &ref, BPF_NOEXIST);
 	if (result && __sync_fetch_and_add(&record->references, -1) == 1) {
 		mapping_free_port(ref.mapping); /* nobody can have used it */
 	} else {
 		/* Entered, or held by a session of the outside that was answered just now and had
 		 * this port for the same inside before: then it is a mapping all the same, and ends
 		 * with that session. */
-		count_nat(inside.uplink, mappings_created, inside.protocol, 1);
-		count_nat(inside.uplink, ports_used, inside.protocol, 1);
+		count_nat(inside->uplink, mappings_created, inside->protocol, 1);
+		count_nat(inside->uplink, ports_used, inside->protocol, 1);
 	}
 	if (!result)
 		return 0;

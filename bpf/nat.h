@@ -39,13 +39,12 @@ NSR_STEP int flows_claim(struct nat_request *request)
 {
 	u32 number, known, found, *count;
 	const struct nsr_endpoint *owner;
-	__be32 address;
 	int i;
 
+	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	address = request->flow.inside.address;
-	owner = bpf_map_lookup_elem(&hosts4, &address);
+	owner = nat_owner_of(&request->flow.inside.address);
 	number = owner ? 1 + owner->port : 0;
 	request->owner = (request->owner & NSR_OWNER_CONTACT) | number; /* also when tried again */
 	count = bpf_map_lookup_elem(&flows_of, &number);
@@ -132,7 +131,7 @@ static __always_inline void request_limits(struct nat_request *request,
 static __always_inline int session_turn(struct nsr_session *session, const struct nsr_flow *flow,
 					u32 state, u32 seen, u32 now_s, u32 *ret_known)
 {
-	const struct nsr_inside *inside = inside_of4(flow->inside.address);
+	const struct nsr_inside *inside = nat_inside_of(&flow->inside.address);
 	int result = -EAGAIN, i;
 	u32 life, now_seen;
 
@@ -231,7 +230,8 @@ static __always_inline struct nsr_session *session_find(const struct nsr_flow *f
 		session_end(number, state, now_s);
 		return NULL;
 	}
-	TELL(SESSION, ret_view->mapping, ret_view->external, NSR_LIFE_SEEN(session->life));
+	TELL(SESSION, ret_view->mapping, nat_told(ret_view->external),
+	     NSR_LIFE_SEEN(session->life));
 	*ret_state = state;
 	return session;
 }
@@ -241,8 +241,8 @@ static __always_inline struct nsr_session *session_find(const struct nsr_flow *f
 static __always_inline struct nsr_session *
 session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_view, u32 *ret_state)
 {
-	struct nsr_flow key = *flow;
-	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, &key);
+	NAT_KEY(struct nsr_flow, key, flow);
+	struct nsr_session_ref *ref = bpf_map_lookup_elem(&session_by_flow, key);
 	struct nsr_session *session;
 	u32 number, state;
 
@@ -251,10 +251,11 @@ session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_vi
 	number = READ_ONCE(ref->session);
 	state = READ_ONCE(ref->state);
 	session = bpf_map_lookup_elem(&sessions, &number);
-	if (!session || !session_matches(session, state, &key, false, ret_view) ||
+	if (!session || !session_matches(session, state, key, false, ret_view) ||
 	    session_is_expired(session->life, session->refreshed_s, now_s))
 		return NULL;
-	TELL(SESSION, ret_view->mapping, ret_view->external, NSR_LIFE_SEEN(session->life));
+	TELL(SESSION, ret_view->mapping, nat_told(ret_view->external),
+	     NSR_LIFE_SEEN(session->life));
 	*ret_state = state;
 	return session;
 }
@@ -264,10 +265,10 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	struct nsr_session_ref ref = {};
-	struct nsr_flow flow;
 	u32 generation;
 	int result;
 
+	request = nat_request_here(request);
 	if (!session || !request) {
 		session_release(number);
 		return DROP(NAT_SESSIONS);
@@ -275,8 +276,8 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 	generation = session->state & ~NSR_SESSION_STATUS;
 	WRITE_ONCE(session->state, generation | NSR_SESSION_CLAIMED);
 	barrier();
-	flow = request->flow;
-	session->flow = flow;
+	NAT_KEY(struct nsr_flow, flow, &request->flow);
+	session->flow = *flow;
 	session->life = request->life;
 	session->mapping = request->mapping;
 	session->refreshed_s = request->now_s;
@@ -286,11 +287,11 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 	barrier();
 	ref.session = number;
 	ref.state = generation | NSR_SESSION_ACTIVE;
-	result = bpf_map_update_elem(&session_by_flow, &flow, &ref, BPF_NOEXIST);
+	result = bpf_map_update_elem(&session_by_flow, flow, &ref, BPF_NOEXIST);
 	if (!result) {
 		/* From here on others may end it; until here it was nobody's but ours. */
 		WRITE_ONCE(session->state, ref.state);
-		count_nat(flow.inside.uplink, sessions_created, flow.inside.protocol, 1);
+		count_nat(flow->inside.uplink, sessions_created, flow->inside.protocol, 1);
 		return 0;
 	}
 	session_vacate(session, number);
@@ -301,13 +302,14 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
  * of no use for this remote, when a socket of the host talks to it from the same port. */
 NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 {
+	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
 	request->mapping = mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
-	if (!host_has_socket(skb, request->flow.inside.protocol, request->flow.remote_address,
-			     request->flow.remote_port, request->external,
+	if (!host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			     request->flow.remote_port, &request->external,
 			     bpf_htons(NSR_MAPPING_PORT(request->mapping))))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
@@ -350,6 +352,7 @@ NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 {
 	int result;
 
+	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_SESSIONS);
 	result = flows_claim(request);
@@ -378,9 +381,9 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 	session = session_find(flow, request->now_s, false, &view, &state);
 	if (!session)
 		return false;
-	if (view.external != request->external) {
+	if (!address_equal(&view.external, &request->external)) {
 		/* The uplink has another address now; what comes in says nothing about that. */
-		if (request->external && request->seen & NSR_SEEN_OUT)
+		if (!address_is_none(&request->external) && request->seen & NSR_SEEN_OUT)
 			session_give_up(session, state);
 		return false;
 	}
@@ -393,12 +396,11 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 /* On its own, so that it takes no room on the stack below which a session is opened. */
 NSR_STEP int session_join(struct nat_request *request)
 {
-	struct nsr_flow flow;
-
+	request = nat_request_here(request);
 	if (!request)
 		return 0;
-	flow = request->flow;
-	return session_use(&flow, request);
+	NAT_KEY(struct nsr_flow, flow, &request->flow);
+	return session_use(flow, request);
 }
 
 /* Opens a session, or finds the one that another CPU has opened meanwhile, which may have been the
@@ -452,7 +454,7 @@ static __always_inline int session_admit(struct nat_request *request)
 	u32 number, state;
 	int result;
 
-	inside = inside_of4(request->flow.inside.address);
+	inside = nat_inside_of(&request->flow.inside.address);
 	if (!inside || !filter_admits(request, mapping_filtering(request->mapping, inside)))
 		return DROP(NAT_FILTERED);
 	INSTEAD(0);
@@ -474,27 +476,17 @@ static __always_inline int session_admit(struct nat_request *request)
 		       : result;
 }
 
-/* Whom an arriving packet is for. */
-enum nat_inbound {
-	NAT_INBOUND_HOST,    /* the host itself */
-	NAT_INBOUND_SESSION, /* request->flow.inside */
-	NAT_INBOUND_HELD,    /* a fragment that goes on later: see fragment.h */
-	NAT_INBOUND_REFUSED, /* a mapped port, but this remote is not one it talks to */
-	NAT_INBOUND_RARE,    /* see uplink_in_rare() */
-	NAT_INBOUND_FAILED,  /* the kernel refused to change it */
-	NAT_INBOUND_LIMITED, /* let in, but the namespace has as many flows as it may */
-};
-
 /* Of a packet to a mapped port that belongs to no session. */
 NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, u32 mapping)
 {
 	int refused;
 
+	request = nat_request_here(request);
 	if (!request)
 		return NAT_INBOUND_REFUSED;
 	if (request->flow.inside.protocol == NSR_NAT_ICMP ||
-	    host_has_socket(skb, request->flow.inside.protocol, request->flow.remote_address,
-			    request->flow.remote_port, request->external,
+	    host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			    request->flow.remote_port, &request->external,
 			    bpf_htons(NSR_MAPPING_PORT(mapping))))
 		return NAT_INBOUND_HOST;
 	request->mapping = mapping;
@@ -520,7 +512,8 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat
 
 	if (!record || !READ_ONCE(record->references))
 		return NAT_INBOUND_HOST;
-	TELL(MAPPED, READ_ONCE(record->references), record->inside.address, record->inside.port);
+	TELL(MAPPED, READ_ONCE(record->references), nat_told(record->inside.address),
+	     record->inside.port);
 	request->flow.inside = record->inside;
 	if (session_use(&request->flow, request) && request->mapping == mapping)
 		return NAT_INBOUND_SESSION;

@@ -24,20 +24,13 @@ static __always_inline u32 publish_entered(const struct nsr_inside_endpoint *ins
 	return ref ? READ_ONCE(ref->mapping) : 0;
 }
 
-static __always_inline bool publish_is_held(u32 mapping)
-{
-	struct nsr_mapping *record = nat_mapping(mapping);
-
-	return record && record->flags & NSR_MAPPING_HELD;
-}
-
 /* No new session finds what packets have entered under the inside endpoint. */
 static __always_inline void publish_forget(const struct nsr_inside_endpoint *inside)
 {
 	struct nsr_inside_endpoint key = *inside;
 	u32 mapping = publish_entered(inside);
 
-	if (mapping && !publish_is_held(mapping))
+	if (mapping && !mapping_is_held(mapping))
 		bpf_map_delete_elem(&mapping_by_inside, &key);
 }
 
@@ -56,20 +49,6 @@ NSR_STEP int publish_clear(u32 mapping, const struct nsr_inside_endpoint *inside
 	return 0;
 }
 
-/* Whether the port is one that its uplink hands out. */
-NSR_STEP int publish_is_in_range(u32 mapping)
-{
-	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, port = NSR_MAPPING_PORT(mapping);
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot), key;
-	const struct nsr_uplink *uplink;
-
-	if (!ifindex)
-		return 0;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	return uplink && port >= uplink->port_min && port <= uplink->port_max;
-}
-
 /* Takes the port, which nobody else has now; 0, or -EBUSY. */
 static __always_inline int publish_claim(u32 mapping, struct nsr_mapping *record,
 					 const struct nsr_inside_endpoint *inside)
@@ -83,7 +62,7 @@ static __always_inline int publish_claim(u32 mapping, struct nsr_mapping *record
 		return __sync_val_compare_and_swap(&record->released_s, released_s, 0) == released_s
 			       ? 0
 			       : -EBUSY;
-	if (pool_claim(pool, port) == BITS_NONE && publish_is_in_range(mapping))
+	if (pool_claim(pool, port) == BITS_NONE && mapping_is_in_range(mapping))
 		return -EBUSY; /* about to be used, or just given back */
 	count_nat(inside->uplink, ports_used, inside->protocol, 1);
 	return 0;
@@ -123,7 +102,7 @@ NSR_STEP int publish_make(u32 mapping, const struct nsr_inside_endpoint *inside)
 		return result;
 	key = *inside;
 	ref.mapping = publish_entered(&key);
-	if (!ref.mapping || !publish_is_held(ref.mapping)) {
+	if (!ref.mapping || !mapping_is_held(ref.mapping)) {
 		ref.mapping = mapping;
 		ref.generation = record->generation;
 		result = bpf_map_update_elem(&mapping_by_inside, &key, &ref, BPF_ANY);
@@ -161,8 +140,10 @@ NSR_STEP int publish_release(u32 mapping, u32 now_s)
 /* Whether the host has a socket that gets what anybody sends to the port. */
 NSR_STEP int publish_is_taken(struct __sk_buff *skb, const struct nsr_publish *asked)
 {
-	return asked && !publish_is_held(asked->mapping) && asked->external &&
-	       host_has_socket(skb, asked->inside.protocol, 0, 0, asked->external,
+	const __be32 anybody = 0;
+
+	return asked && !mapping_is_held(asked->mapping) && asked->external &&
+	       host_has_socket(skb, asked->inside.protocol, &anybody, 0, &asked->external,
 			       bpf_htons(NSR_MAPPING_PORT(asked->mapping)));
 }
 

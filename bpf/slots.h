@@ -24,7 +24,7 @@ NSR_STEP u32 session_claim(void)
 {
 	u64 *words = nat_session_words();
 
-	return words ? bits_claim_any(words, NSR_SESSION_WORDS, bpf_get_prandom_u32()) : BITS_NONE;
+	return words ? bits_claim_any(words, NAT_SESSION_WORDS, bpf_get_prandom_u32()) : BITS_NONE;
 }
 
 static __always_inline void session_release(u32 number)
@@ -32,7 +32,7 @@ static __always_inline void session_release(u32 number)
 	u64 *words = nat_session_words();
 
 	if (words)
-		bits_release(words, NSR_SESSION_WORDS, number);
+		bits_release(words, NAT_SESSION_WORDS, number);
 }
 
 /* Makes a record free again that nobody refers to any more: the next one is of another generation.

@@ -25,6 +25,9 @@ static __always_inline bool port_translated(struct __sk_buff *skb)
 	return from && bpf_map_lookup_elem(&ports, &from);
 }
 
+/* One on the stack is without padding: steps want all of it to be set. */
+_Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
+
 /*
  * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
  * be translated, request->mapping; VERDICT_RARE is for uplink_out_rare(). A session is proof enough

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * nat4.h - what IPv4 brings with it into the text of the NAT.
+ *
+ * conntrack.h, slots.h, contact.h, mapping.h, nat.h, reclaim.h and trace_nat.h speak of addresses
+ * by the names of this header alone, so that they can be compiled for another family: what an
+ * address is, how two of them are compared, where keys and requests lie, and what the kernel and
+ * the tables are asked about one. The rest of IPv4 (headers, rewriting) is in no text but its own.
+ */
+#ifndef NSROUTE_BPF_NAT4_H
+#define NSROUTE_BPF_NAT4_H
+
+#include "common.h"
+
+typedef __be32 nat_address;
+
+#define NAT_SESSION_WORDS NSR_SESSION_WORDS
+
+/* A key on the stack, where kernel 6.1 wants keys: *from, copied. */
+#define NAT_KEY(key_type, name, from) const key_type name[1] = {*(from)}
+
+/* The request that a step is about, by its argument: the caller's. */
+#define nat_request_here(request) (request)
+
+/* An address, for TELL(). */
+#define nat_told(address) (address)
+
+static __always_inline bool address_equal(const nat_address *a, const nat_address *b)
+{
+	return *a == *b;
+}
+
+static __always_inline bool address_is_none(const nat_address *address)
+{
+	return !*address;
+}
+
+static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
+					 const struct nsr_inside_endpoint *b)
+{
+	return *(const u64 *)a == *(const u64 *)b;
+}
+
+static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
+
+#ifdef __bpf__
+
+#include "address.h"
+#include "fib.h"
+
+static __always_inline const struct nsr_inside *nat_inside_of(const nat_address *address)
+{
+	return inside_of4(*address);
+}
+
+static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address *address)
+{
+	return fib_host4(*address);
+}
+
+/* The external address as it was last found. */
+static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
+{
+	return address_of(uplink);
+}
+
+/* The part of struct bpf_sock_tuple that IPv4 needs: a third of it. */
+struct socket_tuple4 {
+	__be32 source, dest;
+	__be16 source_port, dest_port;
+};
+
+/* The socket that gets what the remote sends to this port, of TCP or UDP; NULL, or to be released.
+ */
+static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 protocol,
+						    const nat_address *remote, __be16 remote_port,
+						    const nat_address *local, __be16 local_port)
+{
+	struct socket_tuple4 of = {*remote, *local, remote_port, local_port};
+	struct bpf_sock_tuple *tuple = (void *)&of;
+
+	if (protocol == NSR_NAT_TCP)
+		return bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+	return bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+}
+
+#endif
+
+#endif

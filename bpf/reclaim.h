@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * reclaim.h - gives back session slots and external ports, a slice of the tables at a time: what
+ * has expired and what has cooled down, by the clock of expire.h, or what somebody wants to end.
+ */
+#ifndef NSROUTE_BPF_RECLAIM_H
+#define NSROUTE_BPF_RECLAIM_H
+
+#include "nat.h"
+
+#define EXPIRE_TICKS 32 /* slices of a pass; a power of two */
+
+struct expire_slice {
+	struct nsr_selection flush;
+	u32 flushing; /* what flush selects; 0: what has expired */
+	u32 renewing; /* give it the timeouts that are set now; 0: end it */
+	u32 ended;
+	u32 first_word;
+	u32 pool;
+	u32 now_s;
+};
+
+/* On its own, so that it is verified once and not for each bit of a word. */
+NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_session *session)
+{
+	if (!flush || !session || !nsr_selects(flush, &session->flow, session->mapping))
+		return 0;
+	return !flush->unpublished || !mapping_is_held(session->mapping);
+}
+
+/* Whether the address that a session is translated to has gone. */
+NSR_STEP int expire_stranded(const struct nsr_session *session)
+{
+	const struct nsr_uplink *uplink;
+	u32 index, *ifindex;
+	nat_address address;
+
+	if (!session)
+		return false;
+	index = session->flow.inside.uplink;
+	ifindex = bpf_map_lookup_elem(&uplink_by_index, &index);
+	uplink = ifindex ? bpf_map_lookup_elem(&uplinks, ifindex) : NULL;
+	if (!uplink)
+		return false;
+	address = nat_address_of(uplink);
+	return !address_is_none(&address) && !address_equal(&address, &session->external);
+}
+
+static __always_inline bool expire_due(const struct nsr_session *session,
+				       const struct expire_slice *slice)
+{
+	if (slice->flushing)
+		return expire_selects(&slice->flush, session);
+	if (expire_stranded(session))
+		return true;
+	return session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
+				  slice->now_s);
+}
+
+static __always_inline void expire_one_session(u32 number, struct expire_slice *slice)
+{
+	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
+	u32 state;
+
+	if (!session)
+		return;
+	state = READ_ONCE(session->state);
+	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE && expire_due(session, slice) &&
+	    (slice->renewing ? !session_change(session, state, 0, slice->now_s)
+			     : session_end(number, state, slice->now_s)))
+		__sync_fetch_and_add(&slice->ended, 1); /* no value for the verifier to follow */
+}
+
+static long expire_session_word(u32 i, struct expire_slice *slice)
+{
+	u32 word = (slice->first_word + i) & (NAT_SESSION_WORDS - 1), bit;
+	u64 *words = nat_session_words();
+	u64 used;
+
+	if (!words)
+		return 1;
+	used = READ_ONCE(words[word]);
+	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
+		if (used & 1)
+			expire_one_session(word * 64 + bit, slice);
+	return 0;
+}
+
+static __always_inline void expire_one_port(u32 mapping, u32 now_s)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+	u32 released_s;
+
+	if (!record)
+		return;
+	released_s = READ_ONCE(record->released_s);
+	/* Another CPU may have crossed a second since this pass began. */
+	if (!released_s || (int)(now_s - released_s) < NSR_PORT_COOLDOWN_S)
+		return;
+	/* References are 0 and the bit is set: nobody else touches the record, but who publishes
+	 * the port. */
+	if (__sync_val_compare_and_swap(&record->released_s, released_s, 0) != released_s)
+		return;
+	count_nat(record->inside.uplink, ports_used, record->inside.protocol, -1);
+	barrier();
+	if (mapping_is_in_range(mapping))
+		mapping_free_port(mapping);
+}
+
+static long expire_port_word(u32 i, struct expire_slice *slice)
+{
+	u64 *words = nat_pool_words(NSR_MAPPING(slice->pool, 0));
+	u32 word = (slice->first_word + i) & (NSR_POOL_WORDS - 1), bit;
+	u64 used;
+
+	if (!words)
+		return 1;
+	used = READ_ONCE(words[word]);
+	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
+		if (used & 1)
+			expire_one_port(NSR_MAPPING(slice->pool, word * 64 + bit), slice->now_s);
+	return 0;
+}
+
+static long expire_pool(u32 pool, struct expire_slice *slice)
+{
+	if (!bpf_map_lookup_elem(&pools, &pool))
+		return 0; /* not in use */
+	slice->pool = pool;
+	bpf_loop(NSR_POOL_WORDS / EXPIRE_TICKS, expire_port_word, slice, 0);
+	return 0;
+}
+
+/* Ends the sessions that are selected, whatever their age, or renews them. Returns how many. */
+static __always_inline int expire_flush(const struct nsr_flush *flush)
+{
+	const struct nsr_settings *limits = nat_settings();
+	struct expire_slice slice = {
+		.flush = flush->selection, .flushing = 1, .renewing = flush->renew};
+	u32 words = flush->words;
+
+	if (!limits)
+		return -ENOENT;
+	slice.now_s = nat_now_s(limits);
+	slice.first_word = flush->first_word;
+	bpf_loop(words < NAT_SESSION_WORDS ? words : NAT_SESSION_WORDS, expire_session_word, &slice,
+		 0);
+	return slice.ended;
+}
+
+#endif
