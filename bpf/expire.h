@@ -4,8 +4,9 @@
  * fragments whose first has not come.
  *
  * One timer walks both tables a slice at a time, so that a tick is short and a full pass takes
- * EXPIRE_TICKS ticks (8 s). It needs no process: the timer lives in a pinned map, and its callback
- * keeps the program alive that armed it.
+ * EXPIRE_TICKS ticks (8 s), however large the table of sessions is: then the slices are larger. It
+ * needs no process: the timer lives in a pinned map, and its callback keeps the program alive that
+ * armed it.
  */
 #ifndef NSROUTE_BPF_EXPIRE_H
 #define NSROUTE_BPF_EXPIRE_H
@@ -13,7 +14,7 @@
 #include "fragment.h"
 #include "reclaim.h"
 
-#define EXPIRE_PERIOD_NS 250000000ull
+#define EXPIRE_PERIOD_NS 62500000ull
 
 #define CLOCK_MONOTONIC 1 /* linux/time.h clashes with the BPF headers */
 
@@ -48,8 +49,7 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 	(void)key;
 	if (limits) {
 		slice.now_s = nat_now_s(limits);
-		slice.first_word = part * (NSR_SESSION_WORDS / EXPIRE_TICKS);
-		bpf_loop(NSR_SESSION_WORDS / EXPIRE_TICKS, expire_session_word, &slice, 0);
+		expire_sessions(part, &slice);
 		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
 		if (!part)

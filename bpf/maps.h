@@ -4,7 +4,8 @@
  *
  * Tables that only user space fills are not preallocated: they take memory for what is in them.
  * Those that packets fill are preallocated, and none that holds flows is an LRU: a live flow is
- * never evicted. Datagrams in fragments may be: see fragment.h.
+ * never evicted. Datagrams in fragments may be: see fragment.h. The tables of flows have the size
+ * of one set of sessions here; user space makes them for more (user/datapath_object.c).
  */
 #ifndef NSROUTE_BPF_MAPS_H
 #define NSROUTE_BPF_MAPS_H
@@ -29,12 +30,12 @@
 		__type(value, value_type);            \
 	} map SEC(".maps")
 
-#define NSR_FLOWS(map, key_type, value_type)           \
-	struct {                                       \
-		__uint(type, BPF_MAP_TYPE_HASH);       \
-		__uint(max_entries, NSR_SESSIONS_MAX); \
-		__type(key, key_type);                 \
-		__type(value, value_type);             \
+#define NSR_FLOWS(map, key_type, value_type)          \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);      \
+		__uint(max_entries, NSR_SESSION_SET); \
+		__type(key, key_type);                \
+		__type(value, value_type);            \
 	} map SEC(".maps")
 
 #define NSR_LRU(map, key_type, value_type, entries)  \
@@ -95,7 +96,7 @@ struct {
 } pools SEC(".maps");
 
 NSR_ARRAY(pool_bits, BPF_MAP_TYPE_ARRAY, struct nsr_pool_bits, NSR_POOLS_MAX);
-NSR_ARRAY(sessions, BPF_MAP_TYPE_ARRAY, struct nsr_session, NSR_SESSIONS_MAX);
+NSR_ARRAY(sessions, BPF_MAP_TYPE_ARRAY, struct nsr_session, NSR_SESSION_SET);
 NSR_ARRAY(session_bits, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits, 1);
 NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref);
 NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref);

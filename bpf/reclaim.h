@@ -8,7 +8,7 @@
 
 #include "nat.h"
 
-#define EXPIRE_TICKS 32 /* slices of a pass; a power of two */
+#define EXPIRE_TICKS 128 /* slices of a pass; a power of two */
 
 struct expire_slice {
 	struct nsr_selection flush;
@@ -71,19 +71,29 @@ static __always_inline void expire_one_session(u32 number, struct expire_slice *
 		__sync_fetch_and_add(&slice->ended, 1); /* no value for the verifier to follow */
 }
 
+/* Words are counted through all sets. */
 static long expire_session_word(u32 i, struct expire_slice *slice)
 {
-	u32 word = (slice->first_word + i) & (NAT_SESSION_WORDS - 1), bit;
-	u64 *words = nat_session_words();
+	u32 word = slice->first_word + i, bit;
+	u64 *words = nat_session_words(word / NAT_SESSION_WORDS);
 	u64 used;
 
 	if (!words)
 		return 1;
-	used = READ_ONCE(words[word]);
+	used = READ_ONCE(words[word & (NAT_SESSION_WORDS - 1)]);
 	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
 		if (used & 1)
 			expire_one_session(word * 64 + bit, slice);
 	return 0;
+}
+
+/* A slice of all sets. */
+static __always_inline void expire_sessions(u32 part, struct expire_slice *slice)
+{
+	u32 words = session_sets() * (NAT_SESSION_WORDS / EXPIRE_TICKS);
+
+	slice->first_word = part * words;
+	bpf_loop(words, expire_session_word, slice, 0);
 }
 
 static __always_inline void expire_one_port(u32 mapping, u32 now_s)

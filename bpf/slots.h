@@ -11,25 +11,64 @@
 
 #define NAT_TRIES 8 /* compare-and-swap attempts on one word */
 
-static __always_inline u64 *nat_session_words(void)
+#define NAT_SESSION_SET (NAT_SESSION_WORDS * 64) /* records */
+
+/* The bits of a set; NULL: the table has not so many. */
+static __always_inline u64 *nat_session_words(u32 set)
 {
-	u32 zero = 0;
-	struct nsr_session_bits *bits = bpf_map_lookup_elem(&session_bits, &zero);
+	struct nsr_session_bits *bits = bpf_map_lookup_elem(&session_bits, &set);
 
 	return bits ? bits->words : NULL;
 }
 
-/* A free slot of the session table, or BITS_NONE. */
+static __always_inline u32 session_sets(void)
+{
+	u32 sets = 0;
+
+	while (sets < NSR_SESSION_SETS_MAX && nat_session_words(sets))
+		sets++;
+	return sets;
+}
+
+/* A free slot of a set of the session table, or BITS_NONE. */
+NSR_STEP u32 session_claim_in(u32 set)
+{
+	u64 *words = nat_session_words(set);
+	u32 number;
+
+	if (!words)
+		return BITS_NONE;
+	number = bits_claim_any(words, NAT_SESSION_WORDS, bpf_get_prandom_u32());
+	return number == BITS_NONE ? BITS_NONE : set * NAT_SESSION_SET + number;
+}
+
+/* A free slot of the session table, or BITS_NONE. A set comes after those before it: a full one
+ * costs two looks. Not a loop, because kernel 6.1 refuses one that ends in a call. */
 NSR_STEP u32 session_claim(void)
 {
-	u64 *words = nat_session_words();
+	u32 number = session_claim_in(0);
 
-	return words ? bits_claim_any(words, NAT_SESSION_WORDS, bpf_get_prandom_u32()) : BITS_NONE;
+	_Static_assert(NSR_SESSION_SETS_MAX == 8, "each set is tried");
+	if (number == BITS_NONE)
+		number = session_claim_in(1);
+	if (number == BITS_NONE)
+		number = session_claim_in(2);
+	if (number == BITS_NONE)
+		number = session_claim_in(3);
+	if (number == BITS_NONE)
+		number = session_claim_in(4);
+	if (number == BITS_NONE)
+		number = session_claim_in(5);
+	if (number == BITS_NONE)
+		number = session_claim_in(6);
+	if (number == BITS_NONE)
+		number = session_claim_in(7);
+	return number;
 }
 
 static __always_inline void session_release(u32 number)
 {
-	u64 *words = nat_session_words();
+	u64 *words = nat_session_words(number / NAT_SESSION_SET);
 
 	if (words)
 		bits_release(words, NAT_SESSION_WORDS, number);

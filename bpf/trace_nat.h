@@ -38,6 +38,17 @@ static __always_inline bool trace_port_is_ours(struct __sk_buff *skb,
 				request->flow.remote_port, &request->external, bpf_htons(port));
 }
 
+/* Whether there is a record for one session more. */
+static __always_inline bool trace_has_room(void)
+{
+	u32 set;
+
+	for (set = 0; set < NSR_SESSION_SETS_MAX; set++)
+		if (trace_any_free(nat_session_words(set), NAT_SESSION_WORDS))
+			return true;
+	return false;
+}
+
 /* What session_open() would do. A flow that would take any port is translated to its own one, so
  * that the steps behind see a translated packet. */
 int trace_open(struct __sk_buff *skb, struct nat_request *request)
@@ -46,7 +57,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	u64 *words;
 
 	request = nat_request_here(request);
-	if (!request || !trace_any_free(nat_session_words(), NAT_SESSION_WORDS))
+	if (!request || !trace_has_room())
 		return DROP(NAT_SESSIONS);
 	mapping = trace_mapping(&request->flow.inside);
 	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping)))

@@ -32,9 +32,13 @@
 #define NSR_PUBLISHED_MAX 4096  /* published ports or ranges of them */
 #define NSR_POOLS_MAX     (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
 #define NSR_POOL_PORTS    65536 /* external ports (ICMP: identifiers) of one pool */
-#ifndef NSR_SESSIONS_MAX
-#define NSR_SESSIONS_MAX 262144 /* concurrent sessions of one host namespace */
+/* Concurrent sessions of one host namespace: the table is made for one set of this size, or for so
+ * many. Tests build others. */
+#ifndef NSR_SESSION_SET
+#define NSR_SESSION_SET 262144
 #endif
+#define NSR_SESSION_SETS_MAX 8
+#define NSR_FLOWS_MAX        (NSR_SESSION_SETS_MAX * NSR_SESSION_SET)
 #define NSR_PORT_COOLDOWN_S \
 	120 /* a freed external port is not used again for this long (RFC 6888 8) */
 
@@ -511,8 +515,8 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
  */
 struct nsr_flush {
 	__u32 renew;      /* the timeouts; 0: end them */
-	__u32 first_word; /* of "session_bits", ... */
-	__u32 words;      /* ... and how many: 64 sessions each */
+	__u32 first_word; /* of "session_bits", counted through all sets, ... */
+	__u32 words;      /* ... and how many: 64 sessions each; at most those of a set */
 	struct nsr_selection selection;
 };
 
@@ -521,14 +525,15 @@ struct nsr_flush {
  */
 #define NSR_POOL_WORDS         (NSR_POOL_PORTS / 64)
 #define NSR_POOL_BITS_WORDS    (NSR_POOL_WORDS + NSR_POOL_WORDS / 64 + 1)
-#define NSR_SESSION_WORDS      (NSR_SESSIONS_MAX / 64)
+#define NSR_SESSION_WORDS      (NSR_SESSION_SET / 64)
 #define NSR_SESSION_BITS_WORDS (NSR_SESSION_WORDS + NSR_SESSION_WORDS / 64 + 1)
 
 /* Map "pool_bits": ARRAY by pool. */
 struct nsr_pool_bits {
 	__u64 words[NSR_POOL_BITS_WORDS];
 };
-/* Map "session_bits": ARRAY of one. */
+/* Map "session_bits": ARRAY by set: of the records in "sessions" that follow those of the sets
+ * before it. */
 struct nsr_session_bits {
 	__u64 words[NSR_SESSION_BITS_WORDS];
 };

@@ -11,7 +11,7 @@ BUDGETS := $(O)/tests/budget/budgets $(O)/nlcount.so
 VARIANTS := code layout shape
 VARIANT_code := -mllvm -disable-block-placement
 VARIANT_layout := -DNSR_LAYOUT_VERSION=99
-VARIANT_shape := -DNSR_SESSIONS_MAX=131072
+VARIANT_shape := -DNSR_SESSION_SET=131072
 VARIANT_meetings := -Ibpf -Itests/bpf -include tests/bpf/meetings.bpf.h
 TEST_BINARIES := $(O)/nsroute-faults $(VARIANTS:%=$(O)/nsroute-%)
 

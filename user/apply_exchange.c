@@ -75,7 +75,7 @@ int exchange_programs(struct runner *r, const struct operation *op, enum outcome
 		      struct error *err)
 {
 	struct datapath *other;
-	int ret = open_datapath(r, false, err);
+	int ret = open_datapath(r, 0, err);
 
 	if (!ret && !op->revert)
 		ret = datapath_load_programs(r->datapath, &r->other_datapath, err);

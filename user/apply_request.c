@@ -211,7 +211,7 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 		       uint32_t ifindex, struct error *err)
 {
 	struct hook_programs of = hook_programs(op->kind == OPERATION_PORT_ADD, op->bare);
-	int ret = open_datapath(r, false, err);
+	int ret = open_datapath(r, 0, err);
 
 	if (ret)
 		return ret;

@@ -217,7 +217,7 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 	case OPERATION_FILE_DELETE:
 		return run_file(r, op, err);
 	case OPERATION_DATAPATH_LOAD:
-		return open_datapath(r, true, err);
+		return open_datapath(r, op->flows, err);
 	case OPERATION_DATAPATH_UNLOAD:
 		return unload(r, err);
 	case OPERATION_DATAPATH_EXCHANGE:

@@ -13,11 +13,11 @@
 
 #include "datapath_publish.h"
 
-int open_datapath(struct runner *r, bool create, struct error *err)
+int open_datapath(struct runner *r, uint32_t flows, struct error *err)
 {
 	if (r->datapath)
 		return 0;
-	return datapath_open(&r->datapath, r->options->host_cookie, create, err);
+	return datapath_open(&r->datapath, r->options->host_cookie, flows, err);
 }
 
 static uint16_t uplink_slot(const struct runner *r, const struct operation *op)
@@ -119,7 +119,7 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 
 	if (deletes(op->kind) && !r->datapath && !datapath_exists(r->options->host_cookie))
 		return 0;
-	ret = open_datapath(r, false, err);
+	ret = open_datapath(r, 0, err);
 	if (ret == -ENOTSUP && deletes(op->kind))
 		return 0; /* of another layout: all of it goes when the last fabric does */
 	if (ret)

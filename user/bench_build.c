@@ -15,9 +15,10 @@
 #include "bench_peers.h"
 #include "bench_traffic.h"
 
-#define REACH_S       0.001
-#define DESCRIPTION   16384
-#define DIFFERENT_MAX 4 /* are named */
+#define REACH_S          0.001
+#define DESCRIPTION      16384
+#define DIFFERENT_MAX    4     /* are named */
+#define FLOWS_OF_SOCKETS 32768 /* as many as there may be by default */
 
 static const char *const device_words[] = {"mtu",          "qdisc",        "txqueuelen",
 					   "gso_max_size", "gro_max_size", "numrxqueues"};
@@ -48,6 +49,17 @@ static bool wants_ours(const struct bench_options *options)
 	return wanted;
 }
 
+/* All flows of the tests, which may still be there when the next one begins. */
+static unsigned int wanted_flows(const struct bench_options *options)
+{
+	unsigned int flows = FLOWS_OF_SOCKETS;
+
+	for (int i = 0; i < BENCH_TESTS; i++)
+		if (options->tests[i] && bench_tests[i].flows + FLOWS_OF_SOCKETS > flows)
+			flows = bench_tests[i].flows + FLOWS_OF_SOCKETS;
+	return flows;
+}
+
 static int build_all(struct bench_world *world, const struct bench_options *options,
 		     struct bench_frames *frames, const char *reason, struct bench_place *places,
 		     struct error *err)
@@ -64,7 +76,7 @@ static int build_all(struct bench_world *world, const struct bench_options *opti
 	}
 	if (code != 0 || !wants_ours(options))
 		return code;
-	code = bench_fabric_build(world, places, err);
+	code = bench_fabric_build(world, wanted_flows(options), places, err);
 	return code ? error_context(err, "nsroute's own paths") : 0;
 }
 

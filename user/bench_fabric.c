@@ -32,7 +32,8 @@ static const char topology_format[] =
 	"version: 1\n"
 	"name: " FABRIC "\n"
 	"networks:\n"
-	"  near: {type: bridge, subnets: [10.77.1.0/24], masquerade: eth0}\n"
+	"  near: {type: bridge, subnets: [10.77.1.0/24],\n"
+	"         masquerade: {uplink: eth0, max_flows_per_namespace: %u}}\n"
 	"  far: {type: bridge, subnets: [10.77.2.0/24]}\n"
 	"  cables: {type: routed, subnets: [10.77.3.0/24]}\n"
 	"  large: {type: bridge, subnets: [10.77.4.0/24], big_tcp: on}\n"
@@ -101,12 +102,12 @@ static void site_close(struct site *site)
 
 /* ---- Building. */
 
-static int parse(struct site *site, const char *const *members, struct topology **ret,
-		 struct error *err)
+static int parse(struct site *site, unsigned int flows, const char *const *members,
+		 struct topology **ret, struct error *err)
 {
 	struct error_list errors = {.arena = &site->arena};
 	char text[TOPOLOGY_MAX];
-	int size = snprintf(text, sizeof(text), topology_format, members[RED], members[BLUE],
+	int size = snprintf(text, sizeof(text), topology_format, flows, members[RED], members[BLUE],
 			    members[GREEN], members[BLACK], members[WHITE], members[AMBER],
 			    members[TEAL]);
 
@@ -173,7 +174,8 @@ static void fill_places(struct bench_place *places, const char *host, const char
 	}
 }
 
-int bench_fabric_build(struct bench_world *world, struct bench_place *places, struct error *err)
+int bench_fabric_build(struct bench_world *world, unsigned int flows, struct bench_place *places,
+		       struct error *err)
 {
 	const char *host = bench_world_name(world, "", BENCH_FABRIC_HOST);
 	const char *outside = bench_world_name(world, "fabric", "outside");
@@ -189,7 +191,7 @@ int bench_fabric_build(struct bench_world *world, struct bench_place *places, st
 	if (code != 0)
 		return code;
 	snprintf(world->fabric_host, sizeof(world->fabric_host), "%s", host);
-	code = parse(&site, members, &topology, err);
+	code = parse(&site, flows, members, &topology, err);
 	if (code == 0)
 		code = apply_topology(&site, world->interrupted, topology, err);
 	site_close(&site);
@@ -244,7 +246,7 @@ int bench_fabric_hosts(const struct bench_world *world, const char *address, uns
 
 	if (code != 0)
 		return code;
-	code = datapath_open(&datapath, site.cookie, false, err);
+	code = datapath_open(&datapath, site.cookie, 0, err);
 	if (code == 0) {
 		code = add_hosts(&site, datapath, address, hosts, err);
 		datapath_close(datapath);

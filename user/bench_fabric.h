@@ -13,8 +13,10 @@ struct bench_world;
 
 #define BENCH_FABRIC_HOST "fabric-h" /* what the host namespace's name ends with */
 
-/* Builds it, and fills in the places of all paths that are ours. */
-int bench_fabric_build(struct bench_world *world, struct bench_place *places, struct error *err);
+/* Builds it, where the client of the masquerade may have so many flows, and fills in the places of
+ * all paths that are ours. */
+int bench_fabric_build(struct bench_world *world, unsigned int flows, struct bench_place *places,
+		       struct error *err);
 /* Lets so many addresses, from BENCH_FIRST_HOST on, lead to where address (IPv4) is. */
 int bench_fabric_hosts(const struct bench_world *world, const char *address, unsigned int hosts,
 		       struct error *err);

@@ -157,8 +157,9 @@ static int remove_folder(const char *folder, struct error *err)
 	return ret;
 }
 
-static int load(struct datapath *datapath, uint64_t cookie, struct error *err)
+static int load(struct datapath *datapath, uint64_t cookie, uint32_t flows, struct error *err)
 {
+	uint32_t sets = (flows + NSR_SESSION_SET - 1) / NSR_SESSION_SET;
 	char folder[PIN_MAX], unfinished[PIN_MAX];
 	struct error ignored;
 	int ret;
@@ -168,7 +169,7 @@ static int load(struct datapath *datapath, uint64_t cookie, struct error *err)
 	ret = remove_folder(unfinished, err);
 	if (ret)
 		return ret;
-	ret = object_load(NULL, datapath, err);
+	ret = object_load(NULL, sets, datapath, err);
 	if (!ret)
 		ret = first_contents(datapath, err);
 	if (!ret)
@@ -237,8 +238,22 @@ static int check_tables(const struct datapath *datapath, const char *folder, str
 	int ret = 0;
 
 	if (datapath->build != object_build())
-		ret = object_check_maps(datapath->maps, &why);
+		ret = object_check_maps(datapath, &why);
 	return ret ? refuse(folder, why.message, err) : 0;
+}
+
+/* How many sets it was made for: the bits of one are an entry. */
+static int read_sets(struct datapath *datapath, const char *folder, struct error *err)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(datapath->maps[MAP_session_bits], &info, &size) ||
+	    !info.max_entries || info.max_entries > NSR_SESSION_SETS_MAX)
+		return refuse(folder, "its table of flows has another size than ours can have",
+			      err);
+	datapath->session_sets = info.max_entries;
+	return 0;
 }
 
 static int open_pinned(struct datapath *datapath, uint64_t cookie, struct error *err)
@@ -256,6 +271,8 @@ static int open_pinned(struct datapath *datapath, uint64_t cookie, struct error 
 			ret = open_one(folder, datapath_map_name[i], &datapath->maps[i], err);
 	for (i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
 		ret = open_one(folder, datapath_all_program_name(i), &datapath->programs[i], err);
+	if (!ret)
+		ret = read_sets(datapath, folder, err);
 	return ret ? ret : check_tables(datapath, folder, err);
 }
 
@@ -270,20 +287,20 @@ static struct datapath *new_datapath(void)
 	return datapath;
 }
 
-int datapath_open(struct datapath **ret, uint64_t cookie, bool create, struct error *err)
+int datapath_open(struct datapath **ret, uint64_t cookie, uint32_t flows, struct error *err)
 {
 	struct datapath *datapath;
 	int result = check_bpffs(err);
 
 	if (result)
 		return result;
-	if (!create && !datapath_exists(cookie))
+	if (!flows && !datapath_exists(cookie))
 		return error_set(err, -ENOENT, "no datapath is loaded in this host namespace");
 	datapath = new_datapath();
 	if (!datapath)
 		return error_set(err, -ENOMEM, "out of memory");
 	result = datapath_exists(cookie) ? open_pinned(datapath, cookie, err)
-					 : load(datapath, cookie, err);
+					 : load(datapath, cookie, flows, err);
 	if (result)
 		datapath_close(datapath);
 	else
@@ -337,7 +354,7 @@ int datapath_load_programs(const struct datapath *datapath, struct datapath **re
 
 	if (!fresh)
 		return error_set(err, -ENOMEM, "out of memory");
-	result = object_load(datapath->maps, fresh, err);
+	result = object_load(datapath->maps, datapath->session_sets, fresh, err);
 	if (result)
 		datapath_close(fresh);
 	else
@@ -417,12 +434,13 @@ int datapath_program_fd(const struct datapath *datapath, enum datapath_program p
 static int run_flush(const struct datapath *datapath, struct nsr_flush flush, uint64_t *ret_count,
 		     struct error *err)
 {
+	uint32_t words = datapath->session_sets * NSR_SESSION_WORDS;
 	char packet[ETH_HLEN + sizeof(flush)];
 	uint64_t count = 0;
 	int ret;
 
 	flush.words = FLUSH_WORDS;
-	for (; flush.first_word < NSR_SESSION_WORDS; flush.first_word += FLUSH_WORDS) {
+	for (; flush.first_word < words; flush.first_word += FLUSH_WORDS) {
 		memset(packet, 0, sizeof(packet));
 		memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
 		ret = run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),

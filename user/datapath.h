@@ -37,9 +37,10 @@ extern const char *const datapath_program_name[DATAPATH_PROGRAMS];
 
 /* Whether a datapath is pinned for the host namespace with this cookie. */
 bool datapath_exists(uint64_t cookie);
-/* Loads and pins it when it is not there yet, else opens what is pinned. -ENOTSUP with a clear
- * message when bpffs is missing or the pinned one has another layout. */
-int datapath_open(struct datapath **ret, uint64_t cookie, bool create, struct error *err);
+/* Opens what is pinned; when nothing is, loads and pins it with room for so many masqueraded flows,
+ * up to NSR_FLOWS_MAX, which are rounded up; but with flows 0 that is -ENOENT. -ENOTSUP with a
+ * clear message when bpffs is missing or the pinned one has another layout. */
+int datapath_open(struct datapath **ret, uint64_t cookie, uint32_t flows, struct error *err);
 void datapath_close(struct datapath *datapath);
 /* Removes the pins; the kernel frees programs and maps when the last hook is gone. */
 int datapath_unpin(uint64_t cookie, struct error *err);

@@ -66,7 +66,8 @@ const char *datapath_all_program_name(unsigned int program);
 struct datapath {
 	int maps[DATAPATH_MAPS_COUNT];
 	int programs[DATAPATH_ALL_PROGRAMS];
-	uint64_t build; /* of the programs; 0: not known, they are being exchanged */
+	uint64_t build;        /* of the programs; 0: not known, they are being exchanged */
+	uint32_t session_sets; /* NSR_SESSION_SET sessions each */
 	/* Numbers of ports in use, read once and then kept; NULL: not read yet. */
 	uint64_t *port_numbers;
 };

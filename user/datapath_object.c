@@ -160,17 +160,36 @@ static int take_descriptors(struct datapath *datapath, struct nsroute_bpf *objec
 	return 0;
 }
 
-static int reuse_maps(struct nsroute_bpf *object, const int *maps)
+/* Tables that have as many entries for each set of sessions. */
+static bool is_of_sets(enum datapath_map map)
+{
+	return map == MAP_sessions || map == MAP_session_bits || map == MAP_session_by_flow ||
+	       map == MAP_mapping_by_inside;
+}
+
+static uint32_t entries_of(const struct bpf_map *map, enum datapath_map number, uint32_t sets)
+{
+	return bpf_map__max_entries(map) * (is_of_sets(number) ? sets : 1);
+}
+
+/* maps NULL: new ones, of so many sets. */
+static int prepare_maps(struct nsroute_bpf *object, const int *maps, uint32_t sets)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; maps && i < DATAPATH_MAPS_COUNT && !ret; i++)
-		ret = bpf_map__reuse_fd(
-			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]), maps[i]);
+	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++) {
+		struct bpf_map *map =
+			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]);
+
+		if (maps)
+			ret = bpf_map__reuse_fd(map, maps[i]);
+		else if (is_of_sets(i))
+			ret = bpf_map__set_max_entries(map, entries_of(map, i, sets));
+	}
 	return ret;
 }
 
-int object_load(const int *maps, struct datapath *ret_datapath, struct error *err)
+int object_load(const int *maps, uint32_t sets, struct datapath *ret_datapath, struct error *err)
 {
 	char *words = calloc(1, LOG_SIZE);
 	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = words,
@@ -185,7 +204,7 @@ int object_load(const int *maps, struct datapath *ret_datapath, struct error *er
 	if (!object)
 		ret = -errno;
 	else
-		ret = reuse_maps(object, maps);
+		ret = prepare_maps(object, maps, sets);
 	if (!ret)
 		ret = nsroute_bpf__load(object);
 	if (ret) {
@@ -194,6 +213,7 @@ int object_load(const int *maps, struct datapath *ret_datapath, struct error *er
 	} else {
 		ret = take_descriptors(ret_datapath, object, err);
 		ret_datapath->build = object_build();
+		ret_datapath->session_sets = sets;
 	}
 	nsroute_bpf__destroy(object);
 	free(words);
@@ -202,15 +222,14 @@ int object_load(const int *maps, struct datapath *ret_datapath, struct error *er
 
 /* ---- Shapes of maps. */
 
-static bool has_shape(const struct bpf_map *map, const struct bpf_map_info *info)
+static bool has_shape(const struct bpf_map *map, uint32_t entries, const struct bpf_map_info *info)
 {
 	return info->type == bpf_map__type(map) && info->key_size == bpf_map__key_size(map) &&
-	       info->value_size == bpf_map__value_size(map) &&
-	       info->max_entries == bpf_map__max_entries(map) &&
+	       info->value_size == bpf_map__value_size(map) && info->max_entries == entries &&
 	       info->map_flags == bpf_map__map_flags(map);
 }
 
-static int check_map(const struct bpf_map *map, int fd, struct error *err)
+static int check_map(const struct bpf_map *map, int fd, uint32_t entries, struct error *err)
 {
 	struct bpf_map_info info = {0};
 	uint32_t size = sizeof(info);
@@ -218,17 +237,17 @@ static int check_map(const struct bpf_map *map, int fd, struct error *err)
 	if (bpf_obj_get_info_by_fd(fd, &info, &size))
 		return error_set(err, -errno, "cannot look at map '%s': %s", bpf_map__name(map),
 				 strerror(errno));
-	if (has_shape(map, &info))
+	if (has_shape(map, entries, &info))
 		return 0;
 	return error_set(err, -ENOTSUP,
 			 "its table '%s' has %u entries of %u and %u bytes, ours %u of %u and %u",
 			 bpf_map__name(map), info.max_entries, info.key_size, info.value_size,
-			 bpf_map__max_entries(map), bpf_map__key_size(map),
-			 bpf_map__value_size(map));
+			 entries, bpf_map__key_size(map), bpf_map__value_size(map));
 }
 
-int object_check_maps(const int *maps, struct error *err)
+int object_check_maps(const struct datapath *datapath, struct error *err)
 {
+	const struct bpf_map *map;
 	struct nsroute_bpf *object;
 	int ret = 0;
 
@@ -236,9 +255,11 @@ int object_check_maps(const int *maps, struct error *err)
 	object = nsroute_bpf__open();
 	if (!object)
 		return error_set(err, -errno, "cannot read the BPF object: %s", strerror(errno));
-	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
-		ret = check_map(bpf_object__find_map_by_name(object->obj, datapath_map_name[i]),
-				maps[i], err);
+	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++) {
+		map = bpf_object__find_map_by_name(object->obj, datapath_map_name[i]);
+		ret = check_map(map, datapath->maps[i], entries_of(map, i, datapath->session_sets),
+				err);
+	}
 	nsroute_bpf__destroy(object);
 	return ret;
 }

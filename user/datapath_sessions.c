@@ -65,9 +65,12 @@ static int tell(const struct walk *walk, const struct nsr_session *session)
 	return walk->told(session, limit - age, walk->argument);
 }
 
-static int walk_table(int map, const struct walk *walk, struct part *part, struct error *err)
+static int walk_table(const struct datapath *datapath, const struct walk *walk, struct part *part,
+		      struct error *err)
 {
+	const uint32_t last = datapath->session_sets * NSR_SESSION_SET - 1;
 	uint32_t cursor = 0, next, count, again;
+	int map = datapath->maps[MAP_sessions];
 	bool begun = false;
 
 	for (;;) {
@@ -81,7 +84,7 @@ static int walk_table(int map, const struct walk *walk, struct part *part, struc
 			if (is_sound(&part->first[i], &part->second[i]) &&
 			    tell(walk, &part->second[i]))
 				return 0;
-		if (count < PART || part->keys[count - 1] == NSR_SESSIONS_MAX - 1)
+		if (count < PART || part->keys[count - 1] == last)
 			return 0;
 		cursor = next;
 		begun = true;
@@ -112,7 +115,7 @@ int datapath_sessions(const struct datapath *datapath, const struct nsr_selectio
 	if (!part)
 		return error_set(err, -ENOMEM, "out of memory");
 	walk.now_s = now_s(&walk.settings);
-	ret = walk_table(datapath->maps[MAP_sessions], &walk, part, err);
+	ret = walk_table(datapath, &walk, part, err);
 	free(part);
 	return ret;
 }

@@ -205,13 +205,14 @@ static int complete_endpoint(const struct datapath *datapath, struct nsr_endpoin
 bool datapath_has_sessions(const struct datapath *datapath)
 {
 	static struct nsr_session_bits bits; /* 33 KiB: not for the stack */
-	uint32_t zero = 0;
 
-	if (bpf_map_lookup_elem(datapath->maps[MAP_session_bits], &zero, &bits))
-		return true;
-	for (unsigned int i = 0; i < NSR_SESSION_WORDS; i++)
-		if (bits.words[i])
+	for (uint32_t set = 0; set < datapath->session_sets; set++) {
+		if (bpf_map_lookup_elem(datapath->maps[MAP_session_bits], &set, &bits))
 			return true;
+		for (unsigned int i = 0; i < NSR_SESSION_WORDS; i++)
+			if (bits.words[i])
+				return true;
+	}
 	return false;
 }
 

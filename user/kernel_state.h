@@ -167,6 +167,7 @@ struct state_datapath {
 	bool loaded;        /* pinned for this host namespace */
 	bool other_build;   /* the programs are not this binary's, or not all of them */
 	bool unreadable;    /* of another layout: nothing else is known of it */
+	uint32_t flows_max; /* masqueraded flows that there is room for */
 	uint32_t *programs; /* the kernel's numbers of those that are pinned for hooks */
 	size_t programs_count;
 	struct state_port *ports;

@@ -112,6 +112,7 @@ struct operation {
 	size_t sources_count;
 	const char *uplink;              /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
 	const struct nsr_inside *inside; /* INSIDE_*: what is set; but for its uplink */
+	uint32_t flows;                  /* DATAPATH_LOAD: that there is to be room for */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max;  /* UPLINK_ADD */
 	struct published_ports ports; /* PUBLISH_*; "address" is inside */

@@ -27,6 +27,7 @@
 #include "plan_big_tcp.h"
 #include "plan_device.h"
 #include "plan_files.h"
+#include "plan_flows.h"
 #include "plan_host.h"
 #include "plan_ovs.h"
 #include "plan_publish.h"
@@ -515,8 +516,9 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 		return ret;
 	index_vias(&b);
 	find_big_tcp(&b);
-	if (topology->networks_count)
-		want(&b, OPERATION_DATAPATH_LOAD, (struct position){0});
+	ret = want_datapath(&b, err);
+	if (ret)
+		return ret;
 	want_uplinks(&b);
 	want_host_sysctls(&b);
 	want_networks(&b);

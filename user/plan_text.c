@@ -323,7 +323,10 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		return describe_sysctl(op, arena);
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
-		return arena_strdup(arena, "datapath: BPF programs and tables");
+		return arena_printf(arena, "datapath: BPF programs and tables%s",
+				    op->flows > NSR_SESSION_SET
+					    ? arena_printf(arena, ", for %u flows", op->flows)
+					    : "");
 	case OPERATION_DATAPATH_EXCHANGE:
 		return arena_strdup(arena, op->revert ? "datapath: BPF programs as they were"
 						      : "datapath: BPF programs of this nsroute");

@@ -44,6 +44,8 @@ struct masquerade {
 	const char *uplink; /* interface of the host namespace; "auto": that of the default route */
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
 	struct nsr_inside inside;    /* filter, limit, timeouts; the uplink is not set */
+	uint32_t flows_max; /* room that the host namespace is to have; 0: the file does not say */
+	struct position flows_max_at;
 };
 
 /* Packets of TCP of more than 64 KiB: when all of the fabric passes them whole; always; never. */

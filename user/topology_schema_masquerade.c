@@ -85,7 +85,16 @@ static void read_flows_max(struct yaml_reader *reader, const struct yaml_tree_pa
 {
 	struct masquerade *masquerade = into;
 
-	read_limit(reader, pair, "flows", NSR_SESSIONS_MAX, &masquerade->inside.flows_max);
+	masquerade->flows_max_at = pair->at;
+	read_limit(reader, pair, "flows", NSR_FLOWS_MAX, &masquerade->flows_max);
+}
+
+static void read_flows_of_one(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
+			      void *into)
+{
+	struct masquerade *masquerade = into;
+
+	read_limit(reader, pair, "flows", NSR_FLOWS_MAX, &masquerade->inside.flows_max);
 }
 
 static void read_timeout(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
@@ -139,7 +148,8 @@ static const struct yaml_key masquerade_keys[] = {
 	{.name = "ports", .read = read_ports},
 	{.name = "mapping", .words = mapping_words},
 	{.name = "filtering", .read = read_filtering},
-	{.name = "max_flows_per_namespace", .read = read_flows_max},
+	{.name = "max_flows", .read = read_flows_max},
+	{.name = "max_flows_per_namespace", .read = read_flows_of_one},
 	{.name = "timeouts", .read = read_timeouts},
 	{},
 };

@@ -110,7 +110,7 @@ static int build_links(struct lab *lab)
 	return 0;
 }
 
-int lab_group_set_up(void **state)
+int lab_group_set_up_for(void **state, uint32_t flows)
 {
 	struct lab *lab = NULL;
 	uint64_t cookie;
@@ -124,13 +124,18 @@ int lab_group_set_up(void **state)
 	if (!ret)
 		ret = netns_cookie(-1, &cookie, &lab->err);
 	if (!ret)
-		ret = datapath_open(&lab->datapath, cookie, true, &lab->err);
+		ret = datapath_open(&lab->datapath, cookie, flows, &lab->err);
 	if (!ret)
 		ret = datapath_unpin(cookie, &lab->err);
 	if (ret)
 		print_error("no lab: %s (%s)\n", lab->err.message, lab->err.kernel);
 	*state = lab;
 	return ret;
+}
+
+int lab_group_set_up(void **state)
+{
+	return lab_group_set_up_for(state, NSR_SESSION_SET);
 }
 
 int lab_group_tear_down(void **state)
@@ -212,7 +217,8 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_datagrams_out);
 	clear(lab, MAP_datagrams_in);
 	clear(lab, MAP_held_fragments);
-	put(lab, MAP_session_bits, 0, &no_sessions);
+	for (i = 0; i < lab->datapath->session_sets; i++)
+		put(lab, MAP_session_bits, i, &no_sessions);
 	for (i = 0; i < 1 + LAB_PORTS; i++) /* ports have the lowest numbers */
 		put(lab, MAP_flows_of, i, &none);
 	lab_clock_offset(lab, 0);
@@ -416,11 +422,14 @@ static uint32_t count_bits(const uint64_t *words, uint32_t count)
 uint32_t lab_session_bits(struct lab *lab)
 {
 	static struct nsr_session_bits bits;
-	uint32_t zero = 0;
+	uint32_t count = 0, set;
 
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits], &zero, &bits),
-			 0);
-	return count_bits((const uint64_t *)bits.words, NSR_SESSION_WORDS);
+	for (set = 0; set < lab->datapath->session_sets; set++) {
+		assert_int_equal(
+			bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits], &set, &bits), 0);
+		count += count_bits((const uint64_t *)bits.words, NSR_SESSION_WORDS);
+	}
+	return count;
 }
 
 uint32_t lab_pool_bits(struct lab *lab, enum lab_uplink which, enum nsr_nat_protocol protocol)
@@ -455,14 +464,15 @@ uint32_t lab_entries(struct lab *lab, int map)
  * have lost the bit, so all are looked at. */
 uint32_t lab_active_sessions(struct lab *lab)
 {
+	const uint32_t room = lab->datapath->session_sets * NSR_SESSION_SET;
+	struct nsr_session *all = calloc(room, sizeof(*all));
+	uint32_t *keys = calloc(room, sizeof(*keys));
+	uint32_t count = room, active = 0, next, i;
 	int map = lab->datapath->maps[MAP_sessions];
-	struct nsr_session *all = calloc(NSR_SESSIONS_MAX, sizeof(*all));
-	uint32_t *keys = calloc(NSR_SESSIONS_MAX, sizeof(*keys));
-	uint32_t count = NSR_SESSIONS_MAX, active = 0, next, i;
 
 	if (bpf_map_lookup_batch(map, NULL, &next, keys, all, &count, NULL) && errno != ENOENT)
 		fail_msg("cannot read the sessions: %s", strerror(errno));
-	assert_int_equal(count, NSR_SESSIONS_MAX);
+	assert_int_equal(count, room);
 	for (i = 0; i < count; i++)
 		active += (all[i].state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE;
 	free(keys);

@@ -89,6 +89,7 @@ struct run {
 /* For cmocka. The group's set-up makes namespace, links and datapath; the test's fills the tables
  * anew, with no flow, all counters 0, and the clock as it is. */
 int lab_group_set_up(void **state);
+int lab_group_set_up_for(void **state, uint32_t flows); /* that there is room for */
 int lab_group_tear_down(void **state);
 int lab_set_up(void **state);
 /* The test's lab; skips the test when the group has none. */

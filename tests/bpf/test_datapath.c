@@ -30,12 +30,12 @@ static void test_pinned(void **state)
 	struct state_datapath seen;
 
 	assert_false(datapath_exists(cookie));
-	assert_int_equal(datapath_open(&opened, cookie, false, &lab->err), -ENOENT);
+	assert_int_equal(datapath_open(&opened, cookie, 0, &lab->err), -ENOENT);
 	assert_null(opened);
-	assert_int_equal(datapath_open(&made, cookie, true, &lab->err), 0);
+	assert_int_equal(datapath_open(&made, cookie, 1, &lab->err), 0);
 	assert_true(datapath_exists(cookie));
 	assert_int_equal(datapath_port_set(made, 77, &port, NULL, &lab->err), 0);
-	assert_int_equal(datapath_open(&opened, cookie, false, &lab->err), 0);
+	assert_int_equal(datapath_open(&opened, cookie, 0, &lab->err), 0);
 	assert_int_equal(datapath_snapshot(opened, &arena, &seen, &lab->err), 0);
 	assert_int_equal(seen.ports_count, 1);
 	assert_int_equal(seen.ports[0].ifindex, 77);
@@ -56,12 +56,12 @@ static void test_another_layout_is_refused(void **state)
 	uint32_t zero = 0;
 	int ret;
 
-	assert_int_equal(datapath_open(&made, cookie, true, &lab->err), 0);
+	assert_int_equal(datapath_open(&made, cookie, 1, &lab->err), 0);
 	assert_int_equal(bpf_map_lookup_elem(made->maps[MAP_settings], &zero, &settings), 0);
 	settings.layout_version++;
 	assert_int_equal(bpf_map_update_elem(made->maps[MAP_settings], &zero, &settings, BPF_ANY),
 			 0);
-	ret = datapath_open(&opened, cookie, true, &lab->err);
+	ret = datapath_open(&opened, cookie, 1, &lab->err);
 	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
 	assert_int_equal(ret, -ENOTSUP);
 	assert_null(opened);

@@ -171,7 +171,7 @@ static uint32_t only_session(struct lab *lab, struct nsr_session *ret)
 {
 	uint32_t number;
 
-	for (number = 0; number < NSR_SESSIONS_MAX; number++) {
+	for (number = 0; number < NSR_SESSION_SET; number++) {
 		assert_int_equal(
 			bpf_map_lookup_elem(lab->datapath->maps[MAP_sessions], &number, ret), 0);
 		if ((ret->state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE)

@@ -403,9 +403,9 @@ static void test_sessions_full(void **state)
 /* Fills a hash with keys that no packet has, in one system call; false: empties it of them. */
 static void fill(struct lab *lab, enum datapath_map map, size_t key_size, bool add)
 {
-	uint64_t *keys = calloc(NSR_SESSIONS_MAX, key_size), value[1] = {0};
-	uint64_t *values = calloc(NSR_SESSIONS_MAX, sizeof(value));
-	uint32_t count = NSR_SESSIONS_MAX, i;
+	uint64_t *keys = calloc(NSR_SESSION_SET, key_size), value[1] = {0};
+	uint64_t *values = calloc(NSR_SESSION_SET, sizeof(value));
+	uint32_t count = NSR_SESSION_SET, i;
 	int fd = lab->datapath->maps[map], ret;
 
 	for (i = 0; i < count; i++)

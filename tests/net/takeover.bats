@@ -234,6 +234,35 @@ refuses() { # VARIANT WHY-PATTERN
 	assert_as_before
 }
 
+@test "room for more flows: made with the datapath, kept by another build, and not made later" {
+	put_topology
+	sed -i 's/masquerade: eth0/masquerade: {uplink: eth0, max_flows: 300000}/' "$topology"
+	run -3 lab plan "$topology"
+	[[ ${lines[0]} == "+ datapath: BPF programs and tables, for 300000 flows" ]]
+	lab apply "$topology"
+	find_cookie
+	on "$blue" sysctl -qw net.ipv4.ip_forward=1
+	entries=$(bpftool -j map show pinned "/sys/fs/bpf/nsroute/$cookie/sessions" | jq .max_entries)
+	[[ $entries == 524288 ]]
+	traffic
+	opened=$(sessions created)
+	run -0 with code apply "$topology"
+	[[ $(sessions created) == "$opened" ]]
+	traffic
+	run -0 with code plan "$topology"
+
+	sed -i 's/max_flows: 300000/max_flows: 600000/' "$topology"
+	for command in plan apply; do
+		run -2 with code $command "$topology"
+		[[ $output == *"lab-$suffix.yaml:5:"*"no room for 600000 flows of network 'v-net-0'"*"takes 524288"*"down --all"* ]]
+	done
+	traffic
+	sed -i 's/masquerade: {.*max_flows: 600000}/masquerade: eth0/' "$topology"
+	run -0 with code plan "$topology"
+	with code down lab
+	assert_as_before
+}
+
 @test "of two fabrics of another layout one is not removed without the other" {
 	up
 	cat >"$work/two.yaml" <<-END

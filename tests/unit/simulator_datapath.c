@@ -229,6 +229,7 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 	if (op->kind == OPERATION_DATAPATH_LOAD) {
 		assert_false(datapath->loaded);
 		datapath->loaded = true;
+		datapath->flows_max = op->flows;
 		*arena_push(&sim->arena, datapath->programs, datapath->programs_count) =
 			++sim->program;
 		return;

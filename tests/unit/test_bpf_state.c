@@ -111,14 +111,14 @@ static void test_largest_set(void **state)
 
 	(void)state;
 	assert_non_null(words);
-	for (i = 0; i < NSR_SESSIONS_MAX; i++)
+	for (i = 0; i < NSR_SESSION_SET; i++)
 		assert_in_range(bits_claim_any(words, NSR_SESSION_WORDS, i * 2654435761u), 0,
-				NSR_SESSIONS_MAX - 1);
+				NSR_SESSION_SET - 1);
 	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), BITS_NONE);
 	for (i = 0; i < NSR_SESSION_BITS_WORDS; i++)
 		assert_true(!~words[i]);
-	bits_release(words, NSR_SESSION_WORDS, NSR_SESSIONS_MAX - 1);
-	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), NSR_SESSIONS_MAX - 1);
+	bits_release(words, NSR_SESSION_WORDS, NSR_SESSION_SET - 1);
+	assert_int_equal(bits_claim_any(words, NSR_SESSION_WORDS, 0), NSR_SESSION_SET - 1);
 	free(words);
 }
 

@@ -299,6 +299,68 @@ static void test_uplinks_beside_others(void **state)
 	expect_edge(sim, 7, "no room for eth0: this host namespace takes 16 uplinks");
 }
 
+/* ---- Room for flows, which a datapath has from its first day on. */
+
+/* Two networks, with what is set for the masquerade of each. */
+static const char *with_flows(struct simulator *sim, const char *first, const char *second)
+{
+	return arena_printf(&sim->arena,
+			    HEAD "networks:\n"
+				 "  a: {subnets: [10.0.1.0/24], masquerade: {uplink: eth0%s}}\n"
+				 "  b: {subnets: [10.0.2.0/24], masquerade: {uplink: eth0%s}}\n",
+			    first, second);
+}
+
+static uint32_t flows_of_plan(struct simulator *sim, const char *first, const char *second)
+{
+	const struct plan *plan = plan_of(sim, parse(sim, with_flows(sim, first, second)));
+	const struct operation *load = find(plan, OPERATION_DATAPATH_LOAD);
+
+	assert_non_null(load);
+	return load->flows;
+}
+
+static void test_flows(void **state)
+{
+	struct simulator *sim = *state;
+	struct plan *plan;
+
+	assert_int_equal(flows_of_plan(sim, "", ""), NSR_SESSION_SET);
+	assert_int_equal(flows_of_plan(sim, "", ", max_flows: 9"), NSR_SESSION_SET);
+	assert_int_equal(flows_of_plan(sim, "", ", max_flows: 500000"), 500000);
+	assert_int_equal(flows_of_plan(sim, ", max_flows: 600000", ", max_flows: 500000"), 600000);
+	assert_int_equal(
+		flows_of_plan(sim, ", max_flows: 600000", ", max_flows_per_namespace: 700000"),
+		700000);
+	plan = converge(sim, with_flows(sim, "", ", max_flows: 500000"));
+	assert_string_equal(plan_describe(&plan->operations[0], &sim->arena),
+			    "+ datapath: BPF programs and tables, for 500000 flows");
+}
+
+static void test_flows_of_what_is_there(void **state)
+{
+	struct simulator *sim = *state;
+	struct topology *topology;
+	struct error err = {0};
+	struct plan *plan;
+
+	converge(sim, with_flows(sim, ", max_flows: 500000", ""));
+	converge(sim, with_flows(sim, ", max_flows: 400000", ", max_flows: 500000"));
+	assert_int_equal(sim->datapath.flows_max, 500000);
+	topology = parse(sim, with_flows(sim, "", ", max_flows: 500001"));
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 -28); /* ENOSPC */
+	assert_string_equal(err.file, "lab.yaml");
+	assert_int_equal(err.at.line, 5);
+	assert_int_equal(err.at.column, 58);
+	assert_string_equal(err.message,
+			    "no room for 500001 flows of network 'b': the table that all fabrics "
+			    "of this host namespace share takes 500000, and is made but once; take "
+			    "them down with \"nsroute down --all\" and apply them again, this one "
+			    "first");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +375,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_inner_beside_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_beside_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uplinks_beside_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flows_of_what_is_there, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

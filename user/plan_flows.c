@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: one datapath serves all fabrics of a host namespace, and its tables keep the size
+ * that they are made with. So of all networks of a file the one that asks for most counts, and a
+ * datapath that is there has room for it or has not; what another fabric asked for is in its size.
+ */
+#include "plan_flows.h"
+
+#include <errno.h>
+
+/* What a network asks for: no less than one of its namespaces may have. */
+static uint32_t flows_of(const struct masquerade *masquerade)
+{
+	uint32_t one = masquerade->inside.flows_max;
+
+	return masquerade->flows_max > one ? masquerade->flows_max : one;
+}
+
+/* NULL: no network asks for more than there is in any case. */
+static const struct network *find_largest(const struct topology *topology)
+{
+	const struct network *largest = NULL;
+	uint32_t flows = NSR_SESSION_SET;
+
+	for (size_t i = 0; i < topology->networks_count; i++) {
+		const struct network *network = &topology->networks[i];
+
+		if (!network->masquerade.enabled || flows_of(&network->masquerade) <= flows)
+			continue;
+		flows = flows_of(&network->masquerade);
+		largest = network;
+	}
+	return largest;
+}
+
+static int refuse(const struct builder *b, const struct network *network, uint32_t flows,
+		  struct error *err)
+{
+	const struct masquerade *masquerade = &network->masquerade;
+
+	error_set(err, -ENOSPC,
+		  "no room for %u flows of network '%s': the table that all fabrics of this host "
+		  "namespace share takes %u, and is made but once; take them down with \"nsroute "
+		  "down --all\" and apply them again, this one first",
+		  flows, network->name, b->view->state->datapath.flows_max);
+	error_at(err, b->topology->file,
+		 masquerade->flows_max == flows ? masquerade->flows_max_at : masquerade->at);
+	return err->code;
+}
+
+int want_datapath(struct builder *b, struct error *err)
+{
+	const struct state_datapath *datapath = &b->view->state->datapath;
+	const struct network *largest = find_largest(b->topology);
+	uint32_t flows = largest ? flows_of(&largest->masquerade) : NSR_SESSION_SET;
+
+	if (!b->topology->networks_count)
+		return 0;
+	if (largest && datapath->loaded && flows > datapath->flows_max)
+		return refuse(b, largest, flows, err);
+	want(b, OPERATION_DATAPATH_LOAD, (struct position){0})->flows = flows;
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * plan_flows - the datapath, with room for as many masqueraded flows as the file asks for. For
+ * plan*.c only.
+ */
+#ifndef NSROUTE_PLAN_FLOWS_H
+#define NSROUTE_PLAN_FLOWS_H
+
+#include "plan_builder.h"
+
+/* -ENOSPC, with the position in the file, when the datapath is there and has less room. */
+int want_datapath(struct builder *builder, struct error *err);
+
+#endif
