@@ -118,7 +118,7 @@ static __always_inline void count_uplink_rx(u32 uplink, u32 bytes, int verdict, 
 		struct nsr_nat_counters *c = bpf_map_lookup_elem(&nat_counters, &index); \
 		u32 slot = (protocol);                                                   \
                                                                                          \
-		if (c && slot < NSR_NAT_PROTOCOLS)                                       \
+		if (c && slot < sizeof(c->counter) / sizeof(c->counter[0]))              \
 			__sync_fetch_and_add(&c->counter[slot], amount);                 \
 	} while (0)
 

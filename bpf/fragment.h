@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * fragment.h - fragments of translated datagrams, both ways and in any order (RFC 4787 REQ-14).
+ * fragment.h - fragments of translated datagrams, both ways and in any order (RFC 4787 REQ-14). Of
+ * protocols without ports each goes by itself: see other.h.
  *
  * Going out, a fragment needs the external address and, if it is the first, the port. All fragments
  * of a datagram get one identification that is ours: of two inside hosts that have chosen the same
@@ -51,12 +52,6 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
-}
-
-/* Protocols whose later fragments are translated without a look at the first. */
-static __always_inline bool protocol_is_translated(u8 protocol)
-{
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP;
 }
 
 static __always_inline bool datagram_is_old(u32 since_s, u32 now_s)
@@ -160,8 +155,6 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 		return 0; /* the host's own */
 	if (!request->external)
 		return DROP(NAT_CLOSED);
-	if (!protocol_is_translated(p.ip4->protocol))
-		return DROP(NAT_PROTOCOL);
 	datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	if (!datagram_id(&datagram, &id))
 		return DROP(NAT_FRAGMENT);
@@ -395,8 +388,6 @@ static __always_inline enum nat_inbound fragment4_arrives(struct __sk_buff *skb,
 {
 	enum nat_inbound whom;
 
-	if (!protocol_is_translated(ip->protocol))
-		return NAT_INBOUND_HOST;
 	if (ip4_is_later_fragment(ip))
 		return fragment4_later(skb, bare, request);
 	whom = fragment4_first(skb, bare, request);

@@ -25,6 +25,7 @@
 #define NSROUTE_BPF_ICMP_H
 
 #include "options.h"
+#include "other.h"
 #include "rewrite.h"
 #include "steps.h"
 
@@ -81,8 +82,13 @@ static __always_inline bool quote_read_transport(struct __sk_buff *skb, struct q
 	u8 bytes[8];
 
 	t->offset = q->offset + header;
-	if (q->ip.version != 4 || q->ip.ihl < 5 || q->ip.frag_off & bpf_htons(IP_OFFSET) ||
-	    total < header + sizeof(bytes) ||
+	if (q->ip.version != 4 || q->ip.ihl < 5)
+		return false;
+	if (!protocol_has_ports(q->ip.protocol)) {
+		t->protocol = NSR_NAT_OTHER;
+		return true;
+	}
+	if (q->ip.frag_off & bpf_htons(IP_OFFSET) || total < header + sizeof(bytes) ||
 	    bpf_skb_load_bytes(skb, t->offset, bytes, sizeof(bytes)))
 		return false;
 	/* Of extensions behind the quote (RFC 4884) nothing is taken for it. */
@@ -114,6 +120,8 @@ static __always_inline u32 quote_check_offset(const struct quote *q)
 {
 	const struct transport *t = &q->transport;
 
+	if (t->protocol == NSR_NAT_OTHER)
+		return 0;
 	if (t->protocol == NSR_NAT_ICMP)
 		return t->offset + ICMP_CHECK_OFFSET;
 	if (t->protocol == NSR_NAT_UDP)
@@ -134,8 +142,8 @@ static __always_inline u16 quote_checksum(const struct quote *q, const struct qu
 	return q->transport.protocol == NSR_NAT_UDP && !sum ? 0xffff : sum;
 }
 
-/* Changes address and port (ICMP: identifier) of one side of the quoted packet. 0 or a reason to
- * drop. */
+/* Changes address and port (ICMP: identifier; other protocols: no port) of one side of the quoted
+ * packet. 0 or a reason to drop. */
 static __always_inline int quote_rewrite(struct __sk_buff *skb, const struct quote *q, bool source,
 					 __be32 address, __be16 port)
 {
@@ -143,7 +151,8 @@ static __always_inline int quote_rewrite(struct __sk_buff *skb, const struct quo
 	struct quote_words from = {.address = source ? q->ip.saddr : q->ip.daddr,
 				   .ip_check = q->ip.check,
 				   .port = source ? t->source : t->dest};
-	struct quote_words to = {.address = address, .port = port};
+	struct quote_words to = {.address = address,
+				 .port = t->protocol == NSR_NAT_OTHER ? from.port : port};
 	u32 check = quote_check_offset(q), port_offset = t->offset;
 	u32 address_offset = q->offset + (source ? offsetof(struct iphdr, saddr)
 						 : offsetof(struct iphdr, daddr));
@@ -162,7 +171,8 @@ static __always_inline int quote_rewrite(struct __sk_buff *skb, const struct quo
 	    bpf_skb_store_bytes(skb, address_offset, &to.address, sizeof(to.address), 0) ||
 	    bpf_skb_store_bytes(skb, q->offset + offsetof(struct iphdr, check), &to.ip_check,
 				sizeof(to.ip_check), 0) ||
-	    bpf_skb_store_bytes(skb, port_offset, &to.port, sizeof(to.port), 0) ||
+	    (to.port != from.port &&
+	     bpf_skb_store_bytes(skb, port_offset, &to.port, sizeof(to.port), 0)) ||
 	    (check && bpf_skb_store_bytes(skb, check, &to.l4_check, sizeof(to.l4_check), 0)))
 		return DROP(NAT_REWRITE);
 	return 0;
@@ -180,35 +190,48 @@ static __always_inline int icmp4_readdress(struct __sk_buff *skb, bool bare, boo
 	return 0;
 }
 
+/* The session that an error from outside is about: request->flow is its. */
+static __always_inline bool icmp4_about(struct nat_request *request, const struct quote *q)
+{
+	struct session_view view;
+	u32 state, mapping;
+	struct nsr_mapping *record;
+
+	if (q->transport.protocol == NSR_NAT_ICMP && q->transport.icmp_type != ICMP_ECHO_REQUEST)
+		return false;
+	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, q->transport.protocol),
+			      bpf_ntohs(q->transport.source));
+	record = nat_mapping(mapping);
+	if (!record || !READ_ONCE(record->references))
+		return false;
+	request->flow.inside = record->inside;
+	request->flow.remote_address = q->ip.daddr;
+	request->flow.remote_port = q->transport.protocol == NSR_NAT_ICMP ? 0 : q->transport.dest;
+	return session_peek(&request->flow, request->now_s, &view, &state) &&
+	       view.mapping == mapping;
+}
+
 /*
  * An ICMP packet to the external address that is no echo reply. request has uplink, external
  * address and time. NAT_INBOUND_SESSION: it is for the inside, and has been translated.
  */
 NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
-	struct session_view view;
-	u32 state;
-	struct nsr_mapping *record;
+	struct other_session other = {};
 	struct quote q = {};
 	struct packet p;
-	u32 mapping;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 ||
 	    !is_translated_error(icmp4_type(skb, &p)) || !quote_read(skb, &p, &q) ||
 	    !quote_read_transport(skb, &q) || q.ip.saddr != request->external)
 		return NAT_INBOUND_HOST;
-	if (q.transport.protocol == NSR_NAT_ICMP && q.transport.icmp_type != ICMP_ECHO_REQUEST)
+	if (q.transport.protocol == NSR_NAT_OTHER) {
+		if (!other4_about(request, q.ip.protocol, q.ip.daddr, &other))
+			return NAT_INBOUND_HOST;
+		request->flow.inside.address = other.inside;
+	} else if (!icmp4_about(request, &q)) {
 		return NAT_INBOUND_HOST;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, q.transport.protocol),
-			      bpf_ntohs(q.transport.source));
-	record = nat_mapping(mapping);
-	if (!record || !READ_ONCE(record->references))
-		return NAT_INBOUND_HOST;
-	request->flow.inside = record->inside;
-	request->flow.remote_address = q.ip.daddr;
-	request->flow.remote_port = q.transport.protocol == NSR_NAT_ICMP ? 0 : q.transport.dest;
-	if (!session_peek(&request->flow, request->now_s, &view, &state) || view.mapping != mapping)
-		return NAT_INBOUND_HOST;
+	}
 	if (quote_rewrite(skb, &q, true, request->flow.inside.address, request->flow.inside.port) ||
 	    icmp4_readdress(skb, bare, false, request->flow.inside.address))
 		return NAT_INBOUND_FAILED;
@@ -220,19 +243,28 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 					   struct quote *q)
 {
 	struct transport *t = &q->transport;
+	struct other_session other = {};
 	struct session_view view;
 	u32 state;
 
 	if (!quote_read_transport(skb, q) ||
 	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY))
 		return DROP(NAT_ICMP_ERROR);
-	request->flow.inside.address = q->ip.daddr;
-	request->flow.inside.port = t->dest;
-	request->flow.inside.protocol = t->protocol;
-	request->flow.remote_address = q->ip.saddr;
-	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	if (!session_peek(&request->flow, request->now_s, &view, &state))
-		return DROP(NAT_ICMP_ERROR);
+	if (t->protocol == NSR_NAT_OTHER) {
+		if (!other4_about(request, q->ip.protocol, q->ip.saddr, &other) ||
+		    other.inside != q->ip.daddr)
+			return DROP(NAT_ICMP_ERROR);
+		view.external = other.external;
+		view.mapping = NSR_MAPPING_NONE;
+	} else {
+		request->flow.inside.address = q->ip.daddr;
+		request->flow.inside.port = t->dest;
+		request->flow.inside.protocol = t->protocol;
+		request->flow.remote_address = q->ip.saddr;
+		request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
+		if (!session_peek(&request->flow, request->now_s, &view, &state))
+			return DROP(NAT_ICMP_ERROR);
+	}
 	return quote_rewrite(skb, q, false, view.external,
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));
 }

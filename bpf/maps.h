@@ -4,8 +4,9 @@
  *
  * Tables that only user space fills are not preallocated: they take memory for what is in them.
  * Those that packets fill are preallocated, and none that holds flows is an LRU: a live flow is
- * never evicted. Datagrams in fragments may be: see fragment.h. The tables of flows have the size
- * of one set of sessions here; user space makes them for more (user/datapath_object.c).
+ * never evicted. Datagrams in fragments may be (fragment.h), and whom the host speaks to (other.h).
+ * The tables of flows have the size of one set of sessions here; user space makes them for more
+ * (user/datapath_object.c).
  */
 #ifndef NSROUTE_BPF_MAPS_H
 #define NSROUTE_BPF_MAPS_H
@@ -118,6 +119,9 @@ struct {
 	__type(key, struct nsr_held_key);
 	__type(value, struct nsr_held);
 } held_fragments SEC(".maps");
+
+/* Protocols without ports. */
+NSR_LRU(host_remotes, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 
 /* Events. */
 struct {

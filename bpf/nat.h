@@ -92,6 +92,7 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	if (result)
 		return 0;
 	flow = session->flow;
+	flow_to_key(&flow);
 	bpf_map_delete_elem(&session_by_flow, &flow);
 	if (life & NSR_SEEN_OUT)
 		mapping_put(session->mapping, now_s);
@@ -276,8 +277,8 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 	generation = session->state & ~NSR_SESSION_STATUS;
 	WRITE_ONCE(session->state, generation | NSR_SESSION_CLAIMED);
 	barrier();
-	NAT_KEY(struct nsr_flow, flow, &request->flow);
-	session->flow = *flow;
+	NAT_ENTRY(flow, &request->flow);
+	session->flow = request->flow;
 	session->life = request->life;
 	session->mapping = request->mapping;
 	session->refreshed_s = request->now_s;

@@ -19,6 +19,11 @@ typedef __be32 nat_address;
 /* A key on the stack, where kernel 6.1 wants keys: *from, copied. */
 #define NAT_KEY(key_type, name, from) const key_type name[1] = {*(from)}
 
+/* What a flow is entered under, on the stack. */
+#define NAT_ENTRY(name, from)                \
+	struct nsr_flow name[1] = {*(from)}; \
+	flow_to_key(name)
+
 /* The request that a step is about, by its argument: the caller's. */
 #define nat_request_here(request) (request)
 
@@ -46,6 +51,14 @@ static __always_inline bool flow_equal(const struct nsr_flow *a, const struct ns
 	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
+
+/* Turns a flow into what it is entered under. Of a protocol without ports all inside hosts have one
+ * key to a remote, so that only one of them can have the session: see other.h. */
+static __always_inline void flow_to_key(struct nsr_flow *flow)
+{
+	if (flow->inside.protocol == NSR_NAT_OTHER)
+		flow->inside.address = 0;
 }
 
 #ifdef __bpf__

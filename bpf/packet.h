@@ -292,6 +292,12 @@ static __always_inline bool ip6_is_unspecified(const void *address)
 	return !(words[0] | words[1] | words[2] | words[3]);
 }
 
+/* Ports, or ICMP's identifiers, by which sessions can be told apart. */
+static __always_inline bool protocol_has_ports(u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP;
+}
+
 /* What a translation needs to know of TCP, UDP and ICMP over IPv4. */
 struct transport {
 	u32 offset;          /* of the header, from the start of the packet */

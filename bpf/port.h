@@ -26,8 +26,7 @@ struct route {
  * it, is for leave.h. */
 static __always_inline bool is_common4(const struct iphdr *ip)
 {
-	return ip->ihl == 5 && (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP ||
-				ip->protocol == IPPROTO_ICMP);
+	return ip->ihl == 5 && protocol_has_ports(ip->protocol);
 }
 
 /* Rules of the kernel's FIB may ask for ports. */

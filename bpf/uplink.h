@@ -10,6 +10,7 @@
 #include "fragment.h"
 #include "icmp.h"
 #include "options.h"
+#include "other.h"
 #include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -38,14 +39,15 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 					    struct nat_request *request)
 {
 	const struct nsr_settings *settings;
-	bool icmp = p->ip4->protocol == IPPROTO_ICMP;
+	u8 protocol = p->ip4->protocol;
+	bool rare = protocol != IPPROTO_TCP && protocol != IPPROTO_UDP;
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
 	int unfit;
 
 	if (address_is_external(uplink, source)) {
 		request->forwarded = port_translated(skb);
-		return icmp ? VERDICT_RARE : 0;
+		return rare ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
 	if (!settings)
@@ -60,12 +62,11 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return 0;
 	inside = inside_of4(source);
 	if (!inside) /* the host's own, from another of its addresses */
-		return icmp ? VERDICT_RARE : 0;
+		return protocol == IPPROTO_ICMP ? VERDICT_RARE : 0;
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
 	if (unfit)
-		return t->protocol == NSR_NAT_ICMP || unfit == DROP(NAT_FRAGMENT) ? VERDICT_RARE
-										  : unfit;
+		return unfit == DROP(MALFORMED) ? unfit : VERDICT_RARE;
 	if (t->tcp_flags & TCP_RST)
 		return DROP(NAT_STATE); /* it ends what is not there */
 	request_limits(request, inside);
@@ -188,11 +189,15 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	const struct nsr_settings *settings = nat_settings();
 	__be32 source = p->ip4->saddr, dest = p->ip4->daddr;
 	enum nat_inbound whom;
+	int unfit;
 
 	if (ip4_is_fragment(p->ip4))
 		return NAT_INBOUND_RARE;
-	if (!settings || load_transport(skb, p, t))
+	if (!settings)
 		return NAT_INBOUND_HOST;
+	unfit = load_transport(skb, p, t);
+	if (unfit)
+		return unfit == DROP(NAT_PROTOCOL) ? NAT_INBOUND_RARE : NAT_INBOUND_HOST;
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
 		return NAT_INBOUND_RARE;
 	request->flow.inside.protocol = t->protocol;
@@ -276,7 +281,7 @@ static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 h
  * uplink has its own, so that "bare" is a constant: asked for at run time it would need more of the
  * stack than the calls leave. */
 
-/* Later fragments, and ICMP packets that are no echo of a session's. */
+/* Later fragments, ICMP packets that are no echo of a session's, and protocols without ports. */
 static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -296,8 +301,12 @@ static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 	} else {
 		if (p.ip4->saddr == request.external)
 			request.forwarded = port_translated(skb);
-		verdict = ip4_is_later_fragment(p.ip4) ? fragment4_leaves(skb, bare, &request)
-						       : icmp4_leaves(skb, bare, &request);
+		if (!protocol_has_ports(p.ip4->protocol))
+			verdict = other4_leaves(skb, bare, &request);
+		else
+			verdict = ip4_is_later_fragment(p.ip4)
+					  ? fragment4_leaves(skb, bare, &request)
+					  : icmp4_leaves(skb, bare, &request);
 	}
 	/* An ICMP error has been looked at. */
 	if (!verdict && request.forwarded && options_do(skb, link_bytes(bare)))
@@ -316,7 +325,7 @@ NSR_STEP int bare_out_rare(struct __sk_buff *skb)
 	return out_rare(skb, true);
 }
 
-/* Fragments, and ICMP packets that are no echo reply. */
+/* Fragments, ICMP packets that are no echo reply, and protocols without ports. */
 static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -324,6 +333,7 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 	const struct nsr_settings *settings = nat_settings();
 	const struct nsr_endpoint *to = NULL;
 	struct nat_request request = {};
+	enum packet_kind kind;
 	enum nat_inbound whom;
 	bool routed;
 	struct packet p;
@@ -335,9 +345,12 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
 	routed = options_do(skb, link_bytes(bare)) & OPTION_ROUTES;
-	if (routed)
+	kind = parse_as(skb, &p, bare);
+	if (routed || kind != PACKET_IPV4)
 		whom = NAT_INBOUND_HOST;
-	else if (parse_as(skb, &p, bare) == PACKET_IPV4 && ip4_is_fragment(p.ip4))
+	else if (!protocol_has_ports(p.ip4->protocol))
+		whom = other4_arrives(skb, bare, &request);
+	else if (ip4_is_fragment(p.ip4))
 		whom = fragment4_arrives(skb, bare, &request, p.ip4);
 	else
 		whom = icmp4_arrives(skb, bare, &request);

@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 14
+#define NSR_LAYOUT_VERSION 15
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -45,33 +45,35 @@
 /* ---- Drop reasons: X(NAME, "name as printed", "what it means").
  * Verdicts below zero are the negative of these, so that the reason is the verdict.
  */
-#define NSR_DROP_REASONS(X)                                                                       \
-	X(MALFORMED, "malformed", "headers truncated, inconsistent or too many")                  \
-	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                         \
-	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface")   \
-	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface")   \
-	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")         \
-	X(NOT_INSIDE, "not-masqueraded",                                                          \
-	  "another source than the masqueraded ones, to the uplink")                              \
-	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")       \
-	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                  \
-	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                  \
-	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")        \
-	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                  \
-	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")      \
-	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                         \
-	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")          \
-	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")     \
-	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")                  \
-	X(ISOLATED, "isolated", "from or to another network, and one of the two is isolated")     \
-	X(SPOOFED_NEIGHBOUR, "spoofed-neighbour",                                                 \
-	  "neighbour discovery in the name of another, or of a router")                           \
-	X(IP_OPTIONS, "ip-options", "a source route, by which a masquerade could be gone around") \
-	X(NAT_SOCKET, "nat-host-socket",                                                          \
-	  "the host itself talks to this remote from the external port")                          \
-	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")      \
-	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows as it may have")         \
-	X(NAT_HAIRPIN, "nat-hairpin", "to the external address, but does not fit or reach inside")
+#define NSR_DROP_REASONS(X)                                                                        \
+	X(MALFORMED, "malformed", "headers truncated, inconsistent or too many")                   \
+	X(VLAN_TAG, "vlan-tag", "a VLAN tag on a port that carries none")                          \
+	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the one of the namespace's interface")    \
+	X(SPOOFED_ADDRESS, "spoofed-address", "source address was not given to this interface")    \
+	X(WRONG_UPLINK, "wrong-uplink", "masqueraded source routed to another interface")          \
+	X(NOT_INSIDE, "not-masqueraded",                                                           \
+	  "another source than the masqueraded ones, to the uplink")                               \
+	X(INBOUND, "inbound-refused", "sent from the uplink straight to an inside address")        \
+	X(NAT_PROTOCOL, "nat-protocol", "a protocol that cannot be masqueraded")                   \
+	X(NAT_FRAGMENT, "nat-fragment", "a fragment that cannot be masqueraded")                   \
+	X(NAT_ICMP_ERROR, "nat-icmp-error", "an ICMP error that quotes an inside address")         \
+	X(NAT_STATE, "nat-state", "no session, and this packet cannot open one")                   \
+	X(NAT_PORTS, "nat-ports-exhausted", "every external port is in use or cooling down")       \
+	X(NAT_SESSIONS, "nat-sessions-full", "the session table is full")                          \
+	X(NAT_CONTENTION, "nat-contention", "lost a race against another CPU too often")           \
+	X(NAT_FILTERED, "nat-filtered", "a mapped port, but not from the remote it talks to")      \
+	X(NAT_REWRITE, "nat-rewrite", "the kernel refused to change the packet")                   \
+	X(ISOLATED, "isolated", "from or to another network, and one of the two is isolated")      \
+	X(SPOOFED_NEIGHBOUR, "spoofed-neighbour",                                                  \
+	  "neighbour discovery in the name of another, or of a router")                            \
+	X(IP_OPTIONS, "ip-options", "a source route, by which a masquerade could be gone around")  \
+	X(NAT_SOCKET, "nat-host-socket",                                                           \
+	  "the host itself talks to this remote from the external port")                           \
+	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")       \
+	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows as it may have")          \
+	X(NAT_HAIRPIN, "nat-hairpin", "to the external address, but does not fit or reach inside") \
+	X(NAT_AMBIGUOUS, "nat-ambiguous",                                                          \
+	  "a protocol without ports, which another inside host speaks to this remote")
 
 enum nsr_drop_reason {
 	NSR_DROP_NONE, /* never counted; keeps the reasons above zero */
@@ -201,7 +203,19 @@ _Static_assert(sizeof(struct nsr_uplink_counters) == 88, "layout");
 
 /* ---- NAT: see docs/nat.md. */
 
-enum nsr_nat_protocol { NSR_NAT_TCP, NSR_NAT_UDP, NSR_NAT_ICMP, NSR_NAT_PROTOCOLS };
+/* Those up to NSR_NAT_PROTOCOLS have ports, so a pool each. All the others are one: see
+ * bpf/other.h.
+ */
+enum nsr_nat_protocol {
+	NSR_NAT_TCP,
+	NSR_NAT_UDP,
+	NSR_NAT_ICMP,
+	NSR_NAT_PROTOCOLS,
+	NSR_NAT_OTHER = NSR_NAT_PROTOCOLS,
+	NSR_NAT_KINDS
+};
+
+#define NSR_PROTOCOL_SCTP 132
 
 /* Timeouts: X(NAME, "name as in the topology file", default in seconds). RFC 5382 REQ-5, RFC 4787
  * REQ-5, RFC 5508 REQ-2, RFC 7857 2.2.
@@ -214,7 +228,9 @@ enum nsr_nat_protocol { NSR_NAT_TCP, NSR_NAT_UDP, NSR_NAT_ICMP, NSR_NAT_PROTOCOL
 	X(UDP_UNREPLIED, "udp_unreplied", 120)        \
 	X(UDP_REPLIED, "udp_replied", 300)            \
 	X(UDP_DNS, "udp_dns", 30)                     \
-	X(ICMP, "icmp", 60)
+	X(ICMP, "icmp", 60)                           \
+	X(SCTP, "sctp", 7440)                         \
+	X(OTHER, "other", 600)
 
 enum nsr_nat_timeout {
 #define X(name, text, seconds) NSR_TIMEOUT_##name,
@@ -317,11 +333,12 @@ _Static_assert(sizeof(struct nsr_inside) == 12 + 4 * NSR_TIMEOUT_SLOTS, "layout"
 #define NSR_MAPPING_POOL(m)        ((m) >> 16)
 #define NSR_MAPPING_PORT(m)        ((__u16)(m))
 #define NSR_POOL(uplink, protocol) ((uplink)*NSR_NAT_PROTOCOLS + (protocol))
+#define NSR_MAPPING_NONE           0xffff0000u /* of NSR_NAT_OTHER; no pool has this number */
 
 /* The inside half of a mapping; key of HASH "mapping_by_inside". */
 struct nsr_inside_endpoint {
 	__be32 address;
-	__be16 port;   /* ICMP: identifier */
+	__be16 port;   /* ICMP: identifier; NSR_NAT_OTHER: number of the protocol */
 	__u8 protocol; /* enum nsr_nat_protocol */
 	__u8 uplink;   /* index */
 };
@@ -373,11 +390,12 @@ struct nsr_mapping_ref {
 	__u32 generation;
 };
 
-/* Key of HASH "session_by_flow", which serves both directions. */
+/* Key of HASH "session_by_flow", which serves both directions; of NSR_NAT_OTHER without the inside
+ * address, which is in the record alone. */
 struct nsr_flow {
 	struct nsr_inside_endpoint inside;
 	__be32 remote_address;
-	__be16 remote_port; /* ICMP: 0 */
+	__be16 remote_port; /* ICMP, NSR_NAT_OTHER: 0 */
 	__u16 contact;      /* 0; 1: no flow, but whom the endpoint has sent to; see contact.h */
 };
 _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
@@ -470,6 +488,9 @@ static inline enum nsr_nat_timeout nsr_timeout_of(const struct nsr_flow *flow, _
 			return NSR_TIMEOUT_UDP_DNS;
 		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT ? NSR_TIMEOUT_UDP_REPLIED
 								 : NSR_TIMEOUT_UDP_UNREPLIED;
+	case NSR_NAT_OTHER:
+		return __be16_to_cpu(flow->inside.port) == NSR_PROTOCOL_SCTP ? NSR_TIMEOUT_SCTP
+									     : NSR_TIMEOUT_OTHER;
 	default:
 		return NSR_TIMEOUT_ICMP;
 	}
@@ -504,9 +525,12 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
 	    (selection->inside_last && (__be16_to_cpu(inside->port) < selection->inside_first ||
 					__be16_to_cpu(inside->port) > selection->inside_last)))
 		return 0;
-	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
-	       NSR_MAPPING_PORT(mapping) == selection->port ||
-	       __be16_to_cpu(flow->remote_port) == selection->port;
+	if (!selection->port)
+		return 1;
+	return inside->protocol != NSR_NAT_OTHER &&
+	       (__be16_to_cpu(inside->port) == selection->port ||
+		NSR_MAPPING_PORT(mapping) == selection->port ||
+		__be16_to_cpu(flow->remote_port) == selection->port);
 }
 
 /* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that
@@ -540,13 +564,13 @@ struct nsr_session_bits {
 
 /* Map "nat_counters": ARRAY by uplink index, added to atomically (once or twice a flow). */
 struct nsr_nat_counters {
-	__u64 sessions_created[NSR_NAT_PROTOCOLS];
-	__u64 sessions_expired[NSR_NAT_PROTOCOLS];
+	__u64 sessions_created[NSR_NAT_KINDS];
+	__u64 sessions_expired[NSR_NAT_KINDS];
 	__u64 mappings_created[NSR_NAT_PROTOCOLS];
 	__u64 mappings_ended[NSR_NAT_PROTOCOLS];
 	__u64 ports_used[NSR_NAT_PROTOCOLS]; /* claimed and cooling down */
 };
-_Static_assert(sizeof(struct nsr_nat_counters) == 120, "layout");
+_Static_assert(sizeof(struct nsr_nat_counters) == 136, "layout");
 
 #define NSR_REFUSALS_PER_S \
 	100 /* ICMP errors that a namespace is told of flows refused, after ... */

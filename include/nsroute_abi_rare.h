@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * nsroute_abi_rare.h - the part of nsroute_abi.h, which includes it, for what is rare: fragments,
- * and packets that are dropped. What is said there holds here.
+ * protocols without ports, and packets that are dropped. What is said there holds here.
  */
 #ifndef NSROUTE_ABI_RARE_H
 #define NSROUTE_ABI_RARE_H
@@ -64,6 +64,22 @@ _Static_assert(sizeof(struct nsr_held) == 8 + NSR_HELD_BYTES, "layout");
 /* Map "datagram_ids": ARRAY of NSR_IDS_MAX counters (__u32; 0: not begun), by a hash of remote and
  * protocol.
  */
+
+/* ---- Protocols without ports: see bpf/other.h. */
+
+#define NSR_HOST_REMOTES_MAX 4096 /* remembered */
+#define NSR_HOST_REMOTE_S    600  /* since the host itself has sent to them */
+
+/* Key of LRU_HASH "host_remotes": to whom the host itself speaks such a protocol; the value is when
+ * it did so last, in seconds (__u32).
+ */
+struct nsr_host_remote {
+	__be32 address;
+	__u8 protocol; /* of IP */
+	__u8 uplink;   /* index */
+	__u16 reserved;
+};
+_Static_assert(sizeof(struct nsr_host_remote) == 8, "layout");
 
 /* ---- Events: dropped packets, told to one listener. Nothing is told without a lease. */
 

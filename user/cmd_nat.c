@@ -16,6 +16,7 @@
 
 #include "datapath_listen.h"
 #include "datapath_sessions.h"
+#include "dissect.h"
 #include "ip.h"
 #include "output.h"
 #include "output_drops.h"
@@ -30,13 +31,14 @@ const char cmd_nat_help[] =
 	"Options (what is given has to be true together):\n"
 	"  --namespace NS       sent by this namespace\n"
 	"  --uplink INTERFACE   leaves by this one\n"
-	"  --protocol PROTOCOL  tcp, udp or icmp\n"
+	"  --protocol PROTOCOL  tcp, udp, icmp, sctp, gre, esp, ..., or the number of any\n"
 	"  --remote ADDR[/LEN]  with this address, or one in this prefix\n"
 	"  --port N             inside, external or remote port; of icmp, the identifier\n"
 	"\n"
 	"With -j, list prints one object a line: {\"fabric\", \"namespace\", \"interface\", \"uplink\",\n"
 	"\"protocol\", \"inside\", \"inside_port\", \"external\", \"external_port\", \"remote\", \"remote_port\",\n"
-	"\"state\", \"seconds_left\"}, null where there is none. state is opening, established, closing,\n"
+	"\"state\", \"seconds_left\"}, null where there is none: ports are of tcp and udp, of icmp the\n"
+	"identifier; a protocol without a name has its number, as text. state is opening, established, closing,\n"
 	"closed or reset of tcp, unreplied or replied of others; seconds_left is when it ends unless its\n"
 	"namespace sends more. flush prints {\"ended\": N}.\n"
 	"\n"
@@ -198,13 +200,27 @@ static int run(struct nat *nat, const struct host *host, int (*act)(struct nat *
 
 static int set_protocol(struct nat *nat, const char *text)
 {
-	for (unsigned int i = 0; output_nat_protocol(i); i++) {
-		if (strcmp(output_nat_protocol(i), text) == 0) {
-			nat->selection.protocol = (uint8_t)(1 + i);
-			return 0;
-		}
+	enum nsr_nat_protocol kind;
+	const char *name;
+	char buffer[8];
+	int number;
+
+	for (number = 1; number <= UINT8_MAX; number++) {
+		name = dissect_protocol_name(number);
+		snprintf(buffer, sizeof(buffer), "%d", number);
+		if ((name && strcmp(name, text) == 0) || strcmp(buffer, text) == 0)
+			break;
 	}
-	return command_usage(nat->context, "--protocol takes tcp, udp or icmp, not '%s'", text);
+	if (number > UINT8_MAX)
+		return command_usage(nat->context,
+				     "--protocol takes tcp, udp, icmp, sctp, gre, esp or a number, "
+				     "not '%s'",
+				     text);
+	kind = output_nat_kind(number);
+	nat->selection.protocol = (uint8_t)(1 + kind);
+	if (kind == NSR_NAT_OTHER)
+		nat->selection.inside_first = nat->selection.inside_last = (uint16_t)number;
+	return 0;
 }
 
 static int set_remote(struct nat *nat, const char *text)

@@ -48,7 +48,8 @@
 	X(event_limits)      \
 	X(refusals)          \
 	X(published)         \
-	X(hairpin_scratch)
+	X(hairpin_scratch)   \
+	X(host_remotes)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -386,7 +386,7 @@ void dissect_bare(const uint8_t *bytes, size_t count, size_t length, uint16_t et
 	read_network(&cursor);
 }
 
-const char *dissect_protocol(const struct dissection *packet, char buffer[16])
+const char *dissect_protocol_name(int number)
 {
 	static const struct {
 		int number;
@@ -397,11 +397,18 @@ const char *dissect_protocol(const struct dissection *packet, char buffer[16])
 		{IPPROTO_AH, "ah"},     {IPPROTO_SCTP, "sctp"}, {IPPROTO_ICMPV6, "icmpv6"},
 	};
 
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (names[i].number == number)
+			return names[i].name;
+	return NULL;
+}
+
+const char *dissect_protocol(const struct dissection *packet, char buffer[16])
+{
 	if (!packet->ethernet && !packet->ethertype)
 		return NULL;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (names[i].number == packet->protocol)
-			return names[i].name;
+	if (dissect_protocol_name(packet->protocol))
+		return dissect_protocol_name(packet->protocol);
 	if (packet->protocol >= 0)
 		snprintf(buffer, 16, "%d", packet->protocol);
 	else if (packet->ethertype == ETH_P_ARP)

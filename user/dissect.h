@@ -37,7 +37,9 @@ void dissect(const uint8_t *bytes, size_t count, size_t length, struct dissectio
 void dissect_bare(const uint8_t *bytes, size_t count, size_t length, uint16_t ethertype,
 		  struct dissection *ret);
 
-/* "tcp", "icmpv6", "gre", ... or the number; "arp" and "0x88cc" for what is not IP; NULL when that
+/* "tcp", "icmpv6", "gre", ... of an IP protocol; NULL: it has none that we know. */
+const char *dissect_protocol_name(int number);
+/* The same, or the number; "arp" and "0x88cc" for what is not IP; NULL when that
  * is not known. buffer is for numbers. */
 const char *dissect_protocol(const struct dissection *packet, char buffer[16]);
 

@@ -5,20 +5,36 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "dissect.h"
 #include "ip.h"
 #include "output_model.h"
 
 #define END_MAX (IP_TEXT_MAX + 8) /* an address and a port */
 
-static const char *const protocols[NSR_NAT_PROTOCOLS] = {
-	[NSR_NAT_TCP] = "tcp",
-	[NSR_NAT_UDP] = "udp",
-	[NSR_NAT_ICMP] = "icmp",
+static const int numbers[NSR_NAT_PROTOCOLS] = {
+	[NSR_NAT_TCP] = IPPROTO_TCP,
+	[NSR_NAT_UDP] = IPPROTO_UDP,
+	[NSR_NAT_ICMP] = IPPROTO_ICMP,
 };
 
-const char *output_nat_protocol(unsigned int protocol)
+enum nsr_nat_protocol output_nat_kind(int number)
 {
-	return protocol < NSR_NAT_PROTOCOLS ? protocols[protocol] : NULL;
+	for (unsigned int kind = 0; kind < NSR_NAT_PROTOCOLS; kind++)
+		if (numbers[kind] == number)
+			return kind;
+	return NSR_NAT_OTHER;
+}
+
+/* Its name, or its number. */
+static void set_protocol(json_t *object, const struct nsr_inside_endpoint *inside)
+{
+	bool other = inside->protocol >= NSR_NAT_PROTOCOLS;
+	int number = other ? ntohs(inside->port) : numbers[inside->protocol];
+	const char *name = dissect_protocol_name(number);
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", number);
+	model_set_text(object, "protocol", name ? name : text);
 }
 
 static const char *state_of(const struct nsr_session *session)
@@ -62,7 +78,7 @@ json_t *output_session(const struct nsr_session *session, uint32_t left_s, const
 		       const json_t *uplink)
 {
 	const struct nsr_flow *flow = &session->flow;
-	const char *protocol = output_nat_protocol(flow->inside.protocol);
+	bool other = flow->inside.protocol == NSR_NAT_OTHER;
 	bool icmp = flow->inside.protocol == NSR_NAT_ICMP;
 	json_t *object = json_object();
 
@@ -70,12 +86,13 @@ json_t *output_session(const struct nsr_session *session, uint32_t left_s, const
 	set_place(object, "namespace", inside);
 	set_place(object, "interface", inside);
 	set_place(object, "uplink", uplink);
-	model_set_text_or_null(object, "protocol", protocol);
-	set_end(object, "inside", flow->inside.address, "inside_port", ntohs(flow->inside.port));
+	set_protocol(object, &flow->inside);
+	set_end(object, "inside", flow->inside.address, "inside_port",
+		other ? -1 : ntohs(flow->inside.port));
 	set_end(object, "external", session->external, "external_port",
-		NSR_MAPPING_PORT(session->mapping));
+		other ? -1 : NSR_MAPPING_PORT(session->mapping));
 	set_end(object, "remote", flow->remote_address, "remote_port",
-		icmp ? -1 : ntohs(flow->remote_port));
+		icmp || other ? -1 : ntohs(flow->remote_port));
 	model_set_text(object, "state", state_of(session));
 	model_set_number(object, "seconds_left", left_s);
 	return object;

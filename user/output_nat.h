@@ -11,8 +11,9 @@
 
 #include "nsroute_abi.h"
 
-/* The printed name of a protocol; NULL past the last. */
-const char *output_nat_protocol(unsigned int protocol);
+/* What a protocol of IP is called in a session: its kind, and for NSR_NAT_OTHER what is in place of
+ * the inside port. */
+enum nsr_nat_protocol output_nat_kind(int number);
 
 /* One session, with every key of "nsroute help nat". inside is the place (output_drops.h) of the
  * inside address, uplink that of the uplink; either may be NULL. */

@@ -32,8 +32,12 @@ static const char *const reason_meanings[NSR_DROP_REASONS_END] = {
 };
 
 static const char *const protocol_names[] = {
-	[NSR_NAT_TCP] = "tcp", [NSR_NAT_UDP] = "udp", [NSR_NAT_ICMP] = "icmp"};
-_Static_assert(sizeof(protocol_names) / sizeof(*protocol_names) == NSR_NAT_PROTOCOLS,
+	[NSR_NAT_TCP] = "tcp",
+	[NSR_NAT_UDP] = "udp",
+	[NSR_NAT_ICMP] = "icmp",
+	[NSR_NAT_OTHER] = "other",
+};
+_Static_assert(sizeof(protocol_names) / sizeof(*protocol_names) == NSR_NAT_KINDS,
 	       "a name for each protocol");
 
 const char *output_drop_meaning(const char *reason)
@@ -130,18 +134,19 @@ static json_t *nat_object(const struct state_uplink *uplink)
 	uint64_t pool = (uint64_t)uplink->uplink.port_max - uplink->uplink.port_min + 1;
 	json_t *object = json_object(), *protocols = json_object();
 
-	for (size_t i = 0; i < NSR_NAT_PROTOCOLS; i++) {
+	for (size_t i = 0; i < NSR_NAT_KINDS; i++) {
 		json_t *protocol = json_object();
+		bool ports = i < NSR_NAT_PROTOCOLS;
 
 		created += nat->sessions_created[i];
 		expired += nat->sessions_expired[i];
-		used += nat->ports_used[i];
+		used += ports ? nat->ports_used[i] : 0;
 		model_set_number(protocol, "flows",
 				 flows(nat->sessions_created[i], nat->sessions_expired[i]));
 		model_set_number(protocol, "created", nat->sessions_created[i]);
 		model_set_number(protocol, "expired", nat->sessions_expired[i]);
-		model_set_number(protocol, "ports_used", nat->ports_used[i]);
-		model_set_number(protocol, "ports_total", pool);
+		model_set_number(protocol, "ports_used", ports ? nat->ports_used[i] : 0);
+		model_set_number(protocol, "ports_total", ports ? pool : 0);
 		json_object_set_new(protocols, protocol_names[i], protocol);
 	}
 	model_set_number(object, "flows", flows(created, expired));

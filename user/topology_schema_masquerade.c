@@ -118,9 +118,7 @@ static void read_timeouts(struct yaml_reader *reader, const struct yaml_tree_pai
 #define X(symbol, key, seconds) {.name = key, .read = read_timeout},
 		NSR_NAT_TIMEOUTS(X)
 #undef X
-			{.name = "sctp", .need = YAML_KEY_LATER},
-		{.name = "other", .need = YAML_KEY_LATER},
-		{.name = "fragment", .need = YAML_KEY_LATER},
+			{.name = "fragment", .need = YAML_KEY_LATER},
 		{},
 	};
 	const char *object = reader->object;

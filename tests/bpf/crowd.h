@@ -15,6 +15,7 @@
 #define CROWD_HOSTS     8     /* inside addresses that want the same ports */
 #define CROWD_ENDPOINTS 512   /* ports of each */
 #define CROWD_FIRST     20000 /* of those ports */
+#define CROWD_REMOTES   2048  /* of GRE */
 
 struct crowd {
 	struct lab *lab;
@@ -36,6 +37,8 @@ void *crowd_open_from_elsewhere(void *crowd);
 void *crowd_open_few(void *crowd);
 /* Or all change the state of one TCP connection. */
 void *crowd_change_one(void *crowd);
+/* Or each is another inside host that speaks GRE to the same remotes; owner is then by remote. */
+void *crowd_speak(void *crowd);
 
 /* Runs CROWD_THREADS of them to their end; ending: and CROWD_ENDERS that end sessions meanwhile. */
 void crowd_run(struct crowd *crowd, void *(*body)(void *), bool ending);

@@ -217,6 +217,7 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_datagrams_out);
 	clear(lab, MAP_datagrams_in);
 	clear(lab, MAP_held_fragments);
+	clear(lab, MAP_host_remotes);
 	for (i = 0; i < lab->datapath->session_sets; i++)
 		put(lab, MAP_session_bits, i, &no_sessions);
 	for (i = 0; i < 1 + LAB_PORTS; i++) /* ports have the lowest numbers */
@@ -491,6 +492,8 @@ void lab_expect_no_flows(struct lab *lab)
 		done(lab, datapath_flush(lab->datapath, &all, NULL, &lab->err));
 		nat = lab_nat(lab, i);
 		assert_int_equal(lab_sum(nat.sessions_created), lab_sum(nat.sessions_expired));
+		assert_int_equal(nat.sessions_created[NSR_NAT_OTHER],
+				 nat.sessions_expired[NSR_NAT_OTHER]);
 		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));
 	}
 	for (i = 0; i < 1 + LAB_PORTS; i++)

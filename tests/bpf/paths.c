@@ -96,7 +96,7 @@ static void leak(struct frame *f, uint16_t port)
 {
 	(void)port;
 	FRAME(f, .to = mac_router, .from = mac_up0, .source = PLAIN_IP, .dest = REMOTE_IP,
-	      .protocol = IPPROTO_SCTP);
+	      .protocol = IPPROTO_AH);
 	frame_ip4(f)->saddr = address4(RED_IP);
 	frame_seal(f);
 }

@@ -153,6 +153,35 @@ static void test_followed(void **state)
 	assert_int_equal(uplink.address4, address4(UPLINK_IP));
 }
 
+/* A session without a port. */
+static void test_followed_by_address(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_nat_counters nat;
+	struct frame f, back;
+	struct run *run;
+
+	if (!kernel_chooses())
+		skip();
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_GRE);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	run = EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	assert_int_equal(frame_ip4(&run->out)->saddr, address4(NEW_IP));
+	FRAME(&back, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = NEW_IP,
+	      .protocol = IPPROTO_GRE);
+	EXPECT_IN(lab, UP0, &back, TRANSLATED_TO_PEER);
+	FRAME(&back, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_GRE);
+	EXPECT_IN(lab, UP0, &back, PASSED);
+	nat = lab_nat(lab, UP0);
+	assert_int_equal(nat.sessions_created[NSR_NAT_OTHER], 2);
+	assert_int_equal(nat.sessions_expired[NSR_NAT_OTHER], 1);
+}
+
 /* What is late, or forged, to the old address ends nothing. */
 static void test_late_packets(void **state)
 {
@@ -360,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, address_set_up)
 		TEST(test_followed),
+		TEST(test_followed_by_address),
 		TEST(test_late_packets),
 		TEST(test_by_the_default_route),
 		TEST(test_refused_from_it),

@@ -61,7 +61,7 @@ static void expect_out(struct lab *lab, uint8_t protocol, uint16_t port)
 	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
 }
 
-static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ESP};
 
 static void test_both_ways(void **state)
 {
@@ -121,7 +121,7 @@ static void test_sources_that_must_not_leave(void **state)
 	frame_ip6(&f)->payload_len = htons(2000);
 	EXPECT_BARE_OUT(lab, &f, DROPPED(MALFORMED));
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP, .dest = REMOTE_IP,
-	      .protocol = IPPROTO_ESP);
+	      .protocol = IPPROTO_AH);
 	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_PROTOCOL));
 	frame_ip4(&f)->tot_len = htons(2000);
 	EXPECT_BARE_OUT(lab, &f, DROPPED(MALFORMED));

@@ -93,8 +93,19 @@ static void nat_protocol(struct lab *lab)
 {
 	struct frame f;
 
-	leaving(&f, 47);
+	leaving(&f, IPPROTO_AH);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
+}
+
+static void nat_ambiguous(struct lab *lab)
+{
+	struct frame f;
+
+	leaving(&f, IPPROTO_GRE);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	frame_ip4(&f)->saddr = address4(BLUE_IP);
+	frame_seal(&f);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_AMBIGUOUS));
 }
 
 static void nat_icmp_error(struct lab *lab)
@@ -263,6 +274,7 @@ static const struct {
 	[NSR_DROP_IP_OPTIONS] = {ip_options, NULL},
 	[NSR_DROP_NAT_SOCKET] = {nat_socket, NULL},
 	[NSR_DROP_NAT_CLOSED] = {nat_closed, NULL},
+	[NSR_DROP_NAT_AMBIGUOUS] = {nat_ambiguous, NULL},
 	[NSR_DROP_NAT_FRAGMENT] = {NULL, "what was held is dropped by the clock: test_fragment"},
 	[NSR_DROP_NAT_HAIRPIN] = {NULL, "takes a published port: test_publish"},
 	[NSR_DROP_NAT_REWRITE] = {NULL, "the kernel fails only without memory for a copy"},

@@ -6,6 +6,7 @@
 
 #include <bpf/bpf.h>
 #include <linux/if_ether.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -149,7 +150,7 @@ static void test_each_hook(void **state)
 	spoofed(&in, 8);
 	EXPECT_PORT_IN(lab, RED, &in, DROPPED(SPOOFED_ADDRESS));
 	FRAME(&out, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
-	      .protocol = 47);
+	      .protocol = IPPROTO_AH);
 	EXPECT_OUT(lab, UP0, &out, DROPPED(NAT_PROTOCOL));
 	FRAME(&back, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = RED_IP);
 	EXPECT_IN(lab, UP0, &back, DROPPED(INBOUND));

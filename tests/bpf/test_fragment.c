@@ -171,7 +171,7 @@ static void test_out_refused(void **state)
 	static struct pieces pieces;
 	uint32_t i;
 
-	leaving(&whole, RED_IP, 47, 4321, 1); /* GRE */
+	leaving(&whole, RED_IP, IPPROTO_AH, 4321, 1);
 	take_to_pieces(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_PROTOCOL));

@@ -156,6 +156,12 @@ static void fragments(struct lab *lab, uint16_t port)
 	lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &half[0], NULL);
 }
 
+/* One of those that nobody has been given, instead of a port. */
+static uint8_t unknown_protocol(uint16_t port)
+{
+	return (uint8_t)(150 + port / 10 % 50);
+}
+
 /* Everything that makes an entry of any table, for inside port numbers from port on. */
 static void all_sorts(struct lab *lab, uint16_t port)
 {
@@ -178,6 +184,12 @@ static void all_sorts(struct lab *lab, uint16_t port)
 	      .sport = (uint16_t)(port + 1), .dport = 80);
 	leave_port(lab, &f);
 	leave_port(lab, &f); /* has a session now */
+	for (i = 0; i < 3; i++) {
+		static const char *const sources[] = {RED_IP, BLUE_IP, UPLINK_IP};
+
+		outbound(&f, sources[i], i < 2 ? REMOTE_IP : REMOTE2_IP, unknown_protocol(port), 0);
+		leave(lab, &f);
+	}
 	fragments(lab, (uint16_t)(port + 2));
 }
 
@@ -200,6 +212,8 @@ static void expect_no_harm(struct lab *lab, uint16_t port)
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
 	      .sport = 80, .dport = red);
 	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	outbound(&f, GREEN_IP, REMOTE_IP, (uint8_t)(unknown_protocol(port) + 50), 0);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 }
 
 static uint32_t port_bits(struct lab *lab)

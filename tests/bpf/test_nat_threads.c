@@ -63,13 +63,37 @@ static void test_ended_while_opened(void **state)
 	free(crowd);
 }
 
+/* Protocols without ports: of inside hosts that want one remote at once one has it, for good. */
+static void test_same_remotes(void **state)
+{
+	struct crowd *crowd = crowd_gather(lab_of(state));
+	uint32_t i;
+
+	crowd_run(crowd, crowd_speak, false);
+	assert_int_equal(crowd->shared, 0);
+	for (i = 0; i < CROWD_REMOTES; i++)
+		assert_int_not_equal(crowd->owner[i], 0);
+	assert_int_equal(lab_nat(crowd->lab, UP0).sessions_created[NSR_NAT_OTHER], CROWD_REMOTES);
+	assert_int_equal(crowd->dropped, 2 * CROWD_REMOTES * (CROWD_THREADS - 1));
+	crowd_expect_even(crowd->lab);
+	free(crowd);
+}
+
+static void test_same_remotes_while_ended(void **state)
+{
+	struct crowd *crowd = crowd_gather(lab_of(state));
+
+	crowd_run(crowd, crowd_speak, true);
+	crowd_expect_even(crowd->lab);
+	free(crowd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_same_flows),
-		LAB_TEST(test_same_ports),
-		LAB_TEST(test_too_few_ports),
-		LAB_TEST(test_ended_while_opened),
+		LAB_TEST(test_same_flows),    LAB_TEST(test_same_ports),
+		LAB_TEST(test_too_few_ports), LAB_TEST(test_ended_while_opened),
+		LAB_TEST(test_same_remotes),  LAB_TEST(test_same_remotes_while_ended),
 	};
 
 	return LAB_MAIN(tests);

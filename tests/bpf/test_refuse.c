@@ -132,7 +132,7 @@ static void test_not_told(void **state)
 	      .sport = 1001, .dport = 80, .ip_options = 4);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PORTS));
 	/* Not for want of anything. */
-	leaving(&f, 47, 0);
+	leaving(&f, IPPROTO_AH, 0);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
 	leaving(&f, IPPROTO_UDP, 1001);
 	EXPECT_OUT(lab, UP1, &f, DROPPED(WRONG_UPLINK));

@@ -231,7 +231,7 @@ static void test_untranslatable(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f;
 
-	leaving(&f, 47, 0, 0); /* GRE */
+	leaving(&f, IPPROTO_AH, 0, 0);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
 	leaving(&f, IPPROTO_ICMP, 7, 0);
 	*(uint8_t *)frame_transport(&f) = FRAME_ECHO_REPLY;

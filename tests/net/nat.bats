@@ -238,8 +238,9 @@ up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
 	[[ $output == *"no fabric of this host namespace has a namespace 'nobody' on a network"* ]]
 	run -1 lab nat flush --uplink lo
 	[[ $output == *"no network of this host namespace is masqueraded to 'lo'"* ]]
-	run -1 lab nat list --protocol sctp
-	[[ $output == *"--protocol takes tcp, udp or icmp, not 'sctp'"* ]]
+	run -1 lab nat list --protocol smtp
+	[[ $output == *"--protocol takes tcp, udp, icmp, sctp, gre, esp or a number, not 'smtp'"* ]]
+	run -1 lab nat list --protocol 256
 	run -1 lab nat list --remote fd00::1
 	run -1 lab nat list --remote 192.0.2
 	run -1 lab nat list --port 0

@@ -337,7 +337,7 @@ inbound() {
 untranslatable() {
 	local protocol
 	start_capture "$outside" eth0
-	for protocol in 47 50 132 136 1; do # the last as an echo reply
+	for protocol in 51 33 136 139 1; do # the last as an echo reply
 		counts 3 uplink_dropped nat-protocol -- send_ipv4 "$red" eth0 \
 			"$(mac_of "$host" v-net-0)" 192.168.15.11 "$outside_address" "$protocol"
 	done

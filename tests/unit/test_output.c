@@ -188,8 +188,8 @@ static int build(void **unused)
 						   .rx_passed = 4,
 						   .tx_dropped = 2},
 				      .drops = {.packets = {[NSR_DROP_NAT_PORTS] = 2}},
-				      .nat = {.sessions_created = {7, 5, 1},
-					      .sessions_expired = {2, 0, 1},
+				      .nat = {.sessions_created = {7, 5, 1, 4},
+					      .sessions_expired = {2, 0, 1, 1},
 					      .ports_used = {6, 5, 1}}};
 	uplinks[0].uplink.address4 = inet_addr("198.51.100.1");
 	return 0;
@@ -413,9 +413,9 @@ static void stats_json(void **unused)
 	assert_json(model, "namespaces/1/interfaces/0/slow_packets", "0");
 	assert_json(model, "namespaces/2", "{\"name\":\"green\",\"interfaces\":[]}");
 	assert_json(model, "uplinks/0/name", "\"up0\"");
-	assert_json(model, "uplinks/0/nat/flows", "10");
-	assert_json(model, "uplinks/0/nat/created", "13");
-	assert_json(model, "uplinks/0/nat/expired", "3");
+	assert_json(model, "uplinks/0/nat/flows", "13");
+	assert_json(model, "uplinks/0/nat/created", "17");
+	assert_json(model, "uplinks/0/nat/expired", "4");
 	assert_json(model, "uplinks/0/nat/ports_used", "12");
 	assert_json(model, "uplinks/0/nat/ports_total",
 		    "193536"); /* 64512 each of TCP, UDP, ICMP */
@@ -423,6 +423,9 @@ static void stats_json(void **unused)
 	assert_json(model, "uplinks/0/nat/protocols/udp",
 		    "{\"flows\":5,\"created\":5,\"expired\":0,\"ports_used\":5,"
 		    "\"ports_total\":64512}");
+	assert_json(model, "uplinks/0/nat/protocols/other",
+		    "{\"flows\":3,\"created\":4,\"expired\":1,\"ports_used\":0,"
+		    "\"ports_total\":0}");
 	assert_json(model, "drops/spoofed-mac", "3");
 	assert_json(model, "drops/nat-ports-exhausted", "2");
 	json_object_foreach((json_t *)at(model, "drops"), reason, value) reasons++;
@@ -456,6 +459,7 @@ static void stats_text(void **unused)
 		"up0     tcp           5        7        2           6        64512\n"
 		"up0     udp           5        5        0           5        64512\n"
 		"up0     icmp          0        1        1           1        64512\n"
+		"up0     other         3        4        1           0            0\n"
 		"\n"
 		"DROPS  REASON               MEANING\n"
 		"    3  spoofed-mac          source MAC is not the one of the namespace's interface\n"

@@ -107,6 +107,8 @@ static void test_full_networks(void **state)
 	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_TCP_ESTABLISHED], 7440);
 	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_UDP_REPLIED], 600);
 	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_ICMP], 60);
+	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_SCTP], 900);
+	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_OTHER], 600);
 	assert_int_equal(network->mac[0] & 3, 2);
 }
 

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * other.h - protocols of which we know no ports: SCTP, GRE, ESP, and all that are not TCP, UDP or
+ * ICMP, over IPv4. Only the addresses are translated.
+ *
+ * So nothing but the protocol tells apart what a remote sends back, and of all that is inside an
+ * uplink only one address may speak a protocol to a remote at a time. Another one's packets are
+ * dropped as long as that session lives.
+ *
+ * The session is like any other: counted, limited, expired, listed and ended as all are. Its record
+ * has the protocol's number for a port, and no mapping. It is entered under a key without the
+ * inside address, with BPF_NOEXIST: of two CPUs that open it for two inside hosts one wins, and the
+ * other finds whose it is in the record.
+ *
+ *   out: session_by_flow (protocol, remote) -> session of the same inside address = the translation
+ *   in:  session_by_flow (protocol, remote) -> session = the inside address
+ *
+ * The host itself goes first, whoever began. There is no socket that could be asked for, so what it
+ * sends tells: for NSR_HOST_REMOTE_S after that the remote's packets of that protocol are the
+ * host's, and nobody inside gets or sends any. The table of that is an LRU, so that nothing that
+ * the host does takes room from sessions; what it forgets is known again with the next packet.
+ *
+ * Nothing behind the IP header is looked at, so a fragment is translated like any packet. Refused
+ * are protocols whose checksums cover the addresses, and those that are for groups.
+ *
+ * Off the hot path.
+ */
+#ifndef NSROUTE_BPF_OTHER_H
+#define NSROUTE_BPF_OTHER_H
+
+#include "address.h"
+#include "fragment.h"
+#include "options.h"
+#include "rewrite.h"
+#include "steps.h"
+#include "trace.h"
+
+#ifndef IPPROTO_HIP
+#define IPPROTO_HIP 139 /* RFC 7401 5.1; not in linux/in.h */
+#endif
+
+/* Types of an SCTP packet's first chunk, RFC 9260 3.2, which comes behind 12 bytes. */
+#define SCTP_HEADER            12
+#define SCTP_ABORT             6
+#define SCTP_SHUTDOWN_COMPLETE 14
+
+/* What a session's record says, and its name. */
+struct other_session {
+	__be32 inside, external;
+	u32 number;
+	u32 state; /* 0: there is none */
+};
+
+/* Their checksums, or what they are for, cover the addresses. */
+static __always_inline bool other_is_refused(u8 protocol)
+{
+	return protocol == IPPROTO_AH || protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE ||
+	       protocol == IPPROTO_HIP;
+}
+
+/* The flow of a protocol and a remote; whose it is is not known yet. */
+static __always_inline void other_ask(struct nat_request *request, u8 protocol, __be32 remote)
+{
+	request->flow.inside.address = 0;
+	request->flow.inside.port = bpf_htons(protocol);
+	request->flow.inside.protocol = NSR_NAT_OTHER;
+	request->flow.remote_address = remote;
+	request->flow.remote_port = 0;
+}
+
+/* ---- The host's own. */
+
+static __always_inline struct nsr_host_remote host_remote(const struct nat_request *request)
+{
+	struct nsr_host_remote key = {
+		.address = request->flow.remote_address,
+		.protocol = bpf_ntohs(request->flow.inside.port),
+		.uplink = request->flow.inside.uplink,
+	};
+
+	return key;
+}
+
+/* Answers to what it does not know, as the kernel's SCTP gives, are not for a flow of the host's.
+ */
+static __always_inline bool sctp_refuses(struct __sk_buff *skb, u32 offset)
+{
+	u8 chunk;
+
+	return !bpf_skb_load_bytes(skb, offset + SCTP_HEADER, &chunk, sizeof(chunk)) &&
+	       (chunk == SCTP_ABORT || chunk == SCTP_SHUTDOWN_COMPLETE);
+}
+
+/* Remembers that the host has sent to the request's remote; written at most once a second. */
+static __always_inline void host_speaks(const struct nat_request *request)
+{
+	struct nsr_host_remote key = host_remote(request);
+	u32 *known = bpf_map_lookup_elem(&host_remotes, &key), now_s = request->now_s;
+
+	INSTEAD();
+	if (!known)
+		bpf_map_update_elem(&host_remotes, &key, &now_s, BPF_ANY);
+	else if (READ_ONCE(*known) != now_s)
+		WRITE_ONCE(*known, now_s);
+}
+
+/* Of an entry that is recycled while it is read the answer may be another's, for one packet. */
+static __always_inline bool host_spoke(const struct nat_request *request)
+{
+	struct nsr_host_remote key = host_remote(request);
+	const u32 *known = bpf_map_lookup_elem(&host_remotes, &key);
+	u32 age = known ? request->now_s - READ_ONCE(*known) : NSR_HOST_REMOTE_S;
+
+	return age < NSR_HOST_REMOTE_S || age >= 0x80000000; /* of a CPU that is ahead by a tick */
+}
+
+/* ---- Sessions. */
+
+/*
+ * The live session of the request's protocol and remote: 0 and what is in it. VERDICT_RARE: there
+ * is none; if *ret_session has a state, that one is over, or was translated to another address than
+ * the request's. DROP(NAT_CONTENTION): it is just being made or ended.
+ */
+NSR_STEP int other_look(const struct nat_request *request, struct other_session *ret_session)
+{
+	struct nsr_session_ref *ref;
+	struct nsr_session *session;
+	struct nsr_flow key, flow;
+	u32 number, state;
+	bool over;
+
+	if (!request || !ret_session)
+		return DROP(NAT_SESSIONS);
+	key = request->flow;
+	flow_to_key(&key);
+	ret_session->state = 0;
+	ref = bpf_map_lookup_elem(&session_by_flow, &key);
+	if (!ref)
+		return VERDICT_RARE;
+	number = READ_ONCE(ref->session);
+	state = READ_ONCE(ref->state);
+	session = bpf_map_lookup_elem(&sessions, &number);
+	if (!session || (state & NSR_SESSION_STATUS) != NSR_SESSION_ACTIVE ||
+	    READ_ONCE(session->state) != state)
+		return DROP(NAT_CONTENTION);
+	barrier();
+	flow = session->flow;
+	ret_session->external = READ_ONCE(session->external);
+	over = session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
+				  request->now_s);
+	barrier();
+	ret_session->inside = flow.inside.address;
+	flow_to_key(&flow);
+	if (!flow_equal(&flow, &key) || READ_ONCE(session->state) != state)
+		return DROP(NAT_CONTENTION);
+	ret_session->number = number;
+	ret_session->state = state;
+	return over || ret_session->external != request->external ? VERDICT_RARE : 0;
+}
+
+/* A packet goes through; 0 when the session has ended meanwhile. */
+NSR_STEP int other_seen(const struct nat_request *request, const struct other_session *found)
+{
+	struct nsr_session *session;
+	u32 number;
+
+	if (!request || !found)
+		return 0;
+	number = found->number;
+	session = bpf_map_lookup_elem(&sessions, &number);
+	return session && session_seen(session, found->state, request->seen, request->now_s);
+}
+
+NSR_STEP int other_open(struct nat_request *request)
+{
+	u32 number;
+	int result;
+
+	if (!request)
+		return DROP(NAT_SESSIONS);
+	INSTEAD(0);
+	result = flows_claim(request);
+	if (result)
+		return result;
+	number = session_claim();
+	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
+	if (result)
+		flows_release(request->owner);
+	return result;
+}
+
+/* The session of what the request's inside address sends, or a new one: 0, or a reason to drop. */
+static __always_inline int other_try(struct nat_request *request)
+{
+	struct other_session found = {};
+	int result = other_look(request, &found);
+
+	if (result == VERDICT_RARE) {
+		if (found.state)
+			session_end(found.number, found.state, request->now_s);
+		return other_open(request);
+	}
+	if (result)
+		return result;
+	if (found.inside != request->flow.inside.address)
+		return DROP(NAT_AMBIGUOUS);
+	return other_seen(request, &found) ? 0 : DROP(NAT_CONTENTION);
+}
+
+/* Another CPU may have opened it meanwhile, and it may have been the last one that the namespace
+ * may have. */
+NSR_STEP int other_join(struct nat_request *request)
+{
+	int result;
+
+	if (!request)
+		return DROP(NAT_SESSIONS);
+	result = other_try(request);
+	if (result == DROP(NAT_CONTENTION) || result == DROP(NAT_LIMIT))
+		result = other_try(request);
+	return result;
+}
+
+/* ---- Packets. */
+
+/* What is sent by an inside address. 0 or a reason to drop. */
+static __always_inline int other4_request(struct __sk_buff *skb, const struct packet *p,
+					  const struct nsr_inside *inside,
+					  struct nat_request *request)
+{
+	const struct iphdr *ip = p->ip4;
+
+	if (other_is_refused(ip->protocol) || ip4_is_special(ip->daddr))
+		return DROP(NAT_PROTOCOL);
+	if (ip->ihl != 5 && options_do(skb, packet_link(p)))
+		return DROP(IP_OPTIONS);
+	if (host_spoke(request))
+		return DROP(NAT_SOCKET);
+	request->flow.inside.address = ip->saddr;
+	request->seen = NSR_SEEN_OUT;
+	request_limits(request, inside);
+	request->owner = 0; /* whom it has sent to is all that is let in anyway */
+	request->mapping = NSR_MAPPING_NONE;
+	request->external = address_ask(skb, skb->ifindex, ip->daddr, request->now_s);
+	return request->external ? 0 : DROP(NAT_CLOSED);
+}
+
+/* A packet that leaves by the uplink. request has uplink, external address and time. 0 or a reason
+ * to drop; when it was translated, request->forwarded is set. */
+NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *request)
+{
+	const struct nsr_inside *inside = NULL;
+	struct packet p;
+	int refused;
+
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
+		return DROP(MALFORMED);
+	other_ask(request, p.ip4->protocol, p.ip4->daddr);
+	if (p.ip4->saddr != request->external)
+		inside = inside_of4(p.ip4->saddr);
+	if (!inside) {
+		if (!request->forwarded &&
+		    !(p.ip4->protocol == IPPROTO_SCTP && !ip4_is_later_fragment(p.ip4) &&
+		      sctp_refuses(skb, packet_link(&p) + p.ip4->ihl * 4u)))
+			host_speaks(request);
+		return 0;
+	}
+	refused = other4_request(skb, &p, inside, request);
+	if (!refused)
+		refused = other_join(request);
+	if (refused)
+		return refused;
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
+		return DROP(NAT_REWRITE);
+	rewrite_address4(p.ip4, true, request->external);
+	request->forwarded = skb->ifindex;
+	return ip4_is_fragment(p.ip4) ? fragment4_renumber(skb, bare, request->flow.inside.uplink,
+							   request->flow.inside.address)
+				      : 0;
+}
+
+/* A packet to the external address. request has uplink and time. NAT_INBOUND_SESSION: it is for the
+ * inside, and has been translated. */
+NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
+{
+	struct other_session found = {};
+	struct packet p;
+
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
+		return NAT_INBOUND_HOST;
+	other_ask(request, p.ip4->protocol, p.ip4->saddr);
+	request->seen = NSR_SEEN_IN;
+	request->external = p.ip4->daddr;
+	if (host_spoke(request) || other_look(request, &found) || !other_seen(request, &found))
+		return NAT_INBOUND_HOST;
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
+		return NAT_INBOUND_FAILED;
+	rewrite_address4(p.ip4, false, found.inside);
+	return NAT_INBOUND_SESSION;
+}
+
+/* Whom an ICMP error about such a packet to or from remote is for: the session's two addresses.
+ * request has uplink, external address and time. */
+NSR_STEP int other4_about(struct nat_request *request, u32 protocol, __be32 remote,
+			  struct other_session *ret_session)
+{
+	if (!request || !ret_session)
+		return false;
+	other_ask(request, protocol, remote);
+	return !host_spoke(request) && !other_look(request, ret_session);
+}
+
+#endif
