@@ -9,9 +9,14 @@
  * it is let in is decided as for what comes from outside. Each side has its own session, by which
  * what comes back is translated in the same way.
  *
- * What is mapped for nobody, or to a socket of the host, is the host's, as are fragments, ICMP, and
- * what has options. Translated packets cannot be left to the kernel, which takes no packet from
- * another that has one of its own addresses as source: what does not fit is dropped.
+ * An ICMP error about such a packet goes back by the same way, translated on both sides as well
+ * (RFC 4787 REQ-12, RFC 5508 REQ-7). A flow that cannot be had is told (RFC 5508 REQ-8).
+ *
+ * What is mapped for nobody, or to a socket of the host, is the host's, as are fragments, other
+ * ICMP, and what has options. If it answers what the host has sent to a published port, it is
+ * translated, and goes back to where that came from: see local.h. Other translated packets cannot
+ * be left to the kernel, which takes no packet from another that has one of its own addresses as
+ * source: what does not fit is dropped.
  *
  * Off the hot path.
  */
@@ -19,6 +24,9 @@
 #define NSROUTE_BPF_HAIRPIN_H
 
 #include "address.h"
+#include "icmp.h"
+#include "local.h"
+#include "refuse.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
@@ -71,7 +79,9 @@ static __always_inline bool hairpin_isolated(const struct nsr_port *port,
 	return to && policy_isolates(port->network, port->flags, to->network, to->flags);
 }
 
-#define HAIRPIN_OPENS 0x40000000 /* no mapping has this number */
+/* No mapping has these numbers. */
+#define HAIRPIN_OPENS 0x40000000
+#define HAIRPIN_LARGE 0x20000000 /* the receiver's MTU, in the low 16 bits, is too small */
 
 /* The sender's side: its mapping, VERDICT_KERNEL, or a reason to drop; HAIRPIN_OPENS: it has no
  * session yet, and hairpin_request() is for one. */
@@ -91,15 +101,16 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return VERDICT_KERNEL;
-	record = nat_mapping(NSR_MAPPING(NSR_POOL(uplink->index, t.protocol), bpf_ntohs(t.dest)));
-	if (!record || !READ_ONCE(record->references) ||
-	    !outbound_flow(settings, uplink->index, &p, &t, &request))
+	if (!outbound_flow(settings, uplink->index, &p, &t, &request))
 		return VERDICT_KERNEL;
-	if (hairpin_isolated(port, fib_host4(record->inside.address)))
-		return DROP(ISOLATED);
 	request.external = address_of(uplink);
 	if (session_use(&request.flow, &request))
 		return request.mapping;
+	record = nat_mapping(NSR_MAPPING(NSR_POOL(uplink->index, t.protocol), bpf_ntohs(t.dest)));
+	if (!record || !READ_ONCE(record->references))
+		return VERDICT_KERNEL;
+	if (hairpin_isolated(port, fib_host4(record->inside.address)))
+		return DROP(ISOLATED);
 	inside = inside_of4(p.ip4->saddr);
 	if (!inside || inside->uplink != uplink->index ||
 	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &request.external, t.dest))
@@ -122,9 +133,16 @@ static __always_inline int hairpin_open(struct __sk_buff *skb)
 	return refused ? refused : request->mapping;
 }
 
-static __always_inline int hairpin_refused(enum nat_inbound whom)
+/* The host's own. It has asked for an answer only of a port that is published. */
+static __always_inline int hairpin_returns(struct __sk_buff *skb, struct packet *p,
+					   const struct transport *t,
+					   const struct nat_request *request, u32 sender)
 {
-	return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL : uplink_judge(whom, 0, 0);
+	const struct nsr_mapping *record = nat_mapping(sender);
+
+	if (!record || !(record->flags & NSR_MAPPING_PUBLISHED))
+		return VERDICT_KERNEL;
+	return local_return(skb, p, t, request->external, sender);
 }
 
 /* Both sides are known. */
@@ -137,8 +155,10 @@ static __always_inline int hairpin_rewrite(struct __sk_buff *skb, const struct n
 	TELL_ENDPOINT(ROUTED, to);
 	if (hairpin_isolated(port, to)) /* the mapping is another's by now */
 		return DROP(ISOLATED);
-	if (!to || !endpoint_takes_large(skb, to))
+	if (!to)
 		return DROP(NAT_HAIRPIN);
+	if (!endpoint_takes_large(skb, to))
+		return HAIRPIN_LARGE | (to->mtu & 0xffff);
 	if (rewrite_endpoint4(skb, p, t, true, request->flow.remote_address,
 			      request->flow.remote_port) ||
 	    rewrite_endpoint4(skb, p, t, false, request->flow.inside.address,
@@ -174,9 +194,81 @@ NSR_STEP int hairpin_arrives(struct __sk_buff *skb, const struct nsr_port *port,
 	request.external = address_of(uplink);
 	whom = nat_in(skb, &request, t.dest);
 	TELL(INBOUND, whom, 0, 0);
+	if (whom == NAT_INBOUND_HOST)
+		return hairpin_returns(skb, &p, &t, &request, sender);
 	if (whom != NAT_INBOUND_SESSION)
-		return hairpin_refused(whom);
+		return uplink_judge(whom, 0, 0);
 	return hairpin_rewrite(skb, port, &p, &t, &request);
+}
+
+/* Whether an error is for somebody whom isolation keeps from its sender. Asked before it is
+ * changed.
+ */
+NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port *port, u32 uplink)
+{
+	const struct nsr_mapping *record;
+	struct quote q = {};
+	struct packet p;
+
+	if (!port || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
+	    !quote_read_transport(skb, &q))
+		return 0;
+	record = nat_mapping(
+		NSR_MAPPING(NSR_POOL(uplink, q.transport.protocol), bpf_ntohs(q.transport.source)));
+	return record && READ_ONCE(record->references) &&
+	       hairpin_isolated(port, fib_host4(record->inside.address));
+}
+
+/* An error that has been translated for its receiver. */
+static __always_inline int hairpin_error_arrives(struct __sk_buff *skb)
+{
+	const struct nsr_endpoint *to;
+	struct packet p;
+
+	if (parse(skb, &p) != PACKET_IPV4)
+		return DROP(NAT_REWRITE);
+	to = fib_host4(p.ip4->daddr);
+	TELL_ENDPOINT(ROUTED, to);
+	if (!to || !endpoint_takes_large(skb, to))
+		return DROP(NAT_HAIRPIN);
+	rewrite_ttl4(p.ip4);
+	rewrite_macs(p.eth, to->mac, to->gateway_mac);
+	return VERDICT_PEER;
+}
+
+/* ICMP to the external address. What is no error about a session is the host's own, and has not
+ * been touched. */
+NSR_STEP int hairpin_error(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request = {};
+	const struct nsr_uplink *uplink;
+	int result;
+
+	if (!port || !settings)
+		return VERDICT_KERNEL;
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return VERDICT_KERNEL;
+	request.external = address_of(uplink);
+	request.flow.inside.uplink = uplink->index;
+	request.now_s = nat_now_s(settings);
+	if (hairpin_error_isolated(skb, port, uplink->index))
+		return DROP(ISOLATED);
+	result = icmp4_leaves(skb, false, &request);
+	if (result == DROP(NAT_ICMP_ERROR) || result == DROP(NAT_PROTOCOL) ||
+	    (!result && !request.forwarded))
+		return VERDICT_KERNEL;
+	if (result)
+		return DROP(NAT_REWRITE);
+	switch (icmp4_arrives(skb, false, &request)) {
+	case NAT_INBOUND_SESSION:
+		return hairpin_error_arrives(skb);
+	case NAT_INBOUND_HOST:
+		return VERDICT_NEIGHBOUR; /* the host has sent what it is about */
+	default:
+		return DROP(NAT_REWRITE);
+	}
 }
 
 /* Into the namespace; by the way that the kernel would take where the fast path is off. */
@@ -192,6 +284,36 @@ static __always_inline int hairpin_deliver(struct __sk_buff *skb, const struct n
 	return bpf_redirect(to->ifindex, 0); /* nsr_port_out counts it */
 }
 
+static __always_inline int hairpin_translate(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct packet p;
+	int verdict;
+
+	if (!packet_at(skb, &p, false))
+		return DROP(MALFORMED);
+	if (local_is_client(p.ip4->daddr))
+		return p.ip4->protocol == IPPROTO_ICMP ? local_error(skb) : local_answer(skb);
+	if (p.ip4->protocol == IPPROTO_ICMP)
+		return hairpin_error(skb, port);
+	verdict = hairpin_leaves(skb, port);
+	if (verdict == HAIRPIN_OPENS)
+		verdict = hairpin_open(skb);
+	return verdict > 0 ? hairpin_arrives(skb, port, verdict) : verdict;
+}
+
+/* mtu: not 0, of the receiver for whom it is too large. */
+static __always_inline int hairpin_drop(struct __sk_buff *skb, const struct nsr_port *port,
+					int verdict, u32 mtu)
+{
+	int action = drop(skb, verdict, NSR_HOOK_PORT_IN);
+	const struct nsr_uplink *uplink = hairpin_uplink(port);
+
+	INSTEAD(action);
+	if (!uplink || (!mtu && !is_refused(verdict)))
+		return action;
+	return refuse4(skb, address_of(uplink), false, mtu);
+}
+
 /* What hairpin_may_be() a hairpin. The program's action. */
 NSR_STEP int port_hairpin(struct __sk_buff *skb)
 {
@@ -199,15 +321,16 @@ NSR_STEP int port_hairpin(struct __sk_buff *skb)
 	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 	const struct nsr_endpoint *to = NULL;
 	struct packet p;
+	u32 mtu = 0;
 	int verdict;
 
 	if (!port)
 		return TC_ACT_UNSPEC;
-	verdict = hairpin_leaves(skb, port);
-	if (verdict == HAIRPIN_OPENS)
-		verdict = hairpin_open(skb);
-	if (verdict > 0)
-		verdict = hairpin_arrives(skb, port, verdict);
+	verdict = hairpin_translate(skb, port);
+	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
+		mtu = verdict & 0xffff;
+		verdict = DROP(NAT_HAIRPIN);
+	}
 	if (verdict == VERDICT_PEER && packet_at(skb, &p, false))
 		to = fib_host4(p.ip4->daddr);
 	if (verdict == VERDICT_PEER && !to)
@@ -215,7 +338,9 @@ NSR_STEP int port_hairpin(struct __sk_buff *skb)
 	count_port_tx(port->index, length, verdict);
 	if (to)
 		return hairpin_deliver(skb, to, length);
-	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_PORT_IN) : TC_ACT_UNSPEC;
+	if (verdict == VERDICT_NEIGHBOUR)
+		return local_deliver(skb);
+	return verdict < 0 ? hairpin_drop(skb, port, verdict, mtu) : TC_ACT_UNSPEC;
 }
 
 #endif

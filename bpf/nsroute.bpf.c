@@ -8,6 +8,7 @@
  *   nsr_uplink_out  tc egress of an uplink: source translation, and the guard against leaks
  *   nsr_uplink_in   tc ingress of an uplink: reverse translation
  *   nsr_bare_out, nsr_bare_in	the same of a layer-3 device, whose packets have no Ethernet header
+ *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
  *   nsr_publish     run to make or end the mapping of a published port
@@ -19,6 +20,7 @@
 #include "counters.h"
 #include "events.h"
 #include "expire.h"
+#include "local.h"
 #include "maps.h"
 #include "port.h"
 #include "publish.h"
@@ -211,6 +213,12 @@ int nsr_bare_in(struct __sk_buff *skb)
 	int action = bare_arrive(skb);
 
 	return action == ACTION_RARE ? bare_in_rare(skb) : action;
+}
+
+SEC("tc")
+int nsr_local_out(struct __sk_buff *skb)
+{
+	return local_out(skb);
 }
 
 SEC("tc")

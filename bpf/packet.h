@@ -252,6 +252,7 @@ static __always_inline bool ip6_equal(const void *a, const void *b)
 }
 
 #define IP_OFFSET         0x1fff /* RFC 791 3.1 */
+#define IP_DONT_FRAGMENT  0x4000
 #define IP_MORE_FRAGMENTS 0x2000
 
 static __always_inline bool ip4_is_fragment(const struct iphdr *ip)

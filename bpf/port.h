@@ -9,6 +9,7 @@
 #include "address.h"
 #include "hairpin.h"
 #include "leave.h"
+#include "local.h"
 #include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -68,6 +69,8 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 		return DROP(MALFORMED);
 	if (!is_common4(p->ip4))
 		return VERDICT_RARE;
+	if (local_is_client(p->ip4->daddr))
+		return VERDICT_HAIRPIN;
 	way = way_outside(skb, port, p, &lookup);
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	if (way == FIB_KERNEL)

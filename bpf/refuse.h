@@ -32,6 +32,7 @@
 
 #define REFUSE_TTL    64
 #define REFUSE_CODE   13 /* communication administratively prohibited, RFC 1812 5.2.7.1 */
+#define REFUSE_LARGE  4  /* fragmentation needed, RFC 1191 */
 #define REFUSE_BEYOND 8  /* bytes quoted behind the IP header, RFC 792 */
 
 /* A part of the error that a checksum is to be made of, and that ends with what is quoted. */
@@ -90,8 +91,9 @@ static __always_inline bool refuse_cut(struct __sk_buff *skb, u32 transport, u32
 	return true;
 }
 
-/* The answer to a packet that is dropped, in its place. Returns the program's action. */
-NSR_STEP int refuse4(struct __sk_buff *skb, __be32 external, bool bare)
+/* The answer to a packet that is dropped, in its place: because it is larger than mtu, or with 0
+ * because its flow cannot be had. Returns the program's action. */
+NSR_STEP int refuse4(struct __sk_buff *skb, __be32 external, bool bare, u32 mtu)
 {
 	struct refusal error = {.icmp = {.type = ICMP_UNREACHABLE, .code = REFUSE_CODE}};
 	struct refusal_header header = {.ip = {.version = 4, .ihl = 5, .ttl = REFUSE_TTL}};
@@ -102,6 +104,11 @@ NSR_STEP int refuse4(struct __sk_buff *skb, __be32 external, bool bare)
 
 	if (!external || bpf_skb_load_bytes(skb, network, &error.quoted, sizeof(error.quoted)))
 		return TC_ACT_SHOT;
+	if (mtu && !(error.quoted.frag_off & bpf_htons(IP_DONT_FRAGMENT)))
+		return TC_ACT_SHOT;
+	if (mtu)
+		error.icmp.code = REFUSE_LARGE;
+	error.icmp.sequence = bpf_htons(mtu);
 	size = error.quoted.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : REFUSE_BEYOND;
 	if (error.quoted.ihl != 5 || ip4_is_special(error.quoted.daddr) ||
 	    bpf_skb_load_bytes(skb, transport, error.beyond, size))
@@ -137,7 +144,7 @@ static __always_inline int refuse(struct __sk_buff *skb, __be32 external, int ve
 	int action = uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare);
 
 	INSTEAD(action);
-	return is_refused(verdict) ? refuse4(skb, external, bare) : action;
+	return is_refused(verdict) ? refuse4(skb, external, bare, 0) : action;
 }
 
 #endif

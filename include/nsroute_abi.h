@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 15
+#define NSR_LAYOUT_VERSION 16
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -359,6 +359,10 @@ _Static_assert(sizeof(struct nsr_mapping) == 24, "layout");
 /* nsr_mapping.flags: set and cleared by the program "nsr_publish" only. */
 #define NSR_MAPPING_PUBLISHED 1 /* any remote may send to it (RFC 4787 8: endpoint-independent) */
 #define NSR_MAPPING_HELD      2 /* one of the references is the publication's */
+
+/* What a namespace sees in place of the host's loopback address, as the client of a port that is
+ * published there: 169.254.78.1. Host byte order. */
+#define NSR_LOOPBACK_CLIENT 0xa9fe4e01u
 
 /* Map "published": HASH by the mapping (__u32) of the first external port, filled by user space,
  * which alone reads it: what the mappings are made again from when their pool is. */

@@ -21,11 +21,12 @@ static void queue_exchange(const struct runner *r, struct netlink *nl,
 			   const struct state_link *link)
 {
 	bool port = datapath_is_port(r->datapath, link->ifindex);
-	struct hook_programs of = hook_programs(port, plan_link_is_bare(link));
+	struct hook_programs of =
+		hook_programs(port, plan_link_is_bare(link), link->ifindex == STATE_LOOPBACK);
 
 	if (!port && !datapath_is_uplink(r->datapath, link->ifindex))
 		return;
-	if (link->hook_in) {
+	if (link->hook_in && of.in != DATAPATH_PROGRAMS) {
 		qdisc_replace_filter(nl, link->ifindex, link->name, QDISC_INGRESS,
 				     datapath_program_fd(r->datapath, of.in),
 				     datapath_program_name[of.in]);
@@ -90,11 +91,14 @@ int exchange_programs(struct runner *r, const struct operation *op, enum outcome
 
 static void queue_left(struct runner *r, struct netlink *nl, const struct operation *op)
 {
-	struct hook_programs of = hook_programs(op->kind == OPERATION_PORT_ADD, op->bare);
+	struct hook_programs of =
+		hook_programs(op->kind == OPERATION_PORT_ADD, op->bare, op->loopback);
 	uint32_t ifindex = place_ifindex(&r->places, NULL, op->link);
 
-	qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
-			     datapath_program_fd(r->datapath, of.in), datapath_program_name[of.in]);
+	if (of.in != DATAPATH_PROGRAMS)
+		qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
+				     datapath_program_fd(r->datapath, of.in),
+				     datapath_program_name[of.in]);
 	qdisc_replace_filter(nl, ifindex, op->link, QDISC_EGRESS,
 			     datapath_program_fd(r->datapath, of.out),
 			     datapath_program_name[of.out]);

@@ -198,10 +198,12 @@ static void queue_attached(struct netlink *nl, const struct operation *op, uint3
 	tolerate(nl, op);
 }
 
-struct hook_programs hook_programs(bool port, bool bare)
+struct hook_programs hook_programs(bool port, bool bare, bool loopback)
 {
 	if (port)
 		return (struct hook_programs){DATAPATH_PORT_IN, DATAPATH_PORT_OUT};
+	if (loopback)
+		return (struct hook_programs){DATAPATH_PROGRAMS, DATAPATH_LOCAL_OUT};
 	if (bare)
 		return (struct hook_programs){DATAPATH_BARE_IN, DATAPATH_BARE_OUT};
 	return (struct hook_programs){DATAPATH_UPLINK_IN, DATAPATH_UPLINK_OUT};
@@ -210,7 +212,8 @@ struct hook_programs hook_programs(bool port, bool bare)
 static int queue_hooks(struct runner *r, struct netlink *nl, const struct operation *op,
 		       uint32_t ifindex, struct error *err)
 {
-	struct hook_programs of = hook_programs(op->kind == OPERATION_PORT_ADD, op->bare);
+	struct hook_programs of =
+		hook_programs(op->kind == OPERATION_PORT_ADD, op->bare, op->loopback);
 	int ret = open_datapath(r, 0, err);
 
 	if (ret)
@@ -219,7 +222,7 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 	tolerate(nl, op);
 	/* What is ours and there guards until the tables that it is exchanged for are filled. What
 	 * is there and is not ours came after the plan was made, and is an error. */
-	if (!op->hook_in)
+	if (!op->hook_in && of.in != DATAPATH_PROGRAMS)
 		qdisc_add_filter(nl, ifindex, op->link, QDISC_INGRESS,
 				 datapath_program_fd(r->datapath, of.in),
 				 datapath_program_name[of.in]);
@@ -232,7 +235,7 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 
 static void queue_unhook(struct netlink *nl, const struct operation *op, uint32_t ifindex)
 {
-	if (!op->hook_in) {
+	if (!op->hook_in && !op->loopback) {
 		qdisc_delete_filter(nl, ifindex, op->link, QDISC_INGRESS);
 		tolerate(nl, op);
 	}

@@ -19,11 +19,12 @@ bool queue_rest(struct runner *runner, struct netlink *nl, const struct operatio
 		size_t count);
 /* Takes back, of links that were to be deleted together and could not, what was done to them. */
 void queue_spared(struct netlink *nl, const struct operation *operations, size_t count);
-/* The programs of a link's hooks: a port's, or an uplink's with or without Ethernet headers. */
+/* The programs of a link's hooks: a port's, or an uplink's with or without Ethernet headers, of
+ * which the loopback interface is one that has none on the way in (DATAPATH_PROGRAMS). */
 struct hook_programs {
 	enum datapath_program in, out;
 };
-struct hook_programs hook_programs(bool port, bool bare);
+struct hook_programs hook_programs(bool port, bool bare, bool loopback);
 /* Whether a request of the operation, the first being 0, may end so: it was so already. */
 bool is_harmless(const struct operation *operation, size_t request, int code);
 

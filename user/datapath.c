@@ -44,6 +44,7 @@ const char *const datapath_program_name[DATAPATH_PROGRAMS] = {
 	[DATAPATH_PORT_IN] = "nsr_port_in",     [DATAPATH_PORT_OUT] = "nsr_port_out",
 	[DATAPATH_UPLINK_IN] = "nsr_uplink_in", [DATAPATH_UPLINK_OUT] = "nsr_uplink_out",
 	[DATAPATH_BARE_IN] = "nsr_bare_in",     [DATAPATH_BARE_OUT] = "nsr_bare_out",
+	[DATAPATH_LOCAL_OUT] = "nsr_local_out",
 };
 
 static void pin_folder(char path[PIN_MAX], uint64_t cookie, const char *suffix)

@@ -28,6 +28,7 @@ enum datapath_program {
 	DATAPATH_UPLINK_OUT,
 	DATAPATH_BARE_IN, /* of an uplink that has no Ethernet headers */
 	DATAPATH_BARE_OUT,
+	DATAPATH_LOCAL_OUT, /* of the loopback interface, which needs no other */
 	DATAPATH_PROGRAMS
 };
 

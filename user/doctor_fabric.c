@@ -101,7 +101,7 @@ static void check_programs(struct doctor_world *world, const struct record *reco
 		doctor_interface_named(world, &world->state->host, name);
 	const struct state_link *link = interface ? interface->link : NULL;
 
-	if (!link || (link->hook_in && link->hook_out))
+	if (!link || state_link_is_hooked(link))
 		return;
 	if (link->shared_block) {
 		report_program(world, record, name, "shared-block",
@@ -116,7 +116,10 @@ static void check_programs(struct doctor_world *world, const struct record *reco
 		world->findings[world->findings_count - 1].mend = doctor_then(
 			world,
 			doctor_run(world, &world->state->host, "tc filter del dev %s %s pref %d",
-				   name, link->hook_in ? "egress" : "ingress", STATE_HOOK_PRIORITY),
+				   name,
+				   link->hook_in || link->ifindex == STATE_LOOPBACK ? "egress"
+										    : "ingress",
+				   STATE_HOOK_PRIORITY),
 			doctor_apply(world, record));
 		return;
 	} else {

@@ -470,8 +470,8 @@ static void check_uplink(struct route_checks *checks, const struct record *recor
 	const struct doctor_interface *uplink =
 		doctor_interface_named(world, &world->state->host, name);
 
-	if (!uplink)
-		return; /* what is missing is told elsewhere */
+	if (!uplink || uplink->link->ifindex == STATE_LOOPBACK)
+		return; /* what is missing is told elsewhere; nothing is routed to this one */
 	check_forwarding(checks, uplink, AF_INET, DOCTOR_PROBLEM);
 	check_uplink_route(world, record, uplink);
 	check_advertisements(world, uplink);

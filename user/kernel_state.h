@@ -27,6 +27,8 @@
  * that the datapath's table names as well. */
 #define STATE_PROTOCOL 0x4e
 
+#define STATE_LOOPBACK 1 /* ifindex of every namespace's loopback interface */
+
 struct state_namespace;
 
 /* The largest packets of TCP, in bytes, that a link takes whole from a socket or a forwarding
@@ -68,6 +70,12 @@ struct state_link {
 	bool place_taken;                           /* ... at the priority that is ours */
 	bool shared_block; /* its clsact has its filters in a block that links share */
 };
+
+/* Whether our programs are where they are to be: the loopback interface has one on the way out. */
+static inline bool state_link_is_hooked(const struct state_link *link)
+{
+	return link->hook_out && (link->hook_in || link->ifindex == STATE_LOOPBACK);
+}
 
 struct state_address {
 	uint32_t ifindex;

@@ -107,7 +107,7 @@ bool model_is_shown(const struct state_link *link)
 
 bool model_is_attached(const struct state_link *link)
 {
-	return link && link->hook_in && link->hook_out;
+	return link && state_link_is_hooked(link);
 }
 
 const char *model_link_state(const struct state_link *link)

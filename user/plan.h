@@ -118,11 +118,12 @@ struct operation {
 	struct published_ports ports; /* PUBLISH_*; "address" is inside */
 	bool clsact;                  /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool bare;                    /* UPLINK_*: a layer-3 device, no Ethernet headers there */
-	bool hook_in, hook_out;       /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
-	bool hooks_lost;              /* ... but is of a datapath that is gone: exchanged last */
-	enum record_kind record;      /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */
-	uint8_t protocol;             /* ROUTE_DELETE, when unmarked: RTPROT_* of it */
-	bool by_steps;                /* FORGET, ADOPT: in the record of single steps */
+	bool loopback;           /* UPLINK_*: the loopback interface, where ports are published */
+	bool hook_in, hook_out;  /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
+	bool hooks_lost;         /* ... but is of a datapath that is gone: exchanged last */
+	enum record_kind record; /* FORGET, NETWORK_ADD, ADOPT: "link" is the name in it */
+	uint8_t protocol;        /* ROUTE_DELETE, when unmarked: RTPROT_* of it */
+	bool by_steps;           /* FORGET, ADOPT: in the record of single steps */
 	bool record_inside; /* *_ADD, LINK_MOVE, LINK_DELETE: of single steps, which record links in
 			     * namespaces too */
 	bool device;        /* LINK_SET, ADDRESS_*: of an interface that is the host's */

@@ -292,16 +292,17 @@ static bool is_pinned(const struct state_datapath *datapath, uint32_t program)
 	return false;
 }
 
-/* Whether both programs are attached, and work on the tables that are pinned: those of a datapath
- * that somebody removed go on with their own. While programs are exchanged both do. */
+/* Whether the programs are attached, and work on the tables that are pinned: those of a datapath
+ * that somebody removed go on with their own. While programs are exchanged all do. */
 static bool is_hooked(const struct view *view, const struct state_link *link)
 {
 	const struct state_datapath *datapath = &view->state->datapath;
 
-	if (!link->hook_in || !link->hook_out)
+	if (!state_link_is_hooked(link))
 		return false;
-	return datapath->other_build || (is_pinned(datapath, link->hook_in_program) &&
-					 is_pinned(datapath, link->hook_out_program));
+	return datapath->other_build ||
+	       ((!link->hook_in || is_pinned(datapath, link->hook_in_program)) &&
+		is_pinned(datapath, link->hook_out_program));
 }
 
 /* Asked when the links that are made anew are gone from the view. */

@@ -511,7 +511,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	if (!ret)
 		ret = check_ovs_networks(&b, err);
 	if (!ret)
-		ret = check_published_addresses(&b, err);
+		ret = check_publications(&b, err);
 	if (ret)
 		return ret;
 	index_vias(&b);

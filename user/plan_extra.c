@@ -333,6 +333,7 @@ static void extra_uplink(struct extra *extra, const char *name)
 	op = add(extra, OPERATION_UPLINK_DELETE);
 	op->link = name;
 	op->bare = plan_link_is_bare(link);
+	op->loopback = link->ifindex == STATE_LOOPBACK;
 	op->clsact = view_recorded(extra->view, RECORD_CLSACT, name) && link->clsact &&
 		     !link->foreign_hooks;
 	if (observed) {

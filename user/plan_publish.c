@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How it works: a namespace is published at each uplink that a network of it masquerades to, with
- * the first IPv4 address that it has there. All that a publication is, is in its key: what differs
- * in anything is another one, and the old one goes before the new one comes, for they may have
- * ports in common. So nothing of others has to be looked at to change one.
+ * the first IPv4 address that it has there. What is published on the loopback address is at the
+ * loopback interface, which is made an uplink for that, of nobody who masquerades. It is one as
+ * soon as anything is published: what the host sends to itself passes there. All that a publication
+ * is, is in its key: what differs in anything is another one, and the old one goes before the new
+ * one comes, for they may have ports in common. So nothing of others has to be looked at to change
+ * one.
  */
 #include "plan_publish.h"
 
@@ -12,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "plan_host.h"
 
 /* ---- In the record. */
 
@@ -90,9 +95,25 @@ static bool is_first(const struct builder *b, const struct topology_namespace *n
 	return true;
 }
 
+static bool is_loopback(const struct publish *publish)
+{
+	return publish->address.family && publish->address.bytes[0] == 127;
+}
+
 static bool is_at(const struct publish *publish, const struct uplink *uplink)
 {
 	return !publish->address.family || ip_equal(&publish->address, &uplink->address);
+}
+
+static const struct state_link *loopback_of(const struct builder *b)
+{
+	return view_link_by_index(b->view, NULL, STATE_LOOPBACK);
+}
+
+static bool overlap(const struct published_ports *a, const struct published_ports *b)
+{
+	return a->protocol == b->protocol && a->external < b->external + b->count &&
+	       b->external < a->external + a->count;
 }
 
 static int check_address(const struct builder *b, const struct topology_namespace *ns,
@@ -104,7 +125,7 @@ static int check_address(const struct builder *b, const struct topology_namespac
 
 	for (size_t i = 0; i < ns->interfaces_count; i++) {
 		found = uplink_of(b, &ns->interfaces[i], &unused);
-		if (found && is_at(publish, found))
+		if (found && (is_loopback(publish) || is_at(publish, found)))
 			return 0;
 		uplink = found ? found : uplink;
 	}
@@ -117,24 +138,148 @@ static int check_address(const struct builder *b, const struct topology_namespac
 	return err->code;
 }
 
-int check_published_addresses(const struct builder *b, struct error *err)
+/* One of two namespaces that have "auto" as uplink and its name: they are the same by now. */
+static const struct uplink *shared_uplink(const struct builder *b, const struct publish *one,
+					  const struct topology_namespace *a,
+					  const struct publish *other,
+					  const struct topology_namespace *c)
+{
+	struct ip_address unused;
+
+	for (size_t i = 0; i < a->interfaces_count; i++) {
+		const struct uplink *uplink = uplink_of(b, &a->interfaces[i], &unused);
+
+		for (size_t j = 0; uplink && is_at(one, uplink) && j < c->interfaces_count; j++) {
+			const struct uplink *its = uplink_of(b, &c->interfaces[j], &unused);
+
+			if (its && is_at(other, its) && !strcmp(its->name, uplink->name))
+				return uplink;
+		}
+	}
+	return NULL;
+}
+
+static int check_twice(const struct builder *b, const struct topology_namespace *ns,
+		       const struct publish *publish, struct error *err)
+{
+	for (const struct topology_namespace *other = b->topology->namespaces; other < ns; other++)
+		for (size_t i = 0; i < other->publish_count; i++) {
+			const struct uplink *uplink;
+
+			if (!overlap(&publish->ports, &other->publish[i].ports))
+				continue;
+			uplink = shared_uplink(b, publish, ns, &other->publish[i], other);
+			if (!uplink)
+				continue;
+			error_set(err, -EEXIST,
+				  "namespace '%s': external port %u/%s is published at '%s' by "
+				  "namespace '%s' (line %u) already",
+				  ns->name,
+				  publish->ports.external > other->publish[i].ports.external
+					  ? publish->ports.external
+					  : other->publish[i].ports.external,
+				  published_protocol(publish->ports.protocol), uplink->name,
+				  other->name, other->publish[i].at.line);
+			error_at(err, b->topology->file, publish->at);
+			return err->code;
+		}
+	return 0;
+}
+
+static const struct publish *first_publish(const struct topology *topology)
+{
+	for (size_t i = 0; i < topology->namespaces_count; i++)
+		if (topology->namespaces[i].publish_count)
+			return topology->namespaces[i].publish;
+	return NULL;
+}
+
+static int check_loopback(const struct builder *b, struct error *err)
+{
+	const struct publish *first = first_publish(b->topology);
+	const struct state_link *loopback = loopback_of(b);
+
+	int ret = first && loopback ? check_hooks(loopback, err) : 0;
+
+	if (ret)
+		error_at(err, b->topology->file, first->at);
+	return ret;
+}
+
+int check_publications(const struct builder *b, struct error *err)
 {
 	const struct topology *topology = b->topology;
-	int ret = 0;
+	int ret = check_loopback(b, err);
 
-	for (size_t i = 0; i < topology->namespaces_count; i++)
-		for (size_t j = 0; !ret && j < topology->namespaces[i].publish_count; j++)
-			ret = check_address(b, &topology->namespaces[i],
-					    &topology->namespaces[i].publish[j], err);
+	for (size_t i = 0; i < topology->namespaces_count; i++) {
+		const struct topology_namespace *ns = &topology->namespaces[i];
+
+		for (size_t j = 0; !ret && j < ns->publish_count; j++) {
+			ret = check_address(b, ns, &ns->publish[j], err);
+			if (!ret)
+				ret = check_twice(b, ns, &ns->publish[j], err);
+		}
+	}
 	return ret;
+}
+
+/* What the host sends to itself passes there. */
+static void want_loopback(struct builder *b, struct position at)
+{
+	const struct state_link *loopback = loopback_of(b);
+	struct operation *op;
+
+	if (!loopback)
+		return;
+	op = want(b, OPERATION_UPLINK_ADD, at);
+	op->link = loopback->name;
+	op->loopback = true;
+	ip_parse("127.0.0.1", &op->address, NULL);
+	op->port_min = 1;
+	op->port_max = UINT16_MAX;
+	op->clsact = !loopback->clsact || view_recorded(b->view, RECORD_CLSACT, loopback->name) ||
+		     view_recorded_elsewhere(b->view, RECORD_CLSACT, loopback->name);
+}
+
+static void want_publish(struct builder *b, const struct publish *publish, const char *link,
+			 const struct ip_address *inside)
+{
+	struct operation *op = want(b, OPERATION_PUBLISH_ADD, publish->at);
+
+	op->link = link;
+	op->address = *inside;
+	op->ports = publish->ports;
+}
+
+static void want_at_uplink(struct builder *b, const struct topology_namespace *ns,
+			   const struct uplink *uplink, const struct ip_address *inside)
+{
+	for (size_t i = 0; i < ns->publish_count; i++)
+		if (is_at(&ns->publish[i], uplink))
+			want_publish(b, &ns->publish[i], uplink->name, inside);
+}
+
+/* By the first of its interfaces, whichever uplink that has. */
+static void want_at_loopback(struct builder *b, const struct topology_namespace *ns,
+			     const struct ip_address *inside)
+{
+	const struct state_link *loopback = loopback_of(b);
+
+	for (size_t i = 0; loopback && i < ns->publish_count; i++)
+		if (is_loopback(&ns->publish[i]))
+			want_publish(b, &ns->publish[i], loopback->name, inside);
 }
 
 void want_publishes(struct builder *b)
 {
 	const struct topology *topology = b->topology;
+	const struct publish *first = first_publish(topology);
 
+	if (first)
+		want_loopback(b, first->at);
 	for (size_t i = 0; i < topology->namespaces_count; i++) {
 		const struct topology_namespace *ns = &topology->namespaces[i];
+		bool at_loopback = false;
 
 		for (size_t j = 0; ns->publish_count && j < ns->interfaces_count; j++) {
 			struct ip_address inside;
@@ -142,16 +287,10 @@ void want_publishes(struct builder *b)
 
 			if (!uplink || !is_first(b, ns, j, uplink))
 				continue;
-			for (size_t k = 0; k < ns->publish_count; k++) {
-				struct operation *op;
-
-				if (!is_at(&ns->publish[k], uplink))
-					continue;
-				op = want(b, OPERATION_PUBLISH_ADD, ns->publish[k].at);
-				op->link = uplink->name;
-				op->address = inside;
-				op->ports = ns->publish[k].ports;
-			}
+			want_at_uplink(b, ns, uplink, &inside);
+			if (!at_loopback)
+				want_at_loopback(b, ns, &inside);
+			at_loopback = true;
 		}
 	}
 }
@@ -165,12 +304,6 @@ bool publish_missing(const struct view *view, struct operation *op)
 
 	return !observed || !observed->published.ready ||
 	       !view_recorded(view, RECORD_PUBLISHED, plan_publish_name(op, name));
-}
-
-static bool overlap(const struct published_ports *a, const struct published_ports *b)
-{
-	return a->protocol == b->protocol && a->external < b->external + b->count &&
-	       b->external < a->external + a->count;
 }
 
 int check_publish_free(const struct view *view, const struct operation *op, struct error *err)

@@ -19,8 +19,9 @@ char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_TEXT_MA
 bool plan_publish_read(const struct record_entry *entry, struct arena *arena,
 		       struct operation *ret);
 
-/* Whether each uplink has the addresses that are to be published on. */
-int check_published_addresses(const struct builder *builder, struct error *err);
+/* Whether each uplink has the addresses that are to be published on, no port is there twice, and
+ * the loopback interface has room for our program. */
+int check_publications(const struct builder *builder, struct error *err);
 void want_publishes(struct builder *builder);
 
 bool publish_missing(const struct view *view, struct operation *op);

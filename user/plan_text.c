@@ -234,6 +234,9 @@ static char *describe_uplink(const struct operation *op, struct arena *arena)
 	if (op->kind == OPERATION_UPLINK_DELETE)
 		return arena_printf(arena, "uplink %s",
 				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));
+	if (op->loopback)
+		return arena_printf(arena, "uplink %s: what the host sends to published ports",
+				    op->link);
 	return arena_printf(arena, "uplink %s: masquerade as %s, ports %u-%u", op->link,
 			    ip_format(&op->address, address), op->port_min, op->port_max);
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define CLIENT "169.254.78.1" /* NSR_LOOPBACK_CLIENT */
+
 static bool has_ipv4(const struct interface *interface)
 {
 	for (size_t i = 0; i < interface->addresses_count; i++)
@@ -44,6 +46,12 @@ static bool share_uplink(const struct topology_namespace *a, const struct topolo
 	return false;
 }
 
+/* On the loopback address a port is published for the host alone. */
+static bool is_loopback(const struct publish *publish)
+{
+	return publish->address.family && publish->address.bytes[0] == 127;
+}
+
 /* Nobody has to know which of the uplink's addresses are meant when one of the two says none. */
 static bool collide(const struct publish *a, const struct publish *b)
 {
@@ -51,6 +59,8 @@ static bool collide(const struct publish *a, const struct publish *b)
 	    a->ports.external >= b->ports.external + b->ports.count ||
 	    b->ports.external >= a->ports.external + a->ports.count)
 		return false;
+	if (is_loopback(a) || is_loopback(b))
+		return is_loopback(a) && is_loopback(b);
 	return !a->address.family || !b->address.family || ip_equal(&a->address, &b->address);
 }
 
@@ -66,7 +76,7 @@ static void check_publish(struct check *check, const struct known *one, const st
 		const struct known *other = &others[i];
 
 		if (!collide(one->publish, other->publish) ||
-		    !share_uplink(one->namespace, other->namespace))
+		    (!is_loopback(one->publish) && !share_uplink(one->namespace, other->namespace)))
 			continue;
 		refuse(check, one->publish->at,
 		       "namespace '%s': external port %u/%s is published by namespace '%s' (line %u) "
@@ -87,6 +97,24 @@ static bool is_masqueraded(const struct topology_namespace *namespace)
 		if (uplink_of(&namespace->interfaces[i]))
 			return true;
 	return false;
+}
+
+/* The address that stands for the host there must be nobody's. */
+static void check_client(struct check *check, const struct known *one)
+{
+	const struct topology *topology = check->topology;
+	struct ip_address client;
+
+	ip_parse(CLIENT, &client, NULL);
+	for (size_t i = 0; is_loopback(one->publish) && i < topology->networks_count; i++)
+		for (size_t j = 0; j < topology->networks[i].subnets_count; j++)
+			if (ip_overlap(&topology->networks[i].subnets[j], &client))
+				refuse(check, one->publish->at,
+				       "namespace '%s': what is published on 127.0.0.1 sees "
+				       "the host as " CLIENT
+				       ", which is in a subnet of network '%s'; give that "
+				       "network another one",
+				       one->namespace->name, topology->networks[i].name);
 }
 
 void check_publishes(struct check *check)
@@ -112,6 +140,7 @@ void check_publishes(struct check *check)
 			struct known one = {namespace, &namespace->publish[j]};
 
 			check_publish(check, &one, known, count);
+			check_client(check, &one);
 			*arena_push(check->arena, known, count) = one;
 		}
 	}

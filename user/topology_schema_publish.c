@@ -39,7 +39,7 @@ static bool read_range(struct yaml_reader *reader, const struct yaml_tree_node *
 	return false;
 }
 
-/* Only an IPv4 address that the outside can send to. */
+/* An IPv4 address that the outside can send to, or the host's own. */
 static bool read_published_address(struct yaml_reader *reader, const struct yaml_tree_node *node,
 				   const char *text, struct ip_address *ret)
 {
@@ -57,12 +57,13 @@ static bool read_published_address(struct yaml_reader *reader, const struct yaml
 			    yaml_tree_shown(node->text, reader->arena), text);
 		return false;
 	}
+	if (!strcmp(text, "127.0.0.1"))
+		return true; /* for the host alone */
 	if (ret->bytes[0] == 127) {
-		yaml_refuse(
-			reader, node->at,
-			"'%s': publishing on the loopback address only is not supported yet; the "
-			"host reaches the namespace at its own address",
-			yaml_tree_shown(node->text, reader->arena));
+		yaml_refuse(reader, node->at,
+			    "'%s': of the loopback addresses ports can be published on 127.0.0.1 "
+			    "only",
+			    yaml_tree_shown(node->text, reader->arena));
 		return false;
 	}
 	problem = topology_address_problem(ret);

@@ -50,7 +50,8 @@ static void hook(const struct simulator *sim, const struct operation *op, struct
 		link->hook_in_program = sim->program;
 	if (!op->hook_out)
 		link->hook_out_program = sim->program;
-	link->hook_in = link->hook_out = true;
+	link->hook_in = !op->loopback;
+	link->hook_out = true;
 }
 
 void exchange_left(struct simulator *sim, const struct operation *op)

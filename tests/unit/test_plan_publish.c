@@ -80,6 +80,88 @@ static void test_published_on_an_address(void **state)
 	assert_non_null(strstr(err.message, "cannot be published on 203.0.113.77"));
 }
 
+static bool has_program(struct simulator *sim)
+{
+	const struct state_link *lo = simulator_link(sim, NULL, "lo");
+
+	return lo->clsact && lo->hook_out && !lo->hook_in;
+}
+
+/* The loopback interface gets its program with the first port, and loses it with the last; one of
+ * others stays what it was. */
+static void test_published_loopback(void **state)
+{
+	struct simulator *sim = *state;
+	struct plan *plan;
+
+	converge(sim, fabric);
+	assert_false(has_program(sim));
+	plan = converge(sim, edited(sim, fabric, "  blue:\n",
+				    "  blue:\n    publish: [\"127.0.0.1:8080:80/tcp\"]\n"));
+	assert_int_equal(count_kind(plan, OPERATION_UPLINK_ADD), 1);
+	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
+	assert_int_equal(plan->count, 2);
+	assert_string_equal(plan->operations[0].link, "lo");
+	assert_string_equal(plan->operations[1].link, "lo");
+	assert_true(has_program(sim));
+	/* At the uplink now: it is still what the host goes by. */
+	plan = converge(
+		sim, edited(sim, fabric, "  blue:\n", "  blue:\n    publish: [\"8080:80/tcp\"]\n"));
+	assert_int_equal(plan->count, 2);
+	assert_true(has_program(sim));
+	/* Somebody takes the program away. */
+	simulator_link(sim, NULL, "lo")->hook_out = false;
+	plan = converge(
+		sim, edited(sim, fabric, "  blue:\n", "  blue:\n    publish: [\"8080:80/tcp\"]\n"));
+	assert_int_equal(plan->count, 1);
+	assert_int_equal(plan->operations[0].kind, OPERATION_UPLINK_ADD);
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 2);
+	assert_false(has_program(sim) || simulator_link(sim, NULL, "lo")->clsact);
+}
+
+static void expect_refusal(struct simulator *sim, const char *text, int code, const char *words)
+{
+	struct topology *topology = parse(sim, text);
+	struct error err = {0};
+	struct plan *plan;
+
+	sim->record.fabric = topology->name;
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 code);
+	if (!strstr(err.message, words))
+		fail_msg("%s", err.message);
+}
+
+/* Others' filters on the loopback interface are in the way only when something is published. */
+static void test_published_loopback_taken(void **state)
+{
+	struct simulator *sim = *state;
+
+	simulator_link(sim, NULL, "lo")->ingress_qdisc = true;
+	expect_refusal(sim, published(sim), -EEXIST, "interface 'lo' has an 'ingress' qdisc");
+	converge(sim, fabric);
+}
+
+/* One network names the interface that is "auto" to the other. */
+static void test_published_twice(void **state)
+{
+	struct simulator *sim = *state;
+	const char *text =
+		edited(sim, fabric, "  v-net-1: {subnets: [10.1.0.0/24, \"fd00:1::/64\"]}",
+		       "  v-net-1: {subnets: [10.1.0.0/24, \"fd00:1::/64\"], masquerade: auto}");
+	const char *twice;
+
+	text = edited(sim, text, "  blue:\n", "  blue:\n    publish: [\"8080-8089:80-89/tcp\"]\n");
+	twice = edited(sim, text, "  green:\n", "  green:\n    publish: [\"8085:80/tcp\"]\n");
+	expect_refusal(sim, twice, -EEXIST,
+		       "namespace 'green': external port 8085/tcp is published at 'eth0' by "
+		       "namespace 'blue'");
+	converge(sim, edited(sim, text, "  green:\n",
+			     "  green:\n    publish: [\"8085:80/udp\", \"8090:80/tcp\"]\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -87,6 +169,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_published_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_on_an_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_loopback, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_loopback_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_twice, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the host itself sends to published ports, at the external address and at the loopback one,
+ * and what comes back.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/pkt_cls.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath_maps.h"
+#include "datapath_publish.h"
+
+#define OWN_NETNS   (-1) /* the test is in the lab's namespace */
+#define LOOPBACK_IP "127.0.0.1"
+#define CLIENT_IP   "169.254.78.1"
+
+static uint32_t loopback_number;
+
+static void publish(struct lab *lab, uint32_t ifindex, enum nsr_nat_protocol protocol,
+		    uint16_t external, uint16_t inside)
+{
+	struct published_ports what = {external, inside, 1, (uint8_t)protocol};
+	struct ip_address red = lab_ip(RED_IP);
+
+	if (datapath_publish(lab->datapath, ifindex, &red, &what, OWN_NETNS, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+static struct lab *lab_with_loopback(void **state)
+{
+	const struct nsr_uplink loopback = {
+		.address4 = address4(LOOPBACK_IP), .port_min = 1, .port_max = 65535};
+	struct lab *lab = lab_of(state);
+
+	if (datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, &loopback_number,
+				&lab->err))
+		fail_msg("%s", lab->err.message);
+	return lab;
+}
+
+static void done(struct lab *lab, enum nsr_nat_protocol protocol)
+{
+	struct published_ports what = {8080, 80, 1, (uint8_t)protocol};
+
+	if (datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err) ||
+	    datapath_unpublish(lab->datapath, lab->uplink[UP0], &what, &lab->err))
+		fail_msg("%s", lab->err.message);
+	assert_int_equal(lab_entries(lab, MAP_published), 0);
+	lab_expect_no_flows(lab);
+}
+
+static struct nsr_uplink_counters counters(struct lab *lab)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct nsr_uplink_counters sum = {0}, *cells = calloc((size_t)cpus, sizeof(*cells));
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_uplink_counters],
+					     &loopback_number, cells),
+			 0);
+	for (int i = 0; i < cpus; i++) {
+		sum.tx_packets += cells[i].tx_packets;
+		sum.tx_translated += cells[i].tx_translated;
+		sum.tx_passed += cells[i].tx_passed;
+		sum.tx_dropped += cells[i].tx_dropped;
+	}
+	free(cells);
+	return sum;
+}
+
+/* The action says which counter it is in. */
+static struct frame *runs(struct lab *lab, const struct frame *frame, int action)
+{
+	struct nsr_uplink_counters before = counters(lab), after;
+	static struct frame out;
+
+	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, frame, &out), action);
+	after = counters(lab);
+	assert_int_equal(after.tx_packets - before.tx_packets, 1);
+	assert_int_equal(after.tx_translated - before.tx_translated, action == TC_ACT_REDIRECT);
+	assert_int_equal(after.tx_passed - before.tx_passed, action == TC_ACT_UNSPEC);
+	assert_int_equal(after.tx_dropped - before.tx_dropped, action == TC_ACT_SHOT);
+	assert_int_equal(out.length, frame->length);
+	if (action != TC_ACT_REDIRECT)
+		assert_memory_equal(out.bytes, frame->bytes, frame->length);
+	else
+		assert_null(frame_fault(&out));
+	return &out;
+}
+
+static struct frame *sends(struct lab *lab, const char *from, const char *to, uint8_t protocol,
+			   uint16_t sport, uint16_t dport, uint8_t flags, int action)
+{
+	static const uint8_t nobody[6];
+	struct frame f;
+
+	FRAME(&f, .to = nobody, .from = nobody, .source = from, .dest = to, .protocol = protocol,
+	      .sport = sport, .dport = dport, .tcp_flags = flags, .payload = 20);
+	return runs(lab, &f, action);
+}
+
+static struct frame *answers(struct lab *lab, enum lab_port which, const char *to, uint8_t protocol,
+			     uint16_t sport, uint16_t dport, uint8_t flags, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_br1, .from = which == RED ? mac_red : mac_blue,
+	      .source = which == RED ? RED_IP : BLUE_IP, .dest = to, .protocol = protocol,
+	      .sport = sport, .dport = dport, .tcp_flags = flags, .payload = 20);
+	return &EXPECT_PORT_IN(lab, which, &f, outcome)->out;
+}
+
+static void expect(struct frame *frame, const char *source, uint16_t sport, const char *dest,
+		   uint16_t dport)
+{
+	assert_int_equal(frame_ip4(frame)->saddr, address4(source));
+	assert_int_equal(frame_ip4(frame)->daddr, address4(dest));
+	assert_int_equal(frame_sport(frame), sport);
+	assert_int_equal(frame_dport(frame), dport);
+}
+
+static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+
+static void test_external(void **state)
+{
+	struct lab *lab = lab_with_loopback(state);
+
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t protocol = protocols[i];
+		struct frame *out;
+
+		publish(lab, lab->uplink[UP0], (enum nsr_nat_protocol)i, 8080, 80);
+		out = sends(lab, UPLINK_IP, UPLINK_IP, protocol, 4000, 8080, FRAME_SYN,
+			    TC_ACT_REDIRECT);
+		expect(out, UPLINK_IP, 4000, RED_IP, 80);
+		assert_int_equal(frame_ip4(out)->ttl, 64);
+		assert_memory_equal(frame_eth(out)->h_dest, mac_red, 6);
+		assert_memory_equal(frame_eth(out)->h_source, mac_br1, 6);
+		out = answers(lab, RED, UPLINK_IP, protocol, 80, 4000, FRAME_SYN | FRAME_ACK,
+			      TO_NEIGHBOUR);
+		expect(out, UPLINK_IP, 8080, UPLINK_IP, 4000);
+		sends(lab, UPLINK_IP, UPLINK_IP, protocol, 4000, 8080, FRAME_ACK, TC_ACT_REDIRECT);
+		assert_int_equal(lab_active_sessions(lab), 1);
+		/* Without a session, what red sends to the host is not touched. */
+		answers(lab, RED, UPLINK_IP, protocol, 80, 4001, FRAME_ACK, TO_KERNEL);
+		done(lab, (enum nsr_nat_protocol)i);
+		lab_with_loopback(state);
+	}
+	done(lab, NSR_NAT_UDP);
+}
+
+static void test_not_published(void **state)
+{
+	struct lab *lab = lab_with_loopback(state);
+	struct frame f;
+
+	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
+	      .sport = 6000, .dport = 80);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	/* Nobody's, a mapped one, the other protocol. */
+	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 8081, 0, TC_ACT_UNSPEC);
+	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 6000, 0, TC_ACT_UNSPEC);
+	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TC_ACT_UNSPEC);
+	/* Other addresses, at either end. */
+	sends(lab, UPLINK_IP, UPLINK2_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, LOOPBACK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, LOOPBACK_IP, LOOPBACK_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	/* What is on its way back to the host. */
+	lab->came_in = lab->port[RED];
+	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	lab->came_in = 0;
+	assert_int_equal(lab_active_sessions(lab), 1);
+	done(lab, NSR_NAT_UDP);
+}
+
+static void test_loopback(void **state)
+{
+	struct lab *lab = lab_with_loopback(state);
+	struct frame *out, f;
+
+	publish(lab, STATE_LOOPBACK, NSR_NAT_TCP, 8080, 80);
+	out = sends(lab, LOOPBACK_IP, LOOPBACK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN,
+		    TC_ACT_REDIRECT);
+	expect(out, CLIENT_IP, 4000, RED_IP, 80);
+	out = answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN | FRAME_ACK,
+		      TO_NEIGHBOUR);
+	expect(out, LOOPBACK_IP, 8080, LOOPBACK_IP, 4000);
+	sends(lab, LOOPBACK_IP, LOOPBACK_IP, IPPROTO_TCP, 4000, 8080, FRAME_ACK, TC_ACT_REDIRECT);
+	/* Nobody else reaches it: not the outside, whatever it sends to, not a namespace. */
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_TCP, .sport = 4000, .dport = 8080, .tcp_flags = FRAME_SYN);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = LOOPBACK_IP,
+	      .protocol = IPPROTO_TCP, .sport = 4000, .dport = 8080, .tcp_flags = FRAME_SYN);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	answers(lab, BLUE, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TO_KERNEL);
+	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TC_ACT_UNSPEC);
+	/* What belongs to no session does not leave, by whichever interface it would. */
+	answers(lab, BLUE, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN, DROPPED(NAT_STATE));
+	answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 81, 4000, FRAME_SYN, DROPPED(NAT_STATE));
+	answers(lab, RED, CLIENT_IP, IPPROTO_UDP, 80, 4000, 0, DROPPED(NAT_STATE));
+	assert_int_equal(lab_active_sessions(lab), 1);
+	done(lab, NSR_NAT_TCP);
+	/* It stands for nothing any more. */
+	answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN, TO_NEIGHBOUR);
+}
+
+/* The host's socket has a port that a namespace has mapped. */
+static void test_port_of_two(void **state)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(6000)}, peer = own;
+	struct lab *lab = lab_with_loopback(state);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct frame f;
+
+	own.sin_addr.s_addr = peer.sin_addr.s_addr = address4(UPLINK_IP);
+	peer.sin_port = htons(8080);
+	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
+	      .sport = 6000, .dport = 80);
+	assert_int_equal(frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out), 6000);
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&peer, sizeof(peer)), 0);
+	expect(sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 6000, 8080, 0, TC_ACT_REDIRECT),
+	       UPLINK_IP, 6000, RED_IP, 80);
+	expect(answers(lab, RED, UPLINK_IP, IPPROTO_UDP, 80, 6000, 0, TO_NEIGHBOUR), UPLINK_IP,
+	       8080, UPLINK_IP, 6000);
+	close(fd);
+	/* Its socket has gone: the port is blue's again, whose filter has not heard of red. */
+	answers(lab, RED, UPLINK_IP, IPPROTO_UDP, 80, 6000, 0, DROPPED(NAT_FILTERED));
+	done(lab, NSR_NAT_UDP);
+}
+
+static void test_too_large(void **state)
+{
+	static const uint8_t nobody[6];
+	struct lab *lab = lab_with_loopback(state);
+	struct nsr_endpoint endpoint = lab_endpoint(lab, RED);
+	struct frame f;
+
+	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
+	endpoint.mtu = 1280;
+	lab_host_set(lab, RED_IP, &endpoint);
+	for (uint16_t excess = 0; excess < 2; excess++) {
+		FRAME(&f, .to = nobody, .from = nobody, .source = UPLINK_IP, .dest = UPLINK_IP,
+		      .sport = 4000, .dport = 8080, .payload = (uint16_t)(1280 - 28 + excess));
+		runs(lab, &f, excess ? TC_ACT_SHOT : TC_ACT_REDIRECT);
+	}
+	done(lab, NSR_NAT_UDP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_external),    LAB_TEST(test_not_published), LAB_TEST(test_loopback),
+		LAB_TEST(test_port_of_two), LAB_TEST(test_too_large),
+	};
+
+	return LAB_MAIN(tests);
+}

@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Published ports and the host itself: it reaches them as others do, it has some for itself alone, and
+# its loopback interface is its own. And what everybody is told of a port that nobody listens on.
+
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # perl has dollars; run sets output; fabric.bash the names
+load published
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+}
+
+teardown() {
+	clean_up
+}
+
+# What a UDP client learns of a port where nobody listens: its second datagram fails.
+is_refused() { # NAMESPACE ADDRESS PORT
+	on "$1" timeout 30 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die;
+		for (1 .. 100) {
+			defined($s->send("x")) or exit !$!{ECONNREFUSED};
+			select undef, undef, undef, 0.1;
+		}
+		exit 1' "$2" "$3"
+}
+
+@test "a closed port is told: to neighbours, to the namespace itself, to the host, to the outside" {
+	published_up
+	publish "$red" '"8080:8080/udp", "127.0.0.1:8080:8080/udp"'
+	lab apply "$topology"
+	for name in "$blue" "$green" "$red" "$host" "$outside"; do
+		is_refused "$name" "$uplink_address" 8080
+	done
+	is_refused "$host" 127.0.0.1 8080
+}
+
+@test "from the host: at the uplink's address, both ways in bulk, its own services beside it" {
+	local protocol
+	published_up
+	on "$host" sysctl -qw net.ipv4.conf.all.rp_filter=1
+	for protocol in tcp udp; do
+		exchange "$protocol" "$host" "$red" "$uplink_address"
+		[[ $caller == "$uplink_address" ]]
+	done
+	publish "$red" '"5201:5201/tcp"'
+	lab apply "$topology"
+	bulk "$host" "$red" "$uplink_address"
+	bulk "$host" "$red" "$uplink_address" -R
+	serve "$host" tcp 2222
+	calls "$host" tcp "$uplink_address" 2222
+	calls "$host" tcp 127.0.0.1 2222
+	pings "$host" 127.0.0.1
+	pings "$host" "$uplink_address"
+	[[ $(dropped nat-hairpin) == 0 ]]
+	run -0 lab plan "$topology"
+}
+
+@test "datapath: kernel: from the host" {
+	local protocol
+	published_up kernel
+	publish "$red" '"8080:8080/tcp", "127.0.0.1:8080:8080/udp"'
+	lab apply "$topology"
+	exchange tcp "$host" "$red" "$uplink_address"
+	[[ $caller == "$uplink_address" ]]
+	exchange udp "$host" "$red" 127.0.0.1
+	[[ $caller == 169.254.78.1 ]]
+}
+
+@test "on the loopback address: the host reaches it, and nobody else" {
+	local protocol
+	put_topology
+	publish "$red" '"127.0.0.1:8080:8080/tcp", "127.0.0.1:8080:8080/udp", "127.0.0.1:5201:5201/tcp"'
+	publish "$blue" '"8080:9090/tcp"'
+	lab apply "$topology"
+	find_cookie
+	for protocol in tcp udp; do
+		exchange "$protocol" "$host" "$red" 127.0.0.1
+		[[ $caller == 169.254.78.1 ]]
+	done
+	bulk "$host" "$red" 127.0.0.1
+	# Two connections from one port of the host, to both addresses.
+	serve "$red" tcp 8080
+	serve "$blue" tcp 9090
+	calls "$host" tcp 127.0.0.1 8080 4000
+	calls "$host" tcp "$uplink_address" 8080 4000
+	[[ $(last_caller 8080) == "169.254.78.1 4000" && $(last_caller 9090) == "$uplink_address 4000" ]]
+
+	: >"$work/callers-8080"
+	serve "$red" udp 8080
+	# By the uplink's address, by the gateway's, and by the loopback address of the host, whose kernel
+	# would take it.
+	on "$host" sysctl -qw net.ipv4.conf.all.route_localnet=1
+	on "$outside" sysctl -qw net.ipv4.conf.all.route_localnet=1
+	ip -n "$outside" address del 127.0.0.1/8 dev lo
+	ip -n "$outside" route add 127.0.0.1/32 via "$uplink_address" src "$outside_address"
+	for protocol in tcp udp; do
+		calls_in_vain "$outside" "$protocol" 127.0.0.1 8080
+		calls_in_vain "$blue" "$protocol" 192.168.15.1 8080
+	done
+	calls_in_vain "$outside" udp "$uplink_address" 8080
+	calls_in_vain "$blue" udp "$uplink_address" 8080
+	[[ ! -s $work/callers-8080 ]]
+}
+
+@test "the loopback interface is as it was when nothing is published, and others' things there stay" {
+	put_topology
+	lab apply "$topology"
+	find_cookie
+	run -0 tc -n "$host" qdisc show dev lo
+	[[ $output != *clsact* ]]
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	run -0 tc -n "$host" filter show dev lo egress
+	[[ $output == *nsr_local_out* ]]
+	run -0 tc -n "$host" filter show dev lo ingress
+	[[ -z $output ]]
+	tc -n "$host" filter del dev lo egress
+	run lab plan "$topology"
+	echo "$output"
+	[[ $output == *"uplink lo: what the host sends to published ports"* ]]
+	run lab doctor
+	echo "$output"
+	[[ $output == *"nsroute's programs are not attached"* ]]
+	lab apply "$topology"
+	exchange tcp "$host" "$red" 127.0.0.1
+	publish "$red"
+	lab apply "$topology"
+	run -0 tc -n "$host" qdisc show dev lo
+	[[ $output != *clsact* ]]
+
+	# Somebody's own, before and after.
+	tc -n "$host" qdisc add dev lo clsact
+	tc -n "$host" filter add dev lo egress pref 5 protocol ip u32 match u32 0 0
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	lab down lab
+	run -0 tc -n "$host" filter show dev lo egress
+	[[ $output == *"pref 5 "* && $output != *nsr_local_out* ]]
+	tc -n "$host" qdisc del dev lo clsact
+	tc -n "$host" qdisc add dev lo ingress
+	run -2 lab apply "$topology"
+	[[ $output == *"interface 'lo' has an 'ingress' qdisc"* ]]
+	tc -n "$host" qdisc del dev lo ingress
+}
