@@ -113,7 +113,8 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 		return DROP(ISOLATED);
 	inside = inside_of4(p.ip4->saddr);
 	if (!inside || inside->uplink != uplink->index ||
-	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &request.external, t.dest))
+	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &request.external, t.dest,
+			    record->flags & NSR_MAPPING_PUBLISHED))
 		return VERDICT_KERNEL;
 	if (t.tcp_flags & TCP_RST)
 		return DROP(NAT_STATE);
@@ -138,9 +139,7 @@ static __always_inline int hairpin_returns(struct __sk_buff *skb, struct packet 
 					   const struct transport *t,
 					   const struct nat_request *request, u32 sender)
 {
-	const struct nsr_mapping *record = nat_mapping(sender);
-
-	if (!record || !(record->flags & NSR_MAPPING_PUBLISHED))
+	if (!mapping_is_published(sender))
 		return VERDICT_KERNEL;
 	return local_return(skb, p, t, request->external, sender);
 }

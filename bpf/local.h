@@ -105,7 +105,6 @@ static __always_inline int local_rewrite(struct __sk_buff *skb, struct packet *p
 NSR_STEP int local_leaves(struct __sk_buff *skb)
 {
 	const struct nsr_settings *settings = nat_settings();
-	const struct nsr_mapping *record;
 	struct nat_request request;
 	struct transport t = {};
 	enum nat_inbound whom;
@@ -117,8 +116,7 @@ NSR_STEP int local_leaves(struct __sk_buff *skb)
 	slot = local_slot(p.ip4->daddr);
 	if (slot >= NSR_UPLINKS_MAX)
 		return VERDICT_KERNEL;
-	record = nat_mapping(NSR_MAPPING(NSR_POOL(slot, t.protocol), bpf_ntohs(t.dest)));
-	if (!record || !(record->flags & NSR_MAPPING_PUBLISHED))
+	if (!mapping_is_published(NSR_MAPPING(NSR_POOL(slot, t.protocol), bpf_ntohs(t.dest))))
 		return VERDICT_KERNEL;
 	request_begin(&request);
 	request.flow.inside.protocol = t.protocol;

@@ -102,6 +102,14 @@ static __always_inline bool mapping_is_held(u32 mapping)
 	return record && record->flags & NSR_MAPPING_HELD;
 }
 
+/* Whether it lets in whoever sends: see publish.h. */
+static __always_inline bool mapping_is_published(u32 mapping)
+{
+	struct nsr_mapping *record = nat_mapping(mapping);
+
+	return record && record->flags & NSR_MAPPING_PUBLISHED;
+}
+
 /* Gives a reference back. The last one ends the mapping: whoever takes the count to 0 owns the
  * record, and nothing raises the count again. */
 NSR_STEP int mapping_put(u32 mapping, u32 now_s)
@@ -162,21 +170,26 @@ static __always_inline u32 mapping_find(const struct nsr_inside_endpoint *inside
 	return 0;
 }
 
-/* Whether the host itself has a socket that would get what the remote sends to this port. */
+/* Whether the host itself has a socket that would get what the remote sends to this port. A port
+ * that is published was free then, and what the host has bound since counts only if it is bound to
+ * that address: a socket for all of them, be it of a client that the kernel gave the port, takes
+ * nobody's clients away. */
 static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol,
 					    const nat_address *remote, __be16 remote_port,
-					    const nat_address *local, __be16 local_port)
+					    const nat_address *local, __be16 local_port,
+					    bool published)
 {
 	struct bpf_sock *socket;
+	bool wild = false;
 
 	if (protocol != NSR_NAT_TCP && protocol != NSR_NAT_UDP)
 		return false;
-	socket = host_socket(skb, protocol, remote, remote_port, local, local_port);
-	TELL(SOCKET, !!socket, bpf_ntohs(local_port), 0);
+	socket = host_socket(skb, protocol, remote, remote_port, local, local_port, &wild);
+	TELL(SOCKET, socket && !(published && wild), bpf_ntohs(local_port), 0);
 	if (!socket)
 		return false;
 	bpf_sk_release(socket);
-	return true;
+	return !(published && wild);
 }
 
 /* Any free port of a pool, of the parity of start if possible; BITS_NONE when all are in use. */
@@ -216,7 +229,7 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 		mapping = NSR_MAPPING(pool, port);
 		if (!host_has_socket(skb, request->flow.inside.protocol,
 				     &request->flow.remote_address, request->flow.remote_port,
-				     &request->external, bpf_htons(port))) {
+				     &request->external, bpf_htons(port), false)) {
 			request->mapping = mapping;
 			return 0;
 		}

@@ -311,7 +311,8 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 		return VERDICT_RARE;
 	if (!host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
 			     request->flow.remote_port, &request->external,
-			     bpf_htons(NSR_MAPPING_PORT(request->mapping))))
+			     bpf_htons(NSR_MAPPING_PORT(request->mapping)),
+			     mapping_is_published(request->mapping)))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
 	return DROP(NAT_SOCKET);
@@ -440,10 +441,7 @@ static __always_inline bool filter_admits(const struct nat_request *request, u32
 /* The filter of a mapping: its network's, unless the port is published. */
 static __always_inline u32 mapping_filtering(u32 mapping, const struct nsr_inside *inside)
 {
-	const struct nsr_mapping *record = nat_mapping(mapping);
-
-	return record && record->flags & NSR_MAPPING_PUBLISHED ? (u32)NSR_FILTER_NOTHING
-							       : inside->filtering;
+	return mapping_is_published(mapping) ? (u32)NSR_FILTER_NOTHING : inside->filtering;
 }
 
 /* What comes in to request->mapping and has no session: one is made where its filter lets it in. 0:
@@ -488,7 +486,7 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 	if (request->flow.inside.protocol == NSR_NAT_ICMP ||
 	    host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
 			    request->flow.remote_port, &request->external,
-			    bpf_htons(NSR_MAPPING_PORT(mapping))))
+			    bpf_htons(NSR_MAPPING_PORT(mapping)), mapping_is_published(mapping)))
 		return NAT_INBOUND_HOST;
 	request->mapping = mapping;
 	refused = session_admit(request);

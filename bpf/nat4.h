@@ -88,18 +88,37 @@ struct socket_tuple4 {
 	__be16 source_port, dest_port;
 };
 
+/* The verifier wants the two kinds of sockets read by different instructions, which clang would
+ * make one of: it does not look into these. */
+#define SOCKET_READ(kind, socket, ret_wild)                     \
+	do {                                                    \
+		asm volatile("# " kind : "+r"(socket));         \
+		u32 bound = (socket)->src_ip4;                  \
+		asm volatile("# " kind " bound" : "+r"(bound)); \
+		*(ret_wild) = !bound;                           \
+	} while (0)
+
 /* The socket that gets what the remote sends to this port, of TCP or UDP; NULL, or to be released.
- */
+ * *ret_wild: it is there for all addresses of the host, and no remote. */
 static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 protocol,
 						    const nat_address *remote, __be16 remote_port,
-						    const nat_address *local, __be16 local_port)
+						    const nat_address *local, __be16 local_port,
+						    bool *ret_wild)
 {
 	struct socket_tuple4 of = {*remote, *local, remote_port, local_port};
 	struct bpf_sock_tuple *tuple = (void *)&of;
+	struct bpf_sock *socket;
 
-	if (protocol == NSR_NAT_TCP)
-		return bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
-	return bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+	if (protocol == NSR_NAT_TCP) {
+		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+		if (socket)
+			SOCKET_READ("tcp", socket, ret_wild);
+	} else {
+		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
+		if (socket)
+			SOCKET_READ("udp", socket, ret_wild);
+	}
+	return socket;
 }
 
 #endif

@@ -144,7 +144,7 @@ NSR_STEP int publish_is_taken(struct __sk_buff *skb, const struct nsr_publish *a
 
 	return asked && !mapping_is_held(asked->mapping) && asked->external &&
 	       host_has_socket(skb, asked->inside.protocol, &anybody, 0, &asked->external,
-			       bpf_htons(NSR_MAPPING_PORT(asked->mapping)));
+			       bpf_htons(NSR_MAPPING_PORT(asked->mapping)), false);
 }
 
 static __always_inline int publish_do(struct __sk_buff *skb, const struct nsr_publish *asked)

@@ -32,10 +32,12 @@ static __always_inline u32 trace_mapping(const struct nsr_inside_endpoint *insid
 
 /* Whether the host leaves this external port to the flow. */
 static __always_inline bool trace_port_is_ours(struct __sk_buff *skb,
-					       const struct nat_request *request, u32 port)
+					       const struct nat_request *request, u32 port,
+					       bool published)
 {
 	return !host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-				request->flow.remote_port, &request->external, bpf_htons(port));
+				request->flow.remote_port, &request->external, bpf_htons(port),
+				published);
 }
 
 /* Whether there is a record for one session more. */
@@ -60,7 +62,8 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	if (!request || !trace_has_room())
 		return DROP(NAT_SESSIONS);
 	mapping = trace_mapping(&request->flow.inside);
-	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping)))
+	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping),
+					   mapping_is_published(mapping)))
 		return DROP(NAT_SOCKET);
 	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
 	wanted = bpf_ntohs(request->flow.inside.port);
@@ -73,7 +76,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	if (!trace_any_free(words, NSR_POOL_WORDS))
 		return DROP(NAT_PORTS);
 	if (trace_is_free(words, NSR_POOL_WORDS, wanted) &&
-	    trace_port_is_ours(skb, request, wanted))
+	    trace_port_is_ours(skb, request, wanted, false))
 		TELL(OPENS, NSR_MAPPING(pool, wanted), NSR_OPENS_SAME, 0);
 	else
 		TELL(OPENS, 0, NSR_OPENS_ANY, 0);

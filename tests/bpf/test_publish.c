@@ -283,9 +283,10 @@ static void test_pools_made_anew(void **state)
 
 /* ---- The host's own. */
 
-static int listen_on(uint16_t port)
+static int listen_on(const char *ip, uint16_t port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = address4(ip)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
@@ -298,7 +299,7 @@ static void test_host_listens(void **state)
 {
 	const struct published_ports range = ports(NSR_NAT_TCP, 8079, 79, 3);
 	struct lab *lab = lab_of(state);
-	int fd = listen_on(8080);
+	int fd = listen_on("0.0.0.0", 8080);
 
 	assert_int_equal(try_publish(lab, RED_IP, range), -EADDRINUSE);
 	assert_non_null(strstr(lab->err.message, "8080/tcp"));
@@ -306,13 +307,39 @@ static void test_host_listens(void **state)
 	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside), 0);
 	close(fd);
 	publish(lab, RED_IP, range);
-	/* It comes later: the host's own is not disturbed. */
-	fd = listen_on(8080);
+	/* One that comes later has other addresses ... */
+	fd = listen_on("0.0.0.0", 8080);
+	in(lab, REMOTE_IP, IPPROTO_TCP, 4001, 8080, FRAME_SYN, TRANSLATED_TO_PEER);
+	close(fd);
+	/* ... unless it is bound to this one: the host's own is not disturbed. */
+	fd = listen_on(UPLINK_IP, 8080);
 	in(lab, REMOTE_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, PASSED);
 	in(lab, REMOTE_IP, IPPROTO_TCP, 4000, 8081, FRAME_SYN, TRANSLATED_TO_PEER);
 	close(fd);
 	in(lab, REMOTE_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TRANSLATED_TO_PEER);
 	unpublish_all(lab, range);
+}
+
+/* The kernel gives a client of the host the published port, for whatever it sends. */
+static void test_host_client(void **state)
+{
+	const struct published_ports dns = ports(NSR_NAT_UDP, 40000, 53, 1);
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(40000)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct lab *lab = lab_of(state);
+
+	publish(lab, RED_IP, dns);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 4000, 40000, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(out(lab, RED_IP, REMOTE2_IP, IPPROTO_UDP, 53, 81, 0), 40000);
+	/* It talks to somebody: that is its own. */
+	at.sin_addr.s_addr = address4(REMOTE2_IP);
+	at.sin_port = htons(82);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, 40000, 0, PASSED);
+	in(lab, REMOTE2_IP, IPPROTO_UDP, 83, 40000, 0, TRANSLATED_TO_PEER);
+	close(fd);
+	unpublish_all(lab, dns);
 }
 
 /* ---- Hairpin. */
@@ -425,7 +452,7 @@ static void test_hairpin_to_the_host(void **state)
 	sends(lab, PLAIN, IPPROTO_TCP, 3000, 8080, FRAME_SYN, TO_KERNEL); /* not masqueraded */
 	from_port(&f, BLUE, IPPROTO_TCP, 3000, 8080, FRAME_SYN, 1, 0);
 	EXPECT_PORT_IN(lab, BLUE, &f, TO_KERNEL);
-	fd = listen_on(8080);
+	fd = listen_on(UPLINK_IP, 8080);
 	sends(lab, BLUE, IPPROTO_TCP, 3000, 8080, FRAME_SYN, TO_KERNEL);
 	close(fd);
 	assert_int_equal(lab_active_sessions(lab), 0);
@@ -482,6 +509,7 @@ int main(void)
 		LAB_TEST(test_done_again),
 		LAB_TEST(test_pools_made_anew),
 		LAB_TEST(test_host_listens),
+		LAB_TEST(test_host_client),
 		LAB_TEST(test_hairpin),
 		LAB_TEST(test_hairpin_isolated),
 		LAB_TEST(test_hairpin_filter),

@@ -137,6 +137,21 @@ sees_filtering() { # MODE WORDS
 	[[ $(uplink_dropped nat-filtered) == 0 ]]
 }
 
+# By its own external address, whose filter has to let in who has not been sent to.
+@test "turnutils_natdiscovery: hairpin works" {
+	need turnserver turnutils_natdiscovery
+	internet_up auto "s/masquerade: eth0/masquerade: {uplink: eth0, filtering: endpoint-independent}/"
+	start_coturn
+	watch
+	for name in "$red" "$green" "$white"; do
+		discover "$name" -m -f -H
+		echo "$output"
+		[[ $output == *"Received a request (maybe a successful hairpinning)"* ]]
+		[[ $output == *"NAT with Endpoint Independent Mapping!"*"NAT with Endpoint Independent Filtering!"* ]]
+	done
+	assert_judged
+}
+
 @test "stun: the older discovery sees the same, and that ports are preserved" {
 	need turnserver stun
 	internet_up
