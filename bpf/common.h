@@ -54,6 +54,8 @@ enum nat_inbound {
 	NAT_INBOUND_RARE,    /* see uplink_in_rare() */
 	NAT_INBOUND_FAILED,  /* the kernel refused to change it */
 	NAT_INBOUND_LIMITED, /* let in, but the namespace has as many flows as it may */
+	NAT_INBOUND_FULL,    /* the same, but all of them together have */
+	NAT_INBOUND_BUSY,    /* the same, but other CPUs were faster */
 };
 
 /*

@@ -21,6 +21,8 @@
 struct expire_clock {
 	struct bpf_timer timer;
 	u32 tick;
+	u32 used_all; /* slots of sessions in use, as the last pass has seen them: the sum of ... */
+	u32 used[EXPIRE_TICKS];
 };
 
 NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
@@ -39,6 +41,26 @@ static long expire_held(void *map, const struct nsr_held_key *fragment, struct n
 	return 0;
 }
 
+/* How much is lacking of a quarter of the table, by what was in use when it was last looked at. */
+static __always_inline u32 expire_lacking(const struct expire_clock *clock, u32 quarter)
+{
+	u32 used = clock->used_all;
+
+	if (used <= 3 * quarter)
+		return 0;
+	return used < 4 * quarter ? used - 3 * quarter : quarter;
+}
+
+static __always_inline void expire_seen(struct expire_clock *clock, u32 part, u32 used)
+{
+	u32 *of_part;
+
+	barrier_var(part);
+	of_part = &clock->used[part & (EXPIRE_TICKS - 1)];
+	clock->used_all += used - *of_part;
+	*of_part = used;
+}
+
 static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 {
 	const struct nsr_settings *limits = nat_settings();
@@ -49,7 +71,10 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 	(void)key;
 	if (limits) {
 		slice.now_s = nat_now_s(limits);
+		slice.spare = session_sets() * (NSR_SESSION_SET / 4);
+		slice.lacking = expire_lacking(clock, slice.spare);
 		expire_sessions(part, &slice);
+		expire_seen(clock, part, slice.used);
 		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
 		if (!part)

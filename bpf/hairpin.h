@@ -116,9 +116,9 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &request.external, t.dest,
 			    record->flags & NSR_MAPPING_PUBLISHED))
 		return VERDICT_KERNEL;
-	if (t.tcp_flags & TCP_RST)
-		return DROP(NAT_STATE);
 	request_limits(&request, inside);
+	if (t.tcp_flags & TCP_RST)
+		return session_reset(skb, &request) ? DROP(NAT_STATE) : request.mapping;
 	*opens = request;
 	return HAIRPIN_OPENS;
 }

@@ -13,6 +13,7 @@
 #include "counters.h"
 #include "fib.h"
 #include "ports.h"
+#include "share.h"
 #include "trace.h"
 
 #define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
@@ -102,12 +103,21 @@ static __always_inline bool mapping_is_held(u32 mapping)
 	return record && record->flags & NSR_MAPPING_HELD;
 }
 
-/* Whether it lets in whoever sends: see publish.h. */
+/* Whether anybody may send to it, with a session or without. */
 static __always_inline bool mapping_is_published(u32 mapping)
 {
-	struct nsr_mapping *record = nat_mapping(mapping);
+	struct nsr_mapping *record = mapping ? nat_mapping(mapping) : NULL;
 
 	return record && record->flags & NSR_MAPPING_PUBLISHED;
+}
+
+/* What is entered under the inside endpoint, which may have ended since; 0: nothing. */
+static __always_inline u32 mapping_entered(const struct nsr_inside_endpoint *inside)
+{
+	NAT_KEY(struct nsr_inside_endpoint, key, inside);
+	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, key);
+
+	return ref ? READ_ONCE(ref->mapping) : 0;
 }
 
 /* Gives a reference back. The last one ends the mapping: whoever takes the count to 0 owns the
@@ -207,6 +217,41 @@ static __always_inline u32 pool_claim(u32 pool, u32 port)
 	return words && bits_claim(words, NSR_POOL_WORDS, port) ? port : BITS_NONE;
 }
 
+/* ---- How many ports a namespace has. */
+
+/* One more for the owner, unless it has its share of the pool, or nobody can have one. 0 or a
+ * reason to drop. */
+NSR_STEP int port_count(struct nat_request *request)
+{
+	struct nsr_pool_bits *bits;
+	struct nsr_share *share;
+	u32 pool;
+	int result;
+
+	request = nat_request_here(request);
+	if (!request)
+		return DROP(NAT_PORTS);
+	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	bits = bpf_map_lookup_elem(&pool_bits, &pool);
+	share = share_of(NSR_OWNER_NUMBER(request->owner));
+	if (!bits || !share)
+		return DROP(NAT_PORTS);
+	result = share_take(share_ports(share, NAT_SHARE_FIRST, request->flow.inside.protocol),
+			    READ_ONCE(bits->share));
+	if (result == DROP(NAT_LIMIT) && !bits_any_free(bits->words, NSR_POOL_WORDS))
+		return DROP(NAT_PORTS);
+	return result;
+}
+
+/* number: of the owner. */
+static __always_inline void port_uncount(u32 number, u8 protocol)
+{
+	struct nsr_share *share = number ? share_of(number) : NULL;
+
+	if (share)
+		share_give(share_ports(share, NAT_SHARE_FIRST, protocol));
+}
+
 /* Claims an external port: the inside one when it can be had, else one of its parity, else any.
  * Ports that the host itself uses towards this remote are left to it. */
 NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
@@ -239,12 +284,20 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 	return DROP(NAT_SOCKET);
 }
 
-/* A new mapping of the port that was claimed, with one reference, entered under its inside
- * endpoint. */
+/* Gives back a port that nobody can have used, and the count of it. number: of the owner. */
+static __always_inline void mapping_undo(u32 mapping, u32 number, u8 protocol)
+{
+	mapping_free_port(mapping);
+	port_uncount(number, protocol);
+}
+
+/* A new mapping of the port that was claimed and counted, with one reference, entered under its
+ * inside endpoint. Without it neither is left. */
 NSR_STEP int mapping_enter(struct nat_request *request)
 {
 	struct nsr_mapping_ref ref = {};
 	struct nsr_mapping *record;
+	u32 owner;
 	int result;
 
 	request = nat_request_here(request);
@@ -252,18 +305,20 @@ NSR_STEP int mapping_enter(struct nat_request *request)
 		return DROP(NAT_PORTS);
 	NAT_KEY(struct nsr_inside_endpoint, inside, &request->flow.inside);
 	ref.mapping = request->mapping;
+	owner = NSR_OWNER_NUMBER(request->owner);
 	record = nat_mapping(ref.mapping);
 	if (!record) {
-		mapping_free_port(ref.mapping);
+		mapping_undo(ref.mapping, owner, inside->protocol);
 		return DROP(NAT_CLOSED); /* the pool is gone */
 	}
 	record->inside = *inside;
+	record->owner = owner;
 	ref.generation = ++record->generation;
 	barrier();
 	WRITE_ONCE(record->references, 1);
 	result = bpf_map_update_elem(&mapping_by_inside, inside, &ref, BPF_NOEXIST);
 	if (result && __sync_fetch_and_add(&record->references, -1) == 1) {
-		mapping_free_port(ref.mapping); /* nobody can have used it */
+		mapping_undo(ref.mapping, owner, inside->protocol);
 	} else {
 		/* Entered, or held by a session of the outside that was answered just now and had
 		 * this port for the same inside before: then it is a mapping all the same, and ends

@@ -101,7 +101,7 @@ NSR_ARRAY(sessions, BPF_MAP_TYPE_ARRAY, struct nsr_session, NSR_SESSION_SET);
 NSR_ARRAY(session_bits, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits, 1);
 NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref);
 NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref);
-NSR_ARRAY(flows_of, BPF_MAP_TYPE_ARRAY, u32, NSR_PORTS_MAX + 1);
+NSR_ARRAY(shares, BPF_MAP_TYPE_ARRAY, struct nsr_share, NSR_OWNERS);
 NSR_TABLE(published, u32, struct nsr_published, NSR_PUBLISHED_MAX);
 NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 

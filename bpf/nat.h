@@ -29,45 +29,33 @@
 #include "fib.h"
 #include "mapping.h"
 #include "ports.h"
+#include "share.h"
 #include "trace.h"
 
 /* ---- How many sessions a namespace has. */
 
-/* One more for the owner of the inside address, unless it has as many as it may: exact, whoever
- * else is at it. */
-NSR_STEP int flows_claim(struct nat_request *request)
+/* The owner of the inside address; when it is no interface's, who sent the packet; when that is not
+ * known either, its prefix, as request_limits() has it. */
+static __always_inline u32 flows_owner(struct __sk_buff *skb, const struct nat_request *request)
 {
-	u32 number, known, found, *count;
-	const struct nsr_endpoint *owner;
-	int i;
+	const struct nsr_endpoint *owner = nat_owner_of(&request->flow.inside.address);
+	u32 kind = NSR_OWNER_KIND(request->owner), from = skb->ingress_ifindex;
+	const struct nsr_port *port;
 
+	if (owner)
+		return NSR_OWNER(kind, 1 + owner->port);
+	port = kind == NSR_OWNER_INBOUND ? NULL : bpf_map_lookup_elem(&ports, &from);
+	return port ? NSR_OWNER(kind, 1 + port->index) : request->owner;
+}
+
+/* A session for who owns it, unless it has as many as it may. */
+NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
+{
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	owner = nat_owner_of(&request->flow.inside.address);
-	number = owner ? 1 + owner->port : 0;
-	request->owner = (request->owner & NSR_OWNER_CONTACT) | number; /* also when tried again */
-	count = bpf_map_lookup_elem(&flows_of, &number);
-	if (!count)
-		return DROP(NAT_SESSIONS);
-	known = READ_ONCE(*count);
-	for (i = 0; i < NAT_TRIES; i++) {
-		if (known >= request->flows_max)
-			return DROP(NAT_LIMIT);
-		found = __sync_val_compare_and_swap(count, known, known + 1);
-		if (found == known)
-			return 0;
-		known = found;
-	}
-	return DROP(NAT_CONTENTION);
-}
-
-static __always_inline void flows_release(u32 owner)
-{
-	u32 number = owner & ~NSR_OWNER_CONTACT, *count = bpf_map_lookup_elem(&flows_of, &number);
-
-	if (count)
-		__sync_fetch_and_add(count, -1);
+	request->owner = flows_owner(skb, request);
+	return share_take_session(request->owner, request->flows_max);
 }
 
 /* ---- Sessions. */
@@ -96,9 +84,9 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	bpf_map_delete_elem(&session_by_flow, &flow);
 	if (life & NSR_SEEN_OUT)
 		mapping_put(session->mapping, now_s);
-	if (session->owner & NSR_OWNER_CONTACT)
+	if (NSR_OWNER_KIND(session->owner) == NSR_OWNER_CONTACT)
 		contact_forget(&flow);
-	flows_release(session->owner);
+	share_give_session(session->owner);
 	count_nat(flow.inside.uplink, sessions_expired, flow.inside.protocol, 1);
 	session_vacate(session, number);
 	return 1;
@@ -119,7 +107,9 @@ static __always_inline void request_limits(struct nat_request *request,
 {
 	request->life = session_life(inside, &request->flow, request->seen);
 	request->flows_max = inside->flows_max;
-	request->owner = inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT : 0;
+	request->owner = NSR_OWNER(inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT
+									   : NSR_OWNER_OWN,
+				   NSR_STRANGERS + inside->slot);
 }
 
 /*
@@ -318,18 +308,24 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 	return DROP(NAT_SOCKET);
 }
 
-/* The mapping that the inside endpoint has, or a new one; with a reference. */
+/* A new mapping, with a reference; else request->mapping is 0 again. */
 static __always_inline int mapping_open(struct __sk_buff *skb, struct nat_request *request)
 {
-	int result = mapping_use(skb, request);
+	int result = port_count(request);
 
-	if (result != VERDICT_RARE)
+	if (result)
 		return result;
 	result = port_claim(skb, request);
-	return result ? result : mapping_enter(request);
+	if (result)
+		port_uncount(NSR_OWNER_NUMBER(request->owner), request->flow.inside.protocol);
+	else
+		result = mapping_enter(request);
+	if (result)
+		request->mapping = 0;
+	return result;
 }
 
-/* A session with a mapping, of what the namespace may have. */
+/* A session with request->mapping, or when that is 0 with a new one. */
 static __always_inline int session_make(struct __sk_buff *skb, struct nat_request *request)
 {
 	u32 number = session_claim();
@@ -337,39 +333,77 @@ static __always_inline int session_make(struct __sk_buff *skb, struct nat_reques
 
 	if (number == BITS_NONE)
 		return DROP(NAT_SESSIONS);
-	result = mapping_open(skb, request);
-	if (result) {
-		session_release(number);
-		return result;
-	}
-	result = session_enter(number, request);
+	result = request->mapping ? 0 : mapping_open(skb, request);
+	if (!result)
+		return session_enter(number, request);
+	session_release(number);
+	return result;
+}
+
+/* The same, of what the namespace may have. */
+static __always_inline int session_make_counted(struct __sk_buff *skb, struct nat_request *request)
+{
+	bool contact = NSR_OWNER_KIND(request->owner) == NSR_OWNER_CONTACT;
+	int result = flows_claim(skb, request);
+
 	if (result)
-		mapping_put(request->mapping, request->now_s);
+		return result;
+	if (contact)
+		result = contact_get(&request->flow);
+	if (!result) {
+		result = session_make(skb, request);
+		if (result && contact)
+			contact_forget(&request->flow);
+	}
+	if (result)
+		share_give_session(request->owner);
 	return result;
 }
 
 /* Opens a session, with the mapping its inside endpoint has or a new one. It calls one step after
- * the other, and they hardly any: what they need of the stack is not needed at once. */
+ * the other, and they hardly any: what they need of the stack is not needed at once. 0 is also for
+ * a packet from a published port that does without. */
 NSR_STEP int session_open(struct __sk_buff *skb, struct nat_request *request)
 {
+	bool published;
 	int result;
 
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	result = flows_claim(request);
-	if (result)
+	result = mapping_use(skb, request);
+	if (result && result != VERDICT_RARE)
 		return result;
-	if (request->owner & NSR_OWNER_CONTACT)
-		result = contact_get(&request->flow);
-	if (!result) {
-		result = session_make(skb, request);
-		if (result && request->owner & NSR_OWNER_CONTACT)
-			contact_forget(&request->flow);
-	}
-	if (result)
-		flows_release(request->owner);
-	return result;
+	published = mapping_is_published(request->mapping);
+	if (published)
+		request->owner = NSR_OWNER(NSR_OWNER_INBOUND, NSR_OWNER_NUMBER(request->owner));
+	result = session_make_counted(skb, request);
+	if (result && request->mapping)
+		mapping_put(request->mapping, request->now_s);
+	return published && share_is_short(result) ? 0 : result;
+}
+
+/* What resets a connection that has no session ends nothing. From a published port it is the answer
+ * to what came in without one; request->mapping is then that port's. 0 or a reason to drop. */
+NSR_STEP int session_reset(struct __sk_buff *skb, struct nat_request *request)
+{
+	const struct nsr_mapping *record;
+	u32 mapping;
+
+	request = nat_request_here(request);
+	if (!request)
+		return DROP(NAT_STATE);
+	mapping = mapping_entered(&request->flow.inside);
+	record = mapping ? nat_mapping(mapping) : NULL;
+	if (!record || !(record->flags & NSR_MAPPING_PUBLISHED) ||
+	    !inside_equal(&record->inside, &request->flow.inside))
+		return DROP(NAT_STATE);
+	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			    request->flow.remote_port, &request->external,
+			    bpf_htons(NSR_MAPPING_PORT(mapping)), true))
+		return DROP(NAT_SOCKET);
+	request->mapping = mapping;
+	return 0;
 }
 
 /* Whether the flow has a session that this packet belongs to; request->mapping is then its. flow is
@@ -420,8 +454,9 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 		result = session_join(request) ? 0 : session_open(skb, request);
 	if (result == DROP(NAT_CONTENTION))
 		result = session_join(request) ? 0 : session_open(skb, request);
-	if (result == DROP(NAT_LIMIT) && session_join(request))
-		result = 0;
+	/* One that has expired was ended, which makes room. */
+	if (result == DROP(NAT_LIMIT))
+		result = session_join(request) ? 0 : session_open(skb, request);
 	return result;
 }
 
@@ -438,34 +473,20 @@ static __always_inline bool filter_admits(const struct nat_request *request, u32
 	       (filtering == NSR_FILTER_ADDRESS && contact_known(&request->flow));
 }
 
-/* The filter of a mapping: its network's, unless the port is published. */
-static __always_inline u32 mapping_filtering(u32 mapping, const struct nsr_inside *inside)
+/* A session of the outside's, for request->mapping. 0: it has one now. */
+static __always_inline int session_admit(struct __sk_buff *skb, struct nat_request *request)
 {
-	return mapping_is_published(mapping) ? (u32)NSR_FILTER_NOTHING : inside->filtering;
-}
-
-/* What comes in to request->mapping and has no session: one is made where its filter lets it in. 0:
- * it has one now. */
-static __always_inline int session_admit(struct nat_request *request)
-{
-	const struct nsr_inside *inside;
 	struct session_view view;
 	u32 number, state;
-	int result;
+	int result = flows_claim(skb, request);
 
-	inside = nat_inside_of(&request->flow.inside.address);
-	if (!inside || !filter_admits(request, mapping_filtering(request->mapping, inside)))
-		return DROP(NAT_FILTERED);
-	INSTEAD(0);
-	request_limits(request, inside);
-	request->owner = 0; /* the inside has sent nothing on it */
-	result = flows_claim(request);
-	if (result)
-		return result;
-	number = session_claim();
-	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
-	if (result)
-		flows_release(request->owner);
+	INSTEAD(result);
+	if (!result) {
+		number = session_claim();
+		result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
+		if (result)
+			share_give_session(request->owner);
+	}
 	if (result != DROP(NAT_CONTENTION))
 		return result;
 	/* Another CPU has made it, of a packet like this one: nothing new has been seen. */
@@ -473,6 +494,27 @@ static __always_inline int session_admit(struct nat_request *request)
 			       view.mapping == request->mapping
 		       ? 0
 		       : result;
+}
+
+/*
+ * What comes in to request->mapping and has no session, where it is not for the host: one is made
+ * where the filter lets it in, which is the network's, unless the port is published. To a published
+ * port it may pass without. 0: it is let in.
+ */
+static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *request)
+{
+	const struct nsr_inside *inside = nat_inside_of(&request->flow.inside.address);
+	bool published = mapping_is_published(request->mapping);
+	int refused;
+
+	if (!inside)
+		return DROP(NAT_FILTERED);
+	if (!filter_admits(request, published ? (u32)NSR_FILTER_NOTHING : inside->filtering))
+		return published ? 0 : DROP(NAT_FILTERED);
+	request_limits(request, inside);
+	request->owner = NSR_OWNER(NSR_OWNER_INBOUND, NSR_OWNER_NUMBER(request->owner));
+	refused = session_admit(skb, request);
+	return published && share_is_short(refused) ? 0 : refused;
 }
 
 /* Of a packet to a mapped port that belongs to no session. */
@@ -489,9 +531,13 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 			    bpf_htons(NSR_MAPPING_PORT(mapping)), mapping_is_published(mapping)))
 		return NAT_INBOUND_HOST;
 	request->mapping = mapping;
-	refused = session_admit(request);
+	refused = nat_admit(skb, request);
 	if (refused == DROP(NAT_LIMIT))
 		return NAT_INBOUND_LIMITED;
+	if (refused == DROP(NAT_SESSIONS))
+		return NAT_INBOUND_FULL;
+	if (refused == DROP(NAT_CONTENTION))
+		return NAT_INBOUND_BUSY;
 	return refused || request->mapping != mapping ? NAT_INBOUND_REFUSED : NAT_INBOUND_SESSION;
 }
 

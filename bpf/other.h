@@ -171,26 +171,26 @@ NSR_STEP int other_seen(const struct nat_request *request, const struct other_se
 	return session && session_seen(session, found->state, request->seen, request->now_s);
 }
 
-NSR_STEP int other_open(struct nat_request *request)
+NSR_STEP int other_open(struct __sk_buff *skb, struct nat_request *request)
 {
 	u32 number;
 	int result;
 
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	INSTEAD(0);
-	result = flows_claim(request);
+	result = flows_claim(skb, request);
+	INSTEAD(result);
 	if (result)
 		return result;
 	number = session_claim();
 	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
 	if (result)
-		flows_release(request->owner);
+		share_give_session(request->owner);
 	return result;
 }
 
 /* The session of what the request's inside address sends, or a new one: 0, or a reason to drop. */
-static __always_inline int other_try(struct nat_request *request)
+static __always_inline int other_try(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct other_session found = {};
 	int result = other_look(request, &found);
@@ -198,7 +198,7 @@ static __always_inline int other_try(struct nat_request *request)
 	if (result == VERDICT_RARE) {
 		if (found.state)
 			session_end(found.number, found.state, request->now_s);
-		return other_open(request);
+		return other_open(skb, request);
 	}
 	if (result)
 		return result;
@@ -209,15 +209,15 @@ static __always_inline int other_try(struct nat_request *request)
 
 /* Another CPU may have opened it meanwhile, and it may have been the last one that the namespace
  * may have. */
-NSR_STEP int other_join(struct nat_request *request)
+NSR_STEP int other_join(struct __sk_buff *skb, struct nat_request *request)
 {
 	int result;
 
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	result = other_try(request);
+	result = other_try(skb, request);
 	if (result == DROP(NAT_CONTENTION) || result == DROP(NAT_LIMIT))
-		result = other_try(request);
+		result = other_try(skb, request);
 	return result;
 }
 
@@ -239,7 +239,8 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 	request->flow.inside.address = ip->saddr;
 	request->seen = NSR_SEEN_OUT;
 	request_limits(request, inside);
-	request->owner = 0; /* whom it has sent to is all that is let in anyway */
+	/* Whom it has sent to is all that is let in anyway: no contacts. */
+	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
 	request->mapping = NSR_MAPPING_NONE;
 	request->external = address_ask(skb, skb->ifindex, ip->daddr, request->now_s);
 	return request->external ? 0 : DROP(NAT_CLOSED);
@@ -267,7 +268,7 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 	}
 	refused = other4_request(skb, &p, inside, request);
 	if (!refused)
-		refused = other_join(request);
+		refused = other_join(skb, request);
 	if (refused)
 		return refused;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)

@@ -22,16 +22,20 @@
 
 #define PARITY_EVEN 0x5555555555555555ull
 
+/* How many bits are set. */
+static __always_inline u32 bits_count(u64 x)
+{
+	x -= x >> 1 & 0x5555555555555555ull;
+	x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return x * 0x0101010101010101ull >> 56;
+}
+
 /* Number of the lowest set bit; x is not 0. Counts the ones below it, without a branch, so that it
  * is one path for the verifier (and clang 14 has no BPF code for __builtin_ctzll()). */
 static __always_inline u32 lowest_bit(u64 x)
 {
-	u64 ones = (x & -x) - 1;
-
-	ones -= ones >> 1 & 0x5555555555555555ull;
-	ones = (ones & 0x3333333333333333ull) + (ones >> 2 & 0x3333333333333333ull);
-	ones = (ones + (ones >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return ones * 0x0101010101010101ull >> 56;
+	return bits_count((x & -x) - 1);
 }
 
 /* The word that a number is in. clang would leave the mask out where it knows the range of the
@@ -97,6 +101,12 @@ static __always_inline u32 bits_claim_in(u64 *words, u32 count, u32 word, u64 pr
 		return BITS_NONE;
 	number = (word & (count - 1)) * 64 + lowest_bit(free);
 	return bits_claim(words, count, number) ? number : BITS_NONE;
+}
+
+/* Whether there is one that is free, by the summary. */
+static __always_inline bool bits_any_free(const u64 *words, u32 count)
+{
+	return ~READ_ONCE(words[count + count / 64]);
 }
 
 /* Claims any free number. The search starts at the word that start falls on; numbers whose parity

@@ -16,19 +16,11 @@
 
 #include "nat.h"
 
-static __always_inline u32 publish_entered(const struct nsr_inside_endpoint *inside)
-{
-	struct nsr_inside_endpoint key = *inside;
-	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, &key);
-
-	return ref ? READ_ONCE(ref->mapping) : 0;
-}
-
 /* No new session finds what packets have entered under the inside endpoint. */
 static __always_inline void publish_forget(const struct nsr_inside_endpoint *inside)
 {
 	struct nsr_inside_endpoint key = *inside;
-	u32 mapping = publish_entered(inside);
+	u32 mapping = mapping_entered(inside);
 
 	if (mapping && !mapping_is_held(mapping))
 		bpf_map_delete_elem(&mapping_by_inside, &key);
@@ -58,10 +50,12 @@ static __always_inline int publish_claim(u32 mapping, struct nsr_mapping *record
 
 	if (READ_ONCE(record->references))
 		return -EBUSY;
-	if (released_s) /* it cools down: its bit is set, and it is counted as used */
-		return __sync_val_compare_and_swap(&record->released_s, released_s, 0) == released_s
-			       ? 0
-			       : -EBUSY;
+	if (released_s) { /* it cools down: its bit is set, and it is counted as used */
+		if (__sync_val_compare_and_swap(&record->released_s, released_s, 0) != released_s)
+			return -EBUSY;
+		port_uncount(record->owner, inside->protocol);
+		return 0;
+	}
 	if (pool_claim(pool, port) == BITS_NONE && mapping_is_in_range(mapping))
 		return -EBUSY; /* about to be used, or just given back */
 	count_nat(inside->uplink, ports_used, inside->protocol, 1);
@@ -81,6 +75,7 @@ static __always_inline int publish_hold(u32 mapping, struct nsr_mapping *record,
 	record->inside = *inside;
 	record->generation++;
 	record->flags = NSR_MAPPING_HELD;
+	record->owner = 0;
 	barrier();
 	WRITE_ONCE(record->references, 1);
 	count_nat(inside->uplink, mappings_created, inside->protocol, 1);
@@ -101,7 +96,7 @@ NSR_STEP int publish_make(u32 mapping, const struct nsr_inside_endpoint *inside)
 	if (result)
 		return result;
 	key = *inside;
-	ref.mapping = publish_entered(&key);
+	ref.mapping = mapping_entered(&key);
 	if (!ref.mapping || !mapping_is_held(ref.mapping)) {
 		ref.mapping = mapping;
 		ref.generation = record->generation;
@@ -120,7 +115,7 @@ NSR_STEP int publish_close(u32 mapping)
 		return 0;
 	record->flags = NSR_MAPPING_HELD;
 	key = record->inside;
-	if (publish_entered(&key) == mapping)
+	if (mapping_entered(&key) == mapping)
 		bpf_map_delete_elem(&mapping_by_inside, &key);
 	return 0;
 }

@@ -8,7 +8,8 @@
 
 #include "nat.h"
 
-#define EXPIRE_TICKS 128 /* slices of a pass; a power of two */
+#define EXPIRE_TICKS   128  /* slices of a pass; a power of two */
+#define EXPIRE_LEAST_S 7440 /* that an established connection may be idle, RFC 5382 REQ-5 */
 
 struct expire_slice {
 	struct nsr_selection flush;
@@ -16,14 +17,19 @@ struct expire_slice {
 	u32 renewing; /* give it the timeouts that are set now; 0: end it */
 	u32 ended;
 	u32 first_word;
-	u32 pool;
+	u32 pool, pools_first;
 	u32 now_s;
+	u32 used;    /* slots that were seen to be */
+	u32 spare;   /* free slots: with fewer there is pressure */
+	u32 lacking; /* of those; 0: there is none */
 };
 
 /* On its own, so that it is verified once and not for each bit of a word. */
 NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_session *session)
 {
 	if (!flush || !session || !nsr_selects(flush, &session->flow, session->mapping))
+		return 0;
+	if (flush->unanswered && READ_ONCE(session->life) & NSR_SEEN_OUT)
 		return 0;
 	return !flush->unpublished || !mapping_is_held(session->mapping);
 }
@@ -46,12 +52,35 @@ NSR_STEP int expire_stranded(const struct nsr_session *session)
 	return !address_is_none(&address) && !address_equal(&address, &session->external);
 }
 
+/*
+ * Whether a session has to go because room gets short: established TCP that has been idle for
+ * longer than it may be then. With all that are spare free that is its timeout, with none the least
+ * that it has a right to. What goes on is not idle: nothing that lives is ended.
+ */
+NSR_STEP int expire_hurried(const struct nsr_session *session, u32 now_s, u32 lacking, u32 spare)
+{
+	u32 life, age, timeout_s;
+
+	if (!session || !spare)
+		return false;
+	life = READ_ONCE(session->life);
+	age = now_s - READ_ONCE(session->refreshed_s);
+	timeout_s = NSR_LIFE_TIMEOUT_S(life);
+	if (timeout_s <= EXPIRE_LEAST_S || age >= 0x80000000 ||
+	    session->flow.inside.protocol != NSR_NAT_TCP ||
+	    nsr_timeout_of(&session->flow, NSR_LIFE_SEEN(life)) != NSR_TIMEOUT_TCP_ESTABLISHED)
+		return false;
+	timeout_s -= (u64)(timeout_s - EXPIRE_LEAST_S) * lacking / spare;
+	return age >= timeout_s;
+}
+
 static __always_inline bool expire_due(const struct nsr_session *session,
 				       const struct expire_slice *slice)
 {
 	if (slice->flushing)
 		return expire_selects(&slice->flush, session);
-	if (expire_stranded(session))
+	if (expire_stranded(session) ||
+	    (slice->lacking && expire_hurried(session, slice->now_s, slice->lacking, slice->spare)))
 		return true;
 	return session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
 				  slice->now_s);
@@ -81,6 +110,7 @@ static long expire_session_word(u32 i, struct expire_slice *slice)
 	if (!words)
 		return 1;
 	used = READ_ONCE(words[word & (NAT_SESSION_WORDS - 1)]);
+	__sync_fetch_and_add(&slice->used, bits_count(used));
 	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
 		if (used & 1)
 			expire_one_session(word * 64 + bit, slice);
@@ -96,25 +126,30 @@ static __always_inline void expire_sessions(u32 part, struct expire_slice *slice
 	bpf_loop(words, expire_session_word, slice, 0);
 }
 
-static __always_inline void expire_one_port(u32 mapping, u32 now_s)
+static __always_inline void expire_one_port(u32 mapping, const struct expire_slice *slice)
 {
 	struct nsr_mapping *record = nat_mapping(mapping);
-	u32 released_s;
+	u32 released_s, owner;
+	u8 protocol;
 
 	if (!record)
 		return;
 	released_s = READ_ONCE(record->released_s);
 	/* Another CPU may have crossed a second since this pass began. */
-	if (!released_s || (int)(now_s - released_s) < NSR_PORT_COOLDOWN_S)
+	if (!released_s ||
+	    (!slice->flushing && (int)(slice->now_s - released_s) < NSR_PORT_COOLDOWN_S))
 		return;
 	/* References are 0 and the bit is set: nobody else touches the record, but who publishes
 	 * the port. */
 	if (__sync_val_compare_and_swap(&record->released_s, released_s, 0) != released_s)
 		return;
 	count_nat(record->inside.uplink, ports_used, record->inside.protocol, -1);
+	owner = record->owner;
+	protocol = record->inside.protocol;
 	barrier();
 	if (mapping_is_in_range(mapping))
 		mapping_free_port(mapping);
+	port_uncount(owner, protocol);
 }
 
 static long expire_port_word(u32 i, struct expire_slice *slice)
@@ -128,7 +163,7 @@ static long expire_port_word(u32 i, struct expire_slice *slice)
 	used = READ_ONCE(words[word]);
 	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
 		if (used & 1)
-			expire_one_port(NSR_MAPPING(slice->pool, word * 64 + bit), slice->now_s);
+			expire_one_port(NSR_MAPPING(slice->pool, word * 64 + bit), slice);
 	return 0;
 }
 
@@ -141,17 +176,37 @@ static long expire_pool(u32 pool, struct expire_slice *slice)
 	return 0;
 }
 
+/* All of a pool that cool down, however long they have. */
+static long expire_ports_at_once(u32 protocol, struct expire_slice *slice)
+{
+	slice->pool = slice->pools_first + protocol;
+	if (bpf_map_lookup_elem(&pools, &slice->pool))
+		bpf_loop(NSR_POOL_WORDS, expire_port_word, slice, 0);
+	return 0;
+}
+
+/* uplink: 1 + index. */
+static __always_inline int expire_ports_of(u32 uplink, struct expire_slice *slice)
+{
+	slice->pools_first = NSR_POOL(uplink - 1, 0);
+	bpf_loop(NSR_NAT_PROTOCOLS, expire_ports_at_once, slice, 0);
+	return 0;
+}
+
 /* Ends the sessions that are selected, whatever their age, or renews them. Returns how many. */
 static __always_inline int expire_flush(const struct nsr_flush *flush)
 {
 	const struct nsr_settings *limits = nat_settings();
-	struct expire_slice slice = {
-		.flush = flush->selection, .flushing = 1, .renewing = flush->renew};
+	struct expire_slice slice = {.flush = flush->selection,
+				     .flushing = 1,
+				     .renewing = flush->what == NSR_FLUSH_RENEW};
 	u32 words = flush->words;
 
 	if (!limits)
 		return -ENOENT;
 	slice.now_s = nat_now_s(limits);
+	if (flush->what == NSR_FLUSH_PORTS)
+		return expire_ports_of(flush->selection.uplink, &slice);
 	slice.first_word = flush->first_word;
 	bpf_loop(words < NAT_SESSION_WORDS ? words : NAT_SESSION_WORDS, expire_session_word, &slice,
 		 0);

@@ -9,7 +9,7 @@
 
 static __always_inline bool trace_any_free(const u64 *words, u32 count)
 {
-	return words && ~READ_ONCE(words[count + count / 64]);
+	return words && bits_any_free(words, count);
 }
 
 static __always_inline bool trace_is_free(const u64 *words, u32 count, u32 number)
@@ -56,15 +56,30 @@ static __always_inline bool trace_has_room(void)
 int trace_open(struct __sk_buff *skb, struct nat_request *request)
 {
 	u32 pool, wanted, mapping;
+	bool published;
 	u64 *words;
+	int refused;
 
 	request = nat_request_here(request);
-	if (!request || !trace_has_room())
+	if (!request)
 		return DROP(NAT_SESSIONS);
 	mapping = trace_mapping(&request->flow.inside);
 	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping),
 					   mapping_is_published(mapping)))
 		return DROP(NAT_SOCKET);
+	published = mapping_is_published(mapping);
+	if (published)
+		request->owner = NSR_OWNER(NSR_OWNER_INBOUND, NSR_OWNER_NUMBER(request->owner));
+	refused = flows_claim(skb, request); /* only looks here */
+	if (!refused && !trace_has_room())
+		refused = DROP(NAT_SESSIONS);
+	if (published && share_is_short(refused)) {
+		TELL(OPENS, mapping, NSR_OPENS_NONE, 0);
+		request->mapping = mapping;
+		return 0;
+	}
+	if (refused)
+		return refused;
 	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
 	wanted = bpf_ntohs(request->flow.inside.port);
 	if (mapping) {
@@ -72,6 +87,9 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 		request->mapping = mapping;
 		return 0;
 	}
+	refused = port_count(request);
+	if (refused)
+		return refused;
 	words = nat_pool_words(NSR_MAPPING(pool, 0));
 	if (!trace_any_free(words, NSR_POOL_WORDS))
 		return DROP(NAT_PORTS);

@@ -67,9 +67,9 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return DROP(WRONG_UPLINK);
 	if (unfit)
 		return unfit == DROP(MALFORMED) ? unfit : VERDICT_RARE;
-	if (t->tcp_flags & TCP_RST)
-		return DROP(NAT_STATE); /* it ends what is not there */
 	request_limits(request, inside);
+	if (t->tcp_flags & TCP_RST)
+		return request->external ? session_reset(skb, request) : DROP(NAT_STATE);
 	return request->external ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);
 }
 
@@ -223,6 +223,10 @@ static __always_inline int uplink_judge(enum nat_inbound whom, __be32 source, __
 		return DROP(NAT_REWRITE);
 	case NAT_INBOUND_LIMITED:
 		return DROP(NAT_LIMIT);
+	case NAT_INBOUND_FULL:
+		return DROP(NAT_SESSIONS);
+	case NAT_INBOUND_BUSY:
+		return DROP(NAT_CONTENTION);
 	default:
 		if (inside_of4(dest))
 			return DROP(INBOUND);

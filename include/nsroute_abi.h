@@ -70,7 +70,7 @@
 	X(NAT_SOCKET, "nat-host-socket",                                                           \
 	  "the host itself talks to this remote from the external port")                           \
 	X(NAT_CLOSED, "nat-uplink-closed", "the uplink has no address, or is being changed")       \
-	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows as it may have")          \
+	X(NAT_LIMIT, "nat-flows-limit", "the namespace has as many flows or ports as it may have") \
 	X(NAT_HAIRPIN, "nat-hairpin", "to the external address, but does not fit or reach inside") \
 	X(NAT_AMBIGUOUS, "nat-ambiguous",                                                          \
 	  "a protocol without ports, which another inside host speaks to this remote")
@@ -305,12 +305,15 @@ enum nsr_filter {
 #define NSR_FLOWS_DEFAULT 32768 /* of one interface of a namespace */
 
 struct nsr_inside {
-	__u32 uplink;    /* index of the only uplink it may leave by */
-	__u32 filtering; /* enum nsr_filter */
-	__u32 flows_max; /* of one interface of a namespace */
+	__u32 uplink;     /* index of the only uplink it may leave by */
+	__u32 filtering;  /* enum nsr_filter */
+	__u32 flows_max;  /* of one interface of a namespace */
+	__u16 slot;       /* no other prefix has the same, of either family */
+	__u16 unfinished; /* for user space; not 0: a change has not come to its end, before which
+			   * it had the uplink of this index, and 1 */
 	__u32 timeout_s[NSR_TIMEOUT_SLOTS];
 };
-_Static_assert(sizeof(struct nsr_inside) == 12 + 4 * NSR_TIMEOUT_SLOTS, "layout");
+_Static_assert(sizeof(struct nsr_inside) == 16 + 4 * NSR_TIMEOUT_SLOTS, "layout");
 
 /* What holds unless the file says otherwise; an initializer. */
 #define NSR_TIMEOUT_DEFAULT(name, text, seconds) [NSR_TIMEOUT_##name] = (seconds),
@@ -319,10 +322,6 @@ _Static_assert(sizeof(struct nsr_inside) == 12 + 4 * NSR_TIMEOUT_SLOTS, "layout"
 		.flows_max = NSR_FLOWS_DEFAULT,                       \
 		.timeout_s = {NSR_NAT_TIMEOUTS(NSR_TIMEOUT_DEFAULT)}, \
 	}
-
-/* Map "flows_of": ARRAY by 1 + nsr_port.index of how many sessions its inside addresses have
- * (__u32). 0 is for addresses that are no interface's, as of what is behind a namespace that
- * routes. */
 
 /* Map "uplink_by_index": ARRAY by uplink index of ifindex (__u32; 0: unused). */
 
@@ -352,7 +351,8 @@ struct nsr_mapping {
 	__u32 references; /* sessions; whoever takes it to 0 ends the mapping, nothing revives it */
 	__u32 generation; /* counts the uses of the record, so that an older reference shows */
 	__u32 released_s; /* when it ended: the port cools down; 0: it is not cooling down */
-	__u32 flags;      /* NSR_MAPPING_* */
+	__u16 flags;      /* NSR_MAPPING_* */
+	__u16 owner;      /* by whose count of ports it is; 0: published, nobody's */
 };
 _Static_assert(sizeof(struct nsr_mapping) == 24, "layout");
 
@@ -430,9 +430,6 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 
 #define NSR_DNS_PORT 53
 
-#define NSR_OWNER_CONTACT 0x8000u /* the session refers to a contact */
-_Static_assert(NSR_PORTS_MAX < NSR_OWNER_CONTACT, "ports outgrew nsr_session.owner");
-
 /* What the kernel's FIB said of a session's remote, by the uplink. Both are read and written in
  * one.
  */
@@ -458,7 +455,7 @@ struct nsr_session {
 	__u32 refreshed_s; /* last packet that counts for the timeout */
 	__be32 external;   /* address that it is translated to */
 	__u16 mtu;         /* of the route */
-	__u16 owner;       /* slot in "flows_of", and NSR_OWNER_CONTACT */
+	__u16 owner;       /* see nsroute_abi_share.h */
 	union nsr_route route;
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
@@ -510,8 +507,9 @@ struct nsr_selection {
 	__u32 mapping_first, mapping_last;
 	__u16 inside_first, inside_last; /* ports, host byte order */
 	__u32 unpublished;               /* only sessions of mappings that are not published */
+	__u32 unanswered;                /* only sessions on which the inside has sent nothing */
 };
-_Static_assert(sizeof(struct nsr_selection) == 36, "layout");
+_Static_assert(sizeof(struct nsr_selection) == 40, "layout");
 
 static inline int nsr_selects(const struct nsr_selection *selection, const struct nsr_flow *flow,
 			      __u32 mapping)
@@ -539,10 +537,12 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
 
 /* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that
  * it is run on: to end those sessions of a part of the table, or to give them the timeouts that are
- * set now. It returns how many it has ended.
+ * set now. It returns how many it has ended. Or to give back, by a clock that is far ahead, all
+ * ports of the uplink that cool down.
  */
+enum nsr_flush_what { NSR_FLUSH_END, NSR_FLUSH_RENEW, NSR_FLUSH_PORTS };
 struct nsr_flush {
-	__u32 renew;      /* the timeouts; 0: end them */
+	__u32 what;       /* enum nsr_flush_what */
 	__u32 first_word; /* of "session_bits", counted through all sets, ... */
 	__u32 words;      /* ... and how many: 64 sessions each; at most those of a set */
 	struct nsr_selection selection;
@@ -559,6 +559,7 @@ struct nsr_flush {
 /* Map "pool_bits": ARRAY by pool. */
 struct nsr_pool_bits {
 	__u64 words[NSR_POOL_BITS_WORDS];
+	__u64 share; /* ports that one namespace may have of it */
 };
 /* Map "session_bits": ARRAY by set: of the records in "sessions" that follow those of the sets
  * before it. */
@@ -584,5 +585,6 @@ _Static_assert(sizeof(struct nsr_nat_counters) == 136, "layout");
 /* Map "refusals": ARRAY by port index of when the next one is due (__u64, nanoseconds). */
 
 #include "nsroute_abi_rare.h"
+#include "nsroute_abi_share.h"
 
 #endif

@@ -63,6 +63,10 @@ enum nsr_inbound {
 	NSR_INBOUND_SESSION,
 	NSR_INBOUND_HELD,
 	NSR_INBOUND_REFUSED,
+	NSR_INBOUND_RARE,
+	NSR_INBOUND_FAILED,
+	NSR_INBOUND_LIMITED,
+	NSR_INBOUND_FULL,
 };
 
 /* The external port of a flow that would be opened. */
@@ -70,6 +74,7 @@ enum nsr_opens {
 	NSR_OPENS_KNOWN, /* of the mapping that its inside endpoint has */
 	NSR_OPENS_SAME,  /* the inside port, which is free */
 	NSR_OPENS_ANY,   /* any free one */
+	NSR_OPENS_NONE,  /* no flow: from a published port it passes without */
 };
 
 #define NSR_TRACE_MAX 32 /* things told of one run; a power of two */

@@ -322,6 +322,7 @@ void datapath_close(struct datapath *datapath)
 		if (datapath->programs[i] >= 0)
 			close(datapath->programs[i]);
 	free(datapath->port_numbers);
+	free(datapath->inside_slots);
 	free(datapath);
 }
 
@@ -444,8 +445,9 @@ static int run_flush(const struct datapath *datapath, struct nsr_flush flush, ui
 	for (; flush.first_word < words; flush.first_word += FLUSH_WORDS) {
 		memset(packet, 0, sizeof(packet));
 		memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
-		ret = run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
-				  flush.renew ? "change timeouts" : "end sessions", err);
+		ret = run_program(
+			datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
+			flush.what == NSR_FLUSH_RENEW ? "change timeouts" : "end sessions", err);
 		if (ret < 0)
 			return ret;
 		count += (uint64_t)ret;
@@ -466,10 +468,23 @@ int datapath_flush(const struct datapath *datapath, const struct nsr_selection *
 	return ret;
 }
 
+int datapath_flush_ports(const struct datapath *datapath, uint32_t uplink, struct error *err)
+{
+	const struct nsr_flush flush = {.what = NSR_FLUSH_PORTS,
+					.selection = {.uplink = (uint8_t)(1 + uplink)}};
+	char packet[ETH_HLEN + sizeof(flush)] = {0};
+	int ret;
+
+	memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
+	ret = run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
+			  "give back ports", err);
+	return ret < 0 ? ret : 0;
+}
+
 int datapath_renew(const struct datapath *datapath, const struct nsr_selection *selection,
 		   struct error *err)
 {
-	const struct nsr_flush flush = {.renew = 1, .selection = *selection};
+	const struct nsr_flush flush = {.what = NSR_FLUSH_RENEW, .selection = *selection};
 	uint64_t unused;
 
 	return run_flush(datapath, flush, &unused, err);

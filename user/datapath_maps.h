@@ -35,7 +35,7 @@
 	X(session_bits)      \
 	X(session_by_flow)   \
 	X(mapping_by_inside) \
-	X(flows_of)          \
+	X(shares)            \
 	X(nat_counters)      \
 	X(datagrams_out)     \
 	X(datagrams_in)      \
@@ -71,6 +71,8 @@ struct datapath {
 	uint32_t session_sets; /* NSR_SESSION_SET sessions each */
 	/* Numbers of ports in use, read once and then kept; NULL: not read yet. */
 	uint64_t *port_numbers;
+	/* The same of masqueraded prefixes (nsr_inside.slot). */
+	uint64_t *inside_slots;
 };
 
 /* Sets the uplink's address to what has become of it (bpf/address.h). */
@@ -81,6 +83,8 @@ int datapath_flush(const struct datapath *datapath, const struct nsr_selection *
 /* Gives them the timeouts that are set for their inside addresses now. */
 int datapath_renew(const struct datapath *datapath, const struct nsr_selection *selection,
 		   struct error *err);
+/* Gives back the ports of the uplink of this number that cool down. */
+int datapath_flush_ports(const struct datapath *datapath, uint32_t uplink, struct error *err);
 bool datapath_has_sessions(const struct datapath *datapath);
 /* Returns when every program that ran before, and that has to do with the uplink of this number,
  * has ended. */

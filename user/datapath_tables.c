@@ -216,19 +216,25 @@ bool datapath_has_sessions(const struct datapath *datapath)
 	return false;
 }
 
-/* An address whose interface is gone, or is another one: replies to the one that had it are nothing
- * for the next. */
-int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err)
+/* Replies to who had the address are nothing for the next. */
+static int end_sessions_of_host(const struct datapath *datapath, const struct ip_address *ip,
+				struct error *err)
 {
-	bool ipv4 = ip->family == AF_INET;
 	struct nsr_selection selection = {.mask = ~(__be32)0};
-	int ret = drop(datapath, ipv4 ? MAP_hosts4 : MAP_hosts6, ip->bytes, "an endpoint's address",
-		       err);
 
-	if (ret || !ipv4 || !datapath_has_sessions(datapath))
-		return ret;
+	if (ip->family != AF_INET || !datapath_has_sessions(datapath))
+		return 0;
 	memcpy(&selection.address, ip->bytes, sizeof(selection.address));
 	return datapath_flush(datapath, &selection, NULL, err);
+}
+
+/* An address whose interface is gone, or is another one. */
+int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err)
+{
+	int ret = drop(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6, ip->bytes,
+		       "an endpoint's address", err);
+
+	return ret ? ret : end_sessions_of_host(datapath, ip, err);
 }
 
 int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
@@ -238,8 +244,12 @@ int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
 	struct nsr_endpoint entry = *endpoint, known;
 	int ret = complete_endpoint(datapath, &entry, err);
 
-	if (!ret && bpf_map_lookup_elem(datapath->maps[map], ip->bytes, &known) == 0 &&
-	    known.ifindex != entry.ifindex)
+	if (ret)
+		return ret;
+	/* A process that was killed behind the deletion of an entry has left its sessions. */
+	if (bpf_map_lookup_elem(datapath->maps[map], ip->bytes, &known))
+		ret = end_sessions_of_host(datapath, ip, err);
+	else if (known.ifindex != entry.ifindex)
 		ret = datapath_host_delete(datapath, ip, err);
 	return ret ? ret : put(datapath, map, ip->bytes, &entry, "an endpoint's address", err);
 }
@@ -272,24 +282,27 @@ int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, stru
 /* ---- Uplinks. */
 
 /* A pool with every port free that may be handed out, and all the others reserved. Port 0 is never
- * handed out, so that no mapping is 0. */
+ * handed out, so that no mapping is 0. One namespace may have half of it. */
 static void fill_pool_bits(struct nsr_pool_bits *bits, uint16_t port_min, uint16_t port_max)
 {
-	unsigned int port, i;
+	unsigned int port, i, left = 0;
 
 	memset(bits, 0, sizeof(*bits));
 	for (port = 0; port < NSR_POOL_PORTS; port++)
 		if (port == 0 || port < port_min || port > port_max)
 			bits->words[port / 64] |= 1ull << port % 64;
-	for (i = 0; i < NSR_POOL_WORDS; i++)
+	for (i = 0; i < NSR_POOL_WORDS; i++) {
+		left += (unsigned int)__builtin_popcountll(~bits->words[i]);
 		if (!~bits->words[i])
 			bits->words[NSR_POOL_WORDS + i / 64] |= 1ull << i % 64;
+	}
+	bits->share = left > 1 ? left / 2 : 1;
 	for (i = 0; i < 64; i++)
 		if (i >= NSR_POOL_WORDS / 64 || !~bits->words[NSR_POOL_WORDS + i])
 			bits->words[NSR_POOL_BITS_WORDS - 1] |= 1ull << i;
 }
 
-/* Ports that were in use or cooling down went with the pools they were in. */
+/* Ports that were in use went with the pools they were in. */
 static int reset_ports_used(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	struct nsr_nat_counters nat;
@@ -411,6 +424,8 @@ static int empty_uplink(const struct datapath *datapath, uint32_t number, struct
 
 	if (!ret)
 		ret = datapath_flush(datapath, &all, NULL, err);
+	if (!ret)
+		ret = datapath_flush_ports(datapath, number, err);
 	return ret ? ret : drop_pools(datapath, number, err);
 }
 
@@ -505,88 +520,4 @@ int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct e
 	if (!ret)
 		ret = empty_uplink(datapath, closed.index, err);
 	return ret ? ret : drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
-}
-
-/* ---- Masqueraded prefixes. */
-
-static void inside_key(const struct ip_address *prefix, struct nsr_inside6_key *ret_key)
-{
-	*ret_key = (struct nsr_inside6_key){.prefix_len = prefix->prefix_len};
-	memcpy(ret_key->address, prefix->bytes, 16); /* IPv4: the first 4, as nsr_inside4_key */
-}
-
-static struct nsr_selection sessions_of(const struct ip_address *prefix, uint32_t uplink)
-{
-	struct nsr_selection selection = {.uplink = (uint8_t)(1 + uplink)};
-
-	selection.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
-	memcpy(&selection.address, prefix->bytes, sizeof(selection.address));
-	return selection;
-}
-
-static int end_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
-			   uint32_t uplink, struct error *err)
-{
-	const struct nsr_selection ending = sessions_of(prefix, uplink);
-	int ret;
-
-	if (prefix->family != AF_INET)
-		return 0; /* has none */
-	ret = datapath_wait_for_programs(datapath, uplink, err);
-	return ret ? ret : datapath_flush(datapath, &ending, NULL, err);
-}
-
-/* What has just looked at the old timeouts and is about to set them is waited for. */
-static int renew_sessions_of(const struct datapath *datapath, const struct ip_address *prefix,
-			     uint32_t uplink, struct error *err)
-{
-	const struct nsr_selection renewed = sessions_of(prefix, uplink);
-	int ret;
-
-	if (prefix->family != AF_INET)
-		return 0;
-	ret = datapath_wait_for_programs(datapath, uplink, err);
-	return ret ? ret : datapath_renew(datapath, &renewed, err);
-}
-
-int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
-			uint32_t uplink_ifindex, const struct nsr_inside *settings,
-			struct error *err)
-{
-	enum datapath_map map = prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
-	struct nsr_inside inside = *settings, known;
-	struct nsr_inside6_key key;
-	struct nsr_uplink uplink;
-	bool there;
-	int ret;
-
-	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
-		return error_set(err, -ENOENT, "cannot masquerade: no uplink has ifindex %u",
-				 uplink_ifindex);
-	inside_key(prefix, &key);
-	inside.uplink = uplink.index;
-	there = bpf_map_lookup_elem(datapath->maps[map], &key, &known) == 0;
-	ret = put(datapath, map, &key, &inside, "a masqueraded prefix", err);
-	if (ret || !there)
-		return ret;
-	if (known.uplink != inside.uplink)
-		return end_sessions_of(datapath, prefix, known.uplink, err);
-	if (!memcmp(known.timeout_s, inside.timeout_s, sizeof(known.timeout_s)))
-		return 0;
-	return renew_sessions_of(datapath, prefix, inside.uplink, err);
-}
-
-int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
-			   struct error *err)
-{
-	enum datapath_map map = prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
-	struct nsr_inside6_key key;
-	struct nsr_inside inside;
-	int ret;
-
-	inside_key(prefix, &key);
-	if (bpf_map_lookup_elem(datapath->maps[map], &key, &inside))
-		return 0;
-	ret = drop(datapath, map, &key, "a masqueraded prefix", err);
-	return ret ? ret : end_sessions_of(datapath, prefix, inside.uplink, err);
 }

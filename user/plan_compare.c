@@ -402,9 +402,10 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 	return true;
 }
 
+/* One whose last change has not come to its end is not the same yet. */
 static bool same_settings(const struct nsr_inside *observed, const struct nsr_inside *wanted)
 {
-	return observed->filtering == wanted->filtering &&
+	return !observed->unfinished && observed->filtering == wanted->filtering &&
 	       observed->flows_max == wanted->flows_max &&
 	       !memcmp(observed->timeout_s, wanted->timeout_s, sizeof(observed->timeout_s));
 }

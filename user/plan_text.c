@@ -202,10 +202,10 @@ static char *describe_settings(const struct nsr_inside *old, const struct nsr_in
 		NSR_NAT_TIMEOUTS(X)
 #undef X
 	};
-	char *list = arena_strdup(arena, "");
+	char *list = arena_strdup(arena, old->unfinished ? ", completed" : "");
 
 	if (old->filtering != new->filtering)
-		list = arena_printf(arena, ", filtering %s",
+		list = arena_printf(arena, "%s, filtering %s", list,
 				    filters[new->filtering % NSR_FILTERS_END]);
 	if (old->flows_max != new->flows_max)
 		list = arena_printf(arena, "%s, up to %u flows a namespace (was %u)", list,

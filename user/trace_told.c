@@ -247,7 +247,11 @@ static void put_opens(const struct walk *walk, uint32_t ifindex, const struct ns
 
 	datapath_find_uplink(walk->datapath, ifindex, &uplink);
 	name_address(uplink.address4, address);
-	if (told->b == NSR_OPENS_ANY)
+	if (told->b == NSR_OPENS_NONE)
+		snprintf(text, TEXT_MAX,
+			 "no session, and room for none: it passes as %s:%u, a published port",
+			 address, NSR_MAPPING_PORT(told->a));
+	else if (told->b == NSR_OPENS_ANY)
 		snprintf(text, TEXT_MAX, "no session: it would open one and take a free port of %s",
 			 address);
 	else
@@ -264,10 +268,14 @@ static void put_inbound(uint64_t whom, char text[TEXT_MAX])
 		[NSR_INBOUND_SESSION] = "it belongs to that session",
 		[NSR_INBOUND_HELD] = "it is held until its first fragment comes",
 		[NSR_INBOUND_REFUSED] = "the port is mapped, but not for this remote",
+		[NSR_INBOUND_LIMITED] = "the port is open to it, but the namespace has as many "
+					"flows from outside as it may have",
+		[NSR_INBOUND_FULL] =
+			"the port is open to it, but there is no room for another flow",
 	};
+	const char *known = whom < sizeof(words) / sizeof(*words) ? words[whom] : NULL;
 
-	snprintf(text, TEXT_MAX, "%s",
-		 whom < sizeof(words) / sizeof(*words) ? words[whom] : "unknown");
+	snprintf(text, TEXT_MAX, "%s", known ? known : "unknown");
 }
 
 static void put_verdict(enum datapath_program hook, const struct nsr_told *told,

@@ -151,15 +151,17 @@ struct crowd *crowd_gather(struct lab *lab)
 static void expect_ports_counted(struct lab *lab)
 {
 	struct nsr_nat_counters nat;
-	uint64_t bits, tries = 0;
+	uint64_t bits, shares, tries = 0;
 
 	do {
 		if (tries)
 			usleep(20000);
 		nat = lab_nat(lab, UP0);
 		bits = lab_pool_bits(lab, UP0, NSR_NAT_UDP) + lab_pool_bits(lab, UP0, NSR_NAT_TCP);
-	} while (bits != lab_sum(nat.ports_used) && ++tries < 100);
+		shares = lab_ports_of_all(lab);
+	} while ((bits != lab_sum(nat.ports_used) || bits != shares) && ++tries < 100);
 	assert_int_equal(bits, lab_sum(nat.ports_used));
+	assert_int_equal(bits, shares);
 }
 
 void crowd_expect_even(struct lab *lab)

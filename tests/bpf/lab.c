@@ -190,19 +190,44 @@ static void clear_pool(struct lab *lab, uint32_t pool)
 	put(lab, MAP_pool_bits, pool, &lab->free_pool);
 }
 
-static uint32_t flows_of(struct lab *lab, uint32_t owner)
+static struct nsr_share share_of(struct lab *lab, uint32_t owner)
 {
-	uint32_t flows;
+	struct nsr_share share;
 
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_flows_of], &owner, &flows), 0);
-	return flows;
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_shares], &owner, &share), 0);
+	return share;
+}
+
+/* Calls act for whoever may have something: ports have the lowest numbers, as have prefixes. */
+static void each_owner(struct lab *lab, void (*act)(struct lab *lab, uint32_t owner))
+{
+	uint32_t i;
+
+	for (i = 0; i < 1 + LAB_PORTS; i++)
+		act(lab, i);
+	for (i = 0; i < 8; i++)
+		act(lab, NSR_STRANGERS + i);
+}
+
+static void clear_share(struct lab *lab, uint32_t owner)
+{
+	static const struct nsr_share none;
+
+	put(lab, MAP_shares, owner, &none);
+}
+
+static void expect_no_sessions(struct lab *lab, uint32_t owner)
+{
+	struct nsr_share share = share_of(lab, owner);
+
+	assert_int_equal(share.flows, 0);
+	assert_int_equal(share.inbound, 0);
 }
 
 /* What a test before this one left, even one that failed. */
 static void clear_flows(struct lab *lab)
 {
 	static const struct nsr_session_bits no_sessions;
-	static const uint32_t none;
 	struct nsr_selection all = {0};
 	uint32_t i, protocol;
 
@@ -220,8 +245,7 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_host_remotes);
 	for (i = 0; i < lab->datapath->session_sets; i++)
 		put(lab, MAP_session_bits, i, &no_sessions);
-	for (i = 0; i < 1 + LAB_PORTS; i++) /* ports have the lowest numbers */
-		put(lab, MAP_flows_of, i, &none);
+	each_owner(lab, clear_share);
 	lab_clock_offset(lab, 0);
 }
 
@@ -274,6 +298,8 @@ int lab_set_up(void **state)
 	clear(lab, MAP_fdb);
 	clear(lab, MAP_inside4);
 	clear(lab, MAP_inside6);
+	free(lab->datapath->inside_slots); /* read again */
+	lab->datapath->inside_slots = NULL;
 	clear(lab, MAP_sources);
 	for (i = 0; i < LAB_PORTS; i++) {
 		done(lab, datapath_port_delete(lab->datapath, lab->port[i], &lab->err));
@@ -406,9 +432,31 @@ uint64_t lab_sum(const __u64 counters[NSR_NAT_PROTOCOLS])
 	return counters[NSR_NAT_TCP] + counters[NSR_NAT_UDP] + counters[NSR_NAT_ICMP];
 }
 
+struct nsr_share lab_share(struct lab *lab, enum lab_port which)
+{
+	return share_of(lab, 1 + lab->port_number[which]);
+}
+
+static uint32_t ports_counted;
+
+static void count_ports(struct lab *lab, uint32_t owner)
+{
+	struct nsr_share share = share_of(lab, owner);
+
+	for (uint32_t i = 0; i < NSR_SHARE_PORTS; i++)
+		ports_counted += share.ports[i];
+}
+
+uint32_t lab_ports_of_all(struct lab *lab)
+{
+	ports_counted = 0;
+	each_owner(lab, count_ports);
+	return ports_counted;
+}
+
 uint32_t lab_flows_of(struct lab *lab, enum lab_port which)
 {
-	return flows_of(lab, 1 + lab->port_number[which]);
+	return lab_share(lab, which).flows;
 }
 
 static uint32_t count_bits(const uint64_t *words, uint32_t count)
@@ -496,8 +544,7 @@ void lab_expect_no_flows(struct lab *lab)
 				 nat.sessions_expired[NSR_NAT_OTHER]);
 		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));
 	}
-	for (i = 0; i < 1 + LAB_PORTS; i++)
-		assert_int_equal(flows_of(lab, i), 0);
+	each_owner(lab, expect_no_sessions);
 	assert_int_equal(lab_active_sessions(lab), 0);
 	assert_int_equal(lab_session_bits(lab), 0);
 	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);

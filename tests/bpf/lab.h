@@ -147,7 +147,11 @@ uint32_t lab_active_sessions(struct lab *lab);
 uint32_t lab_session_bits(struct lab *lab);
 /* Ports of the pool whose bit is set and that were to be handed out. */
 uint32_t lab_pool_bits(struct lab *lab, enum lab_uplink which, enum nsr_nat_protocol protocol);
-/* Sessions that count for the port's limit. */
+/* What the port's namespace has of what all share; and of it the sessions that count for its limit.
+ */
+struct nsr_share lab_share(struct lab *lab, enum lab_port which);
+/* Ports that are counted for anybody. */
+uint32_t lab_ports_of_all(struct lab *lab);
 uint32_t lab_flows_of(struct lab *lab, enum lab_port which);
 uint32_t lab_entries(struct lab *lab, int map); /* in a hash; enum datapath_map */
 /* Ends all sessions of the uplink, and checks that nothing of them is left. */

@@ -182,6 +182,28 @@ static void test_followed_by_address(void **state)
 	assert_int_equal(nat.sessions_expired[NSR_NAT_OTHER], 1);
 }
 
+/* Who has as many flows as he may goes on with each of them, from its first packet on. */
+static void test_at_the_limit(void **state)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	if (!kernel_chooses())
+		skip();
+	settings.flows_max = 1;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
+	out_as(lab, UPLINK_IP);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	out_as(lab, NEW_IP);
+	expect_sessions(lab, 2, 1);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE2_IP,
+	      .sport = 3000, .dport = 80);
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_LIMIT));
+}
+
 /* What is late, or forged, to the old address ends nothing. */
 static void test_late_packets(void **state)
 {
@@ -390,6 +412,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, address_set_up)
 		TEST(test_followed),
 		TEST(test_followed_by_address),
+		TEST(test_at_the_limit),
 		TEST(test_late_packets),
 		TEST(test_by_the_default_route),
 		TEST(test_refused_from_it),

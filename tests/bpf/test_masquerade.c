@@ -183,11 +183,14 @@ static void test_endpoint_independent_filter(void **state)
 			     TRANSLATED),
 			 tcp);
 	assert_int_equal(lab_active_sessions(lab), 6);
-	assert_int_equal(lab_flows_of(lab, RED), 6);
-	/* Changed back: what runs stays, nobody else gets in. */
+	assert_int_equal(lab_share(lab, RED).flows, 3);
+	assert_int_equal(lab_share(lab, RED).inbound, 3);
+	/* Changed back: whom the inside has answered stays, nobody else gets in or is in. */
 	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
 	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, udp, 0, TRANSLATED_TO_PEER);
 	in(lab, REMOTE2_IP, IPPROTO_UDP, 83, udp, 0, DROPPED(NAT_FILTERED));
+	in(lab, REMOTE_IP, IPPROTO_UDP, 82, udp, 0, DROPPED(NAT_FILTERED));
+	assert_int_equal(lab_active_sessions(lab), 5);
 	lab_expect_no_flows(lab);
 	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_created), 3);
 }
@@ -221,7 +224,8 @@ static void test_address_dependent_filter(void **state)
 	in(lab, REMOTE_IP, IPPROTO_UDP, 80, other, 0, DROPPED(NAT_FILTERED));
 	/* It is no session: nobody sees it, and it counts for no limit. */
 	assert_int_equal(lab_active_sessions(lab), 5);
-	assert_int_equal(lab_flows_of(lab, RED), 5);
+	assert_int_equal(lab_share(lab, RED).flows, 3);
+	assert_int_equal(lab_share(lab, RED).inbound, 2);
 	assert_int_equal(lab_session_bits(lab), 5 + 3);
 
 	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 83, 0, TRANSLATED);
@@ -244,10 +248,13 @@ static void test_filter_changes_in_place(void **state)
 	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, DROPPED(NAT_FILTERED));
 	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 82, 0, TRANSLATED);
 	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
-	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	set(lab, NSR_FILTER_NOTHING, 100);
 	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(lab_active_sessions(lab), 3);
+	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	in(lab, REMOTE_IP, IPPROTO_UDP, 81, port, 0, DROPPED(NAT_FILTERED));
 	in(lab, REMOTE_IP, IPPROTO_UDP, 83, port, 0, DROPPED(NAT_FILTERED));
-	end_flows(lab, 0, 3);
+	end_flows(lab, 0, 2);
 	assert_int_equal(lab_session_bits(lab), 0);
 	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);
 }
@@ -317,11 +324,12 @@ static void test_filter_counts_flows(void **state)
 	struct lab *lab = lab_of(state);
 	uint16_t port;
 
-	set(lab, NSR_FILTER_NOTHING, 2);
+	set(lab, NSR_FILTER_NOTHING, 1);
 	port = out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0, TRANSLATED);
 	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
 	in(lab, REMOTE2_IP, IPPROTO_UDP, 82, port, 0, DROPPED(NAT_LIMIT));
 	in(lab, REMOTE2_IP, IPPROTO_UDP, 81, port, 0, TRANSLATED_TO_PEER);
+	out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3001, 80, 0, REFUSED(NAT_LIMIT));
 	out(lab, BLUE_IP, REMOTE_IP, IPPROTO_UDP, 3001, 80, 0, TRANSLATED);
 	lab_expect_no_flows(lab);
 }

@@ -226,15 +226,17 @@ static uint32_t port_bits(struct lab *lab)
 static void expect_ports_counted(struct lab *lab)
 {
 	struct nsr_nat_counters nat;
-	uint64_t bits, tries = 0;
+	uint64_t bits, shares, tries = 0;
 
 	do {
 		if (tries)
 			usleep(20000);
 		nat = lab_nat(lab, UP0);
 		bits = port_bits(lab);
-	} while (bits != lab_sum(nat.ports_used) && ++tries < 100);
+		shares = lab_ports_of_all(lab);
+	} while ((bits != lab_sum(nat.ports_used) || bits != shares) && ++tries < 100);
 	assert_int_equal(bits, lab_sum(nat.ports_used));
+	assert_int_equal(bits, shares);
 }
 
 /* All ports have cooled down, and are back. */
@@ -244,11 +246,12 @@ static void expect_ports_back(struct lab *lab)
 	struct nsr_nat_counters nat;
 
 	lab_clock_offset(lab, 2 * NSR_PORT_COOLDOWN_S);
-	while (port_bits(lab) && time(NULL) < end)
+	while ((port_bits(lab) || lab_ports_of_all(lab)) && time(NULL) < end)
 		usleep(100000);
 	assert_int_equal(port_bits(lab), 0);
 	nat = lab_nat(lab, UP0);
 	assert_int_equal(lab_sum(nat.ports_used), 0);
+	assert_int_equal(lab_ports_of_all(lab), 0);
 }
 
 /* Each update fails once, the others do not; or with it all that follow. */

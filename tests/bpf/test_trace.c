@@ -240,6 +240,48 @@ static void test_masqueraded(void **state)
 	datapath_tracer_close(tracer);
 }
 
+/* Who has as many flows, or ports, as it may. */
+static void test_limits(void **state)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct lab *lab = lab_of(state);
+	struct datapath_tracer *tracer = tracer_of(lab);
+	struct frame f, other, in;
+	struct nsr_trace told;
+
+	settings.filtering = NSR_FILTER_NOTHING;
+	settings.flows_max = 1;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 5000, .dport = 80);
+	FRAME(&other, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 5001, .dport = 80);
+	FRAME(&in, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = 5000);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &other, NULL);
+	assert_null(find(&told, NSR_TELLS_OPENS));
+	assert_int_equal(verdict_of(&told), DROPPED(NAT_LIMIT));
+	told = trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &in, NULL);
+	assert_int_equal(find(&told, NSR_TELLS_INBOUND)->a, NSR_INBOUND_SESSION);
+	EXPECT_IN(lab, UP0, &in, TRANSLATED_TO_PEER);
+	FRAME(&in, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .sport = 81, .dport = 5000);
+	told = trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &in, NULL);
+	assert_int_equal(find(&told, NSR_TELLS_INBOUND)->a, NSR_INBOUND_LIMITED);
+	assert_int_equal(verdict_of(&told), DROPPED(NAT_LIMIT));
+	assert_int_equal(lab_active_sessions(lab), 2);
+	/* Half of two ports. */
+	settings.flows_max = 100;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
+	lab_uplink_set(lab, UP0, UPLINK_IP, 40000, 40001);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &other, NULL);
+	assert_int_equal(verdict_of(&told), DROPPED(NAT_LIMIT));
+	lab_expect_no_flows(lab);
+	datapath_tracer_close(tracer);
+}
+
 /* ---- Agreement. */
 
 static void random_frame(struct frame *f)
@@ -405,6 +447,7 @@ int main(void)
 		LAB_TEST(test_routed),
 		LAB_TEST(test_dropped),
 		LAB_TEST(test_masqueraded),
+		LAB_TEST(test_limits),
 		LAB_TEST(test_agrees_with_random_packets),
 		LAB_TEST(test_ends),
 	};

@@ -348,6 +348,7 @@ static void test_quoted_inside(void **state)
 static void test_ports_exhausted(void **state)
 {
 	enum { FIRST = 20000, LAST = 24200 };
+	static const char *const sources[] = {RED_IP, BLUE_IP, GREEN_IP};
 	static bool used[NSR_POOL_PORTS];
 	struct lab *lab = lab_of(state);
 	struct frame f;
@@ -360,6 +361,8 @@ static void test_ports_exhausted(void **state)
 		struct frame out;
 
 		leaving(&f, IPPROTO_UDP, (uint16_t)(1024 + i * 7), 80);
+		frame_ip4(&f)->saddr = address4(sources[i % 3]); /* one may have half */
+		frame_seal(&f);
 		assert_int_equal(lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out), -1);
 		port = frame_sport(&out);
 		assert_in_range(port, FIRST, LAST);

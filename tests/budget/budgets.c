@@ -129,6 +129,7 @@ static void put_pools(struct machine *m)
 	memset(bits.words, 0xff, LAB_PORT_MIN / 8);
 	bits.words[NSR_POOL_WORDS] = (1ull << LAB_PORT_MIN / 64) - 1;
 	bits.words[NSR_POOL_BITS_WORDS - 1] = ~0ull << NSR_POOL_WORDS / 64;
+	bits.share = NSR_POOL_PORTS / 2;
 	for (pool = 0; pool < NSR_NAT_PROTOCOLS; pool++) {
 		machine_put(m, "pools", &pool, &zero);
 		machine_put(m, "pool_bits", &pool, &bits);

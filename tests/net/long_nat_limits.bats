@@ -89,16 +89,17 @@ exhausted() { # drops for want of a port, wherever they were
 	before=$(mappings "$red")
 	[[ $(wc -l <<<"$before") == 2 ]]
 	# The ports of the range are wanted by nobody in it, so each is a choice.
-	hping "$blue" 97 20000 -S
+	hping "$blue" 50 20000 -S # half, as one may have
+	hping "$green" 47 20000 -S
 	[[ $(lab -j nat list --protocol tcp | jq .external_port | sort -u | wc -l) == 99 ]]
 	[[ $(exhausted) == 0 ]]
-	hping "$blue" 1 20097 -S
+	hping "$green" 1 20047 -S
 	[[ $(lab -j nat list --protocol tcp | jq .external_port | sort -n | uniq | sed -n '1p;$p' | xargs) == "50000 50099" ]]
 	[[ $(exhausted) == 0 ]]
 	# Not one more, of anybody; those that have one keep it.
 	hping "$blue" 50 30000 -S
 	await_drops 50
-	hping "$green" 50 30000 -S
+	hping "$white" 50 30000 -S
 	await_drops 100
 	hping "$blue" 20 20000 -S
 	await_drops 100

@@ -353,7 +353,7 @@ untranslatable() {
 	in_both_modes untranslatable
 }
 
-@test "without a free port nothing leaves; the flows that are there go on" {
+@test "without a port to be had nothing leaves; the flows that are there go on" {
 	put_topology
 	sed -i 's/masquerade: eth0/masquerade: {uplink: eth0, ports: 40000-40003}/' "$topology"
 	lab apply "$topology"
@@ -361,14 +361,15 @@ untranslatable() {
 	start_capture "$outside" eth0
 	ip netns exec "$red" ping -n -q -c 100 -i 0.02 "$outside_address" >"$work/ping" 3>&- &
 	# shellcheck disable=SC2016 # expanded inside
-	counts 16 uplink_dropped nat-ports-exhausted -- on "$red" bash -c \
+	# One namespace may have half of them.
+	counts 18 uplink_dropped nat-flows-limit -- on "$red" bash -c \
 		'for i in {1..20}; do echo >"/dev/udp/$0/9"; done' "$outside_address"
 	wait $!
 	grep ' 0% packet loss' "$work/ping"
 	stop_capture
 	assert_no_leak
-	[[ $(captured "udp" | grep -c "$uplink_address.4000[0-3] > $outside_address.9") == 4 ]]
-	[[ $(stats '.uplinks[0].nat.protocols.udp | "\(.ports_used) \(.ports_total)"') == "4 4" ]]
+	[[ $(captured "udp" | grep -c "$uplink_address.4000[0-3] > $outside_address.9") == 2 ]]
+	[[ $(stats '.uplinks[0].nat.protocols.udp | "\(.ports_used) \(.ports_total)"') == "2 4" ]]
 }
 
 filtered() {

@@ -27,16 +27,18 @@ teardown() {
 	clean_up
 }
 
-take_ports() { # tcp|udp: all of them, by blue
-	local i
-	if [[ $1 == tcp ]]; then # nobody answers
-		on "$blue" perl "$BATS_TEST_DIRNAME/refused.pl" begin 192.0.2.99 9 4
-	else
-		for i in 1 2 3 4; do
-			# shellcheck disable=SC2016 # expanded inside
-			on "$blue" bash -c 'echo >"/dev/udp/$0/9"' "$outside_address"
-		done
-	fi
+take_ports() { # tcp|udp: all of them, by blue and green, each half as they may
+	local name i
+	for name in "$blue" "$green"; do
+		if [[ $1 == tcp ]]; then # nobody answers
+			on "$name" perl "$BATS_TEST_DIRNAME/refused.pl" begin 192.0.2.99 9 2
+		else
+			for i in 1 2; do
+				# shellcheck disable=SC2016 # expanded inside
+				on "$name" bash -c 'echo >"/dev/udp/$0/9"' "$outside_address"
+			done
+		fi
+	done
 	await_sessions "$1"
 }
 
@@ -95,8 +97,9 @@ refused() { # NAMESPACE PROTOCOL
 
 @test "ping is told, too" {
 	local i
-	for i in 1 2 3 4; do
+	for i in 1 2; do
 		on "$blue" ping -n -q -c 1 -e "$i" "$outside_address"
+		on "$green" ping -n -q -c 1 -e "$i" "$outside_address"
 	done
 	await_sessions icmp
 	run -1 on "$red" ping -n -c 1 -e 77 -W 20 "$outside_address"

@@ -169,6 +169,7 @@ static void set_inside(struct simulator *sim, const struct operation *op)
 	assert_non_null(op->inside);
 	inside = (struct state_inside){op->address, *op->inside};
 	inside.inside.uplink = uplink_of(sim, op->uplink)->uplink.index;
+	inside.inside.unfinished = 0; /* by when it has come to its end */
 	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) = inside;
 }
 

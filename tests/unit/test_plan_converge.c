@@ -134,6 +134,8 @@ static void test_tables_emptied(void **state)
 	converge(sim, fabric);
 	sim->datapath.inside_count = 0;
 	assert_int_equal(converge(sim, fabric)->count, 1);
+	sim->datapath.inside[0].inside.unfinished = 1; /* a change was interrupted */
+	assert_int_equal(converge(sim, fabric)->count, 1);
 	simulator_link(sim, NULL, "eth0")->hook_out = false;
 	assert_int_equal(converge(sim, fabric)->count, 1);
 	memset(&sim->datapath, 0, sizeof(sim->datapath));

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Masqueraded prefixes: their uplink, and what is set for their flows.
+ *
+ * How it works: what is set is in an entry that programs read when a session begins or changes; a
+ * session that runs asks for none of it. So a change is an entry and then a walk over the sessions
+ * that are there. Between the two the entry is marked "unfinished", with the uplink that it had
+ * before: a process that was killed leaves the mark, plans take such an entry for another than the
+ * wanted one, and the next change begins with what the last one has left.
+ *
+ * Before an entry goes, it allows no flow any more; then sessions are ended; then it goes. So
+ * nobody is left who could open one, whenever the process ends.
+ */
+#include "datapath.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "datapath_maps.h"
+
+static enum datapath_map map_of(const struct ip_address *prefix)
+{
+	return prefix->family == AF_INET ? MAP_inside4 : MAP_inside6;
+}
+
+static struct nsr_inside6_key key_of(const struct ip_address *prefix)
+{
+	struct nsr_inside6_key key = {.prefix_len = prefix->prefix_len};
+
+	memcpy(key.address, prefix->bytes, 16); /* IPv4: the first 4, as nsr_inside4_key */
+	return key;
+}
+
+static int put(const struct datapath *datapath, const struct ip_address *prefix,
+	       const struct nsr_inside *inside, struct error *err)
+{
+	struct nsr_inside6_key key = key_of(prefix);
+
+	if (bpf_map_update_elem(datapath->maps[map_of(prefix)], &key, inside, BPF_ANY) == 0)
+		return 0;
+	return error_set(err, -errno, "cannot add a masqueraded prefix: %s",
+			 errno == E2BIG || errno == ENOSPC ? "the datapath's table is full"
+							   : strerror(errno));
+}
+
+static bool find(const struct datapath *datapath, const struct ip_address *prefix,
+		 struct nsr_inside *ret)
+{
+	struct nsr_inside6_key key = key_of(prefix);
+
+	return bpf_map_lookup_elem(datapath->maps[map_of(prefix)], &key, ret) == 0;
+}
+
+/* ---- Slots. */
+
+static void note_slots(struct datapath *datapath, enum datapath_map map)
+{
+	struct nsr_inside6_key key, previous;
+	struct nsr_inside inside;
+	bool first = true;
+
+	while (bpf_map_get_next_key(datapath->maps[map], first ? NULL : &previous, &key) == 0) {
+		if (bpf_map_lookup_elem(datapath->maps[map], &key, &inside) == 0 &&
+		    inside.slot < NSR_INSIDE_SLOTS)
+			datapath->inside_slots[inside.slot / 64] |= 1ull << inside.slot % 64;
+		previous = key;
+		first = false;
+	}
+}
+
+static int read_slots(struct datapath *datapath, struct error *err)
+{
+	if (datapath->inside_slots)
+		return 0;
+	datapath->inside_slots = calloc(NSR_INSIDE_SLOTS / 64, sizeof(uint64_t));
+	if (!datapath->inside_slots)
+		return error_set(err, -ENOMEM, "out of memory");
+	note_slots(datapath, MAP_inside4);
+	note_slots(datapath, MAP_inside6);
+	return 0;
+}
+
+/* There is one for each entry that the tables have room for. */
+static int take_slot(struct datapath *datapath, uint16_t *ret, struct error *err)
+{
+	int result = read_slots(datapath, err);
+	unsigned int word;
+
+	if (result)
+		return result;
+	for (word = 0; word < NSR_INSIDE_SLOTS / 64; word++) {
+		uint64_t left = ~datapath->inside_slots[word];
+
+		if (!left)
+			continue;
+		*ret = (uint16_t)(word * 64 + (unsigned int)__builtin_ctzll(left));
+		datapath->inside_slots[word] |= 1ull << *ret % 64;
+		return 0;
+	}
+	return error_set(err, -ENOSPC,
+			 "cannot add a masqueraded prefix: the datapath's table is full");
+}
+
+static void give_slot(struct datapath *datapath, uint16_t slot)
+{
+	if (datapath->inside_slots && slot < NSR_INSIDE_SLOTS)
+		datapath->inside_slots[slot / 64] &= ~(1ull << slot % 64);
+}
+
+/* ---- Sessions. */
+
+static struct nsr_selection sessions_of(const struct ip_address *prefix, uint32_t uplink)
+{
+	struct nsr_selection selection = {.uplink = (uint8_t)(1 + uplink)};
+
+	selection.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
+	memcpy(&selection.address, prefix->bytes, sizeof(selection.address));
+	return selection;
+}
+
+/* Programs that have looked at the entry that was there before are waited for. */
+static int end_sessions(const struct datapath *datapath, const struct ip_address *prefix,
+			uint32_t uplink, struct error *err)
+{
+	const struct nsr_selection ending = sessions_of(prefix, uplink);
+	int ret;
+
+	if (prefix->family != AF_INET)
+		return 0; /* has none */
+	ret = datapath_wait_for_programs(datapath, uplink, err);
+	return ret ? ret : datapath_flush(datapath, &ending, NULL, err);
+}
+
+/* Those that the outside has begun and a stricter filter may refuse. What is published has a filter
+ * of its own. */
+static int end_unanswered(const struct datapath *datapath, const struct ip_address *prefix,
+			  uint32_t uplink, struct error *err)
+{
+	struct nsr_selection ending = sessions_of(prefix, uplink);
+
+	ending.unpublished = 1;
+	ending.unanswered = 1;
+	return datapath_flush(datapath, &ending, NULL, err);
+}
+
+static bool same_timeouts(const struct nsr_inside *a, const struct nsr_inside *b)
+{
+	return !memcmp(a->timeout_s, b->timeout_s, sizeof(a->timeout_s));
+}
+
+/* The sessions that were there before feel what is set now. */
+static int change_sessions(const struct datapath *datapath, const struct ip_address *prefix,
+			   const struct nsr_inside *before, const struct nsr_inside *now,
+			   struct error *err)
+{
+	const struct nsr_selection renewed = sessions_of(prefix, now->uplink);
+	bool unknown = before->unfinished; /* what they have felt of it */
+	int ret = 0;
+
+	if (before->uplink != now->uplink)
+		ret = end_sessions(datapath, prefix, before->uplink, err);
+	if (ret || prefix->family != AF_INET)
+		return ret;
+	if (unknown || !same_timeouts(before, now) || now->filtering < before->filtering)
+		ret = datapath_wait_for_programs(datapath, now->uplink, err);
+	if (!ret && (unknown || !same_timeouts(before, now)))
+		ret = datapath_renew(datapath, &renewed, err);
+	if (!ret && (unknown || now->filtering < before->filtering) &&
+	    now->filtering != NSR_FILTER_NOTHING)
+		ret = end_unanswered(datapath, prefix, now->uplink, err);
+	return ret;
+}
+
+/* ---- Entries. */
+
+/* What was unfinished may have sessions at an uplink that it has no more: they are ended first, so
+ * that one mark is enough. */
+static int finish_last(const struct datapath *datapath, const struct ip_address *prefix,
+		       const struct nsr_inside *before, struct error *err)
+{
+	if (!before->unfinished || before->unfinished - 1u == before->uplink)
+		return 0;
+	return end_sessions(datapath, prefix, before->unfinished - 1u, err);
+}
+
+static int change(const struct datapath *datapath, const struct ip_address *prefix,
+		  const struct nsr_inside *before, struct nsr_inside *now, struct error *err)
+{
+	int ret = finish_last(datapath, prefix, before, err);
+
+	now->slot = before->slot;
+	now->unfinished = (uint16_t)(1 + before->uplink);
+	if (!ret)
+		ret = put(datapath, prefix, now, err);
+	if (!ret)
+		ret = change_sessions(datapath, prefix, before, now, err);
+	now->unfinished = 0;
+	return ret ? ret : put(datapath, prefix, now, err);
+}
+
+int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
+			uint32_t uplink_ifindex, const struct nsr_inside *settings,
+			struct error *err)
+{
+	struct nsr_inside inside = *settings, known;
+	struct nsr_uplink uplink;
+	int ret;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
+		return error_set(err, -ENOENT, "cannot masquerade: no uplink has ifindex %u",
+				 uplink_ifindex);
+	inside.uplink = uplink.index;
+	if (find(datapath, prefix, &known))
+		return change(datapath, prefix, &known, &inside, err);
+	inside.unfinished = 0;
+	ret = take_slot(datapath, &inside.slot, err);
+	if (ret)
+		return ret;
+	ret = put(datapath, prefix, &inside, err);
+	if (ret)
+		give_slot(datapath, inside.slot);
+	return ret;
+}
+
+int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
+			   struct error *err)
+{
+	struct nsr_inside6_key key = key_of(prefix);
+	struct nsr_inside inside;
+	int ret;
+
+	if (!find(datapath, prefix, &inside))
+		return 0;
+	ret = finish_last(datapath, prefix, &inside, err);
+	inside.flows_max = 0;
+	inside.unfinished = (uint16_t)(1 + inside.uplink);
+	if (!ret)
+		ret = put(datapath, prefix, &inside, err);
+	if (!ret)
+		ret = end_sessions(datapath, prefix, inside.uplink, err);
+	if (ret)
+		return ret;
+	if (bpf_map_delete_elem(datapath->maps[map_of(prefix)], &key) && errno != ENOENT)
+		return error_set(err, -errno, "cannot remove a masqueraded prefix: %s",
+				 strerror(errno));
+	give_slot(datapath, inside.slot);
+	return 0;
+}
