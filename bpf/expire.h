@@ -3,7 +3,7 @@
  * expire.h - gives back what has expired: session slots, external ports that have cooled down, and
  * fragments whose first has not come.
  *
- * One timer walks both tables a slice at a time, so that a tick is short and a full pass takes
+ * One timer walks all tables a slice at a time, so that a tick is short and a full pass takes
  * EXPIRE_TICKS ticks (8 s), however large the table of sessions is: then the slices are larger. It
  * needs no process: the timer lives in a pinned map, and its callback keeps the program alive that
  * armed it.
@@ -11,7 +11,7 @@
 #ifndef NSROUTE_BPF_EXPIRE_H
 #define NSROUTE_BPF_EXPIRE_H
 
-#include "fragment.h"
+#include "nat6.h"
 #include "reclaim.h"
 
 #define EXPIRE_PERIOD_NS 62500000ull
@@ -26,20 +26,6 @@ struct expire_clock {
 };
 
 NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
-
-/* Its first fragment has not come: only now is it counted. */
-static long expire_held(void *map, const struct nsr_held_key *fragment, struct nsr_held *held,
-			struct expire_slice *slice)
-{
-	struct nsr_held_key key = *fragment;
-	u32 length = held->length;
-
-	(void)map;
-	if (datagram_is_old(held->since_s, slice->now_s) &&
-	    !bpf_map_delete_elem(&held_fragments, &key))
-		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
-	return 0;
-}
 
 /* How much is lacking of a quarter of the table, by what was in use when it was last looked at. */
 static __always_inline u32 expire_lacking(const struct expire_clock *clock, u32 quarter)
@@ -66,6 +52,7 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 	const struct nsr_settings *limits = nat_settings();
 	u32 part = clock->tick++ & (EXPIRE_TICKS - 1);
 	struct expire_slice slice = {};
+	struct expire_slice6 slice6 = {};
 
 	(void)map;
 	(void)key;
@@ -77,8 +64,14 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 		expire_seen(clock, part, slice.used);
 		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
-		if (!part)
+		slice6.now_s = slice.now_s;
+		expire_sessions6(part, &slice6);
+		slice6.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
+		bpf_loop(NSR_POOLS_MAX, expire_pool6, &slice6, 0);
+		if (!part) {
 			bpf_for_each_map_elem(&held_fragments, expire_held, &slice, 0);
+			bpf_for_each_map_elem(&held_fragments6, expire_held6, &slice6, 0);
+		}
 	}
 	bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
 	return 0;

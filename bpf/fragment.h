@@ -1,29 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * fragment.h - fragments of translated datagrams, both ways and in any order (RFC 4787 REQ-14). Of
- * protocols without ports each goes by itself: see other.h.
+ * fragment.h - fragments of translated datagrams of IPv4, both ways and in any order (RFC 4787
+ * REQ-14). Of protocols without ports each goes by itself: see other.h.
  *
  * Going out, a fragment needs the external address and, if it is the first, the port. All fragments
  * of a datagram get one identification that is ours: of two inside hosts that have chosen the same
  * one for the same remote the receiver would put together a mixture (RFC 6864). "datagrams_out"
- * remembers it, so their order does not matter.
+ * remembers it, so their order does not matter. It is LRU, for the reason that datagram.h has.
  *
- * Coming in, only the first fragment tells whom the datagram is for; "datagrams_in" remembers that
- * for those that follow. One that comes before the first is held: a copy of it is kept, which is
- * put on the uplink again when the first has come, in the way of a packet that has just arrived.
- *
- *   none -> HELD      a later fragment came: copied to "held_fragments"; more of them are, too
- *   any  -> known     the first came: what was held is let go, and who was about to hold one sees
- * it any  -> none      after NSR_DATAGRAM_S
- *
- * Both tables are LRU: an entry is worth something for as long as a datagram takes to arrive, so a
- * flood of them costs others next to nothing, which it would do if they had to expire. What is held
- * is in a plain table, and given up after NSR_DATAGRAM_S (expire.h). A held packet is counted when
- * it goes on, or is given up. What there is no room for is the host's, who will not miss the rest.
+ * Coming in, only the first fragment tells whom the datagram is for: see datagram.h.
  */
 #ifndef NSROUTE_BPF_FRAGMENT_H
 #define NSROUTE_BPF_FRAGMENT_H
 
+#include "datagram.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
@@ -44,21 +34,6 @@ static __always_inline struct nsr_datagram datagram4(const struct iphdr *ip, u32
 	};
 
 	return datagram;
-}
-
-static __always_inline bool datagram_equal(const struct nsr_datagram *a,
-					   const struct nsr_datagram *b)
-{
-	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
-
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
-}
-
-static __always_inline bool datagram_is_old(u32 since_s, u32 now_s)
-{
-	u32 age = now_s - since_s;
-
-	return age < 0x80000000 && age >= NSR_DATAGRAM_S;
 }
 
 /* ---- Outbound. */
@@ -166,111 +141,6 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 
 /* ---- Inbound. */
 
-/* Whom the first fragment was for, and the inside address; NAT_INBOUND_HELD: it has not come. */
-static __always_inline enum nat_inbound datagram_whom(const struct nsr_datagram *datagram,
-						      u32 now_s, __be32 *ret_inside)
-{
-	struct nsr_datagram key = *datagram;
-	struct nsr_datagram_in *known = bpf_map_lookup_elem(&datagrams_in, &key);
-	u32 whom;
-
-	if (!known || datagram_is_old(READ_ONCE(known->since_s), now_s))
-		return NAT_INBOUND_HELD;
-	whom = READ_ONCE(known->whom);
-	*ret_inside = READ_ONCE(known->inside);
-	barrier();
-	/* The entry may have been recycled while it was read. */
-	return datagram_equal(&known->datagram, &key) ? whom : NAT_INBOUND_HELD;
-}
-
-static __always_inline bool fragment_copy(struct __sk_buff *skb, struct nsr_held *held)
-{
-	u32 last = skb->len - 1; /* one less, so that the verifier sees that it is never none */
-
-	if (last >= NSR_HELD_BYTES)
-		return false;
-	held->length = last + 1;
-	barrier_var(last); /* clang knows the range and would leave the test out */
-	return last < NSR_HELD_BYTES && !bpf_skb_load_bytes(skb, 0, held->bytes, last + 1);
-}
-
-/* The entry of a datagram whose first fragment has not come, made here for the first of those that
- * have; of one whose first has come meanwhile, that one. */
-static __always_inline struct nsr_datagram_in *datagram_waiting(const struct nsr_datagram *datagram,
-								u32 now_s)
-{
-	struct nsr_datagram_in entry = {
-		.datagram = *datagram, .whom = NAT_INBOUND_HELD, .since_s = now_s};
-	struct nsr_datagram_in *known;
-
-	if (bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_NOEXIST)) {
-		known = bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
-		if (known && datagram_is_old(READ_ONCE(known->since_s), now_s))
-			bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_ANY);
-	}
-	return bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
-}
-
-/*
- * A later fragment whose first has not come: NAT_INBOUND_HELD, once a copy is kept. The first may
- * come at this very moment, by another CPU, so the entry is looked at once more; whoever then takes
- * the copy out of the table again goes on with it. Otherwise whom the datagram is for.
- */
-static __always_inline enum nat_inbound
-fragment_hold(struct __sk_buff *skb, struct nsr_held_key *key, u32 now_s, __be32 *ret_inside)
-{
-	struct nsr_datagram_in *entry;
-	struct nsr_held *held;
-	enum nat_inbound whom;
-	u32 zero = 0;
-
-	INSTEAD(NAT_INBOUND_HELD);
-	held = bpf_map_lookup_elem(&held_scratch, &zero);
-	if (!held || !fragment_copy(skb, held))
-		return NAT_INBOUND_HOST;
-	held->since_s = now_s;
-	entry = datagram_waiting(&key->datagram, now_s);
-	if (!entry)
-		return NAT_INBOUND_HOST;
-	key->number = __sync_fetch_and_add(&entry->held, 1);
-	if (key->number >= NSR_HELD_NUMBERS ||
-	    bpf_map_update_elem(&held_fragments, key, held, BPF_NOEXIST))
-		return NAT_INBOUND_HOST;
-	whom = datagram_whom(&key->datagram, now_s, ret_inside);
-	if (whom != NAT_INBOUND_HELD && !bpf_map_delete_elem(&held_fragments, key))
-		return whom;
-	return NAT_INBOUND_HELD;
-}
-
-struct release {
-	struct __sk_buff *skb;
-	struct nsr_held_key key;
-	u32 now_s;
-};
-
-/* Turns the packet at hand into one that is held, and puts it on the uplink again. Who deletes a
- * held one has it; what fails stays, and is given up in time. */
-static long fragment_release_one(u32 number, struct release *release)
-{
-	struct __sk_buff *skb = release->skb;
-	struct nsr_held_key key = release->key;
-	struct nsr_held *held;
-	u32 last;
-
-	key.number = number;
-	held = bpf_map_lookup_elem(&held_fragments, &key);
-	if (!held || datagram_is_old(held->since_s, release->now_s))
-		return 0;
-	last = held->length - 1;
-	barrier_var(last);
-	if (last >= NSR_HELD_BYTES || bpf_skb_change_tail(skb, last + 1, 0) ||
-	    bpf_skb_store_bytes(skb, 0, held->bytes, last + 1, BPF_F_RECOMPUTE_CSUM))
-		return 0;
-	if (!bpf_map_delete_elem(&held_fragments, &key))
-		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
-	return 0;
-}
-
 /*
  * The steps of what arrives are the rare path's own (uplink_in_rare()), one after the other,
  * because all of them together have no room on the stack. request has uplink, external address and
@@ -311,39 +181,29 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 NSR_STEP int fragment4_learn(struct __sk_buff *skb, bool bare, struct nat_request *request,
 			     u32 whom)
 {
-	struct nsr_datagram_in entry = {.whom = whom}, *known;
+	struct nsr_datagram_in entry = {.whom = whom};
 	struct packet p;
-	bool held;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return false;
-	INSTEAD(false);
 	entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	entry.inside = request->flow.inside.address;
 	entry.since_s = request->now_s;
-	if (!bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_NOEXIST))
-		return false;
-	known = bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
-	held = known && READ_ONCE(known->whom) == NAT_INBOUND_HELD;
-	bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_ANY);
-	return held;
+	return datagram_learn(&entry);
 }
 
 /* The first fragment is put on the uplink again, and behind it what was held of its datagram. Now
  * all of them find whom they are for. */
 NSR_STEP int fragment4_release(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
-	struct release release = {.skb = skb};
+	struct held_release release = {.skb = skb};
 	struct packet p;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return 0;
-	INSTEAD(0);
 	release.key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	release.now_s = request->now_s;
-	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
-	bpf_loop(NSR_HELD_NUMBERS, fragment_release_one, &release, 0);
-	return 0;
+	return datagram_release(&release);
 }
 
 /* Translates a first fragment: 0, or a reason to drop. */

@@ -98,12 +98,6 @@ static __always_inline int leave_question4(struct __sk_buff *skb, const struct p
 	return 0;
 }
 
-static __always_inline bool is_walked6(u8 next)
-{
-	return next == IP6_HOP_BY_HOP || next == IP6_ROUTING || next == IP6_FRAGMENT ||
-	       next == IP6_DESTINATION;
-}
-
 /* Protocol and ports. What is in the fragments of a packet is seen by nobody but its receiver, so
  * that a source route in them would not be either. */
 static __always_inline int leave_headers6(struct __sk_buff *skb, u8 next,

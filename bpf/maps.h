@@ -31,10 +31,10 @@
 		__type(value, value_type);            \
 	} map SEC(".maps")
 
-#define NSR_FLOWS(map, key_type, value_type)          \
+#define NSR_FLOWS(map, key_type, value_type, entries) \
 	struct {                                      \
 		__uint(type, BPF_MAP_TYPE_HASH);      \
-		__uint(max_entries, NSR_SESSION_SET); \
+		__uint(max_entries, entries);         \
 		__type(key, key_type);                \
 		__type(value, value_type);            \
 	} map SEC(".maps")
@@ -99,13 +99,43 @@ struct {
 NSR_ARRAY(pool_bits, BPF_MAP_TYPE_ARRAY, struct nsr_pool_bits, NSR_POOLS_MAX);
 NSR_ARRAY(sessions, BPF_MAP_TYPE_ARRAY, struct nsr_session, NSR_SESSION_SET);
 NSR_ARRAY(session_bits, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits, 1);
-NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref);
-NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref);
+NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref, NSR_SESSION_SET);
+NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref, NSR_SESSION_SET);
 NSR_ARRAY(shares, BPF_MAP_TYPE_ARRAY, struct nsr_share, NSR_OWNERS);
 NSR_TABLE(published, u32, struct nsr_published, NSR_PUBLISHED_MAX);
 NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 
 NSR_ARRAY(refusals, BPF_MAP_TYPE_ARRAY, u64, NSR_PORTS_MAX);
+
+/* The same of IPv6. */
+struct nat_pool6 {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSR_POOL_PORTS);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct nsr_mapping6));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, NSR_POOLS_MAX);
+	__type(key, u32);
+	__array(values, struct nat_pool6);
+} pools6 SEC(".maps");
+
+NSR_ARRAY(pool_bits6, BPF_MAP_TYPE_ARRAY, struct nsr_pool_bits, NSR_POOLS_MAX);
+NSR_ARRAY(sessions6, BPF_MAP_TYPE_ARRAY, struct nsr_session6, NSR_SESSIONS6_MAX);
+NSR_ARRAY(session_bits6, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits6, 1);
+NSR_FLOWS(session_by_flow6, struct nsr_flow6, struct nsr_session_ref, NSR_SESSIONS6_MAX);
+NSR_FLOWS(mapping_by_inside6, struct nsr_inside_endpoint6, struct nsr_mapping_ref,
+	  NSR_SESSIONS6_MAX);
+NSR_ARRAY(nat_counters6, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, NSR_PROGRAMS6);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(u32));
+} programs6 SEC(".maps");
 
 /* Fragments. */
 NSR_LRU(datagrams_out, struct nsr_datagram, struct nsr_datagram_out, NSR_DATAGRAMS_MAX);
@@ -119,6 +149,15 @@ struct {
 	__type(key, struct nsr_held_key);
 	__type(value, struct nsr_held);
 } held_fragments SEC(".maps");
+
+NSR_LRU(datagrams_in6, struct nsr_datagram6, struct nsr_datagram_in6, NSR_DATAGRAMS6_MAX);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NSR_HELD6_MAX);
+	__type(key, struct nsr_held_key6);
+	__type(value, struct nsr_held);
+} held_fragments6 SEC(".maps");
 
 /* Protocols without ports. */
 NSR_LRU(host_remotes, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);

@@ -2,10 +2,11 @@
 /*
  * nat4.h - what IPv4 brings with it into the text of the NAT.
  *
- * conntrack.h, slots.h, contact.h, mapping.h, nat.h, reclaim.h and trace_nat.h speak of addresses
- * by the names of this header alone, so that they can be compiled for another family: what an
- * address is, how two of them are compared, where keys and requests lie, and what the kernel and
- * the tables are asked about one. The rest of IPv4 (headers, rewriting) is in no text but its own.
+ * conntrack.h, slots.h, contact.h, mapping.h, nat.h, datagram.h, reclaim.h and trace_nat.h speak of
+ * addresses by the names of this header alone, so that they can be compiled for another family:
+ * what an address is, how two of them are compared, where keys and requests lie, and what the
+ * kernel and the tables are asked about one. The rest of IPv4 (headers, rewriting) is in no text
+ * but its own.
  */
 #ifndef NSROUTE_BPF_NAT4_H
 #define NSROUTE_BPF_NAT4_H
@@ -60,6 +61,14 @@ static __always_inline void flow_to_key(struct nsr_flow *flow)
 {
 	if (flow->inside.protocol == NSR_NAT_OTHER)
 		flow->inside.address = 0;
+}
+
+static __always_inline bool datagram_equal(const struct nsr_datagram *a,
+					   const struct nsr_datagram *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
 }
 
 #ifdef __bpf__

@@ -87,6 +87,13 @@ static __always_inline bool ip6_is_extension(u8 next)
 	}
 }
 
+/* Those that any packet may have on its way, and behind which a transport header may be. */
+static __always_inline bool is_walked6(u8 next)
+{
+	return next == IP6_HOP_BY_HOP || next == IP6_ROUTING || next == IP6_FRAGMENT ||
+	       next == IP6_DESTINATION;
+}
+
 /* By the next header of the IPv6 header alone. */
 static __always_inline bool neighbour_may_be(u8 next)
 {

@@ -8,9 +8,12 @@
  *   nsr_uplink_out  tc egress of an uplink: source translation, and the guard against leaks
  *   nsr_uplink_in   tc ingress of an uplink: reverse translation
  *   nsr_bare_out, nsr_bare_in	the same of a layer-3 device, whose packets have no Ethernet header
+ *   nsr_uplink_out6, nsr_uplink_in6, nsr_bare_out6, nsr_bare_in6
+ *                   the same for IPv6 that the NAT may have a part in, by a tail call
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
+ *   nsr_flush6      those of IPv6
  *   nsr_publish     run to make or end the mapping of a published port
  *
  * What they leave alone gets TC_ACT_UNSPEC, so that other people's programs still run.
@@ -25,6 +28,7 @@
 #include "port.h"
 #include "publish.h"
 #include "refuse.h"
+#include "refuse6.h"
 #include "rewrite.h"
 #include "uplink.h"
 
@@ -95,8 +99,7 @@ static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 	if (!bare && skb->vlan_present)
 		verdict = uplink_tagged(skb);
 	else if (kind != PACKET_IPV4)
-		verdict =
-			bare ? drop_or_pass(bare_leaks(skb)) : uplink_leaks(skb, uplink, &p, kind);
+		verdict = bare ? bare_leaks(skb, &p, kind) : uplink_leaks(skb, uplink, &p, kind);
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
 	if (verdict == VERDICT_RARE)
@@ -171,8 +174,10 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 			verdict = options && options_do(skb, link_bytes(bare)) & OPTION_ROUTES
 					  ? DROP(IP_OPTIONS)
 					  : uplink_judge(whom, source, dest);
-	} else if (kind == PACKET_IPV6 && inside_of6(&p.ip6->daddr)) {
-		verdict = DROP(INBOUND);
+	} else if (kind == PACKET_IPV6) {
+		if (address_equal6((void *)&p.ip6->daddr, (void *)uplink->address6))
+			to_program6(skb, bare ? NSR_PROGRAM6_BARE_IN : NSR_PROGRAM6_IN);
+		verdict = uplink6_judge_other(p.ip6);
 	}
 	if (whom == NAT_INBOUND_SESSION) {
 		verdict = rewrite_endpoint4(skb, &p, &t, false, request.flow.inside.address,
@@ -215,6 +220,83 @@ int nsr_bare_in(struct __sk_buff *skb)
 	return action == ACTION_RARE ? bare_in_rare(skb) : action;
 }
 
+/* What leaves by an uplink, of IPv6, and has been handed over. */
+static __always_inline int uplink_out6(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	struct nat_work6 *work;
+	bool translated = false;
+	int verdict = DROP(NAT_SESSIONS);
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	work = uplink6_work(uplink, bare);
+	if (work) {
+		verdict = uplink6_send(skb, uplink, work, bare);
+		translated = work->request.mapping || work->request.forwarded;
+	}
+	count_uplink_tx(uplink->index, length, verdict, translated);
+	if (verdict >= 0)
+		return TC_ACT_UNSPEC;
+	uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare);
+	INSTEAD(TC_ACT_SHOT);
+	return is_refused(verdict) ? refuse6(skb, bare) : TC_ACT_SHOT;
+}
+
+SEC("tc")
+int nsr_uplink_out6(struct __sk_buff *skb)
+{
+	return uplink_out6(skb, false);
+}
+
+SEC("tc")
+int nsr_bare_out6(struct __sk_buff *skb)
+{
+	return uplink_out6(skb, true);
+}
+
+/* What arrives at the external address, of IPv6. */
+static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	enum nat_inbound whom = NAT_INBOUND_HOST;
+	const struct nsr_endpoint *to = NULL;
+	struct nat_work6 *work;
+	int verdict;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	work = uplink6_work(uplink, bare);
+	if (work)
+		whom = uplink6_receive(skb, work, bare);
+	TELL(INBOUND, whom, 0, 0);
+	if (whom == NAT_INBOUND_HELD)
+		return TC_ACT_STOLEN; /* counted when it goes on */
+	verdict =
+		whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to) : uplink6_judge(whom);
+	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
+	if (verdict < 0)
+		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
+	if (!to)
+		return TC_ACT_UNSPEC;
+	count_port_rx(to->port, length + uplink_adds(bare));
+	return deliver(skb, to->ifindex);
+}
+
+SEC("tc")
+int nsr_uplink_in6(struct __sk_buff *skb)
+{
+	return uplink_in6(skb, false);
+}
+
+SEC("tc")
+int nsr_bare_in6(struct __sk_buff *skb)
+{
+	return uplink_in6(skb, true);
+}
+
 SEC("tc")
 int nsr_local_out(struct __sk_buff *skb)
 {
@@ -237,6 +319,17 @@ int nsr_flush(struct __sk_buff *skb)
 	if ((void *)(flush + 1) > end)
 		return -EINVAL;
 	return expire_flush(flush);
+}
+
+SEC("tc")
+int nsr_flush6(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct nsr_flush6 *flush = data + sizeof(struct ethhdr);
+
+	if ((void *)(flush + 1) > end)
+		return -EINVAL;
+	return expire_flush6(flush);
 }
 
 SEC("tc")

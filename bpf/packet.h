@@ -312,6 +312,7 @@ struct transport {
 #define TCP_CHECK_OFFSET  16
 #define UDP_CHECK_OFFSET  6
 #define ICMP_CHECK_OFFSET 2
+#define ICMP_ID_OFFSET    4
 
 #define TCP_FLAG_BYTE 13 /* offset of the flags in the TCP header, RFC 9293 3.1 */
 #define TCP_FIN       0x01

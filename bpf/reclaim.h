@@ -6,6 +6,7 @@
 #ifndef NSROUTE_BPF_RECLAIM_H
 #define NSROUTE_BPF_RECLAIM_H
 
+#include "datagram.h"
 #include "nat.h"
 
 #define EXPIRE_TICKS   128  /* slices of a pass; a power of two */
@@ -190,6 +191,20 @@ static __always_inline int expire_ports_of(u32 uplink, struct expire_slice *slic
 {
 	slice->pools_first = NSR_POOL(uplink - 1, 0);
 	bpf_loop(NSR_NAT_PROTOCOLS, expire_ports_at_once, slice, 0);
+	return 0;
+}
+
+/* Its first fragment has not come: only now is it counted. */
+static long expire_held(void *map, const struct nsr_held_key *fragment, struct nsr_held *held,
+			struct expire_slice *slice)
+{
+	struct nsr_held_key key = *fragment;
+	u32 length = held->length;
+
+	(void)map;
+	if (datagram_is_old(held->since_s, slice->now_s) &&
+	    !bpf_map_delete_elem(&held_fragments, &key))
+		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
 	return 0;
 }
 

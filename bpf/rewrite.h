@@ -71,8 +71,6 @@ static __always_inline void rewrite_address4(struct iphdr *ip, bool source, __be
 
 #ifdef __bpf__
 
-#define ICMP_ID_OFFSET 4
-
 /*
  * Changes address and port (ICMP: identifier) of one side of an IPv4 packet. *p is good for another
  * look afterwards. context is handed to helpers only. 0 or a reason to drop.

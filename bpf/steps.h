@@ -154,6 +154,15 @@ static __always_inline bool endpoint_takes_bare(struct __sk_buff *skb,
 	return length < NSR_GSO_MAX || !skb->gso_size || to->flags & NSR_PORT_BIG_TCP;
 }
 
+/* Whether a packet with the external address as its source is one that a port's hook has
+ * translated. Others are the host's own, or what netfilter masquerades for somebody else. */
+static __always_inline bool port_translated(struct __sk_buff *skb)
+{
+	u32 from = skb->ingress_ifindex;
+
+	return from && bpf_map_lookup_elem(&ports, &from);
+}
+
 /* What a flow from an inside address is called; false for what cannot have a session. */
 static __always_inline bool outbound_flow(const struct nsr_settings *settings, u32 uplink,
 					  const struct packet *p, const struct transport *t,

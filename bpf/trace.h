@@ -19,6 +19,7 @@
 #include "nsroute_trace.h"
 
 struct nat_request;
+struct nat_request6;
 
 struct nsr_trace trace;
 
@@ -41,6 +42,7 @@ NSR_STEP int tell(u32 what, u64 a, u64 b, u64 c)
 
 /* In place of session_open_or_join(). */
 int trace_open(struct __sk_buff *skb, struct nat_request *request);
+int trace_open6(struct __sk_buff *skb, struct nat_request6 *request);
 
 #define TELL(what, a, b, c) tell(NSR_TELLS_##what, (u64)(a), (u64)(b), (u64)(c))
 #define TELL_ENDPOINT(what, to) \

@@ -16,15 +16,7 @@
 #include "steps.h"
 #include "tagged.h"
 #include "trace.h"
-
-/* Whether a packet with the external address as its source is one that a port's hook has
- * translated. Others are the host's own, or what netfilter masquerades for somebody else. */
-static __always_inline bool port_translated(struct __sk_buff *skb)
-{
-	u32 from = skb->ingress_ifindex;
-
-	return from && bpf_map_lookup_elem(&ports, &from);
-}
+#include "uplink6.h"
 
 /* One on the stack is without padding: steps want all of it to be set. */
 _Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
@@ -155,7 +147,7 @@ static __always_inline int uplink_leaks(struct __sk_buff *skb, const struct nsr_
 	case PACKET_MALFORMED:
 		return leaks_malformed(skb, p) ? DROP(MALFORMED) : 0;
 	case PACKET_IPV6:
-		return inside_of6(&p->ip6->saddr) ? DROP(NAT_PROTOCOL) : 0;
+		return uplink6_leaves(skb, p->ip6, false);
 	case PACKET_ARP:
 		return uplink_ask(uplink, p);
 	default:
@@ -163,20 +155,23 @@ static __always_inline int uplink_leaks(struct __sk_buff *skb, const struct nsr_
 	}
 }
 
-/* The same of a packet without an Ethernet header: a step, because there is no room on the stack
- * of the program. */
-NSR_STEP int bare_leaks(struct __sk_buff *skb)
+/* Of a packet without an Ethernet header. */
+NSR_STEP int bare_leaks_malformed(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	switch (load_as(skb, &p, true)) {
-	case PACKET_MALFORMED:
-		return leaks_malformed(skb, &p) ? DROP(MALFORMED) : 0;
-	case PACKET_IPV6:
-		return inside_of6(&p.ip6->saddr) ? DROP(NAT_PROTOCOL) : 0;
-	default:
-		return 0;
-	}
+	return load_as(skb, &p, true) == PACKET_MALFORMED && leaks_malformed(skb, &p)
+		       ? DROP(MALFORMED)
+		       : 0;
+}
+
+/* uplink_leaks() of it. What makes a tail call is no step: its program's caller would go on. */
+static __always_inline int bare_leaks(struct __sk_buff *skb, const struct packet *p,
+				      enum packet_kind kind)
+{
+	if (kind == PACKET_IPV6)
+		return uplink6_leaves(skb, p->ip6, true);
+	return drop_or_pass(bare_leaks_malformed(skb));
 }
 
 /* Whom an IPv4 packet that arrives at the external address is for; NAT_INBOUND_SESSION: translate.

@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 16
+#define NSR_LAYOUT_VERSION 17
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -39,6 +39,7 @@
 #endif
 #define NSR_SESSION_SETS_MAX 8
 #define NSR_FLOWS_MAX        (NSR_SESSION_SETS_MAX * NSR_SESSION_SET)
+#define NSR_SESSIONS6_MAX    65536 /* of IPv6 */
 #define NSR_PORT_COOLDOWN_S \
 	120 /* a freed external port is not used again for this long (RFC 6888 8) */
 
@@ -257,9 +258,10 @@ struct nsr_uplink {
 	__be32 address4; /* external address; 0: nothing can be translated, so inside is dropped */
 	__u16 port_min;  /* external ports, host byte order, inclusive */
 	__u16 port_max;
-	__u32 ifindex; /* the key again, to compare a route's interface with */
+	__u32 ifindex;     /* the key again, to compare a route's interface with */
+	__u8 address6[16]; /* external address of IPv6; ::, likewise: none */
 };
-_Static_assert(sizeof(struct nsr_uplink) == 16, "layout");
+_Static_assert(sizeof(struct nsr_uplink) == 32, "layout");
 
 /* Map "followed": ARRAY by uplink index: what has become of its address, see bpf/address.h. */
 union nsr_followed_address {
@@ -471,12 +473,13 @@ struct nsr_session_ref {
 	__u32 state; /* the session's state when it was entered */
 };
 
-/* Which timeout a session is under. */
-static inline enum nsr_nat_timeout nsr_timeout_of(const struct nsr_flow *flow, __u32 seen)
+/* Which timeout a session is under; a port that its protocol has not is of no matter. */
+static inline enum nsr_nat_timeout nsr_timeout_by(__u8 protocol, __be16 inside_port,
+						  __be16 remote_port, __u32 seen)
 {
 	const __u32 both_fins = NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN;
 
-	switch (flow->inside.protocol) {
+	switch (protocol) {
 	case NSR_NAT_TCP:
 		if (seen & NSR_SEEN_RST)
 			return NSR_TIMEOUT_TCP_RST;
@@ -485,16 +488,21 @@ static inline enum nsr_nat_timeout nsr_timeout_of(const struct nsr_flow *flow, _
 		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT_ACK ? NSR_TIMEOUT_TCP_ESTABLISHED
 								     : NSR_TIMEOUT_TCP_SYN;
 	case NSR_NAT_UDP:
-		if (__be16_to_cpu(flow->remote_port) == NSR_DNS_PORT)
+		if (__be16_to_cpu(remote_port) == NSR_DNS_PORT)
 			return NSR_TIMEOUT_UDP_DNS;
 		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT ? NSR_TIMEOUT_UDP_REPLIED
 								 : NSR_TIMEOUT_UDP_UNREPLIED;
 	case NSR_NAT_OTHER:
-		return __be16_to_cpu(flow->inside.port) == NSR_PROTOCOL_SCTP ? NSR_TIMEOUT_SCTP
-									     : NSR_TIMEOUT_OTHER;
+		return __be16_to_cpu(inside_port) == NSR_PROTOCOL_SCTP ? NSR_TIMEOUT_SCTP
+								       : NSR_TIMEOUT_OTHER;
 	default:
 		return NSR_TIMEOUT_ICMP;
 	}
+}
+
+static inline enum nsr_nat_timeout nsr_timeout_of(const struct nsr_flow *flow, __u32 seen)
+{
+	return nsr_timeout_by(flow->inside.protocol, flow->inside.port, flow->remote_port, seen);
 }
 
 /* Which sessions are meant. What is 0 may be anything. */
@@ -567,7 +575,8 @@ struct nsr_session_bits {
 	__u64 words[NSR_SESSION_BITS_WORDS];
 };
 
-/* Map "nat_counters": ARRAY by uplink index, added to atomically (once or twice a flow). */
+/* Maps "nat_counters", "nat_counters6": ARRAY by uplink index, added to atomically (once or twice a
+ * flow). */
 struct nsr_nat_counters {
 	__u64 sessions_created[NSR_NAT_KINDS];
 	__u64 sessions_expired[NSR_NAT_KINDS];
@@ -584,6 +593,7 @@ _Static_assert(sizeof(struct nsr_nat_counters) == 136, "layout");
 
 /* Map "refusals": ARRAY by port index of when the next one is due (__u64, nanoseconds). */
 
+#include "nsroute_abi_ipv6.h"
 #include "nsroute_abi_rare.h"
 #include "nsroute_abi_share.h"
 

@@ -27,7 +27,8 @@
 	X(VERDICT)    /* of the port or uplink: verdict, whether it is translated */               \
 	X(RECEIVES)   /* the port, by number, that receives it */                                  \
 	X(DELIVERS)   /* into the namespace behind this ifindex */                                 \
-	X(NEIGHBOUR)  /* out by this ifindex, next hop (IPv4) */
+	X(NEIGHBOUR)  /* out by this ifindex, next hop (IPv4) */                                   \
+	X(PROGRAM6)   /* of IPv6: goes on in this program (enum nsr_program6) */
 
 enum nsr_telling {
 #define X(name) NSR_TELLS_##name,

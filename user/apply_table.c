@@ -63,6 +63,7 @@ static int set_uplink(struct runner *r, const struct operation *op, struct error
 	int ret;
 
 	memcpy(&uplink.address4, op->address.bytes, sizeof(uplink.address4));
+	memcpy(uplink.address6, op->address6.bytes, sizeof(uplink.address6));
 	ret = datapath_uplink_set(r->datapath, place_ifindex(&r->places, NULL, op->link), &uplink,
 				  &index, err);
 	if (ret)

@@ -52,6 +52,8 @@ struct nat {
 	struct datapath *datapath;
 	json_t *places;
 	struct nsr_selection selection;
+	struct nsr_selection6 selection6;
+	bool not_ipv4, not_ipv6;        /* a remote of the other family is meant */
 	const char *namespace, *uplink; /* NULL: any */
 };
 
@@ -75,6 +77,7 @@ static int find_uplink(struct nat *nat, struct error *err)
 					    &number))
 			continue;
 		nat->selection.uplink = (uint8_t)(1 + number);
+		nat->selection6.uplink = nat->selection.uplink;
 		return 0;
 	}
 	return error_invalid(err, "no network of this host namespace is masqueraded to '%s'",
@@ -103,20 +106,8 @@ static int check_namespace(const struct nat *nat, struct error *err)
 
 /* ---- List. */
 
-static int list_one(const struct nsr_session *session, uint32_t left_s, void *argument)
+static int print_session(const struct nat *nat, json_t *model)
 {
-	struct ip_address ip = {.family = AF_INET, .prefix_len = 32};
-	const json_t *inside, *uplink;
-	struct nat *nat = argument;
-	json_t *model;
-
-	memcpy(ip.bytes, &session->flow.inside.address, 4);
-	inside = output_place(nat->places, datapath_port_of(nat->datapath, &ip));
-	if (!is_ours(nat, inside))
-		return 0;
-	uplink = output_place(nat->places,
-			      datapath_uplink_of(nat->datapath, session->flow.inside.uplink));
-	model = output_session(session, left_s, inside, uplink);
 	if (nat->context->json) {
 		json_dumpf(model, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -127,18 +118,74 @@ static int list_one(const struct nsr_session *session, uint32_t left_s, void *ar
 	return ferror(stdout);
 }
 
+static const json_t *uplink_of(const struct nat *nat, uint8_t number)
+{
+	return output_place(nat->places, datapath_uplink_of(nat->datapath, number));
+}
+
+static int list_one(const struct nsr_session *session, uint32_t left_s, void *argument)
+{
+	struct ip_address ip = {.family = AF_INET, .prefix_len = 32};
+	const struct nat *nat = argument;
+	const json_t *inside;
+
+	memcpy(ip.bytes, &session->flow.inside.address, 4);
+	inside = output_place(nat->places, datapath_port_of(nat->datapath, &ip));
+	if (!is_ours(nat, inside))
+		return 0;
+	return print_session(nat, output_session(session, left_s, inside,
+						 uplink_of(nat, session->flow.inside.uplink)));
+}
+
+static int list_one6(const struct nsr_session6 *session, uint32_t left_s, void *argument)
+{
+	struct ip_address ip = {.family = AF_INET6, .prefix_len = 128};
+	const struct nat *nat = argument;
+	const json_t *inside;
+
+	memcpy(ip.bytes, &session->flow.inside.address, 16);
+	inside = output_place(nat->places, datapath_port_of(nat->datapath, &ip));
+	if (!is_ours(nat, inside))
+		return 0;
+	return print_session(nat, output_session6(session, left_s, inside,
+						  uplink_of(nat, session->flow.inside.uplink)));
+}
+
 static int list(struct nat *nat, struct error *err)
 {
+	int ret = 0;
+
 	if (!nat->context->json)
 		output_session_title(stdout);
-	return datapath_sessions(nat->datapath, &nat->selection, list_one, nat, err);
+	if (!nat->not_ipv4)
+		ret = datapath_sessions(nat->datapath, &nat->selection, list_one, nat, err);
+	if (!ret && !nat->not_ipv6)
+		ret = datapath_sessions6(nat->datapath, &nat->selection6, list_one6, nat, err);
+	return ret;
 }
 
 /* ---- Flush. */
 
+/* What is selected of IPv4 and of IPv6. */
+static int end_selected(const struct nat *nat, const struct nsr_selection *selection,
+			const struct nsr_selection6 *selection6, uint64_t *ret_ended,
+			struct error *err)
+{
+	uint64_t ended = 0, ended6 = 0;
+	int ret = 0;
+
+	if (selection && !nat->not_ipv4)
+		ret = datapath_sessions_end(nat->datapath, selection, &ended, err);
+	if (!ret && selection6 && !nat->not_ipv6)
+		ret = datapath_sessions_end6(nat->datapath, selection6, &ended6, err);
+	*ret_ended = ended + ended6;
+	return ret;
+}
+
 /* Those of each address that the namespace has. */
 static int end_of_namespace(struct nat *nat, uint64_t *ret_ended, struct error *err)
 {
+	struct nsr_selection6 selection6 = nat->selection6;
 	struct nsr_selection selection = nat->selection;
 	struct arena *arena = &nat->context->arena;
 	struct state_datapath state;
@@ -147,13 +194,17 @@ static int end_of_namespace(struct nat *nat, uint64_t *ret_ended, struct error *
 
 	for (size_t i = 0; i < state.endpoints_count && !ret; i++) {
 		const struct state_endpoint *endpoint = &state.endpoints[i];
+		bool ipv4 = endpoint->ip.family == AF_INET;
 
-		if (endpoint->ip.family != AF_INET ||
+		if (!endpoint->ip.family ||
 		    !is_ours(nat, output_place(nat->places, endpoint->endpoint.ifindex)))
 			continue;
 		memcpy(&selection.address, endpoint->ip.bytes, 4);
 		selection.mask = ~(__be32)0;
-		ret = datapath_sessions_end(nat->datapath, &selection, &ended, err);
+		memcpy(&selection6.address, endpoint->ip.bytes, 16);
+		memset(&selection6.mask, 0xff, sizeof(selection6.mask));
+		ret = end_selected(nat, ipv4 ? &selection : NULL, ipv4 ? NULL : &selection6, &ended,
+				   err);
 		sum += ended;
 	}
 	*ret_ended = sum;
@@ -168,7 +219,7 @@ static int flush(struct nat *nat, struct error *err)
 	if (nat->namespace)
 		ret = end_of_namespace(nat, &ended, err);
 	else
-		ret = datapath_sessions_end(nat->datapath, &nat->selection, &ended, err);
+		ret = end_selected(nat, &nat->selection, &nat->selection6, &ended, err);
 	if (ret)
 		return ret;
 	if (nat->context->json)
@@ -218,6 +269,7 @@ static int set_protocol(struct nat *nat, const char *text)
 				     text);
 	kind = output_nat_kind(number);
 	nat->selection.protocol = (uint8_t)(1 + kind);
+	nat->selection6.protocol = nat->selection.protocol;
 	if (kind == NSR_NAT_OTHER)
 		nat->selection.inside_first = nat->selection.inside_last = (uint16_t)number;
 	return 0;
@@ -226,13 +278,20 @@ static int set_protocol(struct nat *nat, const char *text)
 static int set_remote(struct nat *nat, const char *text)
 {
 	struct ip_address ip;
+	uint8_t mask[16] = {0};
 
-	if (!ip_parse(text, &ip, NULL) || ip.family != AF_INET)
+	if (!ip_parse(text, &ip, NULL))
 		return command_usage(nat->context,
-				     "--remote takes an IPv4 address or prefix, not '%s'", text);
+				     "--remote takes an address or a prefix, not '%s'", text);
 	ip = ip_network(&ip);
+	for (unsigned int i = 0; i < ip.prefix_len; i++)
+		mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
+	nat->not_ipv4 = ip.family != AF_INET;
+	nat->not_ipv6 = ip.family == AF_INET;
 	memcpy(&nat->selection.remote, ip.bytes, 4);
-	nat->selection.remote_mask = ip.prefix_len ? htonl(~0u << (32 - ip.prefix_len)) : 0;
+	memcpy(&nat->selection.remote_mask, mask, 4);
+	memcpy(&nat->selection6.remote, ip.bytes, 16);
+	memcpy(&nat->selection6.remote_mask, mask, 16);
 	return 0;
 }
 
@@ -247,6 +306,7 @@ static int set_port(struct nat *nat, const char *text)
 		return command_usage(nat->context, "--port takes 1 to %d, not '%s'", UINT16_MAX,
 				     text);
 	nat->selection.port = (uint16_t)port;
+	nat->selection6.port = nat->selection.port;
 	return 0;
 }
 

@@ -79,11 +79,33 @@ static int first_contents(const struct datapath *datapath, struct error *err)
 		.layout_version = object_layout,
 		.build = datapath->build,
 	};
+	static struct nsr_session_bits6 bits; /* 8 KiB: not for the stack */
 	uint32_t zero = 0;
 
-	if (bpf_map_update_elem(datapath->maps[MAP_settings], &zero, &settings, BPF_ANY))
+	/* Summaries that do not exist are full. */
+	bits.words[NSR_SESSION6_BITS_WORDS - 1] = ~0ull << NSR_SESSION6_WORDS / 64;
+	if (bpf_map_update_elem(datapath->maps[MAP_settings], &zero, &settings, BPF_ANY) ||
+	    bpf_map_update_elem(datapath->maps[MAP_session_bits6], &zero, &bits, BPF_ANY))
 		return error_set(err, -errno, "cannot write the datapath's settings: %s",
 				 strerror(errno));
+	return 0;
+}
+
+/* Those that the programs of an uplink hand packets over to. */
+static int set_programs6(const struct datapath *datapath, struct error *err)
+{
+	static const unsigned int programs[NSR_PROGRAMS6] = {
+		[NSR_PROGRAM6_OUT] = DATAPATH_UPLINK_OUT6,
+		[NSR_PROGRAM6_IN] = DATAPATH_UPLINK_IN6,
+		[NSR_PROGRAM6_BARE_OUT] = DATAPATH_BARE_OUT6,
+		[NSR_PROGRAM6_BARE_IN] = DATAPATH_BARE_IN6,
+	};
+
+	for (uint32_t i = 0; i < NSR_PROGRAMS6; i++)
+		if (bpf_map_update_elem(datapath->maps[MAP_programs6], &i,
+					&datapath->programs[programs[i]], BPF_ANY))
+			return error_set(err, -errno, "cannot enter a program of IPv6: %s",
+					 strerror(errno));
 	return 0;
 }
 
@@ -173,6 +195,8 @@ static int load(struct datapath *datapath, uint64_t cookie, uint32_t flows, stru
 	ret = object_load(NULL, sets, datapath, err);
 	if (!ret)
 		ret = first_contents(datapath, err);
+	if (!ret)
+		ret = set_programs6(datapath, err);
 	if (!ret)
 		ret = pin_all(datapath, unfinished, err);
 	if (!ret)
@@ -403,7 +427,7 @@ int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, st
 	pin_folder(folder, cookie, "");
 	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
 		ret = pin_over(datapath->programs[i], folder, datapath_all_program_name(i), err);
-	return ret;
+	return ret ? ret : set_programs6(datapath, err);
 }
 
 int datapath_exchange_end(const struct datapath *datapath, struct error *err)
@@ -432,52 +456,75 @@ int datapath_program_fd(const struct datapath *datapath, enum datapath_program p
 	return datapath->programs[program];
 }
 
-/* A part of the table at a time, so that no CPU is kept from its packets for long. */
-static int run_flush(const struct datapath *datapath, struct nsr_flush flush, uint64_t *ret_count,
-		     struct error *err)
+/* Runs a program that ends sessions, or changes their timeouts, a part of the table at a time, so
+ * that no CPU is kept from its packets for long. request is what the program is asked, first_word
+ * its member. */
+static int flush_parts(int program, void *request, uint32_t size, uint32_t *first_word,
+		       uint32_t words, const char *what, uint64_t *ret_count, struct error *err)
 {
-	uint32_t words = datapath->session_sets * NSR_SESSION_WORDS;
-	char packet[ETH_HLEN + sizeof(flush)];
+	char packet[ETH_HLEN + sizeof(struct nsr_flush6)];
 	uint64_t count = 0;
 	int ret;
 
-	flush.words = FLUSH_WORDS;
-	for (; flush.first_word < words; flush.first_word += FLUSH_WORDS) {
+	for (*first_word = 0; *first_word < words; *first_word += FLUSH_WORDS) {
 		memset(packet, 0, sizeof(packet));
-		memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
-		ret = run_program(
-			datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
-			flush.what == NSR_FLUSH_RENEW ? "change timeouts" : "end sessions", err);
+		memcpy(packet + ETH_HLEN, request, size);
+		ret = run_program(program, packet, ETH_HLEN + size, what, err);
 		if (ret < 0)
 			return ret;
 		count += (uint64_t)ret;
 	}
-	*ret_count = count;
+	if (ret_count)
+		*ret_count = count;
 	return 0;
+}
+
+static int run_flush(const struct datapath *datapath, struct nsr_flush flush, const char *what,
+		     uint64_t *ret_count, struct error *err)
+{
+	flush.words = FLUSH_WORDS;
+	return flush_parts(datapath->programs[DATAPATH_FLUSH], &flush, sizeof(flush),
+			   &flush.first_word, datapath->session_sets * NSR_SESSION_WORDS, what,
+			   ret_count, err);
+}
+
+static int run_flush6(const struct datapath *datapath, struct nsr_flush6 flush, const char *what,
+		      uint64_t *ret_count, struct error *err)
+{
+	flush.words = FLUSH_WORDS;
+	return flush_parts(datapath->programs[DATAPATH_FLUSH6], &flush, sizeof(flush),
+			   &flush.first_word, NSR_SESSION6_WORDS, what, ret_count, err);
 }
 
 int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
 		   uint64_t *ret_ended, struct error *err)
 {
 	const struct nsr_flush flush = {.selection = *selection};
-	uint64_t ended;
-	int ret = run_flush(datapath, flush, &ended, err);
 
-	if (!ret && ret_ended)
-		*ret_ended = ended;
-	return ret;
+	return run_flush(datapath, flush, "end sessions", ret_ended, err);
 }
 
-int datapath_flush_ports(const struct datapath *datapath, uint32_t uplink, struct error *err)
+int datapath_flush6(const struct datapath *datapath, const struct nsr_selection6 *selection,
+		    uint64_t *ret_ended, struct error *err)
 {
-	const struct nsr_flush flush = {.what = NSR_FLUSH_PORTS,
-					.selection = {.uplink = (uint8_t)(1 + uplink)}};
-	char packet[ETH_HLEN + sizeof(flush)] = {0};
+	const struct nsr_flush6 flush = {.selection = *selection};
+
+	return run_flush6(datapath, flush, "end sessions", ret_ended, err);
+}
+
+int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+			 struct error *err)
+{
+	const uint8_t number = (uint8_t)(1 + uplink);
+	const struct nsr_flush flush = {.what = NSR_FLUSH_PORTS, .selection.uplink = number};
+	const struct nsr_flush6 flush6 = {.what = NSR_FLUSH_PORTS, .selection.uplink = number};
+	const uint32_t size = ipv6 ? sizeof(flush6) : sizeof(flush);
+	char packet[ETH_HLEN + sizeof(flush6)] = {0};
 	int ret;
 
-	memcpy(packet + ETH_HLEN, &flush, sizeof(flush));
-	ret = run_program(datapath->programs[DATAPATH_FLUSH], packet, sizeof(packet),
-			  "give back ports", err);
+	memcpy(packet + ETH_HLEN, ipv6 ? (const void *)&flush6 : &flush, size);
+	ret = run_program(datapath->programs[ipv6 ? DATAPATH_FLUSH6 : DATAPATH_FLUSH], packet,
+			  ETH_HLEN + size, "give back ports", err);
 	return ret < 0 ? ret : 0;
 }
 
@@ -485,7 +532,14 @@ int datapath_renew(const struct datapath *datapath, const struct nsr_selection *
 		   struct error *err)
 {
 	const struct nsr_flush flush = {.what = NSR_FLUSH_RENEW, .selection = *selection};
-	uint64_t unused;
 
-	return run_flush(datapath, flush, &unused, err);
+	return run_flush(datapath, flush, "change timeouts", NULL, err);
+}
+
+int datapath_renew6(const struct datapath *datapath, const struct nsr_selection6 *selection,
+		    struct error *err)
+{
+	const struct nsr_flush6 flush = {.what = NSR_FLUSH_RENEW, .selection = *selection};
+
+	return run_flush6(datapath, flush, "change timeouts", NULL, err);
 }

@@ -122,17 +122,41 @@ static struct nsr_selection sessions_of(const struct ip_address *prefix, uint32_
 	return selection;
 }
 
+static struct nsr_selection6 sessions_of6(const struct ip_address *prefix, uint32_t uplink)
+{
+	struct nsr_selection6 selection = {.uplink = (uint8_t)(1 + uplink)};
+	uint8_t mask[16] = {0};
+
+	for (unsigned int i = 0; i < prefix->prefix_len; i++)
+		mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
+	memcpy(&selection.address, prefix->bytes, sizeof(selection.address));
+	memcpy(&selection.mask, mask, sizeof(selection.mask));
+	return selection;
+}
+
 /* Programs that have looked at the entry that was there before are waited for. */
 static int end_sessions(const struct datapath *datapath, const struct ip_address *prefix,
 			uint32_t uplink, struct error *err)
 {
 	const struct nsr_selection ending = sessions_of(prefix, uplink);
-	int ret;
+	const struct nsr_selection6 ending6 = sessions_of6(prefix, uplink);
+	int ret = datapath_wait_for_programs(datapath, uplink, err);
 
-	if (prefix->family != AF_INET)
-		return 0; /* has none */
-	ret = datapath_wait_for_programs(datapath, uplink, err);
-	return ret ? ret : datapath_flush(datapath, &ending, NULL, err);
+	if (ret)
+		return ret;
+	return prefix->family == AF_INET ? datapath_flush(datapath, &ending, NULL, err)
+					 : datapath_flush6(datapath, &ending6, NULL, err);
+}
+
+/* They get the timeouts that are set now. */
+static int renew_sessions(const struct datapath *datapath, const struct ip_address *prefix,
+			  uint32_t uplink, struct error *err)
+{
+	const struct nsr_selection renewed = sessions_of(prefix, uplink);
+	const struct nsr_selection6 renewed6 = sessions_of6(prefix, uplink);
+
+	return prefix->family == AF_INET ? datapath_renew(datapath, &renewed, err)
+					 : datapath_renew6(datapath, &renewed6, err);
 }
 
 /* Those that the outside has begun and a stricter filter may refuse. What is published has a filter
@@ -141,10 +165,12 @@ static int end_unanswered(const struct datapath *datapath, const struct ip_addre
 			  uint32_t uplink, struct error *err)
 {
 	struct nsr_selection ending = sessions_of(prefix, uplink);
+	struct nsr_selection6 ending6 = sessions_of6(prefix, uplink);
 
-	ending.unpublished = 1;
-	ending.unanswered = 1;
-	return datapath_flush(datapath, &ending, NULL, err);
+	ending.unpublished = ending6.unpublished = 1;
+	ending.unanswered = ending6.unanswered = 1;
+	return prefix->family == AF_INET ? datapath_flush(datapath, &ending, NULL, err)
+					 : datapath_flush6(datapath, &ending6, NULL, err);
 }
 
 static bool same_timeouts(const struct nsr_inside *a, const struct nsr_inside *b)
@@ -157,18 +183,17 @@ static int change_sessions(const struct datapath *datapath, const struct ip_addr
 			   const struct nsr_inside *before, const struct nsr_inside *now,
 			   struct error *err)
 {
-	const struct nsr_selection renewed = sessions_of(prefix, now->uplink);
 	bool unknown = before->unfinished; /* what they have felt of it */
 	int ret = 0;
 
 	if (before->uplink != now->uplink)
 		ret = end_sessions(datapath, prefix, before->uplink, err);
-	if (ret || prefix->family != AF_INET)
+	if (ret)
 		return ret;
 	if (unknown || !same_timeouts(before, now) || now->filtering < before->filtering)
 		ret = datapath_wait_for_programs(datapath, now->uplink, err);
 	if (!ret && (unknown || !same_timeouts(before, now)))
-		ret = datapath_renew(datapath, &renewed, err);
+		ret = renew_sessions(datapath, prefix, now->uplink, err);
 	if (!ret && (unknown || now->filtering < before->filtering) &&
 	    now->filtering != NSR_FILTER_NOTHING)
 		ret = end_unanswered(datapath, prefix, now->uplink, err);

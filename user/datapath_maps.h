@@ -12,43 +12,54 @@
 #include "datapath.h"
 
 /* Every map, under the name that it is pinned by. */
-#define DATAPATH_MAPS(X)     \
-	X(settings)          \
-	X(ports)             \
-	X(fdb)               \
-	X(hosts4)            \
-	X(hosts6)            \
-	X(inner_links)       \
-	X(sources)           \
-	X(port_counters)     \
-	X(port_drops)        \
-	X(uplinks)           \
-	X(followed)          \
-	X(uplink_by_index)   \
-	X(inside4)           \
-	X(inside6)           \
-	X(uplink_counters)   \
-	X(uplink_drops)      \
-	X(pools)             \
-	X(pool_bits)         \
-	X(sessions)          \
-	X(session_bits)      \
-	X(session_by_flow)   \
-	X(mapping_by_inside) \
-	X(shares)            \
-	X(nat_counters)      \
-	X(datagrams_out)     \
-	X(datagrams_in)      \
-	X(datagram_ids)      \
-	X(held_fragments)    \
-	X(held_scratch)      \
-	X(expire_clock)      \
-	X(events)            \
-	X(event_lease)       \
-	X(event_limits)      \
-	X(refusals)          \
-	X(published)         \
-	X(hairpin_scratch)   \
+#define DATAPATH_MAPS(X)      \
+	X(settings)           \
+	X(ports)              \
+	X(fdb)                \
+	X(hosts4)             \
+	X(hosts6)             \
+	X(inner_links)        \
+	X(sources)            \
+	X(port_counters)      \
+	X(port_drops)         \
+	X(uplinks)            \
+	X(followed)           \
+	X(uplink_by_index)    \
+	X(inside4)            \
+	X(inside6)            \
+	X(uplink_counters)    \
+	X(uplink_drops)       \
+	X(pools)              \
+	X(pool_bits)          \
+	X(sessions)           \
+	X(session_bits)       \
+	X(session_by_flow)    \
+	X(mapping_by_inside)  \
+	X(shares)             \
+	X(nat_counters)       \
+	X(pools6)             \
+	X(pool_bits6)         \
+	X(sessions6)          \
+	X(session_bits6)      \
+	X(session_by_flow6)   \
+	X(mapping_by_inside6) \
+	X(nat_counters6)      \
+	X(programs6)          \
+	X(datagrams_out)      \
+	X(datagrams_in)       \
+	X(datagram_ids)       \
+	X(held_fragments)     \
+	X(held_scratch)       \
+	X(expire_clock)       \
+	X(events)             \
+	X(event_lease)        \
+	X(event_limits)       \
+	X(refusals)           \
+	X(published)          \
+	X(hairpin_scratch)    \
+	X(nat_scratch6)       \
+	X(datagrams_in6)      \
+	X(held_fragments6)    \
 	X(host_remotes)
 
 enum datapath_map {
@@ -59,7 +70,17 @@ enum datapath_map {
 };
 
 /* Programs that sit at no hook, behind those of enum datapath_program. */
-enum { DATAPATH_ARM = DATAPATH_PROGRAMS, DATAPATH_FLUSH, DATAPATH_PUBLISH, DATAPATH_ALL_PROGRAMS };
+enum {
+	DATAPATH_ARM = DATAPATH_PROGRAMS,
+	DATAPATH_FLUSH,
+	DATAPATH_FLUSH6,
+	DATAPATH_PUBLISH,
+	DATAPATH_UPLINK_OUT6, /* these are called by those of an uplink: "programs6" */
+	DATAPATH_UPLINK_IN6,
+	DATAPATH_BARE_OUT6,
+	DATAPATH_BARE_IN6,
+	DATAPATH_ALL_PROGRAMS
+};
 
 extern const char *const datapath_map_name[];
 const char *datapath_all_program_name(unsigned int program);
@@ -80,12 +101,17 @@ void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
 /* Ends the sessions that are selected. ret_ended, which may be NULL, is set to how many. */
 int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,
 		   uint64_t *ret_ended, struct error *err);
+int datapath_flush6(const struct datapath *datapath, const struct nsr_selection6 *selection,
+		    uint64_t *ret_ended, struct error *err);
 /* Gives them the timeouts that are set for their inside addresses now. */
 int datapath_renew(const struct datapath *datapath, const struct nsr_selection *selection,
 		   struct error *err);
+int datapath_renew6(const struct datapath *datapath, const struct nsr_selection6 *selection,
+		    struct error *err);
 /* Gives back the ports of the uplink of this number that cool down. */
-int datapath_flush_ports(const struct datapath *datapath, uint32_t uplink, struct error *err);
-bool datapath_has_sessions(const struct datapath *datapath);
+int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+			 struct error *err);
+bool datapath_has_sessions(const struct datapath *datapath, bool ipv6);
 /* Returns when every program that ran before, and that has to do with the uplink of this number,
  * has ended. */
 int datapath_wait_for_programs(const struct datapath *datapath, uint32_t uplink, struct error *err);

@@ -40,6 +40,16 @@ const char *datapath_all_program_name(unsigned int program)
 		return "nsr_flush";
 	case DATAPATH_PUBLISH:
 		return "nsr_publish";
+	case DATAPATH_FLUSH6:
+		return "nsr_flush6";
+	case DATAPATH_UPLINK_OUT6:
+		return "nsr_uplink_out6";
+	case DATAPATH_UPLINK_IN6:
+		return "nsr_uplink_in6";
+	case DATAPATH_BARE_OUT6:
+		return "nsr_bare_out6";
+	case DATAPATH_BARE_IN6:
+		return "nsr_bare_in6";
 	default:
 		return datapath_program_name[program];
 	}

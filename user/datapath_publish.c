@@ -96,7 +96,9 @@ static int step(const struct datapath *datapath, const struct range *range,
 static int end_sessions(const struct datapath *datapath, const struct nsr_selection *selection,
 			struct error *err)
 {
-	return datapath_has_sessions(datapath) ? datapath_flush(datapath, selection, NULL, err) : 0;
+	return datapath_has_sessions(datapath, false)
+		       ? datapath_flush(datapath, selection, NULL, err)
+		       : 0;
 }
 
 /* Those of the external ports, and those of the inside endpoints under other mappings; but none of

@@ -100,6 +100,19 @@ static void read_fdb(const struct datapath *datapath, struct arena *arena,
 	}
 }
 
+/* Of both families together. */
+static void read_nat(const struct datapath *datapath, uint32_t index, struct nsr_nat_counters *ret)
+{
+	struct nsr_nat_counters ipv6 = {0};
+	uint64_t *sums = (uint64_t *)ret;
+	const uint64_t *more = (const uint64_t *)&ipv6;
+
+	bpf_map_lookup_elem(datapath->maps[MAP_nat_counters], &index, ret);
+	bpf_map_lookup_elem(datapath->maps[MAP_nat_counters6], &index, &ipv6);
+	for (size_t i = 0; i < sizeof(ipv6) / sizeof(*more); i++)
+		sums[i] += more[i];
+}
+
 static void read_uplinks(const struct datapath *datapath, struct arena *arena,
 			 struct state_datapath *state)
 {
@@ -115,7 +128,7 @@ static void read_uplinks(const struct datapath *datapath, struct arena *arena,
 		read_per_cpu(datapath->maps[MAP_uplink_counters], uplink.index, cells,
 			     (uint64_t *)&entry->counters, sizeof(entry->counters) / 8);
 		bpf_map_lookup_elem(datapath->maps[MAP_uplink_drops], &uplink.index, &entry->drops);
-		bpf_map_lookup_elem(datapath->maps[MAP_nat_counters], &uplink.index, &entry->nat);
+		read_nat(datapath, uplink.index, &entry->nat);
 		previous = &key;
 	}
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "datapath_maps.h"
+#include "datapath_pools.h"
 #include "datapath_publish.h"
 
 static int put(const struct datapath *datapath, enum datapath_map map, const void *key,
@@ -202,14 +203,16 @@ static int complete_endpoint(const struct datapath *datapath, struct nsr_endpoin
 	return 0;
 }
 
-bool datapath_has_sessions(const struct datapath *datapath)
+bool datapath_has_sessions(const struct datapath *datapath, bool ipv6)
 {
-	static struct nsr_session_bits bits; /* 33 KiB: not for the stack */
+	static struct nsr_session_bits bits; /* 33 KiB, not for the stack; IPv6 has fewer */
+	int map = datapath->maps[ipv6 ? MAP_session_bits6 : MAP_session_bits];
+	unsigned int words = ipv6 ? NSR_SESSION6_WORDS : NSR_SESSION_WORDS;
 
-	for (uint32_t set = 0; set < datapath->session_sets; set++) {
-		if (bpf_map_lookup_elem(datapath->maps[MAP_session_bits], &set, &bits))
+	for (uint32_t set = 0; set < (ipv6 ? 1 : datapath->session_sets); set++) {
+		if (bpf_map_lookup_elem(map, &set, &bits))
 			return true;
-		for (unsigned int i = 0; i < NSR_SESSION_WORDS; i++)
+		for (unsigned int i = 0; i < words; i++)
 			if (bits.words[i])
 				return true;
 	}
@@ -221,9 +224,16 @@ static int end_sessions_of_host(const struct datapath *datapath, const struct ip
 				struct error *err)
 {
 	struct nsr_selection selection = {.mask = ~(__be32)0};
+	struct nsr_selection6 selection6 = {0};
+	bool ipv4 = ip->family == AF_INET;
 
-	if (ip->family != AF_INET || !datapath_has_sessions(datapath))
+	if (!datapath_has_sessions(datapath, !ipv4))
 		return 0;
+	if (!ipv4) {
+		memcpy(&selection6.address, ip->bytes, sizeof(selection6.address));
+		memset(&selection6.mask, 0xff, sizeof(selection6.mask));
+		return datapath_flush6(datapath, &selection6, NULL, err);
+	}
 	memcpy(&selection.address, ip->bytes, sizeof(selection.address));
 	return datapath_flush(datapath, &selection, NULL, err);
 }
@@ -281,74 +291,6 @@ int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, stru
 
 /* ---- Uplinks. */
 
-/* A pool with every port free that may be handed out, and all the others reserved. Port 0 is never
- * handed out, so that no mapping is 0. One namespace may have half of it. */
-static void fill_pool_bits(struct nsr_pool_bits *bits, uint16_t port_min, uint16_t port_max)
-{
-	unsigned int port, i, left = 0;
-
-	memset(bits, 0, sizeof(*bits));
-	for (port = 0; port < NSR_POOL_PORTS; port++)
-		if (port == 0 || port < port_min || port > port_max)
-			bits->words[port / 64] |= 1ull << port % 64;
-	for (i = 0; i < NSR_POOL_WORDS; i++) {
-		left += (unsigned int)__builtin_popcountll(~bits->words[i]);
-		if (!~bits->words[i])
-			bits->words[NSR_POOL_WORDS + i / 64] |= 1ull << i % 64;
-	}
-	bits->share = left > 1 ? left / 2 : 1;
-	for (i = 0; i < 64; i++)
-		if (i >= NSR_POOL_WORDS / 64 || !~bits->words[NSR_POOL_WORDS + i])
-			bits->words[NSR_POOL_BITS_WORDS - 1] |= 1ull << i;
-}
-
-/* Ports that were in use went with the pools they were in. */
-static int reset_ports_used(const struct datapath *datapath, uint32_t number, struct error *err)
-{
-	struct nsr_nat_counters nat;
-
-	if (bpf_map_lookup_elem(datapath->maps[MAP_nat_counters], &number, &nat))
-		return error_set(err, -errno, "cannot read an uplink's counters: %s",
-				 strerror(errno));
-	memset(nat.ports_used, 0, sizeof(nat.ports_used));
-	return put(datapath, MAP_nat_counters, &number, &nat, "an uplink's counters", err);
-}
-
-static int add_pools(const struct datapath *datapath, uint32_t number,
-		     const struct nsr_uplink *uplink, struct error *err)
-{
-	static struct nsr_pool_bits bits; /* 8 KiB: not for the stack */
-	uint32_t pool, protocol;
-	int fd, ret = reset_ports_used(datapath, number, err);
-
-	fill_pool_bits(&bits, uplink->port_min, uplink->port_max);
-	for (protocol = 0; protocol < NSR_NAT_PROTOCOLS && !ret; protocol++) {
-		pool = NSR_POOL(number, protocol);
-		fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "nsr_pool", sizeof(uint32_t),
-				    sizeof(struct nsr_mapping), NSR_POOL_PORTS, NULL);
-		if (fd < 0)
-			return error_set(err, fd, "cannot create a pool of ports: %s",
-					 strerror(-fd));
-		ret = put(datapath, MAP_pool_bits, &pool, &bits, "a pool of ports", err);
-		if (!ret)
-			ret = put(datapath, MAP_pools, &pool, &fd, "a pool of ports", err);
-		close(fd);
-	}
-	return ret;
-}
-
-static int drop_pools(const struct datapath *datapath, uint32_t number, struct error *err)
-{
-	uint32_t pool, protocol;
-	int ret = 0;
-
-	for (protocol = 0; protocol < NSR_NAT_PROTOCOLS && !ret; protocol++) {
-		pool = NSR_POOL(number, protocol);
-		ret = drop(datapath, MAP_pools, &pool, "a pool of ports", err);
-	}
-	return ret;
-}
-
 static int reset_uplink_counters(const struct datapath *datapath, uint32_t number,
 				 struct error *err)
 {
@@ -368,6 +310,8 @@ static int reset_uplink_counters(const struct datapath *datapath, uint32_t numbe
 		ret = put(datapath, MAP_uplink_drops, &number, &drops, "an uplink's counters", err);
 	if (!ret)
 		ret = put(datapath, MAP_nat_counters, &number, &nat, "an uplink's counters", err);
+	if (!ret)
+		ret = put(datapath, MAP_nat_counters6, &number, &nat, "an uplink's counters", err);
 	return ret;
 }
 
@@ -414,19 +358,28 @@ int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number,
 }
 
 /* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */
-static int empty_uplink(const struct datapath *datapath, uint32_t number, struct error *err)
+static int empty_uplink(const struct datapath *datapath, bool ipv6, uint32_t number,
+			struct error *err)
 {
 	struct nsr_selection all = {.uplink = (uint8_t)(1 + number)};
-	int ret = datapath_publish_suspend(datapath, number, err);
+	struct nsr_selection6 all6 = {.uplink = (uint8_t)(1 + number)};
+	int ret = ipv6 ? 0 : datapath_publish_suspend(datapath, number, err);
 
 	if (!ret)
 		ret = datapath_wait_for_programs(datapath, number, err);
+	if (!ret)
+		ret = ipv6 ? datapath_flush6(datapath, &all6, NULL, err)
+			   : datapath_flush(datapath, &all, NULL, err);
+	if (!ret)
+		ret = datapath_flush_ports(datapath, ipv6, number, err);
+	return ret ? ret : datapath_pools_drop(datapath, ipv6, number, err);
+}
 
-	if (!ret)
-		ret = datapath_flush(datapath, &all, NULL, err);
-	if (!ret)
-		ret = datapath_flush_ports(datapath, number, err);
-	return ret ? ret : drop_pools(datapath, number, err);
+static bool has_address6(const struct nsr_uplink *uplink)
+{
+	static const uint8_t none[16];
+
+	return memcmp(uplink->address6, none, sizeof(none)) != 0;
 }
 
 static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
@@ -452,16 +405,32 @@ static int forget_followed(const struct datapath *datapath, uint32_t number, str
 	return put(datapath, MAP_followed, &number, &nothing, "the address of an uplink", err);
 }
 
-/* Its entry is there, and closed. */
-static int open_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
-		       struct error *err)
+/* Without an address the programs open no sessions of the family, and translate nothing. */
+static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
 {
-	int ret = empty_uplink(datapath, uplink->index, err);
+	if (change4)
+		uplink->address4 = 0;
+	if (change6)
+		memset(uplink->address6, 0, sizeof(uplink->address6));
+}
 
-	if (!ret)
+/* Its entry is there, and closed for the families that change. IPv6's pools take memory only where
+ * there is an address to use them with. */
+static int open_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
+		       bool change4, bool change6, struct error *err)
+{
+	int ret = 0;
+
+	if (change4)
+		ret = empty_uplink(datapath, false, uplink->index, err);
+	if (!ret && change4)
 		ret = forget_followed(datapath, uplink->index, err);
-	if (!ret)
-		ret = add_pools(datapath, uplink->index, uplink, err);
+	if (!ret && change4)
+		ret = datapath_pools_add(datapath, false, uplink, err);
+	if (!ret && change6)
+		ret = empty_uplink(datapath, true, uplink->index, err);
+	if (!ret && change6 && has_address6(uplink))
+		ret = datapath_pools_add(datapath, true, uplink, err);
 	if (!ret)
 		ret = put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
 			  "an uplink", err);
@@ -474,6 +443,7 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err)
 {
 	struct nsr_uplink entry = *uplink, known, closed;
+	bool change4 = true, change6 = true;
 	int ret = 0;
 
 	entry.ifindex = ifindex;
@@ -482,6 +452,10 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		datapath_follow(datapath, &known);
 		if (!memcmp(&entry, &known, sizeof(entry)))
 			goto done;
+		if (entry.port_min == known.port_min && entry.port_max == known.port_max) {
+			change4 = entry.address4 != known.address4;
+			change6 = memcmp(entry.address6, known.address6, sizeof(entry.address6));
+		}
 	} else {
 		ret = take_uplink_number(datapath, &entry.index, err);
 		if (!ret)
@@ -490,11 +464,11 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			ret = reset_uplink_counters(datapath, entry.index, err);
 	}
 	closed = entry;
-	closed.address4 = 0;
+	close_entry(&closed, change4, change6);
 	if (!ret)
 		ret = put_uplink(datapath, &closed, err);
 	if (!ret)
-		ret = open_uplink(datapath, &entry, err);
+		ret = open_uplink(datapath, &entry, change4, change6, err);
 	if (ret)
 		return ret;
 done:
@@ -511,13 +485,15 @@ int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct e
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &closed))
 		return 0;
-	closed.address4 = 0;
+	close_entry(&closed, true, true);
 	ret = put_uplink(datapath, &closed, err);
 	if (!ret)
 		ret = datapath_publish_forget(datapath, closed.index, err);
 	if (!ret)
 		ret = put(datapath, MAP_uplink_by_index, &closed.index, &unused, "an uplink", err);
 	if (!ret)
-		ret = empty_uplink(datapath, closed.index, err);
+		ret = empty_uplink(datapath, false, closed.index, err);
+	if (!ret)
+		ret = empty_uplink(datapath, true, closed.index, err);
 	return ret ? ret : drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
 }

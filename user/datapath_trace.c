@@ -36,6 +36,8 @@ static int prepare(struct trace_bpf *object, const struct datapath *datapath)
 
 	if (!ret)
 		ret = bpf_program__set_autoload(object->progs.nsr_flush, false);
+	if (!ret)
+		ret = bpf_program__set_autoload(object->progs.nsr_flush6, false);
 	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
 		ret = bpf_map__reuse_fd(
 			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]),
@@ -91,20 +93,54 @@ static int run(int program, uint32_t ifindex, uint32_t came_in, struct datapath_
 	return 0;
 }
 
-int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, int host_fd,
-		   uint32_t ifindex, uint32_t came_in, struct datapath_packet *packet,
-		   struct nsr_trace *ret, struct error *err)
+/* That the programs of an uplink hand IPv6 over to. */
+static const struct bpf_program *program6_of(const struct datapath_tracer *tracer,
+					     enum datapath_program hook)
+{
+	switch (hook) {
+	case DATAPATH_UPLINK_OUT:
+		return tracer->object->progs.nsr_uplink_out6;
+	case DATAPATH_UPLINK_IN:
+		return tracer->object->progs.nsr_uplink_in6;
+	case DATAPATH_BARE_OUT:
+		return tracer->object->progs.nsr_bare_out6;
+	default:
+		return tracer->object->progs.nsr_bare_in6;
+	}
+}
+
+/* A traced program makes no tail calls: it tells which one it would make, and what it told besides
+ * is of a packet that was not taken over. The packet is unchanged then. */
+static int run_hook(struct datapath_tracer *tracer, enum datapath_program hook, uint32_t ifindex,
+		    uint32_t came_in, struct datapath_packet *packet)
 {
 	const struct bpf_program *program =
 		bpf_object__find_program_by_name(tracer->object->obj, datapath_program_name[hook]);
 	struct nsr_trace *told = &tracer->object->bss->trace;
+	bool taken_over = false;
+	int result;
+
+	memset(told, 0, sizeof(*told));
+	result = run(bpf_program__fd(program), ifindex, came_in, packet);
+	for (uint32_t i = 0; i < told->count && i < NSR_TRACE_MAX; i++)
+		taken_over |= told->told[i].what == NSR_TELLS_PROGRAM6;
+	if (result || !taken_over)
+		return result;
+	memset(told, 0, sizeof(*told));
+	program = program6_of(tracer, hook);
+	return run(bpf_program__fd(program), ifindex, came_in, packet);
+}
+
+int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, int host_fd,
+		   uint32_t ifindex, uint32_t came_in, struct datapath_packet *packet,
+		   struct nsr_trace *ret, struct error *err)
+{
 	int previous, result;
 
 	result = netns_enter(host_fd, &previous, err);
 	if (result)
 		return result;
-	memset(told, 0, sizeof(*told));
-	result = run(bpf_program__fd(program), ifindex, came_in, packet);
+	result = run_hook(tracer, hook, ifindex, came_in, packet);
 	netns_leave(previous);
 	if (result == -EINVAL)
 		return error_set(err, -EMSGSIZE,
@@ -113,7 +149,7 @@ int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, i
 	if (result)
 		return error_set(err, result, "cannot run the traced program '%s': %s",
 				 datapath_program_name[hook], strerror(-result));
-	*ret = *told;
+	*ret = tracer->object->bss->trace;
 	if (ret->count > NSR_TRACE_MAX)
 		ret->count = NSR_TRACE_MAX;
 	return 0;

@@ -148,7 +148,7 @@ struct state_uplink {
 	struct nsr_uplink uplink;
 	struct nsr_uplink_counters counters;
 	struct nsr_drops drops;
-	struct nsr_nat_counters nat;
+	struct nsr_nat_counters nat; /* IPv4 and IPv6 */
 };
 
 struct state_inside {

@@ -9,7 +9,7 @@
 #include "ip.h"
 #include "output_model.h"
 
-#define END_MAX (IP_TEXT_MAX + 8) /* an address and a port */
+#define END_MAX (IP_TEXT_MAX + 10) /* an address and a port */
 
 static const int numbers[NSR_NAT_PROTOCOLS] = {
 	[NSR_NAT_TCP] = IPPROTO_TCP,
@@ -25,11 +25,20 @@ enum nsr_nat_protocol output_nat_kind(int number)
 	return NSR_NAT_OTHER;
 }
 
+/* A session of either family. */
+struct session {
+	struct ip_address inside, external, remote;
+	uint16_t inside_port, external_port;
+	__be16 remote_port;
+	uint8_t protocol; /* enum nsr_nat_protocol */
+	uint32_t seen;
+};
+
 /* Its name, or its number. */
-static void set_protocol(json_t *object, const struct nsr_inside_endpoint *inside)
+static void set_protocol(json_t *object, const struct session *session)
 {
-	bool other = inside->protocol >= NSR_NAT_PROTOCOLS;
-	int number = other ? ntohs(inside->port) : numbers[inside->protocol];
+	bool other = session->protocol >= NSR_NAT_PROTOCOLS;
+	int number = other ? session->inside_port : numbers[session->protocol];
 	const char *name = dissect_protocol_name(number);
 	char text[16];
 
@@ -37,11 +46,12 @@ static void set_protocol(json_t *object, const struct nsr_inside_endpoint *insid
 	model_set_text(object, "protocol", name ? name : text);
 }
 
-static const char *state_of(const struct nsr_session *session)
+static const char *state_of(const struct session *session)
 {
-	uint32_t seen = NSR_LIFE_SEEN(session->life);
+	uint32_t seen = session->seen;
 
-	switch (nsr_timeout_of(&session->flow, seen)) {
+	switch (nsr_timeout_by(session->protocol, htons(session->inside_port), session->remote_port,
+			       seen)) {
 	case NSR_TIMEOUT_TCP_SYN:
 		return "opening";
 	case NSR_TIMEOUT_TCP_ESTABLISHED:
@@ -56,14 +66,12 @@ static const char *state_of(const struct nsr_session *session)
 }
 
 /* port: -1: none. */
-static void set_end(json_t *object, const char *address_key, __be32 address, const char *port_key,
-		    int port)
+static void set_end(json_t *object, const char *address_key, const struct ip_address *address,
+		    const char *port_key, int port)
 {
-	struct ip_address ip = {.family = AF_INET, .prefix_len = 32};
 	char text[IP_TEXT_MAX];
 
-	memcpy(ip.bytes, &address, sizeof(address));
-	model_set_text(object, address_key, ip_format(&ip, text));
+	model_set_text(object, address_key, ip_format(address, text));
 	json_object_set_new(object, port_key, port < 0 ? json_null() : json_integer(port));
 }
 
@@ -74,28 +82,72 @@ static void set_place(json_t *object, const char *key, const json_t *place)
 	json_object_set_new(object, key, value ? json_incref(value) : json_null());
 }
 
-json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
-		       const json_t *uplink)
+static json_t *describe(const struct session *session, uint32_t left_s, const json_t *inside,
+			const json_t *uplink)
 {
-	const struct nsr_flow *flow = &session->flow;
-	bool other = flow->inside.protocol == NSR_NAT_OTHER;
-	bool icmp = flow->inside.protocol == NSR_NAT_ICMP;
+	bool other = session->protocol == NSR_NAT_OTHER;
+	bool icmp = session->protocol == NSR_NAT_ICMP;
 	json_t *object = json_object();
 
 	set_place(object, "fabric", inside);
 	set_place(object, "namespace", inside);
 	set_place(object, "interface", inside);
 	set_place(object, "uplink", uplink);
-	set_protocol(object, &flow->inside);
-	set_end(object, "inside", flow->inside.address, "inside_port",
-		other ? -1 : ntohs(flow->inside.port));
-	set_end(object, "external", session->external, "external_port",
-		other ? -1 : NSR_MAPPING_PORT(session->mapping));
-	set_end(object, "remote", flow->remote_address, "remote_port",
-		icmp || other ? -1 : ntohs(flow->remote_port));
+	set_protocol(object, session);
+	set_end(object, "inside", &session->inside, "inside_port",
+		other ? -1 : session->inside_port);
+	set_end(object, "external", &session->external, "external_port",
+		other ? -1 : session->external_port);
+	set_end(object, "remote", &session->remote, "remote_port",
+		icmp || other ? -1 : ntohs(session->remote_port));
 	model_set_text(object, "state", state_of(session));
 	model_set_number(object, "seconds_left", left_s);
 	return object;
+}
+
+static struct ip_address address_of(uint8_t family, const void *bytes)
+{
+	bool ipv4 = family == AF_INET;
+	struct ip_address ip = {.family = family, .prefix_len = ipv4 ? 32 : 128};
+
+	memcpy(ip.bytes, bytes, ipv4 ? 4 : 16);
+	return ip;
+}
+
+json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
+		       const json_t *uplink)
+{
+	const struct nsr_flow *flow = &session->flow;
+	const struct session told = {
+		.inside = address_of(AF_INET, &flow->inside.address),
+		.external = address_of(AF_INET, &session->external),
+		.remote = address_of(AF_INET, &flow->remote_address),
+		.inside_port = ntohs(flow->inside.port),
+		.external_port = NSR_MAPPING_PORT(session->mapping),
+		.remote_port = flow->remote_port,
+		.protocol = flow->inside.protocol,
+		.seen = NSR_LIFE_SEEN(session->life),
+	};
+
+	return describe(&told, left_s, inside, uplink);
+}
+
+json_t *output_session6(const struct nsr_session6 *session, uint32_t left_s, const json_t *inside,
+			const json_t *uplink)
+{
+	const struct nsr_flow6 *flow = &session->flow;
+	const struct session told = {
+		.inside = address_of(AF_INET6, &flow->inside.address),
+		.external = address_of(AF_INET6, &session->external),
+		.remote = address_of(AF_INET6, &flow->remote_address),
+		.inside_port = ntohs(flow->inside.port),
+		.external_port = NSR_MAPPING_PORT(session->mapping),
+		.remote_port = flow->remote_port,
+		.protocol = flow->inside.protocol,
+		.seen = NSR_LIFE_SEEN(session->life),
+	};
+
+	return describe(&told, left_s, inside, uplink);
 }
 
 /* ---- Text. Lines are printed as they come, so columns have widths that nearly all fit in. */
@@ -127,6 +179,12 @@ static const char *end_of(const json_t *session, const char *address, const char
 	size_t used;
 
 	text_of(session, address, buffer);
+	if (strchr(buffer, ':') && json_is_integer(number)) { /* [ADDRESS]:PORT */
+		used = strlen(buffer);
+		memmove(buffer + 1, buffer, used + 1);
+		buffer[0] = '[';
+		snprintf(buffer + used + 1, END_MAX - used - 1, "]");
+	}
 	used = strlen(buffer);
 	if (json_is_integer(number))
 		snprintf(buffer + used, END_MAX - used, ":%" JSON_INTEGER_FORMAT,

@@ -19,6 +19,8 @@ enum nsr_nat_protocol output_nat_kind(int number);
  * inside address, uplink that of the uplink; either may be NULL. */
 json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
 		       const json_t *uplink);
+json_t *output_session6(const struct nsr_session6 *session, uint32_t left_s, const json_t *inside,
+			const json_t *uplink);
 
 /* What the columns are, and a session as a line. */
 void output_session_title(FILE *out);

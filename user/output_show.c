@@ -200,11 +200,18 @@ static json_t *uplink_object(const struct kernel_state *state, const char *name)
 	const struct state_uplink *uplink = link ? model_uplink(state, link->ifindex) : NULL;
 	json_t *object = link_head(name, link);
 	struct ip_address address = {.family = AF_INET, .prefix_len = 32};
+	struct ip_address address6 = {.family = AF_INET6, .prefix_len = 128};
+	static const uint8_t none[16];
 	char text[IP_TEXT_MAX];
+	bool ipv6;
 
-	if (uplink)
+	if (uplink) {
 		memcpy(address.bytes, &uplink->uplink.address4, sizeof(uplink->uplink.address4));
+		memcpy(address6.bytes, uplink->uplink.address6, sizeof(uplink->uplink.address6));
+	}
+	ipv6 = memcmp(address6.bytes, none, sizeof(none)) != 0;
 	model_set_text_or_null(object, "address", uplink ? ip_format(&address, text) : NULL);
+	model_set_text_or_null(object, "address6", ipv6 ? ip_format(&address6, text) : NULL);
 	model_set_number(object, "port_min", uplink ? uplink->uplink.port_min : 0);
 	model_set_number(object, "port_max", uplink ? uplink->uplink.port_max : 0);
 	json_object_set_new(object, "attached", json_boolean(model_is_attached(link)));

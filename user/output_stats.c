@@ -132,8 +132,11 @@ static json_t *nat_object(const struct state_uplink *uplink)
 	const struct nsr_nat_counters *nat = &uplink->nat;
 	uint64_t created = 0, expired = 0, used = 0;
 	uint64_t pool = (uint64_t)uplink->uplink.port_max - uplink->uplink.port_min + 1;
+	static const uint8_t none[16];
 	json_t *object = json_object(), *protocols = json_object();
 
+	if (memcmp(uplink->uplink.address6, none, sizeof(none)))
+		pool *= 2; /* IPv6 has ports of its own */
 	for (size_t i = 0; i < NSR_NAT_KINDS; i++) {
 		json_t *protocol = json_object();
 		bool ports = i < NSR_NAT_PROTOCOLS;

@@ -117,7 +117,11 @@ static void uplinks_table(struct table *table, const json_t *fabric)
 
 		add_text(table, uplink, "name");
 		add_state(table, uplink);
-		add_text(table, uplink, "address");
+		table_add(table,
+			  arena_printf(table->arena, "%s%s%s", text_of(uplink, "address"),
+				       json_is_string(json_object_get(uplink, "address6")) ? ", "
+											   : "",
+				       text_of(uplink, "address6")));
 		table_add(table, arena_printf(table->arena,
 					      "%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT,
 					      number_of(uplink, "port_min"),

@@ -96,7 +96,7 @@ struct operation {
 	bool no_prefix_route;        /* ADDRESS_*: its neighbours are not on the link */
 	struct ip_address address;   /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
 				      * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
-	struct ip_address address6;  /* PORT_*: the first IPv6 one */
+	struct ip_address address6;  /* PORT_*: the first IPv6 one; UPLINK_*: external one */
 	struct ip_address via;       /* ROUTE_* */
 	const char *key, *value;     /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie */
 	const char *old_value;       /* SYSCTL_SET: what to return to; NULL: it ends with its link

@@ -341,6 +341,11 @@ static void extra_uplink(struct extra *extra, const char *name)
 		op->address.prefix_len = 32;
 		memcpy(op->address.bytes, &observed->uplink.address4,
 		       sizeof(observed->uplink.address4));
+		if (memcmp(op->address6.bytes, observed->uplink.address6, 16)) {
+			op->address6.family = AF_INET6;
+			op->address6.prefix_len = 128;
+			memcpy(op->address6.bytes, observed->uplink.address6, 16);
+		}
 		op->port_min = observed->uplink.port_min;
 		op->port_max = observed->uplink.port_max;
 	}

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
 #include "plan_uplink.h"
@@ -49,6 +50,61 @@ static bool uplink_address(const struct state_namespace *host, uint32_t ifindex,
 		return true;
 	}
 	return false;
+}
+
+/* Of the global ones that last: others than unique local ones (RFC 4193) first, and the one that is
+ * in use before all, so that flows live on when another is added. */
+static int rank_address6(const struct state_address *address, const uint8_t *in_use)
+{
+	const uint32_t unfit = IFA_F_TEMPORARY | IFA_F_DEPRECATED | IFA_F_DADFAILED;
+
+	if (address->address.family != AF_INET6 || !ip_is_forwarded(&address->address) ||
+	    address->flags & unfit)
+		return 0;
+	if (in_use && !memcmp(address->address.bytes, in_use, 16))
+		return 3;
+	return (address->address.bytes[0] & 0xfe) == 0xfc ? 1 : 2;
+}
+
+static void uplink_address6(const struct builder *b, const struct state_link *link,
+			    struct ip_address *ret)
+{
+	const struct state_uplink *observed = view_find(
+		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = link->name});
+	const struct state_namespace *host = &b->view->state->host;
+	int best = 0;
+
+	for (size_t i = 0; i < host->addresses_count; i++) {
+		int rank = host->addresses[i].ifindex == link->ifindex
+				   ? rank_address6(&host->addresses[i],
+						   observed ? observed->uplink.address6 : NULL)
+				   : 0;
+
+		if (rank <= best)
+			continue;
+		best = rank;
+		*ret = plan_host_address(host->addresses[i].address);
+	}
+}
+
+/* Whether a network that leaves by the uplink has IPv6, or one of another fabric. */
+static bool uplink_has_ipv6(const struct builder *b, const char *name)
+{
+	static const uint8_t none[16];
+	const struct state_uplink *observed =
+		view_find(b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = name});
+
+	for (size_t i = 0; i < b->topology->networks_count; i++) {
+		const struct network *network = &b->topology->networks[i];
+
+		if (!b->uplinks[i].name || strcmp(b->uplinks[i].name, name))
+			continue;
+		for (size_t j = 0; j < network->subnets_count; j++)
+			if (network->subnets[j].family == AF_INET6)
+				return true;
+	}
+	return observed && memcmp(observed->uplink.address6, none, sizeof(none)) &&
+	       view_recorded_elsewhere(b->view, RECORD_UPLINK, name);
 }
 
 /* An uplink has one range of external ports, whichever network and fabric uses it. */
@@ -173,6 +229,8 @@ void want_uplinks(struct builder *b)
 		op->link = uplink->name;
 		op->bare = plan_link_is_bare(link);
 		op->address = uplink->address;
+		if (uplink_has_ipv6(b, uplink->name))
+			uplink_address6(b, link, &op->address6);
 		op->port_min = uplink->port_min;
 		op->port_max = uplink->port_max;
 		op->clsact = !link->clsact || view_recorded(b->view, RECORD_CLSACT, uplink->name) ||

@@ -229,7 +229,7 @@ static char *describe_inside(const struct operation *op, struct arena *arena)
 
 static char *describe_uplink(const struct operation *op, struct arena *arena)
 {
-	char address[IP_TEXT_MAX];
+	char address[IP_TEXT_MAX], address6[IP_TEXT_MAX];
 
 	if (op->kind == OPERATION_UPLINK_DELETE)
 		return arena_printf(arena, "uplink %s",
@@ -237,8 +237,10 @@ static char *describe_uplink(const struct operation *op, struct arena *arena)
 	if (op->loopback)
 		return arena_printf(arena, "uplink %s: what the host sends to published ports",
 				    op->link);
-	return arena_printf(arena, "uplink %s: masquerade as %s, ports %u-%u", op->link,
-			    ip_format(&op->address, address), op->port_min, op->port_max);
+	return arena_printf(arena, "uplink %s: masquerade as %s%s%s, ports %u-%u", op->link,
+			    ip_format(&op->address, address), op->address6.family ? " and " : "",
+			    op->address6.family ? ip_format(&op->address6, address6) : "",
+			    op->port_min, op->port_max);
 }
 
 static char *describe_attached(const struct operation *op, struct arena *arena)

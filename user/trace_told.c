@@ -34,7 +34,7 @@ static const char *const telling_names[] = {
 	[NSR_TELLS_MAPPED] = "mapping",    [NSR_TELLS_SOCKET] = "socket",
 	[NSR_TELLS_INBOUND] = "inbound",   [NSR_TELLS_VERDICT] = "verdict",
 	[NSR_TELLS_RECEIVES] = "verdict",  [NSR_TELLS_DELIVERS] = "deliver",
-	[NSR_TELLS_NEIGHBOUR] = "deliver",
+	[NSR_TELLS_NEIGHBOUR] = "deliver", [NSR_TELLS_PROGRAM6] = "parse",
 };
 _Static_assert(sizeof(telling_names) / sizeof(*telling_names) == NSR_TELLINGS_END, "a name each");
 
@@ -239,14 +239,47 @@ static void put_fib(const struct walk *walk, const struct nsr_told *told, char t
 	}
 }
 
+static bool is_ipv6(const struct walk *walk)
+{
+	return walk->packet.bytes[12] == 0x86 && walk->packet.bytes[13] == 0xdd;
+}
+
+/* What a flow of the packet's family leaves the uplink with: IPv6 has no room in what is told. */
+static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 address4,
+			   char buffer[IP_TEXT_MAX + 2])
+{
+	struct ip_address ip = {.family = AF_INET6, .prefix_len = 128};
+	struct nsr_uplink uplink = {0};
+	char text[IP_TEXT_MAX];
+
+	if (!is_ipv6(walk))
+		return name_address(address4, buffer);
+	datapath_find_uplink(walk->datapath, ifindex, &uplink);
+	memcpy(ip.bytes, uplink.address6, sizeof(uplink.address6));
+	snprintf(buffer, IP_TEXT_MAX + 2, "[%s]", ip_format(&ip, text));
+	return buffer;
+}
+
+static void put_mapped(const struct walk *walk, const struct nsr_told *told, char text[TEXT_MAX])
+{
+	char address[IP_TEXT_MAX];
+
+	if (is_ipv6(walk))
+		snprintf(text, TEXT_MAX, "the port is mapped to port %u of an inside address",
+			 ntohs((uint16_t)told->c));
+	else
+		snprintf(text, TEXT_MAX, "the port is mapped to %s:%u",
+			 name_address((__be32)told->b, address), ntohs((uint16_t)told->c));
+}
+
 static void put_opens(const struct walk *walk, uint32_t ifindex, const struct nsr_told *told,
 		      char text[TEXT_MAX])
 {
 	struct nsr_uplink uplink = {0};
-	char address[IP_TEXT_MAX];
+	char address[IP_TEXT_MAX + 2];
 
 	datapath_find_uplink(walk->datapath, ifindex, &uplink);
-	name_address(uplink.address4, address);
+	name_external(walk, ifindex, uplink.address4, address);
 	if (told->b == NSR_OPENS_NONE)
 		snprintf(text, TEXT_MAX,
 			 "no session, and room for none: it passes as %s:%u, a published port",
@@ -297,7 +330,7 @@ static void put_verdict(enum datapath_program hook, const struct nsr_told *told,
 static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t ifindex,
 			const struct nsr_told *told, char text[TEXT_MAX])
 {
-	char name[TRACE_NAME_MAX], address[IP_TEXT_MAX];
+	char name[TRACE_NAME_MAX], address[IP_TEXT_MAX + 2];
 
 	switch (told->what) {
 	case NSR_TELLS_PARSED:
@@ -319,7 +352,8 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 		return true;
 	case NSR_TELLS_SESSION:
 		snprintf(text, TEXT_MAX, "session: known outside as %s:%u",
-			 name_address((__be32)told->b, address), NSR_MAPPING_PORT(told->a));
+			 name_external(walk, ifindex, (__be32)told->b, address),
+			 NSR_MAPPING_PORT(told->a));
 		return true;
 	case NSR_TELLS_EXPIRED:
 		snprintf(text, TEXT_MAX, "its session has expired, and would be ended now");
@@ -333,8 +367,7 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 		put_opens(walk, ifindex, told, text);
 		return true;
 	case NSR_TELLS_MAPPED:
-		snprintf(text, TEXT_MAX, "the port is mapped to %s:%u",
-			 name_address((__be32)told->b, address), ntohs((uint16_t)told->c));
+		put_mapped(walk, told, text);
 		return true;
 	case NSR_TELLS_SOCKET:
 		snprintf(text, TEXT_MAX, "the host itself has %s for port %u",

@@ -36,13 +36,23 @@ static bool is_ip6(struct frame *frame)
 
 static uint8_t protocol_of(struct frame *frame)
 {
-	return is_ip6(frame) ? frame_ip6(frame)->nexthdr : frame_ip4(frame)->protocol;
+	if (!is_ip6(frame))
+		return frame_ip4(frame)->protocol;
+	return frame->extended ? *(uint8_t *)(frame_ip6(frame) + 1) : frame_ip6(frame)->nexthdr;
+}
+
+uint8_t frame_protocol_of(struct frame *frame)
+{
+	return protocol_of(frame);
 }
 
 void *frame_transport(struct frame *frame)
 {
-	return frame->bytes + ETH_HLEN +
-	       (is_ip6(frame) ? sizeof(struct ipv6hdr) : frame_ip4(frame)->ihl * 4u);
+	uint8_t *header = frame->bytes + ETH_HLEN;
+
+	if (!is_ip6(frame))
+		return header + frame_ip4(frame)->ihl * 4u;
+	return header + sizeof(struct ipv6hdr) + (frame->extended ? FRAME_EXTENSION : 0);
 }
 
 static uint16_t transport_word(struct frame *frame, unsigned int word)
@@ -50,14 +60,19 @@ static uint16_t transport_word(struct frame *frame, unsigned int word)
 	return ntohs(((uint16_t *)frame_transport(frame))[word]);
 }
 
+static bool is_icmp(struct frame *frame)
+{
+	return protocol_of(frame) == IPPROTO_ICMP || protocol_of(frame) == FRAME_ICMPV6;
+}
+
 uint16_t frame_sport(struct frame *frame)
 {
-	return transport_word(frame, protocol_of(frame) == IPPROTO_ICMP ? 2 : 0);
+	return transport_word(frame, is_icmp(frame) ? 2 : 0);
 }
 
 uint16_t frame_dport(struct frame *frame)
 {
-	return transport_word(frame, protocol_of(frame) == IPPROTO_ICMP ? 2 : 1);
+	return transport_word(frame, is_icmp(frame) ? 2 : 1);
 }
 
 /* ---- Checksums. */
@@ -82,7 +97,8 @@ static uint16_t finish(uint32_t sum)
 static uint32_t transport_length(struct frame *frame)
 {
 	if (is_ip6(frame))
-		return ntohs(frame_ip6(frame)->payload_len);
+		return ntohs(frame_ip6(frame)->payload_len) -
+		       (frame->extended ? FRAME_EXTENSION : 0);
 	return ntohs(frame_ip4(frame)->tot_len) - frame_ip4(frame)->ihl * 4u;
 }
 
@@ -105,6 +121,8 @@ static uint16_t *transport_field(struct frame *frame)
 	uint8_t *l4 = frame_transport(frame);
 
 	if (!is_ip6(frame) && frame_ip4(frame)->frag_off & htons(0x3fff))
+		return NULL;
+	if (frame->extended && frame_ip6(frame)->nexthdr == IPPROTO_FRAGMENT)
 		return NULL;
 	switch (protocol_of(frame)) {
 	case IPPROTO_TCP:
@@ -201,10 +219,17 @@ static void build_ip4(struct frame *frame, const struct frame_spec *spec)
 static void build_ip6(struct frame *frame, const struct frame_spec *spec)
 {
 	struct ipv6hdr *ip = frame_ip6(frame);
+	uint8_t *extension = (uint8_t *)(ip + 1);
 
 	frame_eth(frame)->h_proto = htons(ETH_P_IPV6);
 	ip->version = 6;
 	ip->nexthdr = spec->protocol ? spec->protocol : IPPROTO_UDP;
+	frame->extended = spec->extended;
+	if (spec->extended) {
+		extension[0] = ip->nexthdr;
+		memcpy(extension + 2, spec->extension_data, sizeof(spec->extension_data));
+		ip->nexthdr = spec->extension;
+	}
 	ip->hop_limit = spec->ttl ? spec->ttl : DEFAULT_TTL;
 	parse(AF_INET6, spec->source, &ip->saddr);
 	parse(AF_INET6, spec->dest, &ip->daddr);
@@ -226,8 +251,9 @@ void frame_build(struct frame *frame, const struct frame_spec *spec)
 	header = build_transport(frame, spec, protocol_of(frame));
 	behind = (uint8_t *)frame_transport(frame) + header;
 	if (spec->quoted) {
-		quoted = *spec->quoted;
-		payload = frame_ip4(&quoted)->ihl * 4u +
+		memcpy(&quoted, spec->quoted, sizeof(quoted)); /* other types are read of it */
+		payload = (is_ip6(&quoted) ? (uint32_t)sizeof(struct ipv6hdr)
+					   : frame_ip4(&quoted)->ihl * 4u) +
 			  (spec->quoted_beyond ? spec->quoted_beyond : QUOTED_BEYOND);
 		if (payload > quoted.length - ETH_HLEN)
 			payload = quoted.length - ETH_HLEN;

@@ -32,8 +32,19 @@
 #define FRAME_PARAMETER     12
 #define FRAME_ICMPV6        58
 
+/* RFC 4443 */
+#define FRAME6_UNREACHABLE   1
+#define FRAME6_TOO_BIG       2
+#define FRAME6_TIME_EXCEEDED 3
+#define FRAME6_PARAMETER     4
+#define FRAME6_ECHO_REQUEST  128
+#define FRAME6_ECHO_REPLY    129
+
+#define FRAME_EXTENSION 8 /* bytes of an extension header of IPv6 */
+
 struct frame {
 	uint32_t length;
+	uint32_t extended; /* by frame_spec.extension */
 	uint16_t gso_size;
 	uint8_t bytes[FRAME_MAX];
 };
@@ -56,6 +67,11 @@ struct frame_spec {
 	uint8_t icmp_code;
 	uint16_t icmp_mtu; /* of "fragmentation needed"; RFC 1191 */
 	uint16_t id;       /* of IPv4; 0: some */
+	/* IPv6: a header of FRAME_EXTENSION bytes in front of the transport header, and what is in
+	 * it behind its length: options, or segments left, or offset and identification. */
+	bool extended;
+	uint8_t extension; /* its number */
+	uint8_t extension_data[FRAME_EXTENSION - 2];
 };
 
 void frame_build(struct frame *frame, const struct frame_spec *spec);
@@ -88,6 +104,7 @@ static inline struct ipv6hdr *frame_ip6(struct frame *frame)
 
 /* The transport header; its first two words are the ports of TCP and UDP. */
 void *frame_transport(struct frame *frame);
+uint8_t frame_protocol_of(struct frame *frame);
 /* In host byte order; ICMP: the identifier. */
 uint16_t frame_sport(struct frame *frame);
 uint16_t frame_dport(struct frame *frame);

@@ -21,9 +21,9 @@
 
 #include "interpreter_map.h"
 
-#define CODE_MAX     32768
-#define SECTIONS_MAX 64
-#define MAPS_MAX     64
+#define CODE_MAX     65536
+#define SECTIONS_MAX 128
+#define MAPS_MAX     128
 #define FRAMES_MAX   8 /* nested calls: MAX_CALL_FRAMES of the kernel */
 #define STACK_SIZE   512
 #define STEPS_MAX    10000000

@@ -172,22 +172,26 @@ static void put(struct lab *lab, enum datapath_map map, uint32_t number, const v
 
 /* Every port as if it had never been handed out. Replacing the pool would do that as well, but the
  * kernel takes its time over maps in maps. */
-static void clear_pool(struct lab *lab, uint32_t pool)
+static void clear_pool(struct lab *lab, enum datapath_map map, enum datapath_map map_bits,
+		       uint32_t pool)
 {
-	static const struct nsr_mapping unused;
+	static const struct nsr_mapping6 unused; /* larger than struct nsr_mapping */
 	static struct nsr_pool_bits bits;
 	uint32_t id, port;
 	int fd;
 
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_pools], &pool, &id), 0);
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_pool_bits], &pool, &bits), 0);
+	if (bpf_map_lookup_elem(lab->datapath->maps[map], &pool, &id)) {
+		assert_int_equal(map, MAP_pools6); /* not of each uplink */
+		return;
+	}
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[map_bits], &pool, &bits), 0);
 	fd = bpf_map_get_fd_by_id(id);
 	assert_true(fd >= 0);
 	for (port = LAB_PORT_MIN; port <= LAB_PORT_MAX; port++)
 		if (bits.words[port / 64] >> port % 64 & 1)
 			assert_int_equal(bpf_map_update_elem(fd, &port, &unused, BPF_ANY), 0);
 	close(fd);
-	put(lab, MAP_pool_bits, pool, &lab->free_pool);
+	put(lab, map_bits, pool, &lab->free_pool);
 }
 
 static struct nsr_share share_of(struct lab *lab, uint32_t owner)
@@ -228,21 +232,35 @@ static void expect_no_sessions(struct lab *lab, uint32_t owner)
 static void clear_flows(struct lab *lab)
 {
 	static const struct nsr_session_bits no_sessions;
+	static struct nsr_session_bits6 no_sessions6;
 	struct nsr_selection all = {0};
+	struct nsr_selection6 all6 = {0};
 	uint32_t i, protocol;
 
 	for (i = 0; i < LAB_UPLINKS; i++) {
 		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
+		all6.uplink = all.uplink;
 		done(lab, datapath_flush(lab->datapath, &all, NULL, &lab->err));
-		for (protocol = 0; protocol < NSR_NAT_PROTOCOLS; protocol++)
-			clear_pool(lab, NSR_POOL(lab->uplink_number[i], protocol));
+		done(lab, datapath_flush6(lab->datapath, &all6, NULL, &lab->err));
+		for (protocol = 0; protocol < NSR_NAT_PROTOCOLS; protocol++) {
+			clear_pool(lab, MAP_pools, MAP_pool_bits,
+				   NSR_POOL(lab->uplink_number[i], protocol));
+			clear_pool(lab, MAP_pools6, MAP_pool_bits6,
+				   NSR_POOL(lab->uplink_number[i], protocol));
+		}
 	}
+	clear(lab, MAP_session_by_flow6);
+	clear(lab, MAP_mapping_by_inside6);
+	no_sessions6.words[NSR_SESSION6_BITS_WORDS - 1] = ~0ull << NSR_SESSION6_WORDS / 64;
+	put(lab, MAP_session_bits6, 0, &no_sessions6);
 	clear(lab, MAP_session_by_flow);
 	clear(lab, MAP_mapping_by_inside);
 	clear(lab, MAP_datagrams_out);
 	clear(lab, MAP_datagrams_in);
 	clear(lab, MAP_held_fragments);
 	clear(lab, MAP_host_remotes);
+	clear(lab, MAP_datagrams_in6);
+	clear(lab, MAP_held_fragments6);
 	for (i = 0; i < lab->datapath->session_sets; i++)
 		put(lab, MAP_session_bits, i, &no_sessions);
 	each_owner(lab, clear_share);
@@ -261,6 +279,7 @@ static void clear_uplink_counters(struct lab *lab)
 		put(lab, MAP_uplink_counters, lab->uplink_number[i], zeros);
 		put(lab, MAP_uplink_drops, lab->uplink_number[i], &no_drops);
 		put(lab, MAP_nat_counters, lab->uplink_number[i], &no_nat);
+		put(lab, MAP_nat_counters6, lab->uplink_number[i], &no_nat);
 	}
 	free(zeros);
 }
@@ -390,6 +409,8 @@ void lab_uplink_set(struct lab *lab, enum lab_uplink which, const char *ip, uint
 	struct nsr_uplink uplink = {
 		.address4 = ip ? address4(ip) : 0, .port_min = port_min, .port_max = port_max};
 
+	if (ip && which == UP0)
+		memcpy(uplink.address6, lab_ip(UPLINK_IP6).bytes, sizeof(uplink.address6));
 	done(lab, datapath_uplink_set(lab->datapath, lab->uplink[which], &uplink,
 				      &lab->uplink_number[which], &lab->err));
 }
@@ -417,14 +438,24 @@ void lab_clock_offset(struct lab *lab, uint32_t seconds)
 	assert_int_equal(bpf_map_update_elem(map, &zero, &settings, 0), 0);
 }
 
-struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which)
+static struct nsr_nat_counters read_nat(struct lab *lab, enum lab_uplink which,
+					enum datapath_map map)
 {
 	struct nsr_nat_counters nat;
 
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_nat_counters],
-					     &lab->uplink_number[which], &nat),
-			 0);
+	assert_int_equal(
+		bpf_map_lookup_elem(lab->datapath->maps[map], &lab->uplink_number[which], &nat), 0);
 	return nat;
+}
+
+struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which)
+{
+	return read_nat(lab, which, MAP_nat_counters);
+}
+
+struct nsr_nat_counters lab_nat6(struct lab *lab, enum lab_uplink which)
+{
+	return read_nat(lab, which, MAP_nat_counters6);
 }
 
 uint64_t lab_sum(const __u64 counters[NSR_NAT_PROTOCOLS])
@@ -529,12 +560,41 @@ uint32_t lab_active_sessions(struct lab *lab)
 	return active;
 }
 
+static uint32_t session_bits6(struct lab *lab)
+{
+	static struct nsr_session_bits6 bits;
+	uint32_t zero = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits6], &zero, &bits),
+			 0);
+	return count_bits((const uint64_t *)bits.words, NSR_SESSION6_WORDS);
+}
+
+static void expect_no_flows6(struct lab *lab)
+{
+	struct nsr_selection6 all = {0};
+	struct nsr_nat_counters nat;
+	uint32_t i;
+
+	for (i = 0; i < LAB_UPLINKS; i++) {
+		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
+		done(lab, datapath_flush6(lab->datapath, &all, NULL, &lab->err));
+		nat = lab_nat6(lab, i);
+		assert_int_equal(lab_sum(nat.sessions_created), lab_sum(nat.sessions_expired));
+		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));
+	}
+	assert_int_equal(session_bits6(lab), 0);
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow6), 0);
+	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside6), 0);
+}
+
 void lab_expect_no_flows(struct lab *lab)
 {
 	struct nsr_nat_counters nat;
 	struct nsr_selection all = {0};
 	uint32_t i;
 
+	expect_no_flows6(lab);
 	for (i = 0; i < LAB_UPLINKS; i++) {
 		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
 		done(lab, datapath_flush(lab->datapath, &all, NULL, &lab->err));

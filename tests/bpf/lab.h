@@ -40,7 +40,10 @@
 #define REMOTE_IP    "192.0.2.80" /* by the default route */
 #define REMOTE2_IP   "192.0.2.81"
 #define UPLINK2_IP   "203.0.113.2"
+#define BLUE_IP6     "fd00:15::12"
+#define UPLINK_IP6   "2001:db8:1::2"
 #define REMOTE_IP6   "2001:db8::80"
+#define REMOTE2_IP6  "2001:db8::81"
 #define LAB_PORT_MIN 1024 /* external ports of both uplinks */
 #define LAB_PORT_MAX 65535
 #define LAB_MTU      1500
@@ -139,6 +142,7 @@ struct ip_address lab_ip(const char *text);
 
 void lab_clock_offset(struct lab *lab, uint32_t seconds);
 struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which);
+struct nsr_nat_counters lab_nat6(struct lab *lab, enum lab_uplink which);
 uint64_t lab_sum(const __u64 counters[NSR_NAT_PROTOCOLS]);
 struct nsr_port_counters lab_port_counters(struct lab *lab, enum lab_port which);
 struct nsr_uplink_counters lab_uplink_counters(struct lab *lab, enum lab_uplink which);

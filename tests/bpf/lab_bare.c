@@ -30,7 +30,7 @@
 #define TUN "tun0"
 
 static struct {
-	int tun, outside, inside; /* the device, and packet sockets at it and at red */
+	int tun, outside, inside, inside6; /* the device, and packet sockets at it and at red */
 	uint32_t ifindex;
 } bare = {.tun = -1};
 
@@ -77,6 +77,7 @@ static void move_red(void)
 	assert_int_equal(netns_enter(away, &home, &err), 0);
 	assert_int_equal(system("ip link set red-in up"), 0);
 	bare.inside = packet_socket("red-in", ETH_P_IP);
+	bare.inside6 = packet_socket("red-in", ETH_P_IPV6);
 	netns_leave(home);
 	close(away);
 }
@@ -124,6 +125,13 @@ static bool receive(int fd, struct frame *ret, uint32_t offset)
 	return length >= 0;
 }
 
+/* What comes into red of the frame's family. */
+static int inside_of(const struct frame *frame)
+{
+	return ((const struct ethhdr *)frame->bytes)->h_proto == htons(ETH_P_IPV6) ? bare.inside6
+										   : bare.inside;
+}
+
 static int run_out(const struct frame *frame, struct frame *ret)
 {
 	struct sockaddr_ll to = {.sll_family = AF_PACKET,
@@ -137,7 +145,7 @@ static int run_out(const struct frame *frame, struct frame *ret)
 		assert_int_equal(errno, ENOBUFS);
 	if (receive(bare.tun, ret, ETH_HLEN))
 		return TC_ACT_UNSPEC;
-	return receive(bare.inside, ret, 0) ? TC_ACT_REDIRECT : TC_ACT_SHOT;
+	return receive(inside_of(frame), ret, 0) ? TC_ACT_REDIRECT : TC_ACT_SHOT;
 }
 
 static int run_in(const struct frame *frame, struct frame *ret)
@@ -145,14 +153,14 @@ static int run_in(const struct frame *frame, struct frame *ret)
 	size_t length = frame->length - ETH_HLEN;
 
 	assert_int_equal(write(bare.tun, frame->bytes + ETH_HLEN, length), length);
-	return receive(bare.inside, ret, 0) ? TC_ACT_REDIRECT : LAB_UNKNOWN;
+	return receive(inside_of(frame), ret, 0) ? TC_ACT_REDIRECT : LAB_UNKNOWN;
 }
 
 int lab_bare_run(enum datapath_program which, const struct frame *frame, struct frame *ret)
 {
 	struct frame dropped;
 
-	while (receive(bare.tun, &dropped, 0) || receive(bare.inside, &dropped, 0))
+	while (receive(bare.tun, &dropped, 0) || receive(inside_of(frame), &dropped, 0))
 		;
 	*ret = *frame;
 	return which == DATAPATH_BARE_IN ? run_in(frame, ret) : run_out(frame, ret);

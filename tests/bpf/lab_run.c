@@ -217,6 +217,7 @@ static int prog_run(const struct lab *lab, enum datapath_program which, uint32_t
 	if (out) {
 		out->length = options.data_size_out;
 		out->gso_size = frame->gso_size;
+		out->extended = frame->extended;
 	}
 	return ret;
 }

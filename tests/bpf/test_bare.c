@@ -81,6 +81,76 @@ static void test_both_ways(void **state)
 	lab_expect_no_flows(lab);
 }
 
+#define INSIDE_IP6  "fd00:18::5"
+#define UPLINK2_IP6 "2001:db8:2::2"
+
+/* The uplink has an address of IPv6, too, and red one inside. */
+static struct lab *ipv6_of(void **state)
+{
+	struct lab *lab = bare_of(state);
+	struct nsr_endpoint endpoint = lab_endpoint(lab, RED);
+	struct nsr_uplink uplink = {.port_min = LAB_PORT_MIN, .port_max = LAB_PORT_MAX};
+
+	memcpy(&uplink.address4, lab_ip(UPLINK2_IP).bytes, sizeof(uplink.address4));
+	memcpy(uplink.address6, lab_ip(UPLINK2_IP6).bytes, sizeof(uplink.address6));
+	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP1], &uplink,
+					     &lab->uplink_number[UP1], &lab->err),
+			 0);
+	lab_inside_set(lab, "fd00:18::/64", UP1, NULL);
+	lab_host_set(lab, INSIDE_IP6, &endpoint);
+	return lab;
+}
+
+static void outgoing6(struct frame *f, uint8_t protocol, bool outside, uint16_t port)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = outside ? UPLINK2_IP6 : INSIDE_IP6,
+	      .dest = REMOTE_IP6, .protocol = protocol, .sport = port, .dport = 80,
+	      .tcp_flags = FRAME_SYN, .icmp_type = FRAME6_ECHO_REQUEST, .payload = 64);
+}
+
+static void incoming6(struct frame *f, uint8_t protocol, bool outside, uint16_t port)
+{
+	FRAME(f, .to = outside ? mac_router : mac_red, .from = outside ? mac_up0 : mac_br1,
+	      .source = REMOTE_IP6, .dest = outside ? UPLINK2_IP6 : INSIDE_IP6,
+	      .protocol = protocol, .sport = protocol == FRAME_ICMPV6 ? port : 80, .dport = port,
+	      .tcp_flags = FRAME_ACK, .icmp_type = FRAME6_ECHO_REPLY, .ttl = outside ? 64 : 63,
+	      .payload = 64);
+}
+
+static void test_ipv6(void **state)
+{
+	static const uint8_t all[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6};
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct lab *lab = ipv6_of(state);
+	struct frame f, wanted;
+	struct run *run;
+	size_t i;
+
+	for (i = 0; i < sizeof(all); i++) {
+		outgoing6(&f, all[i], false, 4321);
+		outgoing6(&wanted, all[i], true, 4321);
+		run = EXPECT_BARE_OUT(lab, &f, TRANSLATED);
+		assert_memory_equal(run->out.bytes + ETH_HLEN, wanted.bytes + ETH_HLEN,
+				    wanted.length - ETH_HLEN);
+		incoming6(&f, all[i], true, 4321);
+		incoming6(&wanted, all[i], false, 4321);
+		run = EXPECT_BARE_IN(lab, &f, TRANSLATED_TO_PEER);
+		assert_int_equal(run->delivered, RED);
+		assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+	}
+	settings.flows_max = 3;
+	lab_inside_set(lab, "fd00:18::/64", UP1, &settings);
+	outgoing6(&f, IPPROTO_UDP, false, 4322);
+	run = EXPECT_BARE_OUT(lab, &f, REFUSED(NAT_LIMIT));
+	assert_memory_equal(&frame_ip6(&run->out)->daddr, lab_ip(INSIDE_IP6).bytes, 16);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = REMOTE_IP6, .dest = INSIDE_IP6);
+	EXPECT_BARE_IN(lab, &f, DROPPED(INBOUND));
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP6, .dest = REMOTE_IP6,
+	      .protocol = IPPROTO_ESP);
+	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_PROTOCOL));
+	lab_expect_no_flows(lab);
+}
+
 /* What we do not deliver ourselves goes to the kernel, translated. */
 static void test_left_to_the_kernel(void **state)
 {
@@ -117,7 +187,7 @@ static void test_sources_that_must_not_leave(void **state)
 	}
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP6, .dest = REMOTE_IP6,
 	      .sport = 4321, .dport = 80);
-	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_PROTOCOL));
+	EXPECT_BARE_OUT(lab, &f, DROPPED(WRONG_UPLINK));
 	frame_ip6(&f)->payload_len = htons(2000);
 	EXPECT_BARE_OUT(lab, &f, DROPPED(MALFORMED));
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP, .dest = REMOTE_IP,
@@ -360,6 +430,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_both_ways),
+		LAB_TEST(test_ipv6),
 		LAB_TEST(test_left_to_the_kernel),
 		LAB_TEST(test_sources_that_must_not_leave),
 		LAB_TEST(test_the_hosts_own),

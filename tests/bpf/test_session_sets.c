@@ -146,7 +146,7 @@ static void test_later_set(void **state)
 	assert_in_range(number, NSR_SESSION_SET, SETS * NSR_SESSION_SET - 1);
 	assert_true(has_bit(lab, number));
 	assert_int_equal(told(lab), 1);
-	assert_true(datapath_has_sessions(lab->datapath));
+	assert_true(datapath_has_sessions(lab->datapath, false));
 	assert_int_equal(datapath_sessions_end(lab->datapath, &all, &ended, &lab->err), 0);
 	assert_int_equal(ended, 1);
 	assert_false(has_bit(lab, number));

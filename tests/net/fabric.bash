@@ -309,6 +309,16 @@ pings() { # NAMESPACE ADDRESS [OPTION...]
 	on "$namespace" ping -n -q -c 3 -i 0.05 -W 3 "$@" "$address"
 }
 
+# Three packets of a protocol that nobody listens to.
+send_ipv6() { # NAMESPACE ADDRESS PROTOCOL
+	on "$1" perl -MSocket=:all -e '
+		socket(my $s, AF_INET6, SOCK_RAW, $ARGV[1]) or die "socket: $!";
+		for (1 .. 3) {
+			send($s, "\0" x 8, 0, pack_sockaddr_in6(0, inet_pton(AF_INET6, $ARGV[0]))) or
+				die "send: $!";
+		}' "$2" "$3"
+}
+
 await_listener() { # NAMESPACE tcp|udp PORT
 	local i
 	for ((i = 0; i < 200; i++)); do

@@ -242,7 +242,6 @@ up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
 	run -1 lab nat list --protocol smtp
 	[[ $output == *"--protocol takes tcp, udp, icmp, sctp, gre, esp or a number, not 'smtp'"* ]]
 	run -1 lab nat list --protocol 256
-	run -1 lab nat list --remote fd00::1
 	run -1 lab nat list --remote 192.0.2
 	run -1 lab nat list --port 0
 	run -1 lab nat list --port 65536

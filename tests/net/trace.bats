@@ -59,7 +59,9 @@ await_session() {
 	[[ $(answer --from "$red" --to 192.168.15.12 --size 1501) == "$red does not send it in one piece: larger than the MTU of eth0 (1500)" ]]
 	[[ $(answer --from "$red" --to 255.255.255.255) == *"all of the network" ]]
 	[[ $(answer --from "$red" --to 192.168.15.12 --source 192.168.15.13) == "dropped: spoofed-address ("* ]]
-	[[ $(answer --from "$green" --to 2001:db8:113::10) == "dropped: nat-protocol ("* ]]
+	[[ $(answer --from "$green" --to '[2001:db8:113::10]:80') == "sent by eth0 as [$uplink_address6]:40000 by the kernel"* ]]
+	run -0 lab trace --from "$green" --to '[2001:db8:113::10]:80'
+	[[ $output == *"no session: it would open one as [$uplink_address6]:40000, its own port, which is free"* ]]
 	run -0 lab -j trace --from "$red" --to '[fd00:16::11]:443' --ttl 9
 	jq -e --arg green "$green" --arg red "$red" '
 		.answer == {result: "delivered", path: "fast", reason: null, namespace: $green, interface: "eth0",

@@ -255,8 +255,8 @@ static void show_json(void **unused)
 		    "\"ports\":2}]");
 	assert_json(model, "uplinks",
 		    "[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
-		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"port_min\":1024,"
-		    "\"port_max\":65535,\"attached\":true}]");
+		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"address6\":null,"
+		    "\"port_min\":1024,\"port_max\":65535,\"attached\":true}]");
 	assert_json(model, "published",
 		    "[{\"uplink\":\"up0\",\"protocol\":\"tcp\",\"ports\":\"9000-9099\","
 		    "\"inside\":\"192.168.15.11:7000\"}]");

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * nat6.h - masquerade of IPv6: the text of the NAT once more, on the tables of IPv6.
+ *
+ * What a mapping and a session are, how they are made, found and ended, and why no race does harm,
+ * is one text for both families (nat4.h says which headers). It is compiled twice: here the names
+ * of types, tables and functions in it stand for those of IPv6, and what nat4.h brings for IPv4 is
+ * brought for IPv6. A name of the text that is missing in the list does not compile.
+ *
+ * Addresses are large and the stack is small, so a request is in "nat_scratch6", where steps find
+ * it again: kernel 6.1 takes no key that is somebody else's argument. That is safe: the programs
+ * run with bottom halves off, and none of them is run while another one is on this CPU.
+ */
+#ifndef NSROUTE_BPF_NAT6_H
+#define NSROUTE_BPF_NAT6_H
+
+#include "nat.h"
+#include "reclaim.h"
+#ifdef NSR_TRACE
+#include "trace_nat.h"
+#endif
+
+#define NAT_WORK_MAX 512
+
+/* Of one: struct nat_request6, and what else a step puts behind it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, NAT_WORK_MAX);
+} nat_scratch6 SEC(".maps");
+
+/* The request that this CPU is about. */
+static __always_inline struct nat_request6 *nat_scratch(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&nat_scratch6, &zero);
+}
+
+#undef NSROUTE_BPF_CONNTRACK_H
+#undef NSROUTE_BPF_SLOTS_H
+#undef NSROUTE_BPF_CONTACT_H
+#undef NSROUTE_BPF_MAPPING_H
+#undef NSROUTE_BPF_NAT_H
+#undef NSROUTE_BPF_DATAGRAM_H
+#undef NSROUTE_BPF_RECLAIM_H
+#undef NSROUTE_BPF_TRACE_NAT_H
+#undef NAT_SESSION_WORDS
+#undef NAT_SHARE_FIRST
+#undef NAT_KEY
+#undef NAT_ENTRY
+#undef nat_request_here
+#undef nat_told
+
+#define NAT_SESSION_WORDS             NSR_SESSION6_WORDS
+#define NAT_SHARE_FIRST               (NSR_SHARE_PORTS / 2)
+#define NAT_KEY(key_type, name, from) const key_type *name = (from)
+#define NAT_ENTRY(name, from)         const struct nsr_flow *name = (from)
+#define nat_request_here(request)     ((request) ? nat_scratch() : NULL)
+
+/* The half that hosts of one network differ by. */
+#define nat_told(address) ((address).words[2] | (u64)(address).words[3] << 32)
+
+/* Types. */
+#define nsr_inside_endpoint nsr_inside_endpoint6
+#define nsr_flow            nsr_flow6
+#define nsr_mapping         nsr_mapping6
+#define nsr_session         nsr_session6
+#define nsr_session_bits    nsr_session_bits6
+#define nsr_selection       nsr_selection6
+#define nsr_selects         nsr_selects6
+#define nsr_timeout_of      nsr_timeout_of6
+#define nsr_flush           nsr_flush6
+#define nat_address         nat_address6
+#define nat_request         nat_request6
+#define session_view        session_view6
+#define contact_entry       contact_entry6
+#define expire_slice        expire_slice6
+#define nsr_datagram        nsr_datagram6
+#define nsr_datagram_in     nsr_datagram_in6
+#define nsr_held_key        nsr_held_key6
+#define held_release        held_release6
+
+/* Tables. */
+#define pools             pools6
+#define pool_bits         pool_bits6
+#define mapping_by_inside mapping_by_inside6
+#define sessions          sessions6
+#define session_bits      session_bits6
+#define session_by_flow   session_by_flow6
+#define nat_counters      nat_counters6
+#define datagrams_in      datagrams_in6
+#define held_fragments    held_fragments6
+
+/* What a family brings with it. */
+#define address_equal   address_equal6
+#define address_is_none address_is_none6
+#define inside_equal    inside_equal6
+#define flow_equal      flow_equal6
+#define flow_to_key     flow_to_key6
+#define nat_inside_of   nat_inside_of6
+#define nat_owner_of    nat_owner_of6
+#define nat_address_of  nat_address_of6
+#define host_socket     host_socket6
+#define datagram_equal  datagram_equal6
+
+/* conntrack.h */
+#define seen_by            seen_by6
+#define session_is_over    session_is_over6
+#define session_next       session_next6
+#define session_is_expired session_is_expired6
+#define session_matches    session_matches6
+#define session_swap       session_swap6
+#define session_keep_route session_keep_route6
+
+/* slots.h */
+#define nat_session_words nat_session_words6
+#define session_sets      session_sets6
+#define session_claim_in  session_claim_in6
+#define session_claim     session_claim6
+#define session_release   session_release6
+#define session_vacate    session_vacate6
+
+/* contact.h */
+#define contact_key        contact_key6
+#define contact_entry_read contact_entry_read6
+#define contact_put        contact_put6
+#define contact_forget     contact_forget6
+#define contact_join       contact_join6
+#define contact_make       contact_make6
+#define contact_get        contact_get6
+#define contact_known      contact_known6
+
+/* mapping.h */
+#define request_begin        request_begin6
+#define nat_settings         nat_settings6
+#define nat_now_s            nat_now_s6
+#define nat_mapping          nat_mapping6
+#define nat_pool_words       nat_pool_words6
+#define mapping_free_port    mapping_free_port6
+#define mapping_is_in_range  mapping_is_in_range6
+#define mapping_is_held      mapping_is_held6
+#define mapping_is_published mapping_is_published6
+#define mapping_entered      mapping_entered6
+#define mapping_put          mapping_put6
+#define mapping_get          mapping_get6
+#define mapping_find         mapping_find6
+#define host_has_socket      host_has_socket6
+#define pool_claim_any       pool_claim_any6
+#define pool_claim           pool_claim6
+#define port_count           port_count6
+#define port_uncount         port_uncount6
+#define mapping_undo         mapping_undo6
+#define port_claim           port_claim6
+#define mapping_enter        mapping_enter6
+
+/* nat.h */
+#define flows_claim          flows_claim6
+#define flows_owner          flows_owner6
+#define session_end          session_end6
+#define session_life         session_life6
+#define request_limits       request_limits6
+#define session_turn         session_turn6
+#define session_give_up      session_give_up6
+#define session_change       session_change6
+#define session_seen         session_seen6
+#define session_find         session_find6
+#define session_peek         session_peek6
+#define session_enter        session_enter6
+#define mapping_use          mapping_use6
+#define mapping_open         mapping_open6
+#define session_make         session_make6
+#define session_make_counted session_make_counted6
+#define session_reset        session_reset6
+#define session_open         session_open6
+#define session_use          session_use6
+#define session_join         session_join6
+#define session_open_or_join session_open_or_join6
+#define filter_admits        filter_admits6
+#define session_admit        session_admit6
+#define nat_admit            nat_admit6
+#define nat_in_unknown       nat_in_unknown6
+#define nat_in               nat_in6
+
+/* datagram.h */
+#define datagram_is_old  datagram_is_old6
+#define datagram_whom    datagram_whom6
+#define fragment_copy    fragment_copy6
+#define datagram_waiting datagram_waiting6
+#define fragment_hold    fragment_hold6
+#define held_release_one held_release_one6
+#define datagram_learn   datagram_learn6
+#define datagram_release datagram_release6
+
+/* reclaim.h */
+#define expire_selects       expire_selects6
+#define expire_stranded      expire_stranded6
+#define expire_due           expire_due6
+#define expire_hurried       expire_hurried6
+#define expire_one_session   expire_one_session6
+#define expire_session_word  expire_session_word6
+#define expire_sessions      expire_sessions6
+#define expire_one_port      expire_one_port6
+#define expire_port_word     expire_port_word6
+#define expire_pool          expire_pool6
+#define expire_ports_at_once expire_ports_at_once6
+#define expire_ports_of      expire_ports_of6
+#define expire_flush         expire_flush6
+#define expire_held          expire_held6
+
+/* trace_nat.h */
+#define trace_any_free     trace_any_free6
+#define trace_is_free      trace_is_free6
+#define trace_mapping      trace_mapping6
+#define trace_port_is_ours trace_port_is_ours6
+#define trace_has_room     trace_has_room6
+#define trace_open         trace_open6
+
+typedef struct nsr_address6 nat_address;
+
+static __always_inline bool address_equal(const nat_address *a, const nat_address *b)
+{
+	return !((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) |
+		 (a->words[2] ^ b->words[2]) | (a->words[3] ^ b->words[3]));
+}
+
+static __always_inline bool address_is_none(const nat_address *a)
+{
+	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
+}
+
+static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
+					 const struct nsr_inside_endpoint *b)
+{
+	return a->port == b->port && a->protocol == b->protocol && a->uplink == b->uplink &&
+	       address_equal(&a->address, &b->address);
+}
+
+static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
+{
+	return inside_equal(&a->inside, &b->inside) && a->remote_port == b->remote_port &&
+	       a->contact == b->contact && address_equal(&a->remote_address, &b->remote_address);
+}
+
+/* What has no ports has no session. */
+static __always_inline void flow_to_key(struct nsr_flow *flow)
+{
+	(void)flow;
+}
+
+static __always_inline bool datagram_equal(const struct nsr_datagram *a,
+					   const struct nsr_datagram *b)
+{
+	return a->id == b->id && a->uplink == b->uplink && address_equal(&a->source, &b->source) &&
+	       address_equal(&a->dest, &b->dest);
+}
+
+static __always_inline const struct nsr_inside *nat_inside_of(const nat_address *address)
+{
+	return inside_of6(address);
+}
+
+static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address *address)
+{
+	return fib_host6(address);
+}
+
+/* As it was entered: it is not followed. */
+static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
+{
+	nat_address address;
+
+	__builtin_memcpy(&address, uplink->address6, sizeof(address));
+	return address;
+}
+
+/* Nothing is published, so that nobody asks whether the socket is there for all addresses. */
+static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 protocol,
+						    const nat_address *remote, __be16 remote_port,
+						    const nat_address *local, __be16 local_port,
+						    bool *ret_wild)
+{
+	struct bpf_sock_tuple tuple = {};
+
+	*ret_wild = false;
+	__builtin_memcpy(tuple.ipv6.saddr, remote, sizeof(*remote));
+	__builtin_memcpy(tuple.ipv6.daddr, local, sizeof(*local));
+	tuple.ipv6.sport = remote_port;
+	tuple.ipv6.dport = local_port;
+	if (protocol == NSR_NAT_TCP)
+		return bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	return bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+#include "nat.h"
+#include "reclaim.h"
+#ifdef NSR_TRACE
+#include "trace_nat.h"
+#endif
+
+/* IPv6 has its names from here on, and IPv4 its own again. */
+#undef nsr_inside_endpoint
+#undef nsr_flow
+#undef nsr_mapping
+#undef nsr_session
+#undef nsr_session_bits
+#undef nsr_selection
+#undef nsr_selects
+#undef nsr_timeout_of
+#undef nsr_flush
+#undef nat_address
+#undef nat_request
+#undef session_view
+#undef contact_entry
+#undef expire_slice
+#undef nsr_datagram
+#undef nsr_datagram_in
+#undef nsr_held_key
+#undef held_release
+#undef pools
+#undef pool_bits
+#undef mapping_by_inside
+#undef sessions
+#undef session_bits
+#undef session_by_flow
+#undef nat_counters
+#undef datagrams_in
+#undef held_fragments
+#undef address_equal
+#undef address_is_none
+#undef inside_equal
+#undef flow_equal
+#undef flow_to_key
+#undef nat_inside_of
+#undef nat_owner_of
+#undef nat_address_of
+#undef host_socket
+#undef datagram_equal
+#undef seen_by
+#undef session_is_over
+#undef session_next
+#undef session_is_expired
+#undef session_matches
+#undef session_swap
+#undef session_keep_route
+#undef nat_session_words
+#undef session_sets
+#undef session_claim_in
+#undef session_claim
+#undef session_release
+#undef session_vacate
+#undef contact_key
+#undef contact_entry_read
+#undef contact_put
+#undef contact_forget
+#undef contact_join
+#undef contact_make
+#undef contact_get
+#undef contact_known
+#undef request_begin
+#undef nat_settings
+#undef nat_now_s
+#undef nat_mapping
+#undef nat_pool_words
+#undef mapping_free_port
+#undef mapping_is_in_range
+#undef mapping_is_held
+#undef mapping_is_published
+#undef mapping_entered
+#undef mapping_put
+#undef mapping_get
+#undef mapping_find
+#undef host_has_socket
+#undef pool_claim_any
+#undef pool_claim
+#undef port_count
+#undef port_uncount
+#undef mapping_undo
+#undef port_claim
+#undef mapping_enter
+#undef flows_claim
+#undef flows_owner
+#undef session_end
+#undef session_life
+#undef request_limits
+#undef session_turn
+#undef session_give_up
+#undef session_change
+#undef session_seen
+#undef session_find
+#undef session_peek
+#undef session_enter
+#undef mapping_use
+#undef mapping_open
+#undef session_make
+#undef session_make_counted
+#undef session_reset
+#undef session_open
+#undef session_use
+#undef session_join
+#undef session_open_or_join
+#undef filter_admits
+#undef session_admit
+#undef nat_admit
+#undef nat_in_unknown
+#undef nat_in
+#undef datagram_is_old
+#undef datagram_whom
+#undef fragment_copy
+#undef datagram_waiting
+#undef fragment_hold
+#undef held_release_one
+#undef datagram_learn
+#undef datagram_release
+#undef expire_selects
+#undef expire_stranded
+#undef expire_due
+#undef expire_hurried
+#undef expire_one_session
+#undef expire_session_word
+#undef expire_sessions
+#undef expire_one_port
+#undef expire_port_word
+#undef expire_pool
+#undef expire_ports_at_once
+#undef expire_ports_of
+#undef expire_flush
+#undef expire_held
+#undef trace_any_free
+#undef trace_is_free
+#undef trace_mapping
+#undef trace_port_is_ours
+#undef trace_has_room
+#undef trace_open
+#undef nat_told
+#undef nat_request_here
+#undef NAT_KEY
+#undef NAT_ENTRY
+#undef NAT_SESSION_WORDS
+#undef NAT_SHARE_FIRST
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * uplink6.h - the steps of IPv6 that leaves by an uplink and that arrives there.
+ *
+ * The programs of an uplink look at each IPv6 packet, and hand those that the NAT may have a part
+ * in over to programs of their own, by a tail call: the families do not share a stack then. Until
+ * these are loaded what is masqueraded is dropped, and the host's own passes.
+ *
+ * Never translated: neighbour discovery, which is a host's with its neighbours, and whatever else
+ * has a link-local or multicast address. Such a destination with an inside source is dropped.
+ */
+#ifndef NSROUTE_BPF_UPLINK6_H
+#define NSROUTE_BPF_UPLINK6_H
+
+#include "fragment6.h"
+#include "icmp6.h"
+#include "steps.h"
+#include "transport6.h"
+
+static __always_inline void to_program6(struct __sk_buff *skb, enum nsr_program6 program)
+{
+	TELL(PROGRAM6, program, 0, 0);
+	INSTEAD();
+	bpf_tail_call(skb, &programs6, program);
+}
+
+/* What leaves: 0, or a reason to drop where the program did not take over. Anything but TCP and UDP
+ * may be, or hide, an ICMPv6 error that quotes an inside address. */
+static __always_inline int uplink6_leaves(struct __sk_buff *skb, const struct ipv6hdr *ip,
+					  bool bare)
+{
+	bool inside = inside_of6(&ip->saddr);
+
+	if (inside || (ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP))
+		to_program6(skb, bare ? NSR_PROGRAM6_BARE_OUT : NSR_PROGRAM6_OUT);
+	return inside ? DROP(NAT_PROTOCOL) : 0;
+}
+
+static __always_inline struct nat_work6 *uplink6_work(const struct nsr_uplink *uplink, bool bare)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_work6 *work = nat_work();
+
+	if (!work || !settings)
+		return NULL;
+	__builtin_memset(&work->request, 0, sizeof(work->request));
+	__builtin_memcpy(&work->request.external, uplink->address6, sizeof(uplink->address6));
+	work->request.flow.inside.uplink = uplink->index;
+	work->request.now_s = nat_now_s(settings);
+	work->link = link_bytes(bare);
+	return work;
+}
+
+/* What an inside host sends: 0 when it has been translated, or a reason to drop. */
+static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_work6 *work,
+					      const struct nsr_inside *inside, int unfit)
+{
+	struct nat_request6 *request = &work->request;
+	struct transport6 *t = &work->transport;
+	int refused;
+
+	if (unfit)
+		return unfit;
+	if (t->later)
+		return fragment6_leaves(skb, work);
+	if (t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
+		return t->fragment ? DROP(NAT_FRAGMENT) : icmp6_leaves(skb, true);
+	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST)
+		return DROP(NAT_PROTOCOL);
+	if (!t->check_offset)
+		return DROP(MALFORMED);
+	request->flow.inside.port = t->source;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
+	request->seen = seen_by(true, t->protocol, t->tcp_flags);
+	if (!session_use6(&request->flow, request)) {
+		if (t->tcp_flags & TCP_RST)
+			return DROP(NAT_STATE); /* it ends what is not there */
+		request_limits6(request, inside);
+		refused = session_open_or_join6(skb, request);
+		if (refused)
+			return refused;
+	}
+	if (t->fragment && fragment6_renumber(skb, t, &request->flow.inside.address))
+		return DROP(NAT_REWRITE);
+	return rewrite_endpoint6(skb, work->link, t, true, &request->flow.inside.address,
+				 &request->external, bpf_htons(NSR_MAPPING_PORT(request->mapping)));
+}
+
+/* What leaves, whoever sent it: 0, or a reason to drop. */
+static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					struct nat_work6 *work, bool bare)
+{
+	struct nat_request6 *request = &work->request;
+	const struct nsr_inside *inside;
+	struct packet p;
+	bool special;
+	int unfit;
+
+	if (load_as(skb, &p, bare) != PACKET_IPV6)
+		return DROP(MALFORMED); /* it was one before */
+	__builtin_memcpy(&request->flow.inside.address, &p.ip6->saddr, sizeof(p.ip6->saddr));
+	__builtin_memcpy(&request->flow.remote_address, &p.ip6->daddr, sizeof(p.ip6->daddr));
+	special = ip6_is_special(&p.ip6->daddr);
+	inside = inside_of6(&p.ip6->saddr);
+	if (address_equal6(&request->flow.inside.address, &request->external)) {
+		request->forwarded = port_translated(skb);
+		inside = NULL;
+	}
+	unfit = transport6_find(skb, link_bytes(bare), skb->len, &work->transport);
+	if (!inside)
+		return !unfit && !work->transport.later &&
+				       work->transport.protocol == NSR_NAT_ICMP &&
+				       is_icmp6_error(work->transport.icmp_type)
+			       ? icmp6_leaves(skb, false)
+			       : 0;
+	if (inside->uplink != uplink->index)
+		return DROP(WRONG_UPLINK);
+	if (special)
+		return DROP(NAT_PROTOCOL);
+	if (address_is_none6(&request->external))
+		return DROP(NAT_CLOSED);
+	return uplink6_masquerade(skb, work, inside, unfit);
+}
+
+/* Whom a packet that is whole, or the first fragment of one, is for. */
+static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
+							 struct nat_work6 *work)
+{
+	struct nat_request6 *request = &work->request;
+	const struct transport6 *t = &work->transport;
+
+	if (!t->check_offset || (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY))
+		return NAT_INBOUND_HOST;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
+	request->seen = seen_by(false, t->protocol, t->tcp_flags);
+	return nat_in6(skb, request, t->dest);
+}
+
+/* Whom a packet that arrives at the external address is for. NAT_INBOUND_SESSION: it has been
+ * translated. NAT_INBOUND_HELD: there is nothing more to do with it. */
+static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
+							struct nat_work6 *work, bool bare)
+{
+	struct nat_request6 *request = &work->request;
+	struct transport6 *t = &work->transport;
+	enum nat_inbound whom;
+	struct packet p;
+
+	if (load_as(skb, &p, bare) != PACKET_IPV6)
+		return NAT_INBOUND_HOST;
+	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
+	if (transport6_find(skb, link_bytes(bare), skb->len, t))
+		return NAT_INBOUND_HOST;
+	if (t->later)
+		return fragment6_later(skb);
+	if (!t->fragment && t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
+		return t->check_offset ? icmp6_arrives(skb) : NAT_INBOUND_HOST;
+	whom = uplink6_classify(skb, work);
+	if (t->fragment && fragment6_learn(whom)) {
+		fragment6_release(skb);
+		return NAT_INBOUND_HELD;
+	}
+	if (whom != NAT_INBOUND_SESSION)
+		return whom;
+	return rewrite_endpoint6(skb, work->link, t, false, &request->external,
+				 &request->flow.inside.address, request->flow.inside.port)
+		       ? NAT_INBOUND_FAILED
+		       : NAT_INBOUND_SESSION;
+}
+
+static __always_inline int uplink6_judge(enum nat_inbound whom)
+{
+	switch (whom) {
+	case NAT_INBOUND_REFUSED:
+		return DROP(NAT_FILTERED);
+	case NAT_INBOUND_FAILED:
+		return DROP(NAT_REWRITE);
+	case NAT_INBOUND_LIMITED:
+		return DROP(NAT_LIMIT);
+	case NAT_INBOUND_FULL:
+		return DROP(NAT_SESSIONS);
+	case NAT_INBOUND_BUSY:
+		return DROP(NAT_CONTENTION);
+	default:
+		return VERDICT_KERNEL;
+	}
+}
+
+/* What the NAT has no part in: the host's own, unless it is refused. Only what the kernel could
+ * forward can come back as an inside host's. */
+static __always_inline int uplink6_judge_other(const struct ipv6hdr *ip)
+{
+	if (inside_of6(&ip->daddr))
+		return DROP(INBOUND);
+	return inside_of6(&ip->saddr) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
+}
+
+/* An Ethernet header for a packet that came without, because a namespace's interface wants one.
+ * False: the packet is as it was. */
+static __always_inline bool uplink6_add_header(struct __sk_buff *skb)
+{
+	const __be16 protocol = bpf_htons(ETH_P_IPV6);
+
+	return !bpf_skb_change_head(skb, sizeof(struct ethhdr), 0) &&
+	       !bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol,
+				    sizeof(protocol), 0);
+}
+
+/* Whether a packet, of as many bytes, goes into the namespace by us. */
+static __always_inline bool uplink6_takes(struct __sk_buff *skb, const struct packet *p,
+					  const struct nsr_endpoint *to)
+{
+	if (!to || p->ip6->hop_limit <= 1 ||
+	    (p->ip6->nexthdr == IPPROTO_HOPOPTS && !ip6_is_big_tcp(p, skb->len)))
+		return false;
+	return p->bare ? endpoint_takes_bare(skb, to) && uplink6_add_header(skb)
+		       : endpoint_takes(skb, skb->len, to);
+}
+
+/* Delivers what was translated, or leaves it to the kernel, translated. */
+static __always_inline int uplink6_deliver(struct __sk_buff *skb, bool bare,
+					   const struct nsr_endpoint **ret_to)
+{
+	const struct nsr_endpoint *to;
+	struct packet p;
+
+	if (parse_as(skb, &p, bare) != PACKET_IPV6)
+		return VERDICT_KERNEL;
+	to = fib_host6(&p.ip6->daddr);
+	TELL_ENDPOINT(ROUTED, to);
+	TELL_UNFIT_HEADER(&p, true, NSR_PORT_FAST);
+	TELL_UNFIT_ENDPOINT(skb, to, false);
+	if (!uplink6_takes(skb, &p, to) || !packet_at(skb, &p, true))
+		return VERDICT_KERNEL;
+	rewrite_hop_limit(p.ip6);
+	rewrite_macs(p.eth, to->mac, to->gateway_mac);
+	*ret_to = to;
+	return VERDICT_PEER;
+}
+
+#endif

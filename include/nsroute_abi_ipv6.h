@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nsroute_abi_ipv6.h - the part of nsroute_abi.h, which includes it, for the NAT of IPv6.
+ *
+ * It has tables of its own, by the rules of those of IPv4: "mapping_by_inside6", "pools6",
+ * "pool_bits6", "session_by_flow6", "sessions6", "session_bits6", "datagrams_in6",
+ * "held_fragments6". Records have the same fields, for one text makes and reads both (bpf/nat6.h).
+ */
+#ifndef NSROUTE_ABI_IPV6_H
+#define NSROUTE_ABI_IPV6_H
+
+#include <linux/types.h>
+
+struct nsr_address6 {
+	__u32 words[4]; /* network byte order */
+};
+
+struct nsr_inside_endpoint6 {
+	struct nsr_address6 address;
+	__be16 port;
+	__u8 protocol;
+	__u8 uplink;
+};
+_Static_assert(sizeof(struct nsr_inside_endpoint6) == 20, "layout");
+
+struct nsr_mapping6 {
+	struct nsr_inside_endpoint6 inside;
+	__u32 references;
+	__u32 generation;
+	__u32 released_s;
+	__u16 flags; /* 0: nothing is published yet */
+	__u16 owner;
+};
+_Static_assert(sizeof(struct nsr_mapping6) == 36, "layout");
+
+struct nsr_flow6 {
+	struct nsr_inside_endpoint6 inside;
+	__be16 remote_port;
+	__u16 contact;
+	struct nsr_address6 remote_address;
+};
+_Static_assert(sizeof(struct nsr_flow6) == 40, "layout");
+
+struct nsr_session6 {
+	struct nsr_flow6 flow;
+	union {
+		struct {
+			__u32 state;
+			__u32 life;
+		};
+		__u64 status;
+	};
+	__u32 mapping;
+	__u32 refreshed_s;
+	struct nsr_address6 external;
+	__u16 mtu;
+	__u16 owner;
+	__u32 reserved;
+	union nsr_route route; /* not used: the kernel finds the way of what leaves */
+};
+_Static_assert(sizeof(struct nsr_session6) == 88, "layout");
+
+#define NSR_SESSION6_WORDS      (NSR_SESSIONS6_MAX / 64)
+#define NSR_SESSION6_BITS_WORDS (NSR_SESSION6_WORDS + NSR_SESSION6_WORDS / 64 + 1)
+
+struct nsr_session_bits6 {
+	__u64 words[NSR_SESSION6_BITS_WORDS];
+};
+
+static inline enum nsr_nat_timeout nsr_timeout_of6(const struct nsr_flow6 *flow, __u32 seen)
+{
+	return nsr_timeout_by(flow->inside.protocol, flow->inside.port, flow->remote_port, seen);
+}
+
+struct nsr_selection6 {
+	struct nsr_address6 address, mask; /* inside */
+	struct nsr_address6 remote, remote_mask;
+	__u16 port;
+	__u8 protocol;
+	__u8 uplink;
+	__u32 unpublished;
+	__u32 unanswered;
+};
+_Static_assert(sizeof(struct nsr_selection6) == 76, "layout");
+
+static inline int nsr_is_in6(const struct nsr_address6 *address, const struct nsr_address6 *prefix,
+			     const struct nsr_address6 *mask)
+{
+	return !(((address->words[0] & mask->words[0]) ^ prefix->words[0]) |
+		 ((address->words[1] & mask->words[1]) ^ prefix->words[1]) |
+		 ((address->words[2] & mask->words[2]) ^ prefix->words[2]) |
+		 ((address->words[3] & mask->words[3]) ^ prefix->words[3]));
+}
+
+static inline int nsr_selects6(const struct nsr_selection6 *selection, const struct nsr_flow6 *flow,
+			       __u32 mapping)
+{
+	const struct nsr_inside_endpoint6 *inside = &flow->inside;
+
+	if (!nsr_is_in6(&inside->address, &selection->address, &selection->mask) ||
+	    !nsr_is_in6(&flow->remote_address, &selection->remote, &selection->remote_mask))
+		return 0;
+	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
+	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+		return 0;
+	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
+	       NSR_MAPPING_PORT(mapping) == selection->port ||
+	       __be16_to_cpu(flow->remote_port) == selection->port;
+}
+
+/* Of the program "nsr_flush6". */
+struct nsr_flush6 {
+	__u32 what;       /* enum nsr_flush_what */
+	__u32 first_word; /* of "session_bits6" */
+	__u32 words;
+	struct nsr_selection6 selection;
+};
+
+/* Fragments: keys and values of "datagrams_in6" and "held_fragments6". */
+#define NSR_DATAGRAMS6_MAX 4096 /* remembered */
+#define NSR_HELD6_MAX      256
+
+struct nsr_datagram6 {
+	struct nsr_address6 source, dest;
+	__be32 id;
+	__u32 uplink;
+};
+_Static_assert(sizeof(struct nsr_datagram6) == 40, "layout");
+
+struct nsr_datagram_in6 {
+	struct nsr_datagram6 datagram;
+	struct nsr_address6 inside;
+	__u32 whom;
+	__u32 since_s;
+	__u32 held;
+};
+_Static_assert(sizeof(struct nsr_datagram_in6) == 68, "layout");
+
+struct nsr_held_key6 {
+	struct nsr_datagram6 datagram;
+	__u32 number;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_held_key6) == 48, "layout");
+
+/* Map "programs6": PROG_ARRAY of the programs that take over a packet of IPv6 at an uplink's hook,
+ * where it needs the NAT. Each has the stack to itself then. */
+enum nsr_program6 {
+	NSR_PROGRAM6_OUT,
+	NSR_PROGRAM6_IN,
+	NSR_PROGRAM6_BARE_OUT,
+	NSR_PROGRAM6_BARE_IN,
+	NSR_PROGRAMS6
+};
+
+#endif
