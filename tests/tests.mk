@@ -4,8 +4,8 @@
 #
 # How it works: nsroute-faults is nsroute that ends or fails at a chosen step (tests/fault/fault.c).
 # The others are that with other BPF programs, for the tests of one binary that meets another's
-# datapath: code that does the same, another layout, a table of another size. One test has programs of
-# its own as well, whose updates of maps fail when they are told to (tests/bpf/meetings.h).
+# datapath: code that does the same, another layout, a table of another size. Some tests
+# have programs of their own, that wait and fail when they are told to (tests/bpf/meetings.h).
 
 BUDGETS := $(O)/tests/budget/budgets $(O)/nlcount.so
 VARIANTS := code layout shape
@@ -36,7 +36,7 @@ $(O)/variant/%/datapath_object.o: user/datapath_object.c $(O)/variant/%/nsroute.
 -include $(wildcard $(O)/variant/*/*.d)
 
 $(O)/tests/bpf/test_trace.o: $(O)/trace.skel.h
-$(O)/tests/bpf/test_nat_meetings: $(O)/variant/meetings/datapath_object.o
+$(MEETINGS): $(O)/variant/meetings/datapath_object.o
 
 # ---- Budgets: tests/budget/budgets.c.
 $(O)/tests/budget/budgets: $(O)/tests/budget/budgets.o $(call helpers,bpf,test) $(LIBRARY)

@@ -4,6 +4,12 @@
  * packets see the old one or the new one. Numbers (of ports, of uplinks) are given out here, the
  * lowest free one first.
  *
+ * In a hash (NSR_TABLE in bpf/maps.h) the kernel makes an element that has just been freed into the
+ * next new one, while a program may still read it: it would go on with what another key has. So
+ * what was freed is left alone until the programs that ran then have ended, which takes some 15 ms.
+ * That is only where a change follows another one: a fabric that is new frees nothing, and one that
+ * is removed adds nothing.
+ *
  * An uplink's entry makes its programs act, so it comes last and goes last. While its pools and
  * sessions change it has no external address, which means that what is inside is dropped: at no
  * instant does a guard that was there let an inside source out. A number that is given out may have
@@ -25,11 +31,53 @@
 #include "datapath_pools.h"
 #include "datapath_publish.h"
 
+/* Hashes from which an element was freed since programs were waited for last, one bit each. */
+static uint64_t freed;
+
+static bool is_hash(enum datapath_map map)
+{
+	return map == MAP_ports || map == MAP_fdb || map == MAP_hosts4 || map == MAP_hosts6 ||
+	       map == MAP_inner_links || map == MAP_uplinks;
+}
+
+/* Returns when every program that ran before has ended: a change of a map of maps does. */
+static int wait_for_programs(struct error *err)
+{
+	int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "nsr_waited", sizeof(uint32_t),
+				   sizeof(uint32_t), 1, NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = (uint32_t)inner);
+	int outer = inner < 0 ? inner
+			      : bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "nsr_wait",
+					       sizeof(uint32_t), sizeof(uint32_t), 1, &options);
+	uint32_t zero = 0;
+	int ret = outer < 0 ? outer : 0;
+
+	if (!ret && bpf_map_update_elem(outer, &zero, &inner, BPF_ANY))
+		ret = -errno;
+	if (outer >= 0)
+		close(outer);
+	if (inner >= 0)
+		close(inner);
+	if (ret)
+		return error_set(err, ret, "cannot wait for programs: %s", strerror(-ret));
+	freed = 0;
+	return 0;
+}
+
 static int put(const struct datapath *datapath, enum datapath_map map, const void *key,
 	       const void *value, const char *what, struct error *err)
 {
-	if (bpf_map_update_elem(datapath->maps[map], key, value, BPF_ANY) == 0)
+	uint64_t bit = is_hash(map) ? 1ull << map : 0;
+
+	if ((freed & bit) && wait_for_programs(err))
+		return err->code;
+	if (bit && bpf_map_update_elem(datapath->maps[map], key, value, BPF_NOEXIST) == 0)
 		return 0;
+	if (!bit || errno == EEXIST) {
+		freed |= bit; /* what is replaced */
+		if (bpf_map_update_elem(datapath->maps[map], key, value, BPF_ANY) == 0)
+			return 0;
+	}
 	if (errno == E2BIG || errno == ENOSPC)
 		return error_set(err, -ENOSPC, "cannot add %s: the datapath's table is full", what);
 	return error_set(err, -errno, "cannot add %s: %s", what, strerror(errno));
@@ -40,6 +88,7 @@ static int drop(const struct datapath *datapath, enum datapath_map map, const vo
 {
 	if (bpf_map_delete_elem(datapath->maps[map], key) && errno != ENOENT)
 		return error_set(err, -errno, "cannot remove %s: %s", what, strerror(errno));
+	freed |= 1ull << map;
 	return 0;
 }
 
@@ -338,23 +387,13 @@ static int take_uplink_number(const struct datapath *datapath, uint32_t *ret_num
 			 NSR_UPLINKS_MAX);
 }
 
-/*
- * Returns when every program that ran before has ended: a change of a map of maps does. So a pool
- * is entered again; without one no program can have done anything for the uplink.
- */
 int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	uint32_t pool = NSR_POOL(number, 0), id;
-	int fd, ret;
 
-	if (bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id))
-		return 0;
-	fd = bpf_map_get_fd_by_id(id);
-	if (fd < 0)
-		return error_set(err, fd, "cannot open a pool of ports: %s", strerror(-fd));
-	ret = put(datapath, MAP_pools, &pool, &fd, "a pool of ports", err);
-	close(fd);
-	return ret;
+	/* Without a pool no program can have done anything for the uplink. */
+	return bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id) ? 0
+									 : wait_for_programs(err);
 }
 
 /* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */

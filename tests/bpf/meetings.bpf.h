@@ -19,14 +19,12 @@
 static volatile struct meetings
 	meetings; /* static: not in the skeleton, whose users do not know it */
 
-#define MEET_STEPS 4096 /* no more than these: the verifier follows each */
-
 /* A loop and not bpf_loop(), whose function would have a place on the stack. */
 static __always_inline void meet_spin(void)
 {
 	u32 delay = meetings.delay, steps = delay ? bpf_get_prandom_u32() % delay : 0, i;
 
-	for (i = 0; i < MEET_STEPS; i++) {
+	for (i = 0; i < MEETINGS_DELAY_MAX; i++) {
 		if (i >= steps)
 			break;
 		barrier();
@@ -69,6 +67,15 @@ static __always_inline long met_update(bool mapping, bool session, long result)
 	met_update((const void *)(map) == (const void *)&mapping_by_inside, \
 		   (const void *)(map) == (const void *)&session_by_flow,   \
 		   meet_update() ? -ENOMEM : (bpf_map_update_elem)(map, key, value, flags))
+
+/* An endpoint is read some time after it was found. */
+#define bpf_map_lookup_elem(map, key)                                                       \
+	({                                                                                  \
+		void *meet_found_elem = (bpf_map_lookup_elem)(map, key);                    \
+		if ((const void *)(map) == (const void *)&hosts4)                           \
+			meet_wait();                                                        \
+		meet_found_elem;                                                            \
+	})
 
 #define __sync_val_compare_and_swap(where, from, to)                              \
 	({                                                                        \

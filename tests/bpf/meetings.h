@@ -17,6 +17,8 @@
 	X(MAPPING_ENDED, "the mapping that its inside endpoint had has just ended") \
 	X(SESSION_MOVED, "another CPU has changed or ended the session")
 
+#define MEETINGS_DELAY_MAX 4096 /* the verifier follows each step */
+
 enum meeting {
 #define X(name, text) MEETING_##name,
 	MEETINGS(X)
