@@ -22,6 +22,7 @@
 #include <net/ethernet.h>
 #include <string.h>
 
+#include "datapath_entry.h"
 #include "datapath_maps.h"
 #include "netns.h"
 
@@ -38,18 +39,13 @@ static int put_entry(const struct datapath *datapath, const struct range *range,
 	struct nsr_published entry = range->published;
 
 	entry.ready = ready;
-	if (!bpf_map_update_elem(datapath->maps[MAP_published], &range->mapping, &entry, BPF_ANY))
-		return 0;
-	return error_set(err, -errno, "cannot add a published port: %s",
-			 errno == E2BIG ? "the datapath's table is full" : strerror(errno));
+	return datapath_put(datapath, MAP_published, &range->mapping, &entry, "a published port",
+			    err);
 }
 
 static int drop_entry(const struct datapath *datapath, uint32_t mapping, struct error *err)
 {
-	if (bpf_map_delete_elem(datapath->maps[MAP_published], &mapping) && errno != ENOENT)
-		return error_set(err, -errno, "cannot remove a published port: %s",
-				 strerror(errno));
-	return 0;
+	return datapath_drop(datapath, MAP_published, &mapping, "a published port", err);
 }
 
 /* ---- Steps. */

@@ -4,12 +4,6 @@
  * packets see the old one or the new one. Numbers (of ports, of uplinks) are given out here, the
  * lowest free one first.
  *
- * In a hash (NSR_TABLE in bpf/maps.h) the kernel makes an element that has just been freed into the
- * next new one, while a program may still read it: it would go on with what another key has. So
- * what was freed is left alone until the programs that ran then have ended, which takes some 15 ms.
- * That is only where a change follows another one: a fabric that is new frees nothing, and one that
- * is removed adds nothing.
- *
  * An uplink's entry makes its programs act, so it comes last and goes last. While its pools and
  * sessions change it has no external address, which means that what is inside is dropped: at no
  * instant does a guard that was there let an inside source out. A number that is given out may have
@@ -27,70 +21,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "datapath_entry.h"
 #include "datapath_maps.h"
 #include "datapath_pools.h"
 #include "datapath_publish.h"
-
-/* Hashes from which an element was freed since programs were waited for last, one bit each. */
-static uint64_t freed;
-
-static bool is_hash(enum datapath_map map)
-{
-	return map == MAP_ports || map == MAP_fdb || map == MAP_hosts4 || map == MAP_hosts6 ||
-	       map == MAP_inner_links || map == MAP_uplinks;
-}
-
-/* Returns when every program that ran before has ended: a change of a map of maps does. */
-static int wait_for_programs(struct error *err)
-{
-	int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "nsr_waited", sizeof(uint32_t),
-				   sizeof(uint32_t), 1, NULL);
-	LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = (uint32_t)inner);
-	int outer = inner < 0 ? inner
-			      : bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "nsr_wait",
-					       sizeof(uint32_t), sizeof(uint32_t), 1, &options);
-	uint32_t zero = 0;
-	int ret = outer < 0 ? outer : 0;
-
-	if (!ret && bpf_map_update_elem(outer, &zero, &inner, BPF_ANY))
-		ret = -errno;
-	if (outer >= 0)
-		close(outer);
-	if (inner >= 0)
-		close(inner);
-	if (ret)
-		return error_set(err, ret, "cannot wait for programs: %s", strerror(-ret));
-	freed = 0;
-	return 0;
-}
-
-static int put(const struct datapath *datapath, enum datapath_map map, const void *key,
-	       const void *value, const char *what, struct error *err)
-{
-	uint64_t bit = is_hash(map) ? 1ull << map : 0;
-
-	if ((freed & bit) && wait_for_programs(err))
-		return err->code;
-	if (bit && bpf_map_update_elem(datapath->maps[map], key, value, BPF_NOEXIST) == 0)
-		return 0;
-	if (!bit || errno == EEXIST) {
-		freed |= bit; /* what is replaced */
-		if (bpf_map_update_elem(datapath->maps[map], key, value, BPF_ANY) == 0)
-			return 0;
-	}
-	if (errno == E2BIG || errno == ENOSPC)
-		return error_set(err, -ENOSPC, "cannot add %s: the datapath's table is full", what);
-	return error_set(err, -errno, "cannot add %s: %s", what, strerror(errno));
-}
-
-static int drop(const struct datapath *datapath, enum datapath_map map, const void *key,
-		const char *what, struct error *err)
-{
-	if (bpf_map_delete_elem(datapath->maps[map], key) && errno != ENOENT)
-		return error_set(err, -errno, "cannot remove %s: %s", what, strerror(errno));
-	freed |= 1ull << map;
-	return 0;
-}
 
 /* ---- Ports. */
 
@@ -141,9 +75,11 @@ static int reset_port_counters(const struct datapath *datapath, uint32_t number,
 	zeros = calloc((size_t)cpus, sizeof(struct nsr_port_counters));
 	if (!zeros)
 		return error_set(err, -ENOMEM, "out of memory");
-	ret = put(datapath, MAP_port_counters, &number, zeros, "a port's counters", err);
+	ret = datapath_put(datapath, MAP_port_counters, &number, zeros, "a port's counters", err);
 	free(zeros);
-	return ret ? ret : put(datapath, MAP_port_drops, &number, &drops, "a port's counters", err);
+	return ret ? ret
+		   : datapath_put(datapath, MAP_port_drops, &number, &drops, "a port's counters",
+				  err);
 }
 
 static int drop_sources(const struct datapath *datapath, uint32_t number, struct error *err)
@@ -153,7 +89,7 @@ static int drop_sources(const struct datapath *datapath, uint32_t number, struct
 
 	while (bpf_map_get_next_key(map, previous, &next) == 0) {
 		if ((ntohl(next.port) & ~NSR_SOURCE_IPV6) == number) {
-			if (drop(datapath, MAP_sources, &next, "a port's source", err))
+			if (datapath_drop(datapath, MAP_sources, &next, "a port's source", err))
 				return err->code;
 			continue; /* from the one before again: this key is gone */
 		}
@@ -181,7 +117,7 @@ int datapath_port_set(struct datapath *datapath, uint32_t ifindex, const struct 
 			ret = reset_port_counters(datapath, entry.index, err);
 	}
 	if (!ret)
-		ret = put(datapath, MAP_ports, &ifindex, &entry, "a port", err);
+		ret = datapath_put(datapath, MAP_ports, &ifindex, &entry, "a port", err);
 	if (!ret && ret_index)
 		*ret_index = entry.index;
 	return ret;
@@ -196,7 +132,7 @@ int datapath_port_delete(struct datapath *datapath, uint32_t ifindex, struct err
 		return 0;
 	ret = drop_sources(datapath, port.index, err);
 	if (!ret)
-		ret = drop(datapath, MAP_ports, &ifindex, "a port", err);
+		ret = datapath_drop(datapath, MAP_ports, &ifindex, "a port", err);
 	if (!ret && datapath->port_numbers)
 		datapath->port_numbers[port.index / 64] &= ~(1ull << port.index % 64);
 	return ret;
@@ -223,7 +159,7 @@ int datapath_source_set(struct datapath *datapath, uint32_t port_ifindex,
 		return error_set(err, -ENOENT, "cannot add a source: no port has ifindex %u",
 				 port_ifindex);
 	key = source_key(port.index, prefix);
-	return put(datapath, MAP_sources, &key, &unused, "a port's source", err);
+	return datapath_put(datapath, MAP_sources, &key, &unused, "a port's source", err);
 }
 
 int datapath_source_delete(struct datapath *datapath, uint32_t port_ifindex,
@@ -235,7 +171,7 @@ int datapath_source_delete(struct datapath *datapath, uint32_t port_ifindex,
 	if (bpf_map_lookup_elem(datapath->maps[MAP_ports], &port_ifindex, &port))
 		return 0;
 	key = source_key(port.index, prefix);
-	return drop(datapath, MAP_sources, &key, "a port's source", err);
+	return datapath_drop(datapath, MAP_sources, &key, "a port's source", err);
 }
 
 /* ---- Endpoints. */
@@ -290,8 +226,8 @@ static int end_sessions_of_host(const struct datapath *datapath, const struct ip
 /* An address whose interface is gone, or is another one. */
 int datapath_host_delete(struct datapath *datapath, const struct ip_address *ip, struct error *err)
 {
-	int ret = drop(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6, ip->bytes,
-		       "an endpoint's address", err);
+	int ret = datapath_drop(datapath, ip->family == AF_INET ? MAP_hosts4 : MAP_hosts6,
+				ip->bytes, "an endpoint's address", err);
 
 	return ret ? ret : end_sessions_of_host(datapath, ip, err);
 }
@@ -310,7 +246,8 @@ int datapath_host_set(struct datapath *datapath, const struct ip_address *ip,
 		ret = end_sessions_of_host(datapath, ip, err);
 	else if (known.ifindex != entry.ifindex)
 		ret = datapath_host_delete(datapath, ip, err);
-	return ret ? ret : put(datapath, map, ip->bytes, &entry, "an endpoint's address", err);
+	return ret ? ret
+		   : datapath_put(datapath, map, ip->bytes, &entry, "an endpoint's address", err);
 }
 
 int datapath_fdb_set(struct datapath *datapath, const struct nsr_fdb_key *key,
@@ -319,23 +256,24 @@ int datapath_fdb_set(struct datapath *datapath, const struct nsr_fdb_key *key,
 	struct nsr_endpoint entry = *endpoint;
 	int ret = complete_endpoint(datapath, &entry, err);
 
-	return ret ? ret : put(datapath, MAP_fdb, key, &entry, "an endpoint's MAC address", err);
+	return ret ? ret
+		   : datapath_put(datapath, MAP_fdb, key, &entry, "an endpoint's MAC address", err);
 }
 
 int datapath_fdb_delete(struct datapath *datapath, const struct nsr_fdb_key *key, struct error *err)
 {
-	return drop(datapath, MAP_fdb, key, "an endpoint's MAC address", err);
+	return datapath_drop(datapath, MAP_fdb, key, "an endpoint's MAC address", err);
 }
 
 int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex,
 			    const struct nsr_inner_link *inner, struct error *err)
 {
-	return put(datapath, MAP_inner_links, &ifindex, inner, "an inner link", err);
+	return datapath_put(datapath, MAP_inner_links, &ifindex, inner, "an inner link", err);
 }
 
 int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
 {
-	return drop(datapath, MAP_inner_links, &ifindex, "an inner link", err);
+	return datapath_drop(datapath, MAP_inner_links, &ifindex, "an inner link", err);
 }
 
 /* ---- Uplinks. */
@@ -353,14 +291,18 @@ static int reset_uplink_counters(const struct datapath *datapath, uint32_t numbe
 	zeros = calloc((size_t)cpus, sizeof(struct nsr_uplink_counters));
 	if (!zeros)
 		return error_set(err, -ENOMEM, "out of memory");
-	ret = put(datapath, MAP_uplink_counters, &number, zeros, "an uplink's counters", err);
+	ret = datapath_put(datapath, MAP_uplink_counters, &number, zeros, "an uplink's counters",
+			   err);
 	free(zeros);
 	if (!ret)
-		ret = put(datapath, MAP_uplink_drops, &number, &drops, "an uplink's counters", err);
+		ret = datapath_put(datapath, MAP_uplink_drops, &number, &drops,
+				   "an uplink's counters", err);
 	if (!ret)
-		ret = put(datapath, MAP_nat_counters, &number, &nat, "an uplink's counters", err);
+		ret = datapath_put(datapath, MAP_nat_counters, &number, &nat,
+				   "an uplink's counters", err);
 	if (!ret)
-		ret = put(datapath, MAP_nat_counters6, &number, &nat, "an uplink's counters", err);
+		ret = datapath_put(datapath, MAP_nat_counters6, &number, &nat,
+				   "an uplink's counters", err);
 	return ret;
 }
 
@@ -392,8 +334,7 @@ int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number,
 	uint32_t pool = NSR_POOL(number, 0), id;
 
 	/* Without a pool no program can have done anything for the uplink. */
-	return bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id) ? 0
-									 : wait_for_programs(err);
+	return bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id) ? 0 : datapath_wait(err);
 }
 
 /* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */
@@ -424,7 +365,7 @@ static bool has_address6(const struct nsr_uplink *uplink)
 static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
 		      struct error *err)
 {
-	return put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
+	return datapath_put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
 }
 
 void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
@@ -441,7 +382,8 @@ static int forget_followed(const struct datapath *datapath, uint32_t number, str
 {
 	static const struct nsr_followed nothing;
 
-	return put(datapath, MAP_followed, &number, &nothing, "the address of an uplink", err);
+	return datapath_put(datapath, MAP_followed, &number, &nothing, "the address of an uplink",
+			    err);
 }
 
 /* Without an address the programs open no sessions of the family, and translate nothing. */
@@ -471,8 +413,8 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 	if (!ret && change6 && has_address6(uplink))
 		ret = datapath_pools_add(datapath, true, uplink, err);
 	if (!ret)
-		ret = put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
-			  "an uplink", err);
+		ret = datapath_put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
+				   "an uplink", err);
 	if (!ret)
 		ret = datapath_publish_resume(datapath, uplink->index, err);
 	return ret ? ret : put_uplink(datapath, uplink, err);
@@ -529,10 +471,11 @@ int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct e
 	if (!ret)
 		ret = datapath_publish_forget(datapath, closed.index, err);
 	if (!ret)
-		ret = put(datapath, MAP_uplink_by_index, &closed.index, &unused, "an uplink", err);
+		ret = datapath_put(datapath, MAP_uplink_by_index, &closed.index, &unused,
+				   "an uplink", err);
 	if (!ret)
 		ret = empty_uplink(datapath, false, closed.index, err);
 	if (!ret)
 		ret = empty_uplink(datapath, true, closed.index, err);
-	return ret ? ret : drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
+	return ret ? ret : datapath_drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
 }

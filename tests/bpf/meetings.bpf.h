@@ -69,12 +69,12 @@ static __always_inline long met_update(bool mapping, bool session, long result)
 		   meet_update() ? -ENOMEM : (bpf_map_update_elem)(map, key, value, flags))
 
 /* An endpoint is read some time after it was found. */
-#define bpf_map_lookup_elem(map, key)                                                       \
-	({                                                                                  \
-		void *meet_found_elem = (bpf_map_lookup_elem)(map, key);                    \
-		if ((const void *)(map) == (const void *)&hosts4)                           \
-			meet_wait();                                                        \
-		meet_found_elem;                                                            \
+#define bpf_map_lookup_elem(map, key)                                    \
+	({                                                               \
+		void *meet_found_elem = (bpf_map_lookup_elem)(map, key); \
+		if ((const void *)(map) == (const void *)&hosts4)        \
+			meet_wait();                                     \
+		meet_found_elem;                                         \
 	})
 
 #define __sync_val_compare_and_swap(where, from, to)                              \
@@ -98,7 +98,8 @@ static __always_inline long met_update(bool mapping, bool session, long result)
 		if (!__builtin_strcmp(#x, "ref->generation"))                          \
 			meet_wait();                                                   \
 		const __typeof__(x) meet_read = *(const volatile __typeof__(x) *)&(x); \
-		if (!__builtin_strcmp(#x, "record->references") && !meet_read)         \
+		if (!__builtin_strcmp(#x, "record->references") &&                     \
+		    !*(const u32 *)&meet_read) /* some that are read are structs */    \
 			meet_count(MEETING_MAPPING_ENDED);                             \
 		meet_read;                                                             \
 	})
