@@ -6,7 +6,8 @@
  * most once a second and only when a flow begins or goes on, whether that is still an address of
  * the host: then it would not be forwarded to. When it would, it has gone, and its successor is
  * what the kernel would give a packet that leaves by the uplink as its source (from 6.7 on; before,
- * none). Without a successor the uplink is closed, and asked again each second.
+ * none). Without a successor the uplink is closed, and asked again each second. One that the file
+ * names has none.
  *
  * Sessions keep the address that they were opened with: they end when it is not the uplink's any
  * more, at their next packet or when expire.h comes by.
@@ -119,9 +120,12 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 	if (known && address_is_here(skb, &lookup, ifindex, known))
 		return known;
 	next.entered = uplink->address4;
-	next.now = address_chosen(skb, &lookup, ifindex, 0); /* by the default route */
-	if (!next.now)
-		next.now = address_chosen(skb, &lookup, ifindex, dest);
+	next.now = 0;
+	if (!uplink->fixed) {
+		next.now = address_chosen(skb, &lookup, ifindex, 0); /* by the default route */
+		if (!next.now)
+			next.now = address_chosen(skb, &lookup, ifindex, dest);
+	}
 	if (!next.now && address_is_here(skb, &lookup, ifindex, next.entered))
 		next.now = next.entered;
 	address_found(found, next);

@@ -260,8 +260,10 @@ struct nsr_uplink {
 	__u16 port_max;
 	__u32 ifindex;     /* the key again, to compare a route's interface with */
 	__u8 address6[16]; /* external address of IPv6; ::, likewise: none */
+	__u32 fixed;       /* 1: address4 is the one to use; 0: and whatever comes in its place */
+	__u32 reserved;
 };
-_Static_assert(sizeof(struct nsr_uplink) == 32, "layout");
+_Static_assert(sizeof(struct nsr_uplink) == 40, "layout");
 
 /* Map "followed": ARRAY by uplink index: what has become of its address, see bpf/address.h. */
 union nsr_followed_address {

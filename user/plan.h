@@ -115,6 +115,7 @@ struct operation {
 	uint32_t flows;                  /* DATAPATH_LOAD: that there is to be room for */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max;  /* UPLINK_ADD */
+	bool fixed;                   /* UPLINK_ADD: the file names the address of IPv4 */
 	struct published_ports ports; /* PUBLISH_*; "address" is inside */
 	bool clsact;                  /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool bare;                    /* UPLINK_*: a layer-3 device, no Ethernet headers there */

@@ -346,6 +346,7 @@ static void extra_uplink(struct extra *extra, const char *name)
 			op->address6.prefix_len = 128;
 			memcpy(op->address6.bytes, observed->uplink.address6, 16);
 		}
+		op->fixed = observed->uplink.fixed;
 		op->port_min = observed->uplink.port_min;
 		op->port_max = observed->uplink.port_max;
 	}

@@ -128,7 +128,24 @@ static int share_uplink(struct builder *b, size_t place, const struct state_link
 				"network '%s'; give both the same range",
 				b->topology->networks[place].name, uplink->name,
 				b->topology->networks[i].name);
+		if (!ip_equal(&b->uplinks[i].address, &uplink->address) ||
+		    !ip_equal(&b->uplinks[i].address6, &uplink->address6))
+			return error_invalid(
+				err,
+				"network '%s' masquerades to '%s' with other addresses than "
+				"network '%s'; give both the same",
+				b->topology->networks[place].name, uplink->name,
+				b->topology->networks[i].name);
 	}
+	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, link->name) &&
+	    (observed->uplink.fixed != uplink->fixed ||
+	     (uplink->fixed && memcmp(&observed->uplink.address4, uplink->address.bytes, 4))))
+		return error_set(err, -EEXIST,
+				 "another fabric masquerades to '%s' %s; give this one the same "
+				 "'addresses'",
+				 uplink->name,
+				 observed->uplink.fixed ? "as one address only"
+							: "as its own address");
 	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, link->name) &&
 	    (observed->uplink.port_min != uplink->port_min ||
 	     observed->uplink.port_max != uplink->port_max))
@@ -165,6 +182,51 @@ int check_hooks(const struct state_link *link, struct error *err)
 	return 0;
 }
 
+/* An address that the file names may be on any interface of the host: what comes for it does so by
+ * the uplink all the same. */
+static int check_address(const struct state_namespace *host, const struct ip_address *address,
+			 const char *network, const char *uplink, struct error *err)
+{
+	char text[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < host->addresses_count; i++) {
+		const struct ip_address there = plan_host_address(host->addresses[i].address);
+
+		if (ip_equal(&there, address))
+			return 0;
+	}
+	return error_set(
+		err, -EADDRNOTAVAIL,
+		"network '%s' masquerades as %s, which is no address of the host's; give it "
+		"to its uplink (ip address add %s/%u dev %s), or leave 'addresses' out",
+		network, ip_format(address, text), text, ip_bits(address), uplink);
+}
+
+static int find_addresses(struct builder *b, size_t place, const struct state_link *link,
+			  struct error *err)
+{
+	const struct network *network = &b->topology->networks[place];
+	const struct masquerade *masquerade = &network->masquerade;
+	const struct state_namespace *host = &b->view->state->host;
+	struct uplink *uplink = &b->uplinks[place];
+
+	uplink->fixed = masquerade->address.family;
+	uplink->address = masquerade->address;
+	uplink->address6 = masquerade->address6;
+	if (uplink->fixed &&
+	    check_address(host, &uplink->address, network->name, uplink->name, err))
+		return err->code;
+	if (uplink->address6.family &&
+	    check_address(host, &uplink->address6, network->name, uplink->name, err))
+		return err->code;
+	if (!uplink->fixed && !uplink_address(host, link->ifindex, &uplink->address))
+		return error_set(err, -EADDRNOTAVAIL,
+				 "network '%s' masquerades to '%s', which has no IPv4 address; "
+				 "give it one",
+				 network->name, uplink->name);
+	return 0;
+}
+
 static int find_uplink(struct builder *b, size_t place, struct error *err)
 {
 	const struct masquerade *masquerade = &b->topology->networks[place].masquerade;
@@ -185,15 +247,12 @@ static int find_uplink(struct builder *b, size_t place, struct error *err)
 				 network, uplink->name);
 	if (plan_check_uplink(b->view, link, network, err))
 		return err->code;
-	if (!uplink_address(&b->view->state->host, link->ifindex, &uplink->address))
-		return error_set(err, -EADDRNOTAVAIL,
-				 "network '%s' masquerades to '%s', which has no IPv4 address; "
-				 "give it one",
-				 network, uplink->name);
 	if (check_hooks(link, err))
 		return err->code;
 	uplink->port_min = masquerade->port_min;
 	uplink->port_max = masquerade->port_max;
+	if (find_addresses(b, place, link, err))
+		return err->code;
 	return share_uplink(b, place, link, err);
 }
 
@@ -229,7 +288,9 @@ void want_uplinks(struct builder *b)
 		op->link = uplink->name;
 		op->bare = plan_link_is_bare(link);
 		op->address = uplink->address;
-		if (uplink_has_ipv6(b, uplink->name))
+		op->fixed = uplink->fixed;
+		op->address6 = uplink->address6;
+		if (!op->address6.family && uplink_has_ipv6(b, uplink->name))
 			uplink_address6(b, link, &op->address6);
 		op->port_min = uplink->port_min;
 		op->port_max = uplink->port_max;

@@ -238,6 +238,12 @@ static void check_masquerade(struct check *check, struct network *network)
 		return;
 	}
 	other = lookup_add(&check->uplinks, check->arena, masquerade->uplink, network);
+	if (other && (!ip_equal(&other->masquerade.address, &masquerade->address) ||
+		      !ip_equal(&other->masquerade.address6, &masquerade->address6)))
+		refuse(check, masquerade->at,
+		       "network '%s': 'addresses' differ from those of network '%s' (line %u); networks "
+		       "with the same uplink ('%s') share its address, so write the same",
+		       network->name, other->name, other->at.line, masquerade->uplink);
 	if (other && (other->masquerade.port_min != masquerade->port_min ||
 		      other->masquerade.port_max != masquerade->port_max))
 		refuse(check, masquerade->at,

@@ -42,6 +42,8 @@ struct masquerade {
 	bool enabled;
 	struct position at;
 	const char *uplink; /* interface of the host namespace; "auto": that of the default route */
+	/* External, one of each family; family 0: whichever the uplink has. */
+	struct ip_address address, address6;
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
 	struct nsr_inside inside;    /* filter, limit, timeouts; the uplink is not set */
 	uint32_t flows_max; /* room that the host namespace is to have; 0: the file does not say */

@@ -6,6 +6,7 @@
 #include "topology_schema_masquerade.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "topology.h"
 #include "topology_values.h"
@@ -34,18 +35,43 @@ static void read_ports(struct yaml_reader *reader, const struct yaml_tree_pair *
 	masquerade->port_max = (uint16_t)max;
 }
 
+static void read_external_address(struct yaml_reader *reader, const char *key,
+				  const struct yaml_tree_node *node, struct masquerade *masquerade)
+{
+	struct ip_address ip, *into;
+	bool has_prefix;
+
+	if (!topology_read_address(reader, key, node, &ip, &has_prefix))
+		return;
+	into = ip.family == AF_INET ? &masquerade->address : &masquerade->address6;
+	if (has_prefix)
+		yaml_refuse(reader, node->at,
+			    "'%s' are written without a prefix length, which is the uplink's: %.*s",
+			    key, (int)strcspn(node->text, "/"), node->text);
+	else if (into->family)
+		yaml_refuse(
+			reader, node->at,
+			"'%s' has two IPv%d addresses; more than one of a family is not supported "
+			"yet",
+			key, ip.family == AF_INET ? 4 : 6);
+	else
+		*into = ip;
+}
+
 static void read_external_addresses(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
 				    void *into)
 {
-	static const struct yaml_word words[] = {{"auto", 0, false}, {}};
-	int value;
+	static const char expected[] = "'auto' or a list such as [203.0.113.1]";
+	const char *text;
 
-	(void)into;
-	if (pair->value.kind == YAML_TREE_SEQUENCE)
-		yaml_refuse(reader, pair->value.at,
-			    "a list of '%s' is not supported yet; write 'auto'", pair->key);
-	else
-		yaml_read_word(reader, pair, words, &value);
+	if (pair->value.kind != YAML_TREE_SEQUENCE || !pair->value.count) {
+		text = yaml_read_text(reader, pair->key, &pair->value, expected);
+		if (text && strcmp(text, "auto"))
+			yaml_wrong(reader, pair->key, &pair->value, expected);
+		return;
+	}
+	for (size_t i = 0; i < pair->value.count; i++)
+		read_external_address(reader, pair->key, &pair->value.items[i], into);
 }
 
 static void read_filtering(struct yaml_reader *reader, const struct yaml_tree_pair *pair,

@@ -367,6 +367,29 @@ static void test_closed_until_it_returns(void **state)
 	expect_sessions(lab, 1, 0);
 }
 
+/* One that the file names: none takes its place. */
+static void test_fixed(void **state)
+{
+	struct nsr_uplink fixed = {.address4 = address4(UPLINK_IP),
+				   .port_min = LAB_PORT_MIN,
+				   .port_max = LAB_PORT_MAX,
+				   .fixed = 1};
+	struct lab *lab = lab_of(state);
+
+	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP0], &fixed,
+					     &lab->uplink_number[UP0], &lab->err),
+			 0);
+	out_as(lab, UPLINK_IP);
+	lose_address();
+	get_new_address();
+	next_second(lab);
+	out(lab, DROPPED(NAT_CLOSED));
+	get_old_address();
+	next_second(lab);
+	out_as(lab, UPLINK_IP);
+	expect_sessions(lab, 1, 0);
+}
+
 /* An inside address is no external one, whatever the kernel would choose. */
 static void test_never_an_inside_address(void **state)
 {
@@ -420,6 +443,7 @@ int main(void)
 		TEST(test_asked_once_a_second),
 		TEST(test_silent_flows_end),
 		TEST(test_closed_until_it_returns),
+		TEST(test_fixed),
 		TEST(test_never_an_inside_address),
 		TEST(test_closed_by_us),
 		TEST(test_entered_again),

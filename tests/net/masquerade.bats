@@ -302,6 +302,34 @@ fragments_pass() {
 	assert_clean
 }
 
+@test "addresses: the one that the file names, and no other when it goes" {
+	put_topology
+	sed -i 's/masquerade: eth0/masquerade: {uplink: eth0, addresses: [203.0.113.9]}/' "$topology"
+	run -2 lab apply "$topology"
+	[[ $output == *"masquerades as 203.0.113.9, which is no address of the host's; give it to its uplink (ip address add 203.0.113.9/32 dev eth0)"* ]]
+	ip -n "$host" address add 203.0.113.9/32 dev eth0
+	lab apply "$topology"
+	find_cookie
+	settle
+	watch
+	pings "$red" "$outside_address"
+	exchange tcp "$red" "$server" "$server_address"
+	[[ $caller == 203.0.113.9 ]]
+	run -0 captured "icmp and src host $uplink_address"
+	[[ -z $output ]]
+	run -0 lab plan "$topology"
+
+	ip -n "$host" address del 203.0.113.9/32 dev eth0
+	sleep 1.5
+	run -1 on "$red" ping -nqc 1 -W 1 "$outside_address"
+	(($(uplink_dropped nat-uplink-closed) > 0))
+	sed -i 's/masquerade: .*addresses.*}}$/masquerade: eth0}/' "$topology"
+	lab apply "$topology"
+	pings "$red" "$outside_address"
+	uplink_address="($uplink_address or 203.0.113.9)"
+	assert_clean
+}
+
 @test "another address of the uplink: followed without a command" {
 	address_changes auto
 }
