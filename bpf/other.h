@@ -260,8 +260,7 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 	if (p.ip4->saddr != request->external)
 		inside = inside_of4(p.ip4->saddr);
 	if (!inside) {
-		if (!request->forwarded &&
-		    !(p.ip4->protocol == IPPROTO_SCTP && !ip4_is_later_fragment(p.ip4) &&
+		if (!(p.ip4->protocol == IPPROTO_SCTP && !ip4_is_later_fragment(p.ip4) &&
 		      sctp_refuses(skb, packet_link(&p) + p.ip4->ihl * 4u)))
 			host_speaks(request);
 		return 0;

@@ -298,7 +298,8 @@ static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 	if (parse_as(skb, &p, bare) != PACKET_IPV4) {
 		verdict = DROP(MALFORMED); /* it was one before */
 	} else {
-		if (p.ip4->saddr == request.external)
+		/* Without ports nothing is translated before it is here: it is the host's. */
+		if (p.ip4->saddr == request.external && protocol_has_ports(p.ip4->protocol))
 			request.forwarded = port_translated(skb);
 		if (!protocol_has_ports(p.ip4->protocol))
 			verdict = other4_leaves(skb, bare, &request);

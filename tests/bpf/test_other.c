@@ -239,6 +239,32 @@ static void test_host_first(void **state)
 	expect_in(lab, REMOTE_IP, IPPROTO_GRE);
 }
 
+/* It speaks now and then, and is remembered from the last time. */
+static void test_host_again(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	host_sends(lab, REMOTE_IP, IPPROTO_GRE);
+	lab_clock_offset(lab, 500);
+	host_sends(lab, REMOTE_IP, IPPROTO_GRE);
+	lab_clock_offset(lab, 1090);
+	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	lab_clock_offset(lab, 1101); /* 600 s */
+	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+}
+
+/* What IPsec makes of a namespace's packet is the host's, though it came by a port. */
+static void test_host_tunnels(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	lab->came_in = lab->port[GREEN];
+	host_sends(lab, REMOTE_IP, IPPROTO_ESP);
+	lab->came_in = 0;
+	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_ESP, DROPPED(NAT_SOCKET));
+	expect_passed(lab, REMOTE_IP, IPPROTO_ESP);
+}
+
 /* It begins while red speaks: from then on all is the host's. */
 static void test_host_later(void **state)
 {
@@ -521,6 +547,8 @@ int main(void)
 		LAB_TEST(test_short),
 		LAB_TEST(test_port),
 		LAB_TEST(test_host_first),
+		LAB_TEST(test_host_again),
+		LAB_TEST(test_host_tunnels),
 		LAB_TEST(test_host_later),
 		LAB_TEST(test_host_refuses),
 		LAB_TEST(test_hosts_other_address),
