@@ -117,6 +117,8 @@ static struct nsr_selection sessions_of(const struct ip_address *prefix, uint32_
 {
 	struct nsr_selection selection = {.uplink = (uint8_t)(1 + uplink)};
 
+	if (prefix->family != AF_INET)
+		return selection; /* for sessions_of6() */
 	selection.mask = prefix->prefix_len ? htonl(~0u << (32 - prefix->prefix_len)) : 0;
 	memcpy(&selection.address, prefix->bytes, sizeof(selection.address));
 	return selection;
