@@ -210,7 +210,7 @@ NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port
 	struct packet p;
 
 	if (!port || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
-	    !quote_read_transport(skb, &q))
+	    !quote_read_transport(skb, &q) || q.transport.protocol == NSR_NAT_OTHER)
 		return 0;
 	record = nat_mapping(
 		NSR_MAPPING(NSR_POOL(uplink, q.transport.protocol), bpf_ntohs(q.transport.source)));
