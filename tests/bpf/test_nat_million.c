@@ -239,7 +239,7 @@ static void expect_compact(struct lab *lab)
 	double tables = (double)(memory_of(maps[MAP_sessions]) + memory_of(maps[MAP_session_bits]) +
 				 memory_of(maps[MAP_session_by_flow]) +
 				 memory_of(maps[MAP_mapping_by_inside]));
-	double all = tables + (double)(memory_of_pools(lab) + memory_of(maps[MAP_flows_of]) +
+	double all = tables + (double)(memory_of_pools(lab) + memory_of(maps[MAP_shares]) +
 				       memory_of(maps[MAP_nat_counters]));
 	double held = ROOM * 1048576.0 / all;
 	double apart = 1048576.0 / (tables / ROOM + sizeof(struct nsr_mapping));
@@ -310,6 +310,7 @@ static uint32_t ticks(struct lab *lab)
 	struct {
 		struct bpf_timer timer;
 		uint32_t tick;
+		uint8_t rest[1024]; /* what it counts of each slice */
 	} clock;
 	uint32_t zero = 0;
 
