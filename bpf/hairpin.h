@@ -12,8 +12,11 @@
  * An ICMP error about such a packet goes back by the same way, translated on both sides as well
  * (RFC 4787 REQ-12, RFC 5508 REQ-7). A flow that cannot be had is told (RFC 5508 REQ-8).
  *
- * What is mapped for nobody, or to a socket of the host, is the host's, as are fragments, other
- * ICMP, and what has options. If it answers what the host has sent to a published port, it is
+ * Fragments are translated here as they leave, and go back in by the uplink's hook, which knows
+ * what to do with fragments that arrive.
+ *
+ * What is mapped for nobody, or to a socket of the host, is the host's, as are other ICMP, and what
+ * has options. If it answers what the host has sent to a published port, it is
  * translated, and goes back to where that came from: see local.h. Other translated packets cannot
  * be left to the kernel, which takes no packet from another that has one of its own addresses as
  * source: what does not fit is dropped.
@@ -24,6 +27,7 @@
 #define NSROUTE_BPF_HAIRPIN_H
 
 #include "address.h"
+#include "fragment.h"
 #include "icmp.h"
 #include "local.h"
 #include "refuse.h"
@@ -58,7 +62,7 @@ static __always_inline bool hairpin_load(struct __sk_buff *skb, struct packet *p
 					 struct transport *t)
 {
 	return parse(skb, p) == PACKET_IPV4 && p->ip4->ihl == 5 && p->ip4->ttl > 1 &&
-	       !ip4_is_fragment(p->ip4) && !load_transport(skb, p, t) &&
+	       !ip4_is_later_fragment(p->ip4) && !load_transport(skb, p, t) &&
 	       t->protocol != NSR_NAT_ICMP;
 }
 
@@ -81,6 +85,7 @@ static __always_inline bool hairpin_isolated(const struct nsr_port *port,
 
 /* No mapping has these numbers. */
 #define HAIRPIN_OPENS 0x40000000
+#define HAIRPIN_AGAIN 0x10000000 /* to arrive at the uplink: a fragment that has left */
 #define HAIRPIN_LARGE 0x20000000 /* the receiver's MTU, in the low 16 bits, is too small */
 
 /* The sender's side: its mapping, VERDICT_KERNEL, or a reason to drop; HAIRPIN_OPENS: it has no
@@ -200,6 +205,76 @@ NSR_STEP int hairpin_arrives(struct __sk_buff *skb, const struct nsr_port *port,
 	return hairpin_rewrite(skb, port, &p, &t, &request);
 }
 
+/* ---- Fragments. They leave here, and arrive at the uplink's hook, where others are put in order.
+ */
+
+/* The first of a datagram, with the sender's mapping. */
+NSR_STEP int hairpin_first(struct __sk_buff *skb, const struct nsr_port *port, u32 sender)
+{
+	const struct nsr_uplink *uplink;
+	struct nsr_mapping *record;
+	struct transport t = {};
+	struct packet p;
+	__be32 inside;
+	int refused;
+
+	if (!port || !hairpin_load(skb, &p, &t))
+		return DROP(NAT_HAIRPIN);
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return DROP(NAT_HAIRPIN);
+	record = nat_mapping(NSR_MAPPING(NSR_POOL(uplink->index, t.protocol), bpf_ntohs(t.dest)));
+	if (!record || !READ_ONCE(record->references))
+		return VERDICT_KERNEL;
+	if (hairpin_isolated(port, fib_host4(record->inside.address)))
+		return DROP(ISOLATED);
+	inside = p.ip4->saddr;
+	if (rewrite_endpoint4(skb, &p, &t, true, address_of(uplink),
+			      bpf_htons(NSR_MAPPING_PORT(sender))))
+		return DROP(NAT_REWRITE);
+	refused = fragment4_renumber(skb, false, uplink->index, inside);
+	return refused < 0 ? refused : HAIRPIN_AGAIN;
+}
+
+/* Others are for a namespace when their first was, which has come before them; else the host's. */
+NSR_STEP int hairpin_later(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	const struct nsr_datagram_out *known;
+	const struct nsr_uplink *uplink;
+	struct nsr_datagram key;
+	struct packet p;
+
+	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+		return VERDICT_KERNEL;
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return VERDICT_KERNEL;
+	key = datagram4(p.ip4, uplink->index);
+	known = bpf_map_lookup_elem(&datagrams_out, &key);
+	if (!known || datagram_is_old(known->since_s, nat_now_s(settings)))
+		return VERDICT_KERNEL;
+	rewrite_id4(p.ip4, known->id);
+	rewrite_address4(p.ip4, true, address_of(uplink));
+	return HAIRPIN_AGAIN;
+}
+
+/* As a frame to all, for it has to be to a MAC address of the uplink, which no table has. */
+static __always_inline int hairpin_again(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_uplink *uplink = hairpin_uplink(port);
+	struct packet p;
+
+	if (!uplink || !packet_at(skb, &p, false))
+		return TC_ACT_SHOT;
+	TELL(DELIVERS, uplink->ifindex, 0, 0);
+	INSTEAD(TC_ACT_REDIRECT);
+	__builtin_memset(p.eth->h_dest, 0xff, sizeof(p.eth->h_dest));
+	return bpf_redirect(uplink->ifindex, BPF_F_INGRESS);
+}
+
+/* ---- ICMP errors. */
+
 /* Whether an error is for somebody whom isolation keeps from its sender. Asked before it is
  * changed.
  */
@@ -270,6 +345,8 @@ NSR_STEP int hairpin_error(struct __sk_buff *skb, const struct nsr_port *port)
 	}
 }
 
+/* ---- The hook. */
+
 /* Into the namespace; by the way that the kernel would take where the fast path is off. */
 static __always_inline int hairpin_deliver(struct __sk_buff *skb, const struct nsr_endpoint *to,
 					   u32 length)
@@ -286,18 +363,24 @@ static __always_inline int hairpin_deliver(struct __sk_buff *skb, const struct n
 static __always_inline int hairpin_translate(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct packet p;
+	bool fragment;
 	int verdict;
 
 	if (!packet_at(skb, &p, false))
 		return DROP(MALFORMED);
+	fragment = ip4_is_fragment(p.ip4);
 	if (local_is_client(p.ip4->daddr))
 		return p.ip4->protocol == IPPROTO_ICMP ? local_error(skb) : local_answer(skb);
 	if (p.ip4->protocol == IPPROTO_ICMP)
 		return hairpin_error(skb, port);
+	if (ip4_is_later_fragment(p.ip4))
+		return hairpin_later(skb, port);
 	verdict = hairpin_leaves(skb, port);
 	if (verdict == HAIRPIN_OPENS)
 		verdict = hairpin_open(skb);
-	return verdict > 0 ? hairpin_arrives(skb, port, verdict) : verdict;
+	if (verdict <= 0)
+		return verdict;
+	return fragment ? hairpin_first(skb, port, verdict) : hairpin_arrives(skb, port, verdict);
 }
 
 /* mtu: not 0, of the receiver for whom it is too large. */
@@ -329,6 +412,10 @@ NSR_STEP int port_hairpin(struct __sk_buff *skb)
 	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
 		mtu = verdict & 0xffff;
 		verdict = DROP(NAT_HAIRPIN);
+	}
+	if (verdict == HAIRPIN_AGAIN) {
+		count_port_tx(port->index, length, VERDICT_NEIGHBOUR);
+		return hairpin_again(skb, port);
 	}
 	if (verdict == VERDICT_PEER && packet_at(skb, &p, false))
 		to = fib_host4(p.ip4->daddr);

@@ -479,6 +479,38 @@ static void test_hairpin_too_large(void **state)
 	unpublish_all(lab, dns);
 }
 
+/* They leave at the port, renumbered, and arrive at the uplink; without the first they are the
+ * host's, who puts together what is its own. */
+static void test_hairpin_fragments(void **state)
+{
+	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const struct published_ports dns = ports(NSR_NAT_UDP, 5353, 53, 1);
+	struct lab *lab = lab_of(state);
+	struct frame first, later, out;
+
+	publish(lab, RED_IP, dns);
+	FRAME(&first, .to = mac_br1, .from = mac_blue, .source = BLUE_IP, .dest = UPLINK_IP,
+	      .sport = 3000, .dport = 5353, .payload = 100, .fragment = 0x2000, .id = 7);
+	later = first;
+	frame_ip4(&later)->frag_off = htons(108 / 8);
+	frame_seal(&later);
+	EXPECT_PORT_IN(lab, BLUE, &later, TO_KERNEL);
+	out = EXPECT_PORT_IN(lab, BLUE, &first, TO_NEIGHBOUR)->out;
+	assert_memory_equal(frame_eth(&out)->h_dest, all, 6);
+	assert_int_equal(frame_ip4(&out)->saddr, address4(UPLINK_IP));
+	assert_int_equal(frame_sport(&out), 3000);
+	expect_for(EXPECT_IN(lab, UP0, &out, TRANSLATED_TO_PEER), RED, UPLINK_IP, 3000, RED_IP, 53);
+	later = EXPECT_PORT_IN(lab, BLUE, &later, TO_NEIGHBOUR)->out;
+	assert_int_equal(frame_ip4(&later)->id, frame_ip4(&out)->id);
+	assert_int_equal(EXPECT_IN(lab, UP0, &later, TRANSLATED_TO_PEER)->delivered, RED);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	/* What is mapped for nobody. */
+	FRAME(&first, .to = mac_br1, .from = mac_blue, .source = BLUE_IP, .dest = UPLINK_IP,
+	      .sport = 3000, .dport = 5354, .payload = 100, .fragment = 0x2000, .id = 8);
+	EXPECT_PORT_IN(lab, BLUE, &first, TO_KERNEL);
+	unpublish_all(lab, dns);
+}
+
 /* The policy comes first. */
 static void test_hairpin_forged(void **state)
 {
@@ -516,6 +548,7 @@ int main(void)
 		LAB_TEST(test_hairpin_filter),
 		LAB_TEST(test_hairpin_to_the_host),
 		LAB_TEST(test_hairpin_too_large),
+		LAB_TEST(test_hairpin_fragments),
 		LAB_TEST(test_hairpin_forged),
 	};
 

@@ -7,7 +7,7 @@
 #   echo.pl tcp|udp PORT ADDRESS [SOURCE-PORT [SOURCE]]    exit status 0: an echo came back
 #
 # A client waits for as many seconds as the environment's PATIENCE says, 15 when it says nothing, and
-# sends a datagram again after each. perl, because it is on every Debian.
+# sends a datagram again after each. What it sends has at least as many bytes as SIZE says. perl, because it is on every Debian.
 use strict;
 use warnings;
 use IO::Select;
@@ -16,6 +16,7 @@ use Socket;
 my ($protocol, $port, $address, $source_port, $source) = @ARGV;
 my $tcp = $protocol eq "tcp";
 my $patience = $ENV{PATIENCE} // 15;
+my $size = $ENV{SIZE} // 1;
 
 $| = 1;
 socket(my $socket, AF_INET, $tcp ? SOCK_STREAM : SOCK_DGRAM, 0) or die "socket: $!\n";
@@ -61,10 +62,11 @@ alarm $patience if $tcp;
 connect($socket, sockaddr_in($port, inet_aton($address))) or exit 1;
 for my $try (1 .. ($tcp ? 1 : $patience)) {
 	my $word = "echo $try $$";
+	$word .= "." x ($size - length $word) if length $word < $size;
 	send($socket, $word, 0);
 	next if !IO::Select->new($socket)->can_read($tcp ? $patience : 1);
 	my $echo = "";
-	recv($socket, $echo, 4096, 0);
-	exit 0 if length $echo;
+	recv($socket, $echo, 65536, 0);
+	exit 0 if length $echo >= $size;
 }
 exit 1;

@@ -144,7 +144,7 @@ sees_filtering() { # MODE WORDS
 	start_coturn
 	watch
 	for name in "$red" "$green" "$white"; do
-		discover "$name" -m -f -H
+		discover "$name" -m -f -H -P
 		echo "$output"
 		[[ $output == *"Received a request (maybe a successful hairpinning)"* ]]
 		[[ $output == *"NAT with Endpoint Independent Mapping!"*"NAT with Endpoint Independent Filtering!"* ]]

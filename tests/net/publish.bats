@@ -102,6 +102,19 @@ teardown() {
 	[[ $(dropped nat-hairpin) == 0 ]]
 }
 
+@test "hairpin: datagrams in fragments, both ways; those to the host itself" {
+	published_up
+	serve "$red" udp 8080
+	serve "$host" udp 2222
+	for name in "$blue" "$green" "$red"; do
+		SIZE=5000 calls "$name" udp "$uplink_address" 8080
+		[[ $(last_caller 8080) == "$uplink_address "* ]]
+	done
+	# It answers by the gateway's address, which is another than the one that was called.
+	SIZE=5000 PATIENCE=2 run ! calls "$blue" udp "$uplink_address" 2222
+	[[ $(last_caller 2222) == "192.168.15.12 "* ]]
+}
+
 @test "hairpin: a mapped port that is not published lets in who it has sent to" {
 	put_topology
 	lab apply "$topology"
