@@ -577,8 +577,7 @@ struct nsr_session_bits {
 	__u64 words[NSR_SESSION_BITS_WORDS];
 };
 
-/* Maps "nat_counters", "nat_counters6": ARRAY by uplink index, added to atomically (once or twice a
- * flow). */
+/* Maps "nat_counters", "nat_counters6": ARRAY by uplink index, added to atomically. */
 struct nsr_nat_counters {
 	__u64 sessions_created[NSR_NAT_KINDS];
 	__u64 sessions_expired[NSR_NAT_KINDS];
@@ -588,9 +587,8 @@ struct nsr_nat_counters {
 };
 _Static_assert(sizeof(struct nsr_nat_counters) == 136, "layout");
 
-#define NSR_REFUSALS_PER_S \
-	100 /* ICMP errors that a namespace is told of flows refused, after ... */
-#define NSR_REFUSALS_BURST   100                                  /* ... so many at once */
+#define NSR_REFUSALS_PER_S   100 /* ICMP errors that a namespace is told of flows refused, ... */
+#define NSR_REFUSALS_BURST   100 /* ... after so many at once */
 #define NSR_REFUSAL_INTERVAL (1000000000ull / NSR_REFUSALS_PER_S) /* nanoseconds */
 
 /* Map "refusals": ARRAY by port index of when the next one is due (__u64, nanoseconds). */

@@ -438,24 +438,14 @@ void lab_clock_offset(struct lab *lab, uint32_t seconds)
 	assert_int_equal(bpf_map_update_elem(map, &zero, &settings, 0), 0);
 }
 
-static struct nsr_nat_counters read_nat(struct lab *lab, enum lab_uplink which,
-					enum datapath_map map)
+struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which)
 {
 	struct nsr_nat_counters nat;
 
-	assert_int_equal(
-		bpf_map_lookup_elem(lab->datapath->maps[map], &lab->uplink_number[which], &nat), 0);
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_nat_counters],
+					     &lab->uplink_number[which], &nat),
+			 0);
 	return nat;
-}
-
-struct nsr_nat_counters lab_nat(struct lab *lab, enum lab_uplink which)
-{
-	return read_nat(lab, which, MAP_nat_counters);
-}
-
-struct nsr_nat_counters lab_nat6(struct lab *lab, enum lab_uplink which)
-{
-	return read_nat(lab, which, MAP_nat_counters6);
 }
 
 uint64_t lab_sum(const __u64 counters[NSR_NAT_PROTOCOLS])
@@ -560,41 +550,13 @@ uint32_t lab_active_sessions(struct lab *lab)
 	return active;
 }
 
-static uint32_t session_bits6(struct lab *lab)
-{
-	static struct nsr_session_bits6 bits;
-	uint32_t zero = 0;
-
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits6], &zero, &bits),
-			 0);
-	return count_bits((const uint64_t *)bits.words, NSR_SESSION6_WORDS);
-}
-
-static void expect_no_flows6(struct lab *lab)
-{
-	struct nsr_selection6 all = {0};
-	struct nsr_nat_counters nat;
-	uint32_t i;
-
-	for (i = 0; i < LAB_UPLINKS; i++) {
-		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
-		done(lab, datapath_flush6(lab->datapath, &all, NULL, &lab->err));
-		nat = lab_nat6(lab, i);
-		assert_int_equal(lab_sum(nat.sessions_created), lab_sum(nat.sessions_expired));
-		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));
-	}
-	assert_int_equal(session_bits6(lab), 0);
-	assert_int_equal(lab_entries(lab, MAP_session_by_flow6), 0);
-	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside6), 0);
-}
-
 void lab_expect_no_flows(struct lab *lab)
 {
 	struct nsr_nat_counters nat;
 	struct nsr_selection all = {0};
 	uint32_t i;
 
-	expect_no_flows6(lab);
+	lab_expect_no_flows6(lab);
 	for (i = 0; i < LAB_UPLINKS; i++) {
 		all.uplink = (uint8_t)(1 + lab->uplink_number[i]);
 		done(lab, datapath_flush(lab->datapath, &all, NULL, &lab->err));

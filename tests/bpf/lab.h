@@ -160,5 +160,6 @@ uint32_t lab_flows_of(struct lab *lab, enum lab_port which);
 uint32_t lab_entries(struct lab *lab, int map); /* in a hash; enum datapath_map */
 /* Ends all sessions of the uplink, and checks that nothing of them is left. */
 void lab_expect_no_flows(struct lab *lab);
+void lab_expect_no_flows6(struct lab *lab);
 
 #endif

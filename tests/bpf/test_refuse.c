@@ -200,11 +200,48 @@ static void test_every_port(void **state)
 	free(used);
 }
 
+/* Of IPv6. A namespace's limit is of both families together. */
+static void test_ipv6(void **state)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6};
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct lab *lab = lab_of(state);
+	struct frame f, *error;
+	uint32_t quoted;
+	size_t i;
+
+	settings.flows_max = 1;
+	lab_inside_set(lab, "fd00:15::/64", UP0, &settings);
+	leaving(&f, IPPROTO_UDP, 1000);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	for (i = 0; i < sizeof(protocols); i++) {
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP6, .dest = REMOTE_IP6,
+		      .protocol = protocols[i], .sport = 1001, .dport = 81, .tcp_flags = FRAME_SYN,
+		      .icmp_type = FRAME6_ECHO_REQUEST, .payload = NOT_ONE);
+		error = &EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_LIMIT))->out;
+		assert_null(frame_fault(error));
+		assert_memory_equal(frame_eth(error)->h_dest, mac_red, 6);
+		assert_memory_equal(&frame_ip6(error)->saddr, lab_ip(UPLINK_IP6).bytes, 16);
+		assert_memory_equal(&frame_ip6(error)->daddr, lab_ip(RED_IP6).bytes, 16);
+		assert_int_equal(((uint8_t *)frame_transport(error))[0], FRAME6_UNREACHABLE);
+		assert_int_equal(((uint8_t *)frame_transport(error))[1], 1); /* prohibited */
+		quoted = error->length - ETH_HLEN - (uint32_t)sizeof(struct ipv6hdr) - 8;
+		assert_in_range(quoted, sizeof(struct ipv6hdr) + 8, f.length);
+		assert_memory_equal((uint8_t *)frame_transport(error) + 8, f.bytes + ETH_HLEN,
+				    quoted);
+	}
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP6, .dest = REMOTE_IP6,
+	      .sport = 1001, .dport = 81); /* somebody else's is another one */
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	lab_expect_no_flows(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_error),    LAB_TEST(test_lengths), LAB_TEST(test_others),
 		LAB_TEST(test_not_told), LAB_TEST(test_rate),    LAB_TEST(test_every_port),
+		LAB_TEST(test_ipv6),
 	};
 
 	return LAB_MAIN(tests);

@@ -160,12 +160,11 @@ static void test_endpoint_independent(void **state)
 	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FILTERED));
 }
 
-static void set(struct lab *lab, uint32_t filtering, uint32_t flows_max)
+static void set(struct lab *lab, uint32_t filtering)
 {
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 
 	settings.filtering = filtering;
-	settings.flows_max = flows_max;
 	lab_inside_set(lab, "fd00:15::/64", UP0, &settings);
 }
 
@@ -183,14 +182,14 @@ static void test_filters(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f;
 
-	set(lab, NSR_FILTER_ADDRESS, NSR_FLOWS_DEFAULT);
+	set(lab, NSR_FILTER_ADDRESS);
 	leaving(&f, IPPROTO_UDP, ECHO, 80);
 	assert_int_equal(expect_translated(lab, &f), ECHO);
 	from_remote(&f, REMOTE2_IP6, 80);
 	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_FILTERED));
 	from_remote(&f, REMOTE_IP6, 81);
 	expect_delivered(lab, &f, RED, RED_IP6, ECHO);
-	set(lab, NSR_FILTER_NOTHING, NSR_FLOWS_DEFAULT);
+	set(lab, NSR_FILTER_NOTHING);
 	from_remote(&f, REMOTE2_IP6, 80);
 	expect_delivered(lab, &f, RED, RED_IP6, ECHO);
 	leaving(&f, IPPROTO_TCP, ECHO, 80);
@@ -202,48 +201,6 @@ static void test_filters(void **state)
 	((uint8_t *)frame_transport(&f))[13] = FRAME_SYN;
 	frame_seal(&f);
 	expect_delivered(lab, &f, RED, RED_IP6, ECHO);
-	lab_expect_no_flows(lab);
-}
-
-/* Red is told that what it sent is not allowed. */
-static void expect_told(struct frame *error, const struct frame *about)
-{
-	const uint8_t *icmp = frame_transport(error);
-	uint32_t quoted = error->length - ETH_HLEN - (uint32_t)sizeof(struct ipv6hdr) - 8;
-
-	assert_null(frame_fault(error));
-	assert_memory_equal(frame_eth(error)->h_dest, mac_red, 6);
-	assert_memory_equal(frame_eth(error)->h_source, mac_br1, 6);
-	assert_memory_equal(&frame_ip6(error)->saddr, lab_ip(UPLINK_IP6).bytes, 16);
-	assert_memory_equal(&frame_ip6(error)->daddr, lab_ip(RED_IP6).bytes, 16);
-	assert_int_equal(icmp[0], FRAME6_UNREACHABLE);
-	assert_int_equal(icmp[1], 1); /* administratively prohibited */
-	assert_in_range(quoted, sizeof(struct ipv6hdr) + 8, about->length);
-	assert_memory_equal(icmp + 8, about->bytes + ETH_HLEN, quoted);
-}
-
-/* A namespace's limit is of both families together. */
-static void test_limit(void **state)
-{
-	struct lab *lab = lab_of(state);
-	struct frame f, other, error;
-	size_t i;
-
-	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 2);
-	FRAME(&other, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
-	      .sport = ECHO, .dport = 80);
-	EXPECT_OUT(lab, UP0, &other, TRANSLATED);
-	leaving(&f, IPPROTO_UDP, ECHO, 80);
-	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
-	for (i = 0; i < sizeof(protocols); i++) {
-		leaving(&f, protocols[i], ECHO, 81);
-		error = EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_LIMIT))->out;
-		expect_told(&error, &f);
-	}
-	leaving(&f, IPPROTO_UDP, ECHO, 81);
-	set_address(&frame_ip6(&f)->saddr, BLUE_IP6); /* somebody else's is another one */
-	frame_seal(&f);
-	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	lab_expect_no_flows(lab);
 }
 
@@ -603,7 +560,6 @@ int main(void)
 		LAB_TEST(test_port_in_use),
 		LAB_TEST(test_endpoint_independent),
 		LAB_TEST(test_filters),
-		LAB_TEST(test_limit),
 		LAB_TEST(test_beside_ipv4),
 		LAB_TEST(test_extensions),
 		LAB_TEST(test_untranslatable),
