@@ -336,20 +336,8 @@ static void extra_uplink(struct extra *extra, const char *name)
 	op->loopback = link->ifindex == STATE_LOOPBACK;
 	op->clsact = view_recorded(extra->view, RECORD_CLSACT, name) && link->clsact &&
 		     !link->foreign_hooks;
-	if (observed) {
-		op->address.family = AF_INET;
-		op->address.prefix_len = 32;
-		memcpy(op->address.bytes, &observed->uplink.address4,
-		       sizeof(observed->uplink.address4));
-		if (memcmp(op->address6.bytes, observed->uplink.address6, 16)) {
-			op->address6.family = AF_INET6;
-			op->address6.prefix_len = 128;
-			memcpy(op->address6.bytes, observed->uplink.address6, 16);
-		}
-		op->fixed = observed->uplink.fixed;
-		op->port_min = observed->uplink.port_min;
-		op->port_max = observed->uplink.port_max;
-	}
+	if (observed)
+		plan_uplink_as_it_is(op, &observed->uplink);
 }
 
 /* Whether a sysctl has the value that we gave it. That of an interface for IPv6 forwarding may have

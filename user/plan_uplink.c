@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <linux/if_arp.h>
 
@@ -73,6 +74,21 @@ static int check_kind(const struct state_link *link, const char *network, struct
 				 "bond, bridge or layer-3 interface",
 				 network, link->name, link->type);
 	return 0;
+}
+
+void plan_uplink_as_it_is(struct operation *op, const struct nsr_uplink *uplink)
+{
+	op->address.family = AF_INET;
+	op->address.prefix_len = 32;
+	memcpy(op->address.bytes, &uplink->address4, sizeof(uplink->address4));
+	if (memcmp(op->address6.bytes, uplink->address6, sizeof(uplink->address6))) {
+		op->address6.family = AF_INET6;
+		op->address6.prefix_len = 128;
+		memcpy(op->address6.bytes, uplink->address6, sizeof(uplink->address6));
+	}
+	op->fixed = uplink->fixed;
+	op->port_min = uplink->port_min;
+	op->port_max = uplink->port_max;
 }
 
 int plan_check_uplink(const struct view *view, const struct state_link *link, const char *network,

@@ -14,4 +14,7 @@ bool plan_link_is_bare(const struct state_link *link);
 int plan_check_uplink(const struct view *view, const struct state_link *link, const char *network,
 		      struct error *err);
 
+/* Puts what the datapath has of an uplink into the operation that removes it. */
+void plan_uplink_as_it_is(struct operation *op, const struct nsr_uplink *uplink);
+
 #endif
