@@ -56,6 +56,8 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 
 	(void)map;
 	(void)key;
+	/* Before the work, so that a pass lasts no longer for it. */
+	bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
 	if (limits) {
 		slice.now_s = nat_now_s(limits);
 		slice.spare = session_sets() * (NSR_SESSION_SET / 4);
@@ -73,7 +75,6 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 			bpf_for_each_map_elem(&held_fragments6, expire_held6, &slice6, 0);
 		}
 	}
-	bpf_timer_start(&clock->timer, EXPIRE_PERIOD_NS, 0);
 	return 0;
 }
 

@@ -8,10 +8,10 @@
 #include <linux/types.h>
 
 /* A frame of the generator is UDP to one of these ports: by that the sinks know it. */
-#define BENCH_FRAME_PORT    9 /* discard, and those after it */
-#define BENCH_FRAME_PORTS   32
-#define BENCH_FRAME_SOURCE  16384 /* source ports: the first, and how many */
-#define BENCH_FRAME_SOURCES 32768
+#define BENCH_FRAME_PORT    640 /* and those after it: nobody's here, and not DNS's */
+#define BENCH_FRAME_PORTS   64
+#define BENCH_FRAME_SOURCE  16384 /* source ports: the first, and how many; a NAT may give ... */
+#define BENCH_FRAME_SOURCES 16384 /* ... one namespace no more than half of the external ones */
 #define BENCH_FLOWS_MAX     (BENCH_FRAME_PORTS * BENCH_FRAME_SOURCES)
 #define BENCH_HOSTS_MAX     16384
 #define BENCH_FRAME_WORDS   8
