@@ -8,7 +8,7 @@
 #include "plan_view.h"
 
 struct uplink {
-	const char *name; /* NULL: not masqueraded */
+	const char *name;                    /* NULL: not masqueraded */
 	struct ip_address address, address6; /* address6: family 0: none */
 	bool fixed;                          /* the file names the address of IPv4 */
 	uint16_t port_min, port_max;

@@ -29,7 +29,8 @@ static void *send_all_the_time(void *argument)
 	struct frame out;
 
 	while (!atomic_load(&stream->done)) {
-		lab_run(stream->lab, DATAPATH_PORT_IN, stream->lab->port[RED], &stream->frame, &out);
+		lab_run(stream->lab, DATAPATH_PORT_IN, stream->lab->port[RED], &stream->frame,
+			&out);
 		if (!memcmp(frame_eth(&out)->h_dest, mac_green, 6))
 			atomic_fetch_add(&stream->right, 1);
 		else if (!memcmp(frame_eth(&out)->h_dest, mac_plain, 6))

@@ -41,10 +41,7 @@ static struct record_entry entries[] = {
 	{.kind = RECORD_NETNS, .name = "blue", .value = "", .set = ""},
 	{.kind = RECORD_LINK, .name = "blue-eth0", .value = "", .set = ""},
 	{.kind = RECORD_NETNS, .name = "green", .value = "", .set = ""},
-	{.kind = RECORD_PUBLISHED,
-	 .name = "up0/tcp/9000-9099",
-	 .value = "192.168.15.11:7000",
-	 .set = ""},
+	{.kind = RECORD_PUBLISHED, .name = "up0/tcp/90-99", .value = "192.168.15.11:70", .set = ""},
 };
 static struct record record = {
 	.fabric = "lab", .file = "/etc/lab.yaml", .entries = entries, .count = COUNT(entries)};
@@ -258,8 +255,8 @@ static void show_json(void **unused)
 		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"address6\":null,"
 		    "\"port_min\":1024,\"port_max\":65535,\"attached\":true}]");
 	assert_json(model, "published",
-		    "[{\"uplink\":\"up0\",\"protocol\":\"tcp\",\"ports\":\"9000-9099\","
-		    "\"inside\":\"192.168.15.11:7000\"}]");
+		    "[{\"uplink\":\"up0\",\"protocol\":\"tcp\",\"ports\":\"90-99\","
+		    "\"inside\":\"192.168.15.11:70\"}]");
 	assert_json(model, "namespaces/0",
 		    "{\"name\":\"red\",\"state\":\"up\",\"interfaces\":[{\"name\":\"eth0\","
 		    "\"state\":\"up\",\"mac\":\"02:00:00:00:00:0b\",\"mtu\":1500,"
@@ -343,7 +340,7 @@ static void show_text(void **unused)
 		"-\n"
 		"\n"
 		"UPLINK  PROTOCOL  PUBLISHED  INSIDE\n"
-		"up0     tcp       9000-9099  192.168.15.11:7000\n");
+		"up0     tcp       90-99      192.168.15.11:70\n");
 	json_decref(model);
 }
 
