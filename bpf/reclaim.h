@@ -87,18 +87,19 @@ static __always_inline bool expire_due(const struct nsr_session *session,
 				  slice->now_s);
 }
 
-static __always_inline void expire_one_session(u32 number, struct expire_slice *slice)
+NSR_STEP int expire_one_session(u32 number, struct expire_slice *slice)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 state;
 
-	if (!session)
-		return;
+	if (!session || !slice)
+		return 0;
 	state = READ_ONCE(session->state);
 	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE && expire_due(session, slice) &&
 	    (slice->renewing ? !session_change(session, state, 0, slice->now_s)
 			     : session_end(number, state, slice->now_s)))
 		__sync_fetch_and_add(&slice->ended, 1); /* no value for the verifier to follow */
+	return 0;
 }
 
 /* Words are counted through all sets. */
@@ -127,23 +128,23 @@ static __always_inline void expire_sessions(u32 part, struct expire_slice *slice
 	bpf_loop(words, expire_session_word, slice, 0);
 }
 
-static __always_inline void expire_one_port(u32 mapping, const struct expire_slice *slice)
+NSR_STEP int expire_one_port(u32 mapping, const struct expire_slice *slice)
 {
 	struct nsr_mapping *record = nat_mapping(mapping);
 	u32 released_s, owner;
 	u8 protocol;
 
-	if (!record)
-		return;
+	if (!record || !slice)
+		return 0;
 	released_s = READ_ONCE(record->released_s);
 	/* Another CPU may have crossed a second since this pass began. */
 	if (!released_s ||
 	    (!slice->flushing && (int)(slice->now_s - released_s) < NSR_PORT_COOLDOWN_S))
-		return;
+		return 0;
 	/* References are 0 and the bit is set: nobody else touches the record, but who publishes
 	 * the port. */
 	if (__sync_val_compare_and_swap(&record->released_s, released_s, 0) != released_s)
-		return;
+		return 0;
 	count_nat(record->inside.uplink, ports_used, record->inside.protocol, -1);
 	owner = record->owner;
 	protocol = record->inside.protocol;
@@ -151,6 +152,7 @@ static __always_inline void expire_one_port(u32 mapping, const struct expire_sli
 	if (mapping_is_in_range(mapping))
 		mapping_free_port(mapping);
 	port_uncount(owner, protocol);
+	return 0;
 }
 
 static long expire_port_word(u32 i, struct expire_slice *slice)
