@@ -36,7 +36,7 @@ $(O)/variant/%/datapath_object.o: user/datapath_object.c $(O)/variant/%/nsroute.
 -include $(wildcard $(O)/variant/*/*.d)
 
 $(O)/tests/bpf/test_trace.o: $(O)/trace.skel.h
-$(MEETINGS): $(O)/variant/meetings/datapath_object.o
+$(filter %_meetings,$(LONG_BPF_TESTS)): $(O)/variant/meetings/datapath_object.o
 
 # ---- Budgets: tests/budget/budgets.c.
 $(O)/tests/budget/budgets: $(O)/tests/budget/budgets.o $(call helpers,bpf,test) $(LIBRARY)

@@ -301,8 +301,8 @@ static void put_inbound(uint64_t whom, char text[TEXT_MAX])
 		[NSR_INBOUND_SESSION] = "it belongs to that session",
 		[NSR_INBOUND_HELD] = "it is held until its first fragment comes",
 		[NSR_INBOUND_REFUSED] = "the port is mapped, but not for this remote",
-		[NSR_INBOUND_LIMITED] = "the port is open to it, but the namespace has as many "
-					"flows from outside as it may have",
+		[NSR_INBOUND_LIMITED] =
+			"the port is open to it, but the namespace has all the flows it may have",
 		[NSR_INBOUND_FULL] =
 			"the port is open to it, but there is no room for another flow",
 	};
