@@ -76,4 +76,28 @@ static __always_inline int to_kernel(void)
 
 #define DROP(reason) (-(int)NSR_DROP_##reason)
 
+/* Why an arriving packet is dropped; VERDICT_KERNEL when that does not tell. Without a default,
+ * so that an answer that is new does not compile until it is judged here, for both families. */
+static __always_inline int inbound_refused(enum nat_inbound whom)
+{
+	switch (whom) {
+	case NAT_INBOUND_REFUSED:
+		return DROP(NAT_FILTERED);
+	case NAT_INBOUND_FAILED:
+		return DROP(NAT_REWRITE);
+	case NAT_INBOUND_LIMITED:
+		return DROP(NAT_LIMIT);
+	case NAT_INBOUND_FULL:
+		return DROP(NAT_SESSIONS);
+	case NAT_INBOUND_BUSY:
+		return DROP(NAT_CONTENTION);
+	case NAT_INBOUND_HOST:
+	case NAT_INBOUND_SESSION:
+	case NAT_INBOUND_HELD:
+	case NAT_INBOUND_RARE:
+		break;
+	}
+	return VERDICT_KERNEL;
+}
+
 #endif

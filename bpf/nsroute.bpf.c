@@ -274,8 +274,8 @@ static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
 	TELL(INBOUND, whom, 0, 0);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
-	verdict =
-		whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to) : uplink6_judge(whom);
+	verdict = whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to)
+					      : inbound_refused(whom);
 	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
 	if (verdict < 0)
 		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);

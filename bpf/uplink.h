@@ -211,22 +211,13 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
  * may be 0: only what the kernel could forward can come back as an inside host's. */
 static __always_inline int uplink_judge(enum nat_inbound whom, __be32 source, __be32 dest)
 {
-	switch (whom) {
-	case NAT_INBOUND_REFUSED:
-		return DROP(NAT_FILTERED);
-	case NAT_INBOUND_FAILED:
-		return DROP(NAT_REWRITE);
-	case NAT_INBOUND_LIMITED:
-		return DROP(NAT_LIMIT);
-	case NAT_INBOUND_FULL:
-		return DROP(NAT_SESSIONS);
-	case NAT_INBOUND_BUSY:
-		return DROP(NAT_CONTENTION);
-	default:
-		if (inside_of4(dest))
-			return DROP(INBOUND);
-		return source && inside_of4(source) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
-	}
+	int refused = inbound_refused(whom);
+
+	if (refused < 0)
+		return refused;
+	if (inside_of4(dest))
+		return DROP(INBOUND);
+	return source && inside_of4(source) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
 }
 
 /* An Ethernet header for a packet that came without, because a namespace's interface wants one.

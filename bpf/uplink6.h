@@ -170,24 +170,6 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 		       : NAT_INBOUND_SESSION;
 }
 
-static __always_inline int uplink6_judge(enum nat_inbound whom)
-{
-	switch (whom) {
-	case NAT_INBOUND_REFUSED:
-		return DROP(NAT_FILTERED);
-	case NAT_INBOUND_FAILED:
-		return DROP(NAT_REWRITE);
-	case NAT_INBOUND_LIMITED:
-		return DROP(NAT_LIMIT);
-	case NAT_INBOUND_FULL:
-		return DROP(NAT_SESSIONS);
-	case NAT_INBOUND_BUSY:
-		return DROP(NAT_CONTENTION);
-	default:
-		return VERDICT_KERNEL;
-	}
-}
-
 /* What the NAT has no part in: the host's own, unless it is refused. Only what the kernel could
  * forward can come back as an inside host's. */
 static __always_inline int uplink6_judge_other(const struct ipv6hdr *ip)

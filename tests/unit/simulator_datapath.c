@@ -224,17 +224,23 @@ static void delete_published(struct simulator *sim, const struct operation *op)
 	unnote(sim, RECORD_PUBLISHED, plan_publish_name(op, name));
 }
 
+static void load(struct simulator *sim, const struct operation *op)
+{
+	struct state_datapath *datapath = &sim->datapath;
+
+	assert_false(datapath->loaded);
+	datapath->loaded = true;
+	datapath->flows_max = op->flows;
+	*arena_push(&sim->arena, datapath->programs, datapath->programs_count) = ++sim->program;
+}
+
 void run_datapath(struct simulator *sim, const struct operation *op)
 {
 	struct state_datapath *datapath = &sim->datapath;
 	uint32_t ifindex = op->ifindex;
 
 	if (op->kind == OPERATION_DATAPATH_LOAD) {
-		assert_false(datapath->loaded);
-		datapath->loaded = true;
-		datapath->flows_max = op->flows;
-		*arena_push(&sim->arena, datapath->programs, datapath->programs_count) =
-			++sim->program;
+		load(sim, op);
 		return;
 	}
 	assert_true(datapath->loaded);
