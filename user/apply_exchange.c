@@ -29,13 +29,13 @@ static void queue_exchange(const struct runner *r, struct netlink *nl,
 	if (link->hook_in && of.in != DATAPATH_PROGRAMS) {
 		qdisc_replace_filter(nl, link->ifindex, link->name, QDISC_INGRESS,
 				     datapath_program_fd(r->datapath, of.in),
-				     datapath_program_name[of.in]);
+				     datapath_program_name(of.in));
 		netlink_tolerate(nl, -ENODEV); /* gone since it was read */
 	}
 	if (link->hook_out) {
 		qdisc_replace_filter(nl, link->ifindex, link->name, QDISC_EGRESS,
 				     datapath_program_fd(r->datapath, of.out),
-				     datapath_program_name[of.out]);
+				     datapath_program_name(of.out));
 		netlink_tolerate(nl, -ENODEV);
 	}
 }
@@ -76,10 +76,10 @@ int exchange_programs(struct runner *r, const struct operation *op, enum outcome
 		      struct error *err)
 {
 	struct datapath *other;
-	int ret = open_datapath(r, 0, err);
+	int ret = open_datapath(r, NULL, err);
 
 	if (!ret && !op->revert)
-		ret = datapath_load_programs(r->datapath, &r->other_datapath, err);
+		ret = datapath_load_programs(r->datapath, op->uses, &r->other_datapath, err);
 	if (ret)
 		return ret;
 	*outcome = OUTCOME_PARTLY;
@@ -87,6 +87,18 @@ int exchange_programs(struct runner *r, const struct operation *op, enum outcome
 	r->other_datapath = r->datapath;
 	r->datapath = other;
 	return exchange(r, op->revert, err);
+}
+
+int run_programs(struct runner *r, const struct operation *op, struct error *err)
+{
+	uint64_t cookie = r->options->host_cookie;
+	int ret = open_datapath(r, NULL, err);
+
+	if (ret)
+		return ret;
+	return op->kind == OPERATION_PROGRAMS_ADD
+		       ? datapath_programs_add(r->datapath, cookie, op->uses, err)
+		       : datapath_programs_remove(r->datapath, cookie, op->uses, err);
 }
 
 static void queue_left(struct runner *r, struct netlink *nl, const struct operation *op)
@@ -98,10 +110,10 @@ static void queue_left(struct runner *r, struct netlink *nl, const struct operat
 	if (of.in != DATAPATH_PROGRAMS)
 		qdisc_replace_filter(nl, ifindex, op->link, QDISC_INGRESS,
 				     datapath_program_fd(r->datapath, of.in),
-				     datapath_program_name[of.in]);
+				     datapath_program_name(of.in));
 	qdisc_replace_filter(nl, ifindex, op->link, QDISC_EGRESS,
 			     datapath_program_fd(r->datapath, of.out),
-			     datapath_program_name[of.out]);
+			     datapath_program_name(of.out));
 }
 
 int exchange_left(struct runner *r, const struct plan *plan, struct error *err)

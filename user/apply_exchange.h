@@ -12,6 +12,9 @@
 int exchange_programs(struct runner *runner, const struct operation *op, enum outcome *outcome,
 		      struct error *err);
 
+/* PROGRAMS_ADD, PROGRAMS_REMOVE. */
+int run_programs(struct runner *runner, const struct operation *op, struct error *err);
+
 /* After all operations of a plan: our programs that were attached before, perhaps those of a
  * datapath that is gone with its tables, are exchanged for those that the filled tables are of.
  * Until here they guarded; none of them is put back when this fails. */

@@ -214,7 +214,7 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 {
 	struct hook_programs of =
 		hook_programs(op->kind == OPERATION_PORT_ADD, op->bare, op->loopback);
-	int ret = open_datapath(r, 0, err);
+	int ret = open_datapath(r, NULL, err);
 
 	if (ret)
 		return ret;
@@ -225,11 +225,11 @@ static int queue_hooks(struct runner *r, struct netlink *nl, const struct operat
 	if (!op->hook_in && of.in != DATAPATH_PROGRAMS)
 		qdisc_add_filter(nl, ifindex, op->link, QDISC_INGRESS,
 				 datapath_program_fd(r->datapath, of.in),
-				 datapath_program_name[of.in]);
+				 datapath_program_name(of.in));
 	if (!op->hook_out)
 		qdisc_add_filter(nl, ifindex, op->link, QDISC_EGRESS,
 				 datapath_program_fd(r->datapath, of.out),
-				 datapath_program_name[of.out]);
+				 datapath_program_name(of.out));
 	return 0;
 }
 

@@ -62,6 +62,8 @@ static const struct {
 	[OPERATION_DATAPATH_LOAD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DATAPATH_UNLOAD] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_DATAPATH_EXCHANGE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_PROGRAMS_ADD] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_PROGRAMS_REMOVE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_INNER_LINK_ADD] = {CLASS_DIRECT, NEED_LINKS},
 	[OPERATION_INNER_LINK_DELETE] = {CLASS_DIRECT, NEED_IF_THERE},
 	[OPERATION_PORT_ADD] = {CLASS_HOOKS, NEED_LINKS},
@@ -217,7 +219,10 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 	case OPERATION_FILE_DELETE:
 		return run_file(r, op, err);
 	case OPERATION_DATAPATH_LOAD:
-		return open_datapath(r, op->flows, err);
+		return open_datapath(r, &(struct datapath_new){op->flows, op->uses}, err);
+	case OPERATION_PROGRAMS_ADD:
+	case OPERATION_PROGRAMS_REMOVE:
+		return run_programs(r, op, err);
 	case OPERATION_DATAPATH_UNLOAD:
 		return unload(r, err);
 	case OPERATION_DATAPATH_EXCHANGE:

@@ -13,11 +13,11 @@
 
 #include "datapath_publish.h"
 
-int open_datapath(struct runner *r, uint32_t flows, struct error *err)
+int open_datapath(struct runner *r, const struct datapath_new *fresh, struct error *err)
 {
 	if (r->datapath)
 		return 0;
-	return datapath_open(&r->datapath, r->options->host_cookie, flows, err);
+	return datapath_open(&r->datapath, r->options->host_cookie, fresh, err);
 }
 
 static uint16_t uplink_slot(const struct runner *r, const struct operation *op)
@@ -121,7 +121,7 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 
 	if (deletes(op->kind) && !r->datapath && !datapath_exists(r->options->host_cookie))
 		return 0;
-	ret = open_datapath(r, 0, err);
+	ret = open_datapath(r, NULL, err);
 	if (ret == -ENOTSUP && deletes(op->kind))
 		return 0; /* of another layout: all of it goes when the last fabric does */
 	if (ret)

@@ -7,8 +7,8 @@
 
 #include "apply_run.h"
 
-/* Opens the datapath unless it is open; flows: see datapath_open(). */
-int open_datapath(struct runner *runner, uint32_t flows, struct error *err);
+/* Opens the datapath unless it is open; fresh: see datapath_open(). */
+int open_datapath(struct runner *runner, const struct datapath_new *fresh, struct error *err);
 int run_table(struct runner *runner, const struct operation *operation, struct error *err);
 
 #endif

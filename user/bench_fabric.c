@@ -246,7 +246,7 @@ int bench_fabric_hosts(const struct bench_world *world, const char *address, uns
 
 	if (code != 0)
 		return code;
-	code = datapath_open(&datapath, site.cookie, 0, err);
+	code = datapath_open(&datapath, site.cookie, NULL, err);
 	if (code == 0) {
 		code = add_hosts(&site, datapath, address, hosts, err);
 		datapath_close(datapath);

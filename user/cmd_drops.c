@@ -247,7 +247,7 @@ static int run(struct context *context, struct drops *drops)
 	drops->host = &host;
 	ret = datapath_listen_claim(host.cookie, &claim, &err);
 	if (!ret)
-		ret = datapath_open(&datapath, host.cookie, 0, &err);
+		ret = datapath_open(&datapath, host.cookie, NULL, &err);
 	drops->datapath = datapath;
 	if (!ret)
 		ret = listen_to(drops, claim, &err);

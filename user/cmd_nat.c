@@ -234,7 +234,7 @@ static int flush(struct nat *nat, struct error *err)
 static int run(struct nat *nat, const struct host *host, int (*act)(struct nat *, struct error *),
 	       struct error *err)
 {
-	int ret = datapath_open(&nat->datapath, host->cookie, 0, err);
+	int ret = datapath_open(&nat->datapath, host->cookie, NULL, err);
 
 	if (!ret)
 		ret = command_places(host, &nat->places, err);

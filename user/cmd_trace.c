@@ -252,7 +252,7 @@ static int run(struct context *context, const struct trace_request *request)
 
 	if (command_open_host(context, &host, &err) != 0)
 		return command_fail(context, &err);
-	ret = datapath_open(&datapath, host.cookie, 0, &err);
+	ret = datapath_open(&datapath, host.cookie, NULL, &err);
 	if (!ret)
 		ret = read_places(&host, &places, &err);
 	if (!ret)

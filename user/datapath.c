@@ -7,12 +7,6 @@
  *
  * Opening takes descriptors of what is pinned, and looks first whether its layout is the one that
  * this binary was built with.
- *
- * Exchanging: the programs of any build that has the same layout work on the same maps, one beside
- * the other. So packets are forwarded, and flows live on, while ours take the place of those that
- * are pinned, one pin and one hook after the other (apply_exchange.c has the hooks). The build in
- * the settings is 0 until all are exchanged, and the next apply, of whichever binary, completes
- * what a killed one has begun.
  */
 #include "datapath.h"
 
@@ -33,24 +27,12 @@
 
 #include "datapath_maps.h"
 #include "datapath_object.h"
+#include "datapath_programs.h"
 
-#define BPFFS   "/sys/fs/bpf"
-#define PIN_MAX 128 /* longest path of a pin */
+#define BPFFS "/sys/fs/bpf"
 
 #define LAYOUT_SIZE_MAX 4096 /* of the settings of any version */
 #define FLUSH_WORDS     256  /* of session_bits in one run: 16,384 sessions */
-
-const char *const datapath_program_name[DATAPATH_PROGRAMS] = {
-	[DATAPATH_PORT_IN] = "nsr_port_in",     [DATAPATH_PORT_OUT] = "nsr_port_out",
-	[DATAPATH_UPLINK_IN] = "nsr_uplink_in", [DATAPATH_UPLINK_OUT] = "nsr_uplink_out",
-	[DATAPATH_BARE_IN] = "nsr_bare_in",     [DATAPATH_BARE_OUT] = "nsr_bare_out",
-	[DATAPATH_LOCAL_OUT] = "nsr_local_out",
-};
-
-static void pin_folder(char path[PIN_MAX], uint64_t cookie, const char *suffix)
-{
-	snprintf(path, PIN_MAX, DATAPATH_PINS "/%" PRIu64 "%s", cookie, suffix);
-}
 
 static int check_bpffs(struct error *err)
 {
@@ -65,9 +47,9 @@ static int check_bpffs(struct error *err)
 
 bool datapath_exists(uint64_t cookie)
 {
-	char path[PIN_MAX];
+	char path[DATAPATH_PIN_MAX];
 
-	pin_folder(path, cookie, "");
+	datapath_folder(path, cookie, "");
 	return access(path, F_OK) == 0;
 }
 
@@ -91,54 +73,6 @@ static int first_contents(const struct datapath *datapath, struct error *err)
 	return 0;
 }
 
-/* Those that the programs of an uplink hand packets over to. */
-static int set_programs6(const struct datapath *datapath, struct error *err)
-{
-	static const unsigned int programs[NSR_PROGRAMS6] = {
-		[NSR_PROGRAM6_OUT] = DATAPATH_UPLINK_OUT6,
-		[NSR_PROGRAM6_IN] = DATAPATH_UPLINK_IN6,
-		[NSR_PROGRAM6_BARE_OUT] = DATAPATH_BARE_OUT6,
-		[NSR_PROGRAM6_BARE_IN] = DATAPATH_BARE_IN6,
-	};
-
-	for (uint32_t i = 0; i < NSR_PROGRAMS6; i++)
-		if (bpf_map_update_elem(datapath->maps[MAP_programs6], &i,
-					&datapath->programs[programs[i]], BPF_ANY))
-			return error_set(err, -errno, "cannot enter a program of IPv6: %s",
-					 strerror(errno));
-	return 0;
-}
-
-/* Returns what the program returns. */
-static int run_program(int program, void *packet, uint32_t size, const char *what,
-		       struct error *err)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = size);
-	int ret = bpf_prog_test_run_opts(program, &options);
-
-	if (!ret)
-		ret = (int)options.retval;
-	return ret < 0 ? error_set(err, ret, "cannot %s: %s", what, strerror(-ret)) : ret;
-}
-
-static int arm(const struct datapath *datapath, struct error *err)
-{
-	char packet[ETH_HLEN + 1] = {0};
-
-	return run_program(datapath->programs[DATAPATH_ARM], packet, sizeof(packet),
-			   "start the clock that expires flows", err);
-}
-
-static int pin_one(int fd, const char *folder, const char *name, struct error *err)
-{
-	char path[2 * PIN_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	if (bpf_obj_pin(fd, path))
-		return error_set(err, -errno, "cannot pin '%s': %s", path, strerror(errno));
-	return 0;
-}
-
 static int pin_all(const struct datapath *datapath, const char *folder, struct error *err)
 {
 	unsigned int i;
@@ -148,15 +82,13 @@ static int pin_all(const struct datapath *datapath, const char *folder, struct e
 		return error_set(err, -errno, "cannot create folder '%s': %s", folder,
 				 strerror(errno));
 	for (i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
-		ret = pin_one(datapath->maps[i], folder, datapath_map_name[i], err);
-	for (i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
-		ret = pin_one(datapath->programs[i], folder, datapath_all_program_name(i), err);
-	return ret;
+		ret = datapath_pin(datapath->maps[i], folder, datapath_map_name[i], err);
+	return ret ? ret : programs_pin(datapath, folder, err);
 }
 
 static int remove_folder(const char *folder, struct error *err)
 {
-	char path[2 * PIN_MAX + 256];
+	char path[2 * DATAPATH_PIN_MAX + 256];
 	struct dirent *entry;
 	DIR *listing = opendir(folder);
 	int ret = 0;
@@ -180,27 +112,26 @@ static int remove_folder(const char *folder, struct error *err)
 	return ret;
 }
 
-static int load(struct datapath *datapath, uint64_t cookie, uint32_t flows, struct error *err)
+static int load(struct datapath *datapath, uint64_t cookie, const struct datapath_new *fresh,
+		struct error *err)
 {
-	uint32_t sets = (flows + NSR_SESSION_SET - 1) / NSR_SESSION_SET;
-	char folder[PIN_MAX], unfinished[PIN_MAX];
+	uint32_t sets = (fresh->flows + NSR_SESSION_SET - 1) / NSR_SESSION_SET;
+	char folder[DATAPATH_PIN_MAX], unfinished[DATAPATH_PIN_MAX];
 	struct error ignored;
 	int ret;
 
-	pin_folder(folder, cookie, "");
-	pin_folder(unfinished, cookie, "-new");
+	datapath_folder(folder, cookie, "");
+	datapath_folder(unfinished, cookie, "-new");
 	ret = remove_folder(unfinished, err);
 	if (ret)
 		return ret;
-	ret = object_load(NULL, sets, datapath, err);
+	ret = object_load(NULL, sets, programs_for(fresh->uses), datapath, err);
 	if (!ret)
 		ret = first_contents(datapath, err);
 	if (!ret)
-		ret = set_programs6(datapath, err);
-	if (!ret)
 		ret = pin_all(datapath, unfinished, err);
 	if (!ret)
-		ret = arm(datapath, err);
+		ret = programs_start(datapath, err);
 	if (!ret && rename(unfinished, folder))
 		ret = error_set(err, -errno, "cannot rename '%s': %s", unfinished, strerror(errno));
 	if (ret) {
@@ -214,7 +145,7 @@ static int load(struct datapath *datapath, uint64_t cookie, uint32_t flows, stru
 
 static int open_one(const char *folder, const char *name, int *ret_fd, struct error *err)
 {
-	char path[2 * PIN_MAX];
+	char path[2 * DATAPATH_PIN_MAX];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
@@ -281,27 +212,40 @@ static int read_sets(struct datapath *datapath, const char *folder, struct error
 	return 0;
 }
 
+/* What is not used is not there. */
+static int open_programs(struct datapath *datapath, const char *folder, struct error *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++) {
+		ret = open_one(folder, datapath_program_name(i), &datapath->programs[i], err);
+		if (ret == -ENOENT)
+			ret = 0;
+	}
+	return ret;
+}
+
 static int open_pinned(struct datapath *datapath, uint64_t cookie, struct error *err)
 {
-	char folder[PIN_MAX];
+	char folder[DATAPATH_PIN_MAX];
 	unsigned int i;
 	int ret;
 
-	pin_folder(folder, cookie, "");
+	datapath_folder(folder, cookie, "");
 	ret = open_one(folder, datapath_map_name[MAP_settings], &datapath->maps[MAP_settings], err);
 	if (!ret)
 		ret = check_layout(datapath, folder, err);
 	for (i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
 		if (i != MAP_settings)
 			ret = open_one(folder, datapath_map_name[i], &datapath->maps[i], err);
-	for (i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
-		ret = open_one(folder, datapath_all_program_name(i), &datapath->programs[i], err);
+	if (!ret)
+		ret = open_programs(datapath, folder, err);
 	if (!ret)
 		ret = read_sets(datapath, folder, err);
 	return ret ? ret : check_tables(datapath, folder, err);
 }
 
-static struct datapath *new_datapath(void)
+struct datapath *datapath_none(void)
 {
 	struct datapath *datapath = calloc(1, sizeof(*datapath));
 
@@ -312,20 +256,21 @@ static struct datapath *new_datapath(void)
 	return datapath;
 }
 
-int datapath_open(struct datapath **ret, uint64_t cookie, uint32_t flows, struct error *err)
+int datapath_open(struct datapath **ret, uint64_t cookie, const struct datapath_new *fresh,
+		  struct error *err)
 {
 	struct datapath *datapath;
 	int result = check_bpffs(err);
 
 	if (result)
 		return result;
-	if (!flows && !datapath_exists(cookie))
+	if (!fresh && !datapath_exists(cookie))
 		return error_set(err, -ENOENT, "no datapath is loaded in this host namespace");
-	datapath = new_datapath();
+	datapath = datapath_none();
 	if (!datapath)
 		return error_set(err, -ENOMEM, "out of memory");
 	result = datapath_exists(cookie) ? open_pinned(datapath, cookie, err)
-					 : load(datapath, cookie, flows, err);
+					 : load(datapath, cookie, fresh, err);
 	if (result)
 		datapath_close(datapath);
 	else
@@ -353,11 +298,11 @@ void datapath_close(struct datapath *datapath)
 /* Away by a rename, as it came: a half-removed folder is never found under its name. */
 int datapath_unpin(uint64_t cookie, struct error *err)
 {
-	char folder[PIN_MAX], unfinished[PIN_MAX];
+	char folder[DATAPATH_PIN_MAX], unfinished[DATAPATH_PIN_MAX];
 	int ret;
 
-	pin_folder(folder, cookie, "");
-	pin_folder(unfinished, cookie, "-new");
+	datapath_folder(folder, cookie, "");
+	datapath_folder(unfinished, cookie, "-new");
 	ret = remove_folder(unfinished, err);
 	if (!ret && datapath_exists(cookie)) {
 		if (rename(folder, unfinished))
@@ -368,73 +313,6 @@ int datapath_unpin(uint64_t cookie, struct error *err)
 	if (!ret)
 		rmdir(DATAPATH_PINS); /* stays when another host namespace has a datapath */
 	return ret;
-}
-
-/* ---- Exchange of programs. */
-
-int datapath_load_programs(const struct datapath *datapath, struct datapath **ret,
-			   struct error *err)
-{
-	struct datapath *fresh = new_datapath();
-	int result;
-
-	if (!fresh)
-		return error_set(err, -ENOMEM, "out of memory");
-	result = object_load(datapath->maps, datapath->session_sets, fresh, err);
-	if (result)
-		datapath_close(fresh);
-	else
-		*ret = fresh;
-	return result;
-}
-
-static int write_build(const struct datapath *datapath, uint64_t build, struct error *err)
-{
-	int map = datapath->maps[MAP_settings];
-	struct nsr_settings settings;
-	uint32_t zero = 0;
-
-	if (bpf_map_lookup_elem(map, &zero, &settings) == 0) {
-		settings.build = build;
-		if (bpf_map_update_elem(map, &zero, &settings, BPF_ANY) == 0)
-			return 0;
-	}
-	return error_set(err, -errno, "cannot write the datapath's settings: %s", strerror(errno));
-}
-
-/* Under another name first: at its own one is pinned all the time. */
-static int pin_over(int fd, const char *folder, const char *name, struct error *err)
-{
-	char path[2 * PIN_MAX], new_name[PIN_MAX], new_path[2 * PIN_MAX];
-	int ret;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	snprintf(new_name, sizeof(new_name), "%s-new", name);
-	snprintf(new_path, sizeof(new_path), "%s/%s", folder, new_name);
-	if (unlink(new_path) && errno != ENOENT) /* of a process that was killed */
-		return error_set(err, -errno, "cannot remove '%s': %s", new_path, strerror(errno));
-	ret = pin_one(fd, folder, new_name, err);
-	if (!ret && rename(new_path, path))
-		ret = error_set(err, -errno, "cannot rename '%s': %s", new_path, strerror(errno));
-	return ret;
-}
-
-int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, struct error *err)
-{
-	char folder[PIN_MAX];
-	int ret = write_build(datapath, 0, err);
-
-	pin_folder(folder, cookie, "");
-	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
-		ret = pin_over(datapath->programs[i], folder, datapath_all_program_name(i), err);
-	return ret ? ret : set_programs6(datapath, err);
-}
-
-int datapath_exchange_end(const struct datapath *datapath, struct error *err)
-{
-	int ret = arm(datapath, err);
-
-	return ret ? ret : write_build(datapath, datapath->build, err);
 }
 
 bool datapath_is_port(const struct datapath *datapath, uint32_t ifindex)
@@ -451,11 +329,6 @@ bool datapath_is_uplink(const struct datapath *datapath, uint32_t ifindex)
 	return bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &uplink) == 0;
 }
 
-int datapath_program_fd(const struct datapath *datapath, enum datapath_program program)
-{
-	return datapath->programs[program];
-}
-
 /* Runs a program that ends sessions, or changes their timeouts, a part of the table at a time, so
  * that no CPU is kept from its packets for long. request is what the program is asked, first_word
  * its member. */
@@ -466,10 +339,12 @@ static int flush_parts(int program, void *request, uint32_t size, uint32_t *firs
 	uint64_t count = 0;
 	int ret;
 
+	if (program < 0) /* nothing was ever masqueraded */
+		words = 0;
 	for (*first_word = 0; *first_word < words; *first_word += FLUSH_WORDS) {
 		memset(packet, 0, sizeof(packet));
 		memcpy(packet + ETH_HLEN, request, size);
-		ret = run_program(program, packet, ETH_HLEN + size, what, err);
+		ret = datapath_run(program, packet, ETH_HLEN + size, what, err);
 		if (ret < 0)
 			return ret;
 		count += (uint64_t)ret;
@@ -519,12 +394,14 @@ int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t up
 	const struct nsr_flush flush = {.what = NSR_FLUSH_PORTS, .selection.uplink = number};
 	const struct nsr_flush6 flush6 = {.what = NSR_FLUSH_PORTS, .selection.uplink = number};
 	const uint32_t size = ipv6 ? sizeof(flush6) : sizeof(flush);
+	const int program = datapath->programs[ipv6 ? DATAPATH_FLUSH6 : DATAPATH_FLUSH];
 	char packet[ETH_HLEN + sizeof(flush6)] = {0};
 	int ret;
 
+	if (program < 0)
+		return 0;
 	memcpy(packet + ETH_HLEN, ipv6 ? (const void *)&flush6 : &flush, size);
-	ret = run_program(datapath->programs[ipv6 ? DATAPATH_FLUSH6 : DATAPATH_FLUSH], packet,
-			  ETH_HLEN + size, "give back ports", err);
+	ret = datapath_run(program, packet, ETH_HLEN + size, "give back ports", err);
 	return ret < 0 ? ret : 0;
 }
 

@@ -32,25 +32,41 @@ enum datapath_program {
 	DATAPATH_PROGRAMS
 };
 
-/* Names of the programs as the kernel keeps them (at most 15 bytes), to tell ours from others'. */
-extern const char *const datapath_program_name[DATAPATH_PROGRAMS];
+/* The name of an enum datapath_program as the kernel keeps it (at most 15 bytes), to tell ours from
+ * others'. */
+const char *datapath_program_name(unsigned int program);
 #define DATAPATH_PROGRAM_PREFIX "nsr_" /* what all of them start with */
 
 /* Whether a datapath is pinned for the host namespace with this cookie. */
 bool datapath_exists(uint64_t cookie);
-/* Opens what is pinned; when nothing is, loads and pins it with room for so many masqueraded flows,
- * up to NSR_FLOWS_MAX, which are rounded up; but with flows 0 that is -ENOENT. -ENOTSUP with a
- * clear message when bpffs is missing or the pinned one has another layout. */
-int datapath_open(struct datapath **ret, uint64_t cookie, uint32_t flows, struct error *err);
+struct datapath_new {
+	uint32_t flows; /* masqueraded ones that there is room for: up to NSR_FLOWS_MAX, rounded up
+			 */
+	uint32_t uses;  /* enum datapath_use */
+};
+
+/* Opens what is pinned; when nothing is, loads and pins a new one, but with fresh NULL that is
+ * -ENOENT. -ENOTSUP with a clear message when bpffs is missing or the pinned one has another
+ * layout. */
+int datapath_open(struct datapath **ret, uint64_t cookie, const struct datapath_new *fresh,
+		  struct error *err);
 void datapath_close(struct datapath *datapath);
 /* Removes the pins; the kernel frees programs and maps when the last hook is gone. */
 int datapath_unpin(uint64_t cookie, struct error *err);
 
+/* -1: not what the datapath is used for. */
 int datapath_program_fd(const struct datapath *datapath, enum datapath_program program);
 
-/* Loads this binary's programs on the maps of datapath, which may have another build's. ret is to
- * be closed like any other, and nothing of it is pinned or attached. */
-int datapath_load_programs(const struct datapath *datapath, struct datapath **ret,
+/* Loads and pins what is missing of the programs for these uses; on failure none of it. */
+int datapath_programs_add(struct datapath *datapath, uint64_t cookie, uint32_t uses,
+			  struct error *err);
+/* Removes programs that are for one of these uses; those that are attached go on. */
+int datapath_programs_remove(struct datapath *datapath, uint64_t cookie, uint32_t uses,
+			     struct error *err);
+/* Loads this binary's programs on the maps of datapath, which may have another build's: those that
+ * it has, and those for these uses. ret is to be closed like any other, and nothing of it is pinned
+ * or attached. */
+int datapath_load_programs(const struct datapath *datapath, uint32_t uses, struct datapath **ret,
 			   struct error *err);
 /* Pins the programs of datapath in place of those that are pinned. Between the two the caller puts
  * them at the hooks; when that does not come to its end, the next apply begins again. */

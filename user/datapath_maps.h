@@ -83,11 +83,10 @@ enum {
 };
 
 extern const char *const datapath_map_name[];
-const char *datapath_all_program_name(unsigned int program);
 
 struct datapath {
 	int maps[DATAPATH_MAPS_COUNT];
-	int programs[DATAPATH_ALL_PROGRAMS];
+	int programs[DATAPATH_ALL_PROGRAMS]; /* -1: not used */
 	uint64_t build;        /* of the programs; 0: not known, they are being exchanged */
 	uint32_t session_sets; /* NSR_SESSION_SET sessions each */
 	/* Numbers of ports in use, read once and then kept; NULL: not read yet. */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath_programs.h"
 #include "log.h"
 #include "nsroute.skel.h"
 
@@ -30,30 +31,6 @@ const char *const datapath_map_name[] = {
 };
 _Static_assert(sizeof(datapath_map_name) / sizeof(datapath_map_name[0]) == DATAPATH_MAPS_COUNT,
 	       "map names");
-
-const char *datapath_all_program_name(unsigned int program)
-{
-	switch (program) {
-	case DATAPATH_ARM:
-		return "nsr_arm";
-	case DATAPATH_FLUSH:
-		return "nsr_flush";
-	case DATAPATH_PUBLISH:
-		return "nsr_publish";
-	case DATAPATH_FLUSH6:
-		return "nsr_flush6";
-	case DATAPATH_UPLINK_OUT6:
-		return "nsr_uplink_out6";
-	case DATAPATH_UPLINK_IN6:
-		return "nsr_uplink_in6";
-	case DATAPATH_BARE_OUT6:
-		return "nsr_bare_out6";
-	case DATAPATH_BARE_IN6:
-		return "nsr_bare_in6";
-	default:
-		return datapath_program_name[program];
-	}
-}
 
 /* ---- The build. */
 
@@ -156,16 +133,15 @@ static int take_descriptors(struct datapath *datapath, struct nsroute_bpf *objec
 					 datapath_map_name[i]);
 	}
 	for (i = 0; i < DATAPATH_ALL_PROGRAMS; i++) {
-		const char *name = datapath_all_program_name(i);
+		const char *name = datapath_program_name(i);
 
 		program = bpf_object__find_program_by_name(object->obj, name);
-		if (program)
-			datapath->programs[i] = own_descriptor(bpf_program__fd(program));
-		if (program && datapath->programs[i] < 0)
+		if (!program || !bpf_program__autoload(program))
+			continue;
+		datapath->programs[i] = own_descriptor(bpf_program__fd(program));
+		if (datapath->programs[i] < 0)
 			return error_set(err, -errno, "cannot open program '%s': %s", name,
 					 strerror(errno));
-		if (!program)
-			return error_set(err, -EINVAL, "the BPF object has no program '%s'", name);
 	}
 	return 0;
 }
@@ -199,7 +175,26 @@ static int prepare_maps(struct nsroute_bpf *object, const int *maps, uint32_t se
 	return ret;
 }
 
-int object_load(const int *maps, uint32_t sets, struct datapath *ret_datapath, struct error *err)
+/* Only those that are asked for are verified. */
+static int choose_programs(struct nsroute_bpf *object, uint32_t programs)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, object->obj)
+		bpf_program__set_autoload(program, false);
+	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS; i++) {
+		if (!(programs >> i & 1))
+			continue;
+		program = bpf_object__find_program_by_name(object->obj, datapath_program_name(i));
+		if (!program)
+			return -EINVAL;
+		bpf_program__set_autoload(program, true);
+	}
+	return 0;
+}
+
+int object_load(const int *maps, uint32_t sets, uint32_t programs, struct datapath *ret_datapath,
+		struct error *err)
 {
 	char *words = calloc(1, LOG_SIZE);
 	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = words,
@@ -215,6 +210,8 @@ int object_load(const int *maps, uint32_t sets, struct datapath *ret_datapath, s
 		ret = -errno;
 	else
 		ret = prepare_maps(object, maps, sets);
+	if (!ret)
+		ret = choose_programs(object, programs);
 	if (!ret)
 		ret = nsroute_bpf__load(object);
 	if (ret) {

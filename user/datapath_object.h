@@ -22,10 +22,11 @@ uint64_t object_build(void);
 /* What libbpf says goes to the log from here on. */
 void object_quiet(void);
 
-/* Loads the programs; on these maps, or with maps NULL on new ones. The tables of flows have so
- * many sets. ret gets descriptors of its own of maps and programs. The verifier's words are in err
- * when it refuses one. On failure ret is to be closed like any other. */
-int object_load(const int *maps, uint32_t sets, struct datapath *ret, struct error *err);
+/* Loads these programs, a bit each; on these maps, or with maps NULL on new ones. The tables of
+ * flows have so many sets. ret gets descriptors of its own of maps and programs. The verifier's
+ * words are in err when it refuses one. On failure ret is to be closed like any other. */
+int object_load(const int *maps, uint32_t sets, uint32_t programs, struct datapath *ret,
+		struct error *err);
 
 /* Whether the maps of datapath have the shapes that the object's programs were compiled for, with
  * its number of sets; -ENOTSUP with a message that names the first that has not. */

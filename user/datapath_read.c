@@ -14,6 +14,7 @@
 
 #include "datapath_maps.h"
 #include "datapath_object.h"
+#include "datapath_programs.h"
 
 /* The next key after *key (NULL: the first) with its value; false at the end. */
 static bool next_entry(int map, const void *key, void *next, void *value)
@@ -215,7 +216,8 @@ int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct sta
 {
 	struct state_datapath state = {.loaded = true,
 				       .other_build = datapath->build != object_build(),
-				       .flows_max = datapath->session_sets * NSR_SESSION_SET};
+				       .flows_max = datapath->session_sets * NSR_SESSION_SET,
+				       .uses = programs_uses(datapath)};
 
 	(void)err; /* a table that cannot be read is one that is empty: they are all our own */
 	read_programs(datapath, arena, &state);

@@ -115,7 +115,7 @@ static int run_hook(struct datapath_tracer *tracer, enum datapath_program hook, 
 		    uint32_t came_in, struct datapath_packet *packet)
 {
 	const struct bpf_program *program =
-		bpf_object__find_program_by_name(tracer->object->obj, datapath_program_name[hook]);
+		bpf_object__find_program_by_name(tracer->object->obj, datapath_program_name(hook));
 	struct nsr_trace *told = &tracer->object->bss->trace;
 	bool taken_over = false;
 	int result;
@@ -148,7 +148,7 @@ int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, i
 				 packet->length);
 	if (result)
 		return error_set(err, result, "cannot run the traced program '%s': %s",
-				 datapath_program_name[hook], strerror(-result));
+				 datapath_program_name(hook), strerror(-result));
 	*ret = tracer->object->bss->trace;
 	if (ret->count > NSR_TRACE_MAX)
 		ret->count = NSR_TRACE_MAX;

@@ -171,11 +171,24 @@ struct state_inner_link {
 	struct nsr_inner_link inner;
 };
 
+/* What a datapath is used for, in bits. A program is loaded when all that it is for is used: what
+ * takes time is that the kernel verifies it. */
+enum datapath_use {
+	USE_PORTS = 1,     /* namespaces; always */
+	USE_NAT = 2,       /* masquerading and publishing, at whatever kind of uplink */
+	USE_ETHERNET = 4,  /* an uplink with Ethernet headers */
+	USE_BARE = 8,      /* an uplink without */
+	USE_LOOPBACK = 16, /* published ports are reached from the host itself */
+	USE_IPV6 = 32,     /* masquerading of IPv6 */
+};
+#define USE_ALL 63
+
 struct state_datapath {
 	bool loaded;        /* pinned for this host namespace */
 	bool other_build;   /* the programs are not this binary's, or not all of them */
 	bool unreadable;    /* of another layout: nothing else is known of it */
 	uint32_t flows_max; /* masqueraded flows that there is room for */
+	uint32_t uses;      /* enum datapath_use: what all programs of are loaded */
 	uint32_t *programs; /* the kernel's numbers of those that are pinned for hooks */
 	size_t programs_count;
 	struct state_port *ports;

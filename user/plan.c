@@ -425,17 +425,20 @@ static void enter_wanted(struct build *b, const struct operation *op)
 	lookup_add(&b->wanted, b->arena, arena_strdup(b->arena, key), b);
 }
 
-/* A datapath that is there serves; programs of another build are exchanged for ours, which know
- * what ours know, and have the same tables. */
-static void exchange_programs(struct build *b)
+/* A datapath that is there serves, but for programs that nobody needed before; those of another
+ * build are exchanged for ours, which know what ours know, and have the same tables. */
+static void complete_programs(struct build *b, uint32_t uses)
 {
+	const struct state_datapath *datapath = &b->view->state->datapath;
 	struct operation *op;
 
-	if (!b->view->state->datapath.other_build)
+	if (!datapath->other_build && !(uses & ~datapath->uses))
 		return;
 	op = arena_push(b->arena, b->plan->operations, b->plan->count);
-	op->kind = OPERATION_DATAPATH_EXCHANGE;
-	op->why = "those of another build are attached; flows go on";
+	op->kind = datapath->other_build ? OPERATION_DATAPATH_EXCHANGE : OPERATION_PROGRAMS_ADD;
+	op->uses = datapath->other_build ? uses : uses & ~datapath->uses;
+	if (datapath->other_build)
+		op->why = "those of another build are attached; flows go on";
 }
 
 static void add_missing(struct build *b)
@@ -446,7 +449,7 @@ static void add_missing(struct build *b)
 		if (plan_missing(b->view, op))
 			*arena_push(b->arena, b->plan->operations, b->plan->count) = *op;
 		else if (op->kind == OPERATION_DATAPATH_LOAD)
-			exchange_programs(b);
+			complete_programs(b, op->uses);
 	}
 }
 

@@ -66,6 +66,8 @@ enum operation_kind {
 	OPERATION_OFFLOAD_SET,  /* as SYSCTL_SET in a namespace: see sysctl_key_of_offload */
 	OPERATION_OVS_PORT_ADD, /* of the Open vSwitch bridge "master" */
 	OPERATION_OVS_PORT_DELETE,
+	OPERATION_PROGRAMS_ADD, /* to a datapath that was not used for so much */
+	OPERATION_PROGRAMS_REMOVE,
 	OPERATION_DATAPATH_EXCHANGE, /* of its programs; "revert": back to what they were */
 	OPERATION_PUBLISH_ADD,       /* ports of a namespace, at the uplink "link" */
 	OPERATION_PUBLISH_DELETE,
@@ -113,6 +115,7 @@ struct operation {
 	const char *uplink;              /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
 	const struct nsr_inside *inside; /* INSIDE_*: what is set; but for its uplink */
 	uint32_t flows;                  /* DATAPATH_LOAD: that there is to be room for */
+	uint32_t uses;        /* DATAPATH_LOAD, DATAPATH_EXCHANGE, PROGRAMS_*: enum datapath_use */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max;  /* UPLINK_ADD */
 	bool fixed;                   /* UPLINK_ADD: the file names the address of IPv4 */

@@ -539,5 +539,6 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_inner_ends(&b);
 	for_each_interface(&b, want_routed_ways);
 	want_publishes(&b);
+	complete_datapath(plan);
 	return 0;
 }

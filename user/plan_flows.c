@@ -7,6 +7,7 @@
 #include "plan_flows.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* What a network asks for: no less than one of its namespaces may have. */
 static uint32_t flows_of(const struct masquerade *masquerade)
@@ -48,16 +49,45 @@ static int refuse(const struct builder *b, const struct network *network, uint32
 	return err->code;
 }
 
+static uint32_t uses_of(const struct operation *op)
+{
+	if (op->kind == OPERATION_INSIDE_ADD)
+		return USE_NAT | (op->address.family == AF_INET6 ? USE_IPV6 : 0);
+	if (op->kind != OPERATION_UPLINK_ADD)
+		return 0;
+	return USE_NAT | (op->address6.family ? USE_IPV6 : 0) |
+	       (op->loopback ? USE_LOOPBACK
+		: op->bare   ? USE_BARE
+			     : USE_ETHERNET);
+}
+
+void complete_datapath(struct plan *desired)
+{
+	struct operation *load = NULL;
+
+	for (size_t i = 0; i < desired->count; i++) {
+		struct operation *op = &desired->operations[i];
+
+		if (op->kind == OPERATION_DATAPATH_LOAD)
+			load = op;
+		else if (load)
+			load->uses |= uses_of(op);
+	}
+}
+
 int want_datapath(struct builder *b, struct error *err)
 {
 	const struct state_datapath *datapath = &b->view->state->datapath;
 	const struct network *largest = find_largest(b->topology);
 	uint32_t flows = largest ? flows_of(&largest->masquerade) : NSR_SESSION_SET;
+	struct operation *load;
 
 	if (!b->topology->networks_count)
 		return 0;
 	if (largest && datapath->loaded && flows > datapath->flows_max)
 		return refuse(b, largest, flows, err);
-	want(b, OPERATION_DATAPATH_LOAD, (struct position){0})->flows = flows;
+	load = want(b, OPERATION_DATAPATH_LOAD, (struct position){0});
+	load->flows = flows;
+	load->uses = USE_PORTS;
 	return 0;
 }

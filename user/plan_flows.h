@@ -10,5 +10,7 @@
 
 /* -ENOSPC, with the position in the file, when the datapath is there and has less room. */
 int want_datapath(struct builder *builder, struct error *err);
+/* When all is wanted: which of the programs that is for. */
+void complete_datapath(struct plan *desired);
 
 #endif

@@ -32,6 +32,8 @@ static const struct {
 	[OPERATION_SYSCTL_SET] = {"sysctl_set", '~', OPERATION_SYSCTL_SET},
 	[OPERATION_DATAPATH_LOAD] = {"datapath_load", '+', OPERATION_DATAPATH_UNLOAD},
 	[OPERATION_DATAPATH_UNLOAD] = {"datapath_unload", '-', NO_INVERSE},
+	[OPERATION_PROGRAMS_ADD] = {"programs_add", '+', OPERATION_PROGRAMS_REMOVE},
+	[OPERATION_PROGRAMS_REMOVE] = {"programs_remove", '-', OPERATION_PROGRAMS_ADD},
 	[OPERATION_INNER_LINK_ADD] = {"inner_link_add", '+', OPERATION_INNER_LINK_DELETE},
 	[OPERATION_INNER_LINK_DELETE] = {"inner_link_delete", '-', OPERATION_INNER_LINK_ADD},
 	[OPERATION_PORT_ADD] = {"port_add", '+', OPERATION_PORT_DELETE},
@@ -290,6 +292,22 @@ static char *describe_publish(const struct operation *op, struct arena *arena)
 			    describe_range(ports->inside, ports->count, arena));
 }
 
+static char *describe_programs(const struct operation *op, struct arena *arena)
+{
+	static const char *const words[] = {"ports",
+					    "masquerading",
+					    "Ethernet uplinks",
+					    "layer-3 uplinks",
+					    "the host's own connections",
+					    "IPv6 masquerading"};
+	const char *list = "";
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (op->uses >> i & 1)
+			list = arena_printf(arena, "%s%s%s", list, *list ? ", " : "", words[i]);
+	return arena_printf(arena, "datapath: BPF programs for %s", list);
+}
+
 static char *describe_what(const struct operation *op, struct arena *arena)
 {
 	static const char *const records[RECORD_KINDS] = {
@@ -332,6 +350,9 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 				    op->flows > NSR_SESSION_SET
 					    ? arena_printf(arena, ", for %u flows", op->flows)
 					    : "");
+	case OPERATION_PROGRAMS_ADD:
+	case OPERATION_PROGRAMS_REMOVE:
+		return describe_programs(op, arena);
 	case OPERATION_DATAPATH_EXCHANGE:
 		return arena_strdup(arena, op->revert ? "datapath: BPF programs as they were"
 						      : "datapath: BPF programs of this nsroute");

@@ -120,7 +120,7 @@ static int read_datapath(uint64_t cookie, bool any_layout, struct arena *arena,
 
 	if (!datapath_exists(cookie))
 		return 0;
-	ret = datapath_open(&datapath, cookie, 0, err);
+	ret = datapath_open(&datapath, cookie, NULL, err);
 	if (ret == -ENOTSUP && any_layout) {
 		state->loaded = state->unreadable = true;
 		return 0;

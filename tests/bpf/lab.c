@@ -124,7 +124,8 @@ int lab_group_set_up_for(void **state, uint32_t flows)
 	if (!ret)
 		ret = netns_cookie(-1, &cookie, &lab->err);
 	if (!ret)
-		ret = datapath_open(&lab->datapath, cookie, flows, &lab->err);
+		ret = datapath_open(&lab->datapath, cookie, &(struct datapath_new){flows, USE_ALL},
+				    &lab->err);
 	if (!ret)
 		ret = datapath_unpin(cookie, &lab->err);
 	if (ret)

@@ -7,10 +7,14 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 #include "netns.h"
+
+static const struct datapath_new small = {1, USE_PORTS};
 
 static uint64_t own_cookie(struct lab *lab)
 {
@@ -30,12 +34,12 @@ static void test_pinned(void **state)
 	struct state_datapath seen;
 
 	assert_false(datapath_exists(cookie));
-	assert_int_equal(datapath_open(&opened, cookie, 0, &lab->err), -ENOENT);
+	assert_int_equal(datapath_open(&opened, cookie, NULL, &lab->err), -ENOENT);
 	assert_null(opened);
-	assert_int_equal(datapath_open(&made, cookie, 1, &lab->err), 0);
+	assert_int_equal(datapath_open(&made, cookie, &small, &lab->err), 0);
 	assert_true(datapath_exists(cookie));
 	assert_int_equal(datapath_port_set(made, 77, &port, NULL, &lab->err), 0);
-	assert_int_equal(datapath_open(&opened, cookie, 0, &lab->err), 0);
+	assert_int_equal(datapath_open(&opened, cookie, NULL, &lab->err), 0);
 	assert_int_equal(datapath_snapshot(opened, &arena, &seen, &lab->err), 0);
 	assert_int_equal(seen.ports_count, 1);
 	assert_int_equal(seen.ports[0].ifindex, 77);
@@ -47,6 +51,88 @@ static void test_pinned(void **state)
 	arena_free(&arena);
 }
 
+static uint32_t uses_of(struct lab *lab, const struct datapath *datapath)
+{
+	struct arena arena = {0};
+	struct state_datapath seen;
+
+	assert_int_equal(datapath_snapshot((struct datapath *)datapath, &arena, &seen, &lab->err),
+			 0);
+	arena_free(&arena);
+	return seen.uses;
+}
+
+/* As whoever comes next sees it: by the pins. */
+static uint32_t pinned_uses(struct lab *lab)
+{
+	struct datapath *opened;
+	uint32_t uses;
+
+	assert_int_equal(datapath_open(&opened, own_cookie(lab), NULL, &lab->err), 0);
+	uses = uses_of(lab, opened);
+	datapath_close(opened);
+	return uses;
+}
+
+static bool can_be_called(const struct datapath *datapath, uint32_t program)
+{
+	uint32_t number;
+
+	return bpf_map_lookup_elem(datapath->maps[MAP_programs6], &program, &number) == 0;
+}
+
+/* Only what is used is there; what is added later works on the same maps. */
+static void test_programs(void **state)
+{
+	const uint32_t nat = USE_NAT | USE_ETHERNET;
+	struct nsr_selection all = {0};
+	struct lab *lab = lab_of(state);
+	struct datapath *made = NULL;
+	uint64_t cookie = own_cookie(lab), ended = 1;
+
+	assert_int_equal(datapath_open(&made, cookie, &small, &lab->err), 0);
+	assert_int_equal(pinned_uses(lab), USE_PORTS);
+	assert_int_equal(datapath_program_fd(made, DATAPATH_UPLINK_OUT), -1);
+	assert_int_equal(datapath_flush(made, &all, &ended, &lab->err), 0);
+	assert_int_equal(ended, 0);
+	assert_int_equal(datapath_programs_add(made, cookie, nat, &lab->err), 0);
+	assert_int_equal(pinned_uses(lab), USE_PORTS | nat);
+	assert_true(datapath_program_fd(made, DATAPATH_UPLINK_OUT) >= 0);
+	assert_int_equal(datapath_program_fd(made, DATAPATH_BARE_OUT), -1);
+	assert_false(can_be_called(made, NSR_PROGRAM6_OUT));
+	assert_int_equal(datapath_programs_add(made, cookie, USE_IPV6, &lab->err), 0);
+	assert_int_equal(pinned_uses(lab), USE_PORTS | nat | USE_IPV6);
+	assert_true(can_be_called(made, NSR_PROGRAM6_OUT));
+	assert_false(can_be_called(made, NSR_PROGRAM6_BARE_OUT));
+	assert_int_equal(datapath_programs_remove(made, cookie, USE_IPV6, &lab->err), 0);
+	assert_int_equal(pinned_uses(lab), USE_PORTS | nat);
+	assert_false(can_be_called(made, NSR_PROGRAM6_OUT));
+	datapath_close(made);
+	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
+}
+
+/* A pin that is gone: what it was for counts as missing, and is made whole. */
+static void test_lost_program(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const struct datapath_new fresh = {1, USE_PORTS | USE_NAT | USE_ETHERNET};
+	struct datapath *made = NULL, *opened = NULL;
+	uint64_t cookie = own_cookie(lab);
+	char path[128];
+
+	assert_int_equal(datapath_open(&made, cookie, &fresh, &lab->err), 0);
+	snprintf(path, sizeof(path), DATAPATH_PINS "/%llu/nsr_uplink_in",
+		 (unsigned long long)cookie);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pinned_uses(lab), USE_PORTS | USE_NAT);
+	assert_int_equal(datapath_open(&opened, cookie, NULL, &lab->err), 0);
+	assert_int_equal(datapath_programs_add(opened, cookie, USE_ETHERNET, &lab->err), 0);
+	assert_int_equal(pinned_uses(lab), fresh.uses);
+	datapath_close(opened);
+	datapath_close(made);
+	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
+}
+
 static void test_another_layout_is_refused(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -56,12 +142,12 @@ static void test_another_layout_is_refused(void **state)
 	uint32_t zero = 0;
 	int ret;
 
-	assert_int_equal(datapath_open(&made, cookie, 1, &lab->err), 0);
+	assert_int_equal(datapath_open(&made, cookie, &small, &lab->err), 0);
 	assert_int_equal(bpf_map_lookup_elem(made->maps[MAP_settings], &zero, &settings), 0);
 	settings.layout_version++;
 	assert_int_equal(bpf_map_update_elem(made->maps[MAP_settings], &zero, &settings, BPF_ANY),
 			 0);
-	ret = datapath_open(&opened, cookie, 1, &lab->err);
+	ret = datapath_open(&opened, cookie, &small, &lab->err);
 	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
 	assert_int_equal(ret, -ENOTSUP);
 	assert_null(opened);
@@ -270,6 +356,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_pinned),
+		LAB_TEST(test_programs),
+		LAB_TEST(test_lost_program),
 		LAB_TEST(test_another_layout_is_refused),
 		LAB_TEST(test_port_numbers),
 		LAB_TEST(test_counters_of_a_new_port),

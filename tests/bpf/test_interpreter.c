@@ -78,7 +78,7 @@ static enum datapath_program program_of(const struct path *path)
 {
 	enum datapath_program program = 0;
 
-	while (strcmp(datapath_program_name[program], path->program))
+	while (strcmp(datapath_program_name(program), path->program))
 		program++;
 	return program;
 }

@@ -29,7 +29,7 @@ static void attach(struct lab *lab)
 	netlink_tolerate(nl, -EEXIST);
 	qdisc_replace_filter(nl, lab->port[RED], "red", QDISC_INGRESS,
 			     datapath_program_fd(lab->datapath, DATAPATH_PORT_IN),
-			     datapath_program_name[DATAPATH_PORT_IN]);
+			     datapath_program_name(DATAPATH_PORT_IN));
 	assert_int_equal(netlink_flush(nl, NULL, &lab->err), 0);
 	netlink_close(nl);
 }

@@ -125,7 +125,7 @@ static void test_size(void **state)
 			 0);
 	assert_int_equal(info.max_entries, SETS * NSR_SESSION_SET);
 	/* Programs that take over do so at this size. */
-	assert_int_equal(datapath_load_programs(lab->datapath, &fresh, &lab->err), 0);
+	assert_int_equal(datapath_load_programs(lab->datapath, 0, &fresh, &lab->err), 0);
 	assert_int_equal(fresh->session_sets, SETS);
 	datapath_close(fresh);
 }

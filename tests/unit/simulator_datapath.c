@@ -231,6 +231,7 @@ static void load(struct simulator *sim, const struct operation *op)
 	assert_false(datapath->loaded);
 	datapath->loaded = true;
 	datapath->flows_max = op->flows;
+	datapath->uses = op->uses;
 	*arena_push(&sim->arena, datapath->programs, datapath->programs_count) = ++sim->program;
 }
 
@@ -247,8 +248,16 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 	if (!ifindex && op->link && simulator_link(sim, NULL, op->link))
 		ifindex = simulator_link(sim, NULL, op->link)->ifindex;
 	switch (op->kind) {
+	case OPERATION_PROGRAMS_ADD:
+		assert_int_equal(datapath->uses & op->uses, 0);
+		datapath->uses |= op->uses;
+		break;
+	case OPERATION_PROGRAMS_REMOVE:
+		datapath->uses &= ~op->uses;
+		break;
 	case OPERATION_DATAPATH_EXCHANGE:
 		assert_true(datapath->other_build != op->revert);
+		datapath->uses |= op->uses;
 		datapath->other_build = op->revert;
 		break;
 	case OPERATION_DATAPATH_UNLOAD:

@@ -88,6 +88,36 @@ static void test_another_build(void **state)
 	assert_null(find(removal_of(sim), OPERATION_DATAPATH_EXCHANGE));
 }
 
+/* Programs are loaded when something needs them first: none before, and none again. */
+static void test_more_programs(void **state)
+{
+	struct simulator *sim = *state;
+	const char *plain = edited(sim, fabric, ", masquerade: eth0", "");
+	struct operation inverse;
+	struct plan *plan;
+
+	plan = converge(sim, plain);
+	assert_int_equal(plan->operations[0].kind, OPERATION_DATAPATH_LOAD);
+	assert_int_equal(plan->operations[0].uses, USE_PORTS);
+	plan = converge(sim, fabric);
+	assert_string_equal(plan_describe(&plan->operations[0], &sim->arena),
+			    "+ datapath: BPF programs for masquerading, Ethernet uplinks");
+	assert_int_equal(plan->operations[0].uses, USE_NAT | USE_ETHERNET);
+	assert_int_equal(count_kind(plan, OPERATION_PROGRAMS_ADD), 1);
+	assert_true(plan_inverse(&plan->operations[0], &inverse));
+	assert_int_equal(inverse.kind, OPERATION_PROGRAMS_REMOVE);
+	assert_int_equal(inverse.uses, USE_NAT | USE_ETHERNET);
+	converge(sim, plain);
+	assert_int_equal(count_kind(converge(sim, fabric), OPERATION_PROGRAMS_ADD), 0);
+	/* What is exchanged are as many as the file needs. */
+	sim->datapath.uses = USE_PORTS;
+	sim->datapath.other_build = true;
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 1);
+	assert_int_equal(plan->operations[0].kind, OPERATION_DATAPATH_EXCHANGE);
+	assert_int_equal(sim->datapath.uses, USE_PORTS | USE_NAT | USE_ETHERNET);
+}
+
 static void test_applied_twice(void **state)
 {
 	converge(*state, fabric);
@@ -408,6 +438,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_text_from_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_build, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_programs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_applied_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_datapath, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_isolated, setup, teardown),

@@ -100,9 +100,10 @@ static void test_published_loopback(void **state)
 				    "  blue:\n    publish: [\"127.0.0.1:8080:80/tcp\"]\n"));
 	assert_int_equal(count_kind(plan, OPERATION_UPLINK_ADD), 1);
 	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
-	assert_int_equal(plan->count, 2);
-	assert_string_equal(plan->operations[0].link, "lo");
+	assert_int_equal(plan->count, 3);
+	assert_int_equal(plan->operations[0].kind, OPERATION_PROGRAMS_ADD);
 	assert_string_equal(plan->operations[1].link, "lo");
+	assert_string_equal(plan->operations[2].link, "lo");
 	assert_true(has_program(sim));
 	/* At the uplink now: it is still what the host goes by. */
 	plan = converge(
