@@ -173,7 +173,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	    session_seen(session, state, seen_by(false, t.protocol, t.tcp_flags), request->now_s))
 		return NAT_INBOUND_SESSION;
 	request->seen = seen_by(false, t.protocol, t.tcp_flags);
-	request->life = request->flows_max = request->owner = 0; /* steps want them set */
+	request_no_limits(request);
 	return nat_in_unknown(skb, request, mapping);
 }
 

@@ -27,7 +27,8 @@ struct nat_request {
 	/* For a flow that has no session yet; see request_limits(). */
 	u32 life;
 	u32 flows_max;
-	u32 owner;
+	u16 owner;
+	u16 mapping_mode;
 	/* Filled in. Eight bytes each: the verifier forgets that one is 0 when what shares them is
 	 * written. */
 	u64 forwarded; /* translated elsewhere: not 0 */
@@ -40,6 +41,13 @@ static __always_inline void request_begin(struct nat_request *request)
 	request->flow = (struct nsr_flow){};
 	request->forwarded = 0;
 	request->mapping = 0;
+}
+
+/* Of a packet whose network is not known yet: steps want them set. */
+static __always_inline void request_no_limits(struct nat_request *request)
+{
+	request->life = request->flows_max = 0;
+	request->owner = request->mapping_mode = 0;
 }
 
 static __always_inline struct nsr_settings *nat_settings(void)
@@ -118,6 +126,13 @@ static __always_inline u32 mapping_entered(const struct nsr_inside_endpoint *ins
 	struct nsr_mapping_ref *ref = bpf_map_lookup_elem(&mapping_by_inside, key);
 
 	return ref ? READ_ONCE(ref->mapping) : 0;
+}
+
+/* Whether the flow gets a mapping that no other one finds. What is published is for all remotes. */
+static __always_inline bool mapping_is_own(const struct nat_request *request)
+{
+	return request->mapping_mode == NSR_MAPPING_MODE_ADDRESS_AND_PORT &&
+	       !mapping_is_published(mapping_entered(&request->flow.inside));
 }
 
 /* Gives a reference back. The last one ends the mapping: whoever takes the count to 0 owns the
@@ -292,13 +307,13 @@ static __always_inline void mapping_undo(u32 mapping, u32 number, u8 protocol)
 }
 
 /* A new mapping of the port that was claimed and counted, with one reference, entered under its
- * inside endpoint. Without it neither is left. */
+ * inside endpoint, unless it is its session's own. Without it neither is left. */
 NSR_STEP int mapping_enter(struct nat_request *request)
 {
 	struct nsr_mapping_ref ref = {};
 	struct nsr_mapping *record;
+	int result = 0;
 	u32 owner;
-	int result;
 
 	request = nat_request_here(request);
 	if (!request)
@@ -316,7 +331,8 @@ NSR_STEP int mapping_enter(struct nat_request *request)
 	ref.generation = ++record->generation;
 	barrier();
 	WRITE_ONCE(record->references, 1);
-	result = bpf_map_update_elem(&mapping_by_inside, inside, &ref, BPF_NOEXIST);
+	if (request->mapping_mode == NSR_MAPPING_MODE_ENDPOINT_INDEPENDENT)
+		result = bpf_map_update_elem(&mapping_by_inside, inside, &ref, BPF_NOEXIST);
 	if (result && __sync_fetch_and_add(&record->references, -1) == 1) {
 		mapping_undo(ref.mapping, owner, inside->protocol);
 	} else {

@@ -3,7 +3,8 @@
  * nat.h - masquerade: which external address and port a flow has, and what comes back to it.
  *
  * A mapping (inside endpoint <-> external port) lives as long as one session refers to it; a
- * session is a mapping and a remote. Mappings are endpoint-independent (RFC 4787 REQ-1). What comes
+ * session is a mapping and a remote. Mappings are endpoint-independent (RFC 4787 REQ-1), unless the
+ * network has them address- and port-dependent: then each session has its own. What comes
  * in needs a session; where the network's filter lets more in, the packet makes one. That one does
  * not refer to the mapping, so as not to keep it alive, until the inside answers.
  *
@@ -110,6 +111,7 @@ static __always_inline void request_limits(struct nat_request *request,
 	request->owner = NSR_OWNER(inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT
 									   : NSR_OWNER_OWN,
 				   NSR_STRANGERS + inside->slot);
+	request->mapping_mode = inside->mapping_mode;
 }
 
 /*
@@ -289,14 +291,16 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
-/* The mapping that the inside endpoint has: VERDICT_RARE when it has none. One that it has may be
- * of no use for this remote, when a socket of the host talks to it from the same port. */
+/* The mapping that the inside endpoint has: VERDICT_RARE when it has none, or none for this flow.
+ * One that it has may be of no use for this remote, when a socket of the host talks to it from the
+ * same port. */
 NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 {
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	request->mapping = mapping_find(&request->flow.inside, request->now_s);
+	request->mapping =
+		mapping_is_own(request) ? 0 : mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
 	if (!host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
@@ -562,7 +566,7 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat
 	request->flow.inside = record->inside;
 	if (session_use(&request->flow, request) && request->mapping == mapping)
 		return NAT_INBOUND_SESSION;
-	request->life = request->flows_max = request->owner = 0; /* steps want them set */
+	request_no_limits(request);
 	return nat_in_unknown(skb, request, mapping);
 }
 

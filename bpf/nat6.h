@@ -134,6 +134,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 /* mapping.h */
 #define request_begin        request_begin6
+#define request_no_limits    request_no_limits6
 #define nat_settings         nat_settings6
 #define nat_now_s            nat_now_s6
 #define nat_mapping          nat_mapping6
@@ -143,6 +144,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define mapping_is_held      mapping_is_held6
 #define mapping_is_published mapping_is_published6
 #define mapping_entered      mapping_entered6
+#define mapping_is_own       mapping_is_own6
 #define mapping_put          mapping_put6
 #define mapping_get          mapping_get6
 #define mapping_find         mapping_find6
@@ -359,6 +361,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef contact_get
 #undef contact_known
 #undef request_begin
+#undef request_no_limits
 #undef nat_settings
 #undef nat_now_s
 #undef nat_mapping
@@ -368,6 +371,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef mapping_is_held
 #undef mapping_is_published
 #undef mapping_entered
+#undef mapping_is_own
 #undef mapping_put
 #undef mapping_get
 #undef mapping_find

@@ -63,7 +63,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_SESSIONS);
-	mapping = trace_mapping(&request->flow.inside);
+	mapping = mapping_is_own(request) ? 0 : trace_mapping(&request->flow.inside);
 	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping),
 					   mapping_is_published(mapping)))
 		return DROP(NAT_SOCKET);

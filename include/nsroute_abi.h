@@ -18,7 +18,7 @@
 
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 19
+#define NSR_LAYOUT_VERSION 20
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -281,52 +281,6 @@ struct nsr_followed {
 };
 _Static_assert(sizeof(struct nsr_followed) == 16, "layout");
 
-/* Map "inside4", "inside6": LPM_TRIE of masqueraded prefixes. */
-struct nsr_inside4_key {
-	__u32 prefix_len;
-	__be32 address;
-};
-struct nsr_inside6_key {
-	__u32 prefix_len;
-	__u8 address[16];
-};
-/* What becomes of a packet from outside that is for a mapped port and has no session: X(NAME, "name
- * as in the topology file"). RFC 4787 5: it is refused; it gets one when the mapping has sent to
- * that address; it gets one.
- */
-#define NSR_FILTERS(X)                                    \
-	X(ADDRESS_AND_PORT, "address-and-port-dependent") \
-	X(ADDRESS, "address-dependent")                   \
-	X(NOTHING, "endpoint-independent")
-
-enum nsr_filter {
-#define X(name, text) NSR_FILTER_##name,
-	NSR_FILTERS(X)
-#undef X
-		NSR_FILTERS_END
-};
-
-#define NSR_FLOWS_DEFAULT 32768 /* of one interface of a namespace */
-
-struct nsr_inside {
-	__u32 uplink;     /* index of the only uplink it may leave by */
-	__u32 filtering;  /* enum nsr_filter */
-	__u32 flows_max;  /* of one interface of a namespace */
-	__u16 slot;       /* no other prefix has the same, of either family */
-	__u16 unfinished; /* for user space; not 0: a change has not come to its end, before which
-			   * it had the uplink of this index, and 1 */
-	__u32 timeout_s[NSR_TIMEOUT_SLOTS];
-};
-_Static_assert(sizeof(struct nsr_inside) == 16 + 4 * NSR_TIMEOUT_SLOTS, "layout");
-
-/* What holds unless the file says otherwise; an initializer. */
-#define NSR_TIMEOUT_DEFAULT(name, text, seconds) [NSR_TIMEOUT_##name] = (seconds),
-#define NSR_INSIDE_DEFAULT                                            \
-	{                                                             \
-		.flows_max = NSR_FLOWS_DEFAULT,                       \
-		.timeout_s = {NSR_NAT_TIMEOUTS(NSR_TIMEOUT_DEFAULT)}, \
-	}
-
 /* Map "uplink_by_index": ARRAY by uplink index of ifindex (__u32; 0: unused). */
 
 /* A mapping is named by one number: its pool and its external port. So the translation can be
@@ -338,7 +292,8 @@ _Static_assert(sizeof(struct nsr_inside) == 16 + 4 * NSR_TIMEOUT_SLOTS, "layout"
 #define NSR_POOL(uplink, protocol) ((uplink)*NSR_NAT_PROTOCOLS + (protocol))
 #define NSR_MAPPING_NONE           0xffff0000u /* of NSR_NAT_OTHER; no pool has this number */
 
-/* The inside half of a mapping; key of HASH "mapping_by_inside". */
+/* The inside half of a mapping; key of HASH "mapping_by_inside", which has those that more than one
+ * session may refer to: all but those of NSR_MAPPING_MODE_ADDRESS_AND_PORT. */
 struct nsr_inside_endpoint {
 	__be32 address;
 	__be16 port;   /* ICMP: identifier; NSR_NAT_OTHER: number of the protocol */
@@ -593,6 +548,7 @@ _Static_assert(sizeof(struct nsr_nat_counters) == 136, "layout");
 
 /* Map "refusals": ARRAY by port index of when the next one is due (__u64, nanoseconds). */
 
+#include "nsroute_abi_inside.h"
 #include "nsroute_abi_ipv6.h"
 #include "nsroute_abi_rare.h"
 #include "nsroute_abi_share.h"

@@ -199,6 +199,11 @@ static char *describe_settings(const struct nsr_inside *old, const struct nsr_in
 		NSR_FILTERS(X)
 #undef X
 	};
+	static const char *const modes[] = {
+#define X(name, text) [NSR_MAPPING_MODE_##name] = text,
+		NSR_MAPPING_MODES(X)
+#undef X
+	};
 	static const char *const timeouts[] = {
 #define X(name, text, seconds) [NSR_TIMEOUT_##name] = text,
 		NSR_NAT_TIMEOUTS(X)
@@ -206,6 +211,9 @@ static char *describe_settings(const struct nsr_inside *old, const struct nsr_in
 	};
 	char *list = arena_strdup(arena, old->unfinished ? ", completed" : "");
 
+	if (old->mapping_mode != new->mapping_mode)
+		list = arena_printf(arena, "%s, mapping %s", list,
+				    modes[new->mapping_mode % NSR_MAPPING_MODES_END]);
 	if (old->filtering != new->filtering)
 		list = arena_printf(arena, "%s, filtering %s", list,
 				    filters[new->filtering % NSR_FILTERS_END]);

@@ -11,10 +11,6 @@
 #include "topology.h"
 #include "topology_values.h"
 
-/* Of which we support only what we do anyway. */
-static const struct yaml_word mapping_words[] = {
-	{"endpoint-independent", 0, false}, {"address-and-port-dependent", 1, true}, {}};
-
 static void read_ports(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
 	static const char expected[] = "a range of ports such as 1024-65535";
@@ -72,6 +68,20 @@ static void read_external_addresses(struct yaml_reader *reader, const struct yam
 	}
 	for (size_t i = 0; i < pair->value.count; i++)
 		read_external_address(reader, pair->key, &pair->value.items[i], into);
+}
+
+static void read_mapping(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const struct yaml_word words[] = {
+#define X(name, text) {text, NSR_MAPPING_MODE_##name, false},
+		NSR_MAPPING_MODES(X)
+#undef X
+			{}};
+	struct masquerade *masquerade = into;
+	int value;
+
+	if (yaml_read_word(reader, pair, words, &value))
+		masquerade->inside.mapping_mode = (uint32_t)value;
 }
 
 static void read_filtering(struct yaml_reader *reader, const struct yaml_tree_pair *pair,
@@ -170,7 +180,7 @@ static const struct yaml_key masquerade_keys[] = {
 	{.name = "uplink", .need = YAML_KEY_REQUIRED, .read = read_uplink},
 	{.name = "addresses", .read = read_external_addresses},
 	{.name = "ports", .read = read_ports},
-	{.name = "mapping", .words = mapping_words},
+	{.name = "mapping", .read = read_mapping},
 	{.name = "filtering", .read = read_filtering},
 	{.name = "max_flows", .read = read_flows_max},
 	{.name = "max_flows_per_namespace", .read = read_flows_of_one},

@@ -197,6 +197,7 @@ static void test_dropped(void **state)
 /* A flow before it has a session, with one, and with one for another remote. */
 static void test_masqueraded(void **state)
 {
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	struct lab *lab = lab_of(state);
 	struct datapath_tracer *tracer = tracer_of(lab);
 	struct frame f, out, reply;
@@ -220,6 +221,11 @@ static void test_masqueraded(void **state)
 	      .sport = 5000, .dport = 53);
 	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
 	assert_int_equal(find(&told, NSR_TELLS_OPENS)->b, NSR_OPENS_KNOWN);
+	/* The port is the first remote's own. */
+	settings.mapping_mode = NSR_MAPPING_MODE_ADDRESS_AND_PORT;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
+	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
+	assert_int_equal(find(&told, NSR_TELLS_OPENS)->b, NSR_OPENS_ANY);
 	/* The port is taken: another inside host would get any. */
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
 	      .sport = 5000, .dport = 53);

@@ -101,6 +101,20 @@ discover() { # NAMESPACE OPTION...
 	assert_judged
 }
 
+@test "turnutils_natdiscovery: a port for each remote is what it sees" {
+	need turnserver turnutils_natdiscovery
+	internet_up auto "s/masquerade: eth0/masquerade: {uplink: eth0, mapping: address-and-port-dependent}/"
+	start_coturn
+	watch
+	for name in "$red" "$green" "$white"; do
+		discover "$name" -m
+		[[ $output == *"NAT with Address and Port Dependent Mapping!"* ]]
+		discover "$name" -f
+		[[ $output == *"NAT with Address and Port Dependent Filtering!"* ]]
+	done
+	assert_judged
+}
+
 # The words of discovery for the filtering of the file. A mode that this build refuses is skipped.
 sees_filtering() { # MODE WORDS
 	need turnserver turnutils_natdiscovery

@@ -168,9 +168,9 @@ masquerade_with() { # KEYS
 	await 2 sessions
 	before=$(lab -j nat list --namespace "$red" | jq -c '[.inside_port, .external_port]')
 
-	masquerade_with ', filtering: endpoint-independent, max_flows_per_namespace: 2, timeouts: {udp_unreplied: 5000}'
+	masquerade_with ', mapping: address-and-port-dependent, filtering: endpoint-independent, max_flows_per_namespace: 2, timeouts: {udp_unreplied: 5000}'
 	run -3 lab plan "$topology"
-	[[ ${lines[0]} == "~ masquerade 192.168.15.0/24 to eth0, filtering endpoint-independent, \
+	[[ ${lines[0]} == "~ masquerade 192.168.15.0/24 to eth0, mapping address-and-port-dependent, filtering endpoint-independent, \
 up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
 	lab apply "$topology"
 	run -0 lab plan "$topology"

@@ -101,6 +101,8 @@ static void test_full_networks(void **state)
 	assert_int_equal(network->masquerade.port_min, 1024);
 	assert_int_equal(network->masquerade.port_max, 65535);
 	assert_int_equal(network->masquerade.inside.filtering, NSR_FILTER_NOTHING);
+	assert_int_equal(network->masquerade.inside.mapping_mode,
+			 NSR_MAPPING_MODE_ADDRESS_AND_PORT);
 	assert_int_equal(network->masquerade.flows_max, 1000000);
 	assert_int_equal(network->masquerade.flows_max_at.line, 17);
 	assert_int_equal(network->masquerade.inside.flows_max, 4096);

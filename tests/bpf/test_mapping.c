@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * mapping: address-and-port-dependent - each remote sees another external port of an inside
+ * endpoint: what is sent back, limits, published ports beside it, a change of the mode, and CPUs
+ * that meet. That nothing of it lasts is in test_expiry.c, too.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <linux/pkt_cls.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "datapath_maps.h"
+#include "datapath_publish.h"
+
+#define NETWORK  "192.168.15.0/24"
+#define NETWORK6 "fd00:15::/64"
+#define PORT     3000 /* of the inside endpoint */
+#define REMOTES  4
+
+static const struct remote {
+	const char *ip, *ip6;
+	uint16_t port;
+} remotes[REMOTES] = {
+	{REMOTE_IP, REMOTE_IP6, 80},
+	{REMOTE_IP, REMOTE_IP6, 81},
+	{REMOTE2_IP, REMOTE2_IP6, 80},
+	{REMOTE2_IP, REMOTE2_IP6, 81},
+};
+static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+
+static void set(struct lab *lab, enum nsr_mapping_mode mode, enum nsr_filter filter,
+		uint32_t flows_max)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+
+	settings.mapping_mode = mode;
+	settings.filtering = filter;
+	settings.flows_max = flows_max;
+	lab_inside_set(lab, NETWORK, UP0, &settings);
+	lab_inside_set(lab, NETWORK6, UP0, &settings);
+}
+
+static void set_dependent(struct lab *lab)
+{
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_ADDRESS_AND_PORT, 100);
+}
+
+static void leaving(struct frame *f, uint8_t protocol, const char *inside, uint16_t port,
+		    const char *remote, uint16_t remote_port)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = inside, .dest = remote,
+	      .protocol = protocol, .sport = port, .dport = remote_port, .tcp_flags = FRAME_SYN,
+	      .icmp_type = FRAME_ECHO_REQUEST);
+}
+
+/* Returns the external port. */
+static uint16_t out(struct lab *lab, uint8_t protocol, const char *inside, uint16_t port,
+		    const char *remote, uint16_t remote_port)
+{
+	struct frame f;
+
+	leaving(&f, protocol, inside, port, remote, remote_port);
+	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
+}
+
+static uint16_t udp(struct lab *lab, const char *remote, uint16_t remote_port)
+{
+	return out(lab, IPPROTO_UDP, RED_IP, PORT, remote, remote_port);
+}
+
+/* What the remote sends to the external port. */
+static struct run *in(struct lab *lab, uint8_t protocol, const char *remote, uint16_t remote_port,
+		      uint16_t port, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = UPLINK_IP,
+	      .protocol = protocol, .sport = protocol == IPPROTO_ICMP ? port : remote_port,
+	      .dport = port, .tcp_flags = FRAME_SYN | FRAME_ACK, .icmp_type = FRAME_ECHO_REPLY);
+	return EXPECT_IN(lab, UP0, &f, outcome);
+}
+
+static void expect_answered(struct lab *lab, uint8_t protocol, const struct remote *remote,
+			    uint16_t port)
+{
+	struct run *run = in(lab, protocol, remote->ip, remote->port, port, TRANSLATED_TO_PEER);
+
+	assert_int_equal(run->delivered, RED);
+	assert_int_equal(frame_dport(&run->out), PORT);
+	assert_int_equal(frame_ip4(&run->out)->daddr, address4(RED_IP));
+}
+
+/* RFC 4787 4.1: another port for each remote, of the same parity; each gets answers to its own, and
+ * from nobody else's. ICMP has no ports, so of it remotes are addresses. */
+static void test_each_remote_has_its_own(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t seen[REMOTES];
+	uint64_t flows = 0;
+	size_t p, i, j;
+
+	set_dependent(lab);
+	for (p = 0; p < sizeof(protocols); p++) {
+		size_t step = protocols[p] == IPPROTO_ICMP ? 2 : 1;
+
+		for (i = 0; i < REMOTES; i += step) {
+			seen[i] = out(lab, protocols[p], RED_IP, PORT, remotes[i].ip,
+				      remotes[i].port);
+			assert_int_equal(seen[i] % 2, PORT % 2);
+			for (j = 0; j < i; j += step)
+				assert_int_not_equal(seen[i], seen[j]);
+			flows++;
+		}
+		assert_int_equal(seen[0], PORT); /* preserved for the first */
+		for (i = 0; i < REMOTES; i += step) {
+			expect_answered(lab, protocols[p], &remotes[i], seen[i]);
+			in(lab, protocols[p], remotes[i].ip, remotes[i].port,
+			   seen[(i + 2) % REMOTES],
+			   protocols[p] == IPPROTO_ICMP ? PASSED : DROPPED(NAT_FILTERED));
+			assert_int_equal(out(lab, protocols[p], RED_IP, PORT, remotes[i].ip,
+					     remotes[i].port),
+					 seen[i]);
+		}
+	}
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).sessions_created), flows);
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_created), flows);
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).ports_used), flows);
+	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside), 0);
+	lab_expect_no_flows(lab);
+}
+
+static void test_ipv6(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t seen[REMOTES];
+	struct run *run;
+	struct frame f;
+	size_t i;
+
+	set_dependent(lab);
+	for (i = 0; i < REMOTES; i++) {
+		seen[i] = out(lab, IPPROTO_UDP, RED_IP6, PORT, remotes[i].ip6, remotes[i].port);
+		assert_int_equal(seen[i] % 2, PORT % 2);
+		assert_true(i ? seen[i] != seen[i - 1] : seen[i] == PORT);
+	}
+	for (i = 0; i < REMOTES; i++) {
+		FRAME(&f, .to = mac_up0, .from = mac_router, .source = remotes[i].ip6,
+		      .dest = UPLINK_IP6, .protocol = IPPROTO_UDP, .sport = remotes[i].port,
+		      .dport = seen[i]);
+		run = EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+		assert_int_equal(run->delivered, RED);
+		assert_int_equal(frame_dport(&run->out), PORT);
+	}
+	assert_int_equal(lab_sum(lab_nat6(lab, UP0).mappings_created), REMOTES);
+	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside6), 0);
+	lab_expect_no_flows(lab);
+}
+
+/* A flow counts, and so does its port: half of those that there are. */
+static void test_limits(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_ADDRESS_AND_PORT, 2);
+	udp(lab, REMOTE_IP, 80);
+	udp(lab, REMOTE_IP, 81);
+	leaving(&f, IPPROTO_UDP, RED_IP, PORT, REMOTE_IP, 82);
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_LIMIT));
+	assert_int_equal(lab_share(lab, RED).ports[NSR_NAT_UDP], 2);
+	lab_expect_no_flows(lab);
+
+	lab_uplink_set(lab, UP0, UPLINK_IP, 40000, 40003);
+	set_dependent(lab);
+	udp(lab, REMOTE_IP, 80);
+	udp(lab, REMOTE_IP, 81);
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_LIMIT));
+	/* Others have the other half, and then there is none. */
+	out(lab, IPPROTO_UDP, BLUE_IP, PORT, REMOTE_IP, 80);
+	out(lab, IPPROTO_UDP, BLUE_IP, PORT, REMOTE_IP, 81);
+	leaving(&f, IPPROTO_UDP, GREEN_IP, PORT, REMOTE_IP, 80);
+	EXPECT_OUT(lab, UP0, &f, REFUSED(NAT_PORTS));
+	assert_int_equal(lab_pool_bits(lab, UP0, NSR_NAT_UDP), 4);
+	lab_expect_no_flows(lab);
+}
+
+/* Where the filter lets in more, what comes to a port is answered from it. */
+static void test_filters(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t first, second;
+
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_NOTHING, 100);
+	first = udp(lab, REMOTE_IP, 80);
+	second = udp(lab, REMOTE_IP, 81);
+	in(lab, IPPROTO_UDP, REMOTE2_IP, 90, second, TRANSLATED_TO_PEER);
+	assert_int_equal(udp(lab, REMOTE2_IP, 90), second);
+	assert_int_equal(lab_active_sessions(lab), 3);
+	/* The endpoint could not tell the two apart. */
+	in(lab, IPPROTO_UDP, REMOTE_IP, 80, second, DROPPED(NAT_CONTENTION));
+	lab_expect_no_flows(lab);
+
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_ADDRESS, 100);
+	first = udp(lab, REMOTE_IP, 80);
+	in(lab, IPPROTO_UDP, REMOTE_IP, 90, first, TRANSLATED_TO_PEER);
+	in(lab, IPPROTO_UDP, REMOTE2_IP, 90, first, DROPPED(NAT_FILTERED));
+	lab_expect_no_flows(lab);
+}
+
+/* What is published is for all remotes; what the endpoint had before ends, and what it begins when
+ * it is published no more has a port of its own again. */
+static void test_published(void **state)
+{
+	const struct published_ports sip = {6060, PORT, 1, NSR_NAT_UDP};
+	struct lab *lab = lab_of(state);
+	struct ip_address inside = lab_ip(RED_IP);
+	uint16_t before;
+
+	set_dependent(lab);
+	before = udp(lab, REMOTE_IP, 80);
+	assert_int_equal(before, PORT);
+	assert_int_equal(
+		datapath_publish(lab->datapath, lab->uplink[UP0], &inside, &sip, -1, &lab->err), 0);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	assert_int_equal(udp(lab, REMOTE_IP, 80), 6060);
+	assert_int_equal(udp(lab, REMOTE2_IP, 80), 6060);
+	in(lab, IPPROTO_UDP, REMOTE2_IP, 90, 6060, TRANSLATED_TO_PEER);
+	assert_int_equal(datapath_unpublish(lab->datapath, lab->uplink[UP0], &sip, &lab->err), 0);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	assert_int_not_equal(udp(lab, REMOTE_IP, 80), udp(lab, REMOTE2_IP, 80));
+	lab_expect_no_flows(lab);
+}
+
+/* Flows that run keep their port, whichever mode they are of. */
+static void test_changes_in_place(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t other;
+
+	assert_int_equal(udp(lab, REMOTE_IP, 80), PORT);
+	assert_int_equal(udp(lab, REMOTE_IP, 81), PORT);
+	set_dependent(lab);
+	assert_int_equal(udp(lab, REMOTE_IP, 80), PORT);
+	other = udp(lab, REMOTE2_IP, 80);
+	assert_int_not_equal(other, PORT);
+	set(lab, NSR_MAPPING_MODE_ENDPOINT_INDEPENDENT, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	assert_int_equal(udp(lab, REMOTE2_IP, 80), other);
+	assert_int_equal(udp(lab, REMOTE2_IP, 81), PORT);
+	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_created), 2);
+	lab_expect_no_flows(lab);
+}
+
+#define FLOWS 1000
+
+struct rush {
+	struct lab *lab;
+	uint16_t ports[FLOWS]; /* that were seen; 0: dropped */
+};
+
+static void *open_flows(void *argument)
+{
+	struct rush *rush = argument;
+	struct frame f, seen;
+
+	for (uint16_t i = 0; i < FLOWS; i++) {
+		leaving(&f, IPPROTO_UDP, RED_IP, PORT, REMOTE_IP, (uint16_t)(1 + i));
+		if (lab_run(rush->lab, DATAPATH_UPLINK_OUT, rush->lab->uplink[UP0], &f, &seen) ==
+		    TC_ACT_UNSPEC)
+			rush->ports[i] = frame_sport(&seen);
+	}
+	return NULL;
+}
+
+/* Two threads open the same flows: one port each, and nothing is left of what the loser took but
+ * ports that cool down. */
+static void test_same_flows_at_once(void **state)
+{
+	static uint8_t taken[NSR_POOL_PORTS];
+	struct lab *lab = lab_of(state);
+	static struct rush rush[2];
+	struct nsr_nat_counters nat;
+	pthread_t threads[2];
+
+	memset(taken, 0, sizeof(taken));
+	memset(rush, 0, sizeof(rush));
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_ADDRESS_AND_PORT, 2 * FLOWS);
+	for (int i = 0; i < 2; i++) {
+		rush[i].lab = lab;
+		assert_int_equal(pthread_create(&threads[i], NULL, open_flows, &rush[i]), 0);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < FLOWS; i++) {
+		assert_int_not_equal(rush[0].ports[i], 0);
+		assert_int_equal(rush[0].ports[i], rush[1].ports[i]);
+		assert_int_equal(taken[rush[0].ports[i]]++, 0);
+	}
+	nat = lab_nat(lab, UP0);
+	assert_int_equal(lab_active_sessions(lab), FLOWS);
+	assert_int_equal(nat.sessions_created[NSR_NAT_UDP], FLOWS);
+	assert_int_equal(nat.mappings_created[NSR_NAT_UDP] - nat.mappings_ended[NSR_NAT_UDP],
+			 FLOWS);
+	assert_int_equal(lab_pool_bits(lab, UP0, NSR_NAT_UDP), nat.ports_used[NSR_NAT_UDP]);
+	assert_int_equal(lab_share(lab, RED).ports[NSR_NAT_UDP], nat.ports_used[NSR_NAT_UDP]);
+	assert_int_equal(lab_flows_of(lab, RED), FLOWS);
+	lab_expect_no_flows(lab);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_each_remote_has_its_own),
+		LAB_TEST(test_ipv6),
+		LAB_TEST(test_limits),
+		LAB_TEST(test_filters),
+		LAB_TEST(test_published),
+		LAB_TEST(test_changes_in_place),
+		LAB_TEST(test_same_flows_at_once),
+	};
+
+	return LAB_MAIN(tests);
+}
