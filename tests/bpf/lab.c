@@ -110,7 +110,7 @@ static int build_links(struct lab *lab)
 	return 0;
 }
 
-int lab_group_set_up_for(void **state, uint32_t flows)
+int lab_group_set_up_for(void **state, uint32_t flows, uint32_t uses)
 {
 	struct lab *lab = NULL;
 	uint64_t cookie;
@@ -124,7 +124,7 @@ int lab_group_set_up_for(void **state, uint32_t flows)
 	if (!ret)
 		ret = netns_cookie(-1, &cookie, &lab->err);
 	if (!ret)
-		ret = datapath_open(&lab->datapath, cookie, &(struct datapath_new){flows, USE_ALL},
+		ret = datapath_open(&lab->datapath, cookie, &(struct datapath_new){flows, uses},
 				    &lab->err);
 	if (!ret)
 		ret = datapath_unpin(cookie, &lab->err);
@@ -136,7 +136,12 @@ int lab_group_set_up_for(void **state, uint32_t flows)
 
 int lab_group_set_up(void **state)
 {
-	return lab_group_set_up_for(state, NSR_SESSION_SET);
+	return lab_group_set_up_for(state, NSR_SESSION_SET, USE_ALL & ~USE_BARE);
+}
+
+int lab_group_set_up_ports(void **state)
+{
+	return lab_group_set_up_for(state, NSR_SESSION_SET, USE_PORTS);
 }
 
 int lab_group_tear_down(void **state)

@@ -91,14 +91,17 @@ struct run {
 
 /* For cmocka. The group's set-up makes namespace, links and datapath; the test's fills the tables
  * anew, with no flow, all counters 0, and the clock as it is. */
-int lab_group_set_up(void **state);
-int lab_group_set_up_for(void **state, uint32_t flows); /* that there is room for */
+int lab_group_set_up(void **state);       /* every program but those of layer-3 devices */
+int lab_group_set_up_ports(void **state); /* the programs of ports alone, which takes less time */
+int lab_group_set_up_for(void **state, uint32_t flows, uint32_t uses); /* struct datapath_new */
 int lab_group_tear_down(void **state);
 int lab_set_up(void **state);
 /* The test's lab; skips the test when the group has none. */
 struct lab *lab_of(void **state);
 #define LAB_TEST(name)  cmocka_unit_test_setup(name, lab_set_up)
 #define LAB_MAIN(tests) cmocka_run_group_tests(tests, lab_group_set_up, lab_group_tear_down)
+#define LAB_MAIN_PORTS(tests) \
+	cmocka_run_group_tests(tests, lab_group_set_up_ports, lab_group_tear_down)
 
 /* Runs the program on a copy of frame and asserts the outcome. The result is the test's until the
  * next run. */

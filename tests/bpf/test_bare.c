@@ -14,7 +14,7 @@
 
 static int set_up_group(void **state)
 {
-	int ret = lab_group_set_up(state);
+	int ret = lab_group_set_up_for(state, NSR_SESSION_SET, USE_ALL);
 
 	if (!ret && *state && !lab_bare_set_up(*state)) {
 		print_message("# needs tun devices\n");

@@ -55,7 +55,7 @@ struct crossing {
 
 static int group_set_up(void **state)
 {
-	return lab_group_set_up_for(state, ROOM);
+	return lab_group_set_up_for(state, ROOM, USE_PORTS | USE_NAT | USE_ETHERNET);
 }
 
 static double now(void)

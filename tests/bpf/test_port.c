@@ -451,5 +451,5 @@ int main(void)
 		LAB_TEST(test_delivered_by_the_kernel),
 	};
 
-	return LAB_MAIN(tests);
+	return LAB_MAIN_PORTS(tests);
 }

@@ -572,5 +572,5 @@ int main(void)
 		LAB_TEST(test_isolated_delivery),
 	};
 
-	return LAB_MAIN(tests);
+	return LAB_MAIN_PORTS(tests);
 }

@@ -116,5 +116,5 @@ int main(void)
 		LAB_TEST(test_tag_with_spoof_check_off),
 	};
 
-	return LAB_MAIN(tests);
+	return LAB_MAIN_PORTS(tests);
 }

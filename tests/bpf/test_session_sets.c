@@ -19,7 +19,7 @@
 
 static int group_set_up(void **state)
 {
-	return lab_group_set_up_for(state, NSR_SESSION_SET + 1);
+	return lab_group_set_up_for(state, NSR_SESSION_SET + 1, USE_PORTS | USE_NAT | USE_ETHERNET);
 }
 
 /* ---- Bits. */
