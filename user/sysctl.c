@@ -4,6 +4,11 @@
  *
  * /proc/sys/net shows the namespace of the thread that opens a file in it, whatever /proc is
  * mounted, so the thread enters the namespace, opens, and comes back.
+ *
+ * Sets of numbers (proc_do_large_bitmap() of kernel/sysctl.c) are longer than a page when they have
+ * to be: a page of what is written is taken with each write, and from the second byte of the file
+ * on what is written is added. So adding needs no look at what is there, which may change
+ * meanwhile.
  */
 #include "sysctl.h"
 
@@ -18,7 +23,8 @@
 
 #include "netns.h"
 
-#define VALUE_MAX 4096 /* bytes of a value: the kernel hands out one page at a time */
+#define VALUE_MAX     4096         /* bytes of most values */
+#define VALUE_SET_MAX (256 * 1024) /* of a set: every other of 65,536 numbers */
 
 /* Keys come from topology files: none may lead out of /proc/sys. */
 static bool is_key(const char *key)
@@ -56,7 +62,7 @@ static int open_key(int netns_fd, const char *key, int flags, int *ret_fd, struc
 int sysctl_read(int netns_fd, const char *key, struct arena *arena, const char **ret_value,
 		struct error *err)
 {
-	char value[VALUE_MAX];
+	char small[VALUE_MAX], *value = small;
 	ssize_t length;
 	int fd, code;
 
@@ -67,7 +73,11 @@ int sysctl_read(int netns_fd, const char *key, struct arena *arena, const char *
 	}
 	if (code)
 		return code;
-	length = read(fd, value, sizeof(value) - 1);
+	length = read(fd, small, sizeof(small) - 1);
+	if (length == sizeof(small) - 1) {
+		value = arena_alloc(arena, VALUE_SET_MAX);
+		length = pread(fd, value, VALUE_SET_MAX - 1, 0);
+	}
 	code = length < 0 ? -errno : 0;
 	close(fd);
 	if (code)
@@ -96,6 +106,47 @@ int sysctl_write(int netns_fd, const char *key, const char *value, struct error 
 		return error_set(err, code, "cannot set sysctl '%s' to '%s': %s", key, value,
 				 strerror(-code));
 	return 0;
+}
+
+/* A page is taken with each write. */
+static int write_pages(int fd, const char *value, size_t size)
+{
+	while (size) {
+		ssize_t written = write(fd, value, size);
+
+		if (written <= 0)
+			return written ? -errno : -EINVAL;
+		value += written;
+		size -= (size_t)written;
+	}
+	return 0;
+}
+
+static int write_set(int netns_fd, const char *key, const char *value, off_t at, struct error *err)
+{
+	int fd, code;
+
+	code = open_key(netns_fd, key, O_WRONLY, &fd, err);
+	if (code)
+		return error_context(err, "cannot set '%s' to '%.80s'", key, value);
+	code = lseek(fd, at, SEEK_SET) < 0 ? -errno : 0;
+	if (!code) /* nothing at all would change nothing */
+		code = *value ? write_pages(fd, value, strlen(value)) : write_pages(fd, "\n", 1);
+	close(fd);
+	if (code)
+		return error_set(err, code, "cannot set sysctl '%s' to '%.80s': %s", key, value,
+				 strerror(-code));
+	return 0;
+}
+
+int sysctl_add_to_set(int netns_fd, const char *key, const char *value, struct error *err)
+{
+	return write_set(netns_fd, key, value, 1, err);
+}
+
+int sysctl_write_set(int netns_fd, const char *key, const char *value, struct error *err)
+{
+	return write_set(netns_fd, key, value, 0, err);
 }
 
 int sysctl_list(int netns_fd, const char *folder, struct arena *arena, const char ***ret_names,

@@ -18,6 +18,10 @@ int sysctl_read(int netns_fd, const char *key, struct arena *arena, const char *
 		struct error *err);
 /* -ENOENT when there is no such key. */
 int sysctl_write(int netns_fd, const char *key, const char *value, struct error *err);
+/* Of one that is a set of numbers, in the kernel a bitmap ("80,8080-8081"; "" is none): adds to it
+ * what the value names, at once, or makes it that and nothing else. -ENOENT likewise. */
+int sysctl_add_to_set(int netns_fd, const char *key, const char *value, struct error *err);
+int sysctl_write_set(int netns_fd, const char *key, const char *value, struct error *err);
 /* Names of the keys in a folder of them ("net/ipv4/conf/eth0"); none when there is no such folder.
  */
 int sysctl_list(int netns_fd, const char *folder, struct arena *arena, const char ***ret_names,
