@@ -68,7 +68,7 @@ RUN_TESTS := tools/with-bpffs tools/run-tests
 
 all: $(O)/nsroute ## build nsroute into build/ (the default)
 
-tests: all $(TEST_BINARIES) $(BUDGETS) $(TESTS)
+tests: all $(TEST_BINARIES) $(BUDGETS) $(TESTS) $(LONG_BPF_TESTS)
 fuzzers: $(FUZZERS)
 
 help: ## this list
