@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "plan_publish.h"
+#include "plan_reserve.h"
 
 static int note(int fd, enum record_kind kind, const char *name, const char *value, const char *set,
 		struct error *err)
@@ -73,6 +74,12 @@ static int note_uplink(int fd, const struct operation *op, struct error *err)
 	return ret || !op->clsact ? ret : note(fd, RECORD_CLSACT, op->link, NULL, NULL, err);
 }
 
+/* Before a change, what is ours before and after it: either may be found. */
+static int note_reserved(int fd, const char *value, const char *old, struct error *err)
+{
+	return note(fd, RECORD_RESERVED, RESERVED_KEY, value, old, err);
+}
+
 int note_before(int fd, const struct operation *op, struct error *err)
 {
 	char text[IP_TEXT_MAX], name[PUBLISH_TEXT_MAX];
@@ -110,6 +117,8 @@ int note_before(int fd, const struct operation *op, struct error *err)
 	case OPERATION_PUBLISH_ADD:
 		return note(fd, RECORD_PUBLISHED, plan_publish_name(op, name),
 			    plan_publish_value(op, text), NULL, err);
+	case OPERATION_PORTS_RESERVE:
+		return note_reserved(fd, op->value, op->old_value, err);
 	case OPERATION_INSIDE_ADD:
 		return note(fd, RECORD_INSIDE, ip_format_prefix(&op->address, text), op->uplink,
 			    NULL, err);
@@ -152,6 +161,12 @@ static int gone_sysctl(int fd, const struct record *kept, const struct operation
 			     : gone(fd, kept, RECORD_SYSCTL, op->key, err);
 }
 
+static int keep_reserved(int fd, const struct record *kept, const char *value, struct error *err)
+{
+	return *value ? note_reserved(fd, value, NULL, err)
+		      : gone(fd, kept, RECORD_RESERVED, RESERVED_KEY, err);
+}
+
 static int forget(int fd, const struct record *kept, const struct operation *op, struct error *err)
 {
 	if (op->record == RECORD_UPLINK)
@@ -187,6 +202,8 @@ int note_after(int fd, const struct record *kept, const struct operation *op, st
 		return forget(fd, kept, op, err);
 	case OPERATION_PUBLISH_DELETE:
 		return gone(fd, kept, RECORD_PUBLISHED, plan_publish_name(op, name), err);
+	case OPERATION_PORTS_RESERVE:
+		return keep_reserved(fd, kept, op->value, err);
 	case OPERATION_INSIDE_DELETE:
 		return gone(fd, kept, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
 	default:
@@ -228,6 +245,8 @@ int note_failed(int fd, const struct record *kept, const struct operation *op, s
 		return gone_uplink(fd, kept, op->link, err);
 	case OPERATION_PUBLISH_ADD:
 		return gone(fd, kept, RECORD_PUBLISHED, plan_publish_name(op, name), err);
+	case OPERATION_PORTS_RESERVE:
+		return keep_reserved(fd, kept, op->old_value, err);
 	case OPERATION_INSIDE_ADD:
 		return gone(fd, kept, RECORD_INSIDE, ip_format_prefix(&op->address, text), err);
 	default:

@@ -89,6 +89,7 @@ static const struct {
 	[OPERATION_FILE_DELETE] = {CLASS_DIRECT, NEED_NOTHING},
 	[OPERATION_PUBLISH_ADD] = {CLASS_DIRECT, NEED_LINKS},
 	[OPERATION_PUBLISH_DELETE] = {CLASS_DIRECT, NEED_IF_THERE},
+	[OPERATION_PORTS_RESERVE] = {CLASS_DIRECT, NEED_NOTHING},
 };
 
 static bool same_place(const struct operation *a, const struct operation *b)
@@ -209,6 +210,8 @@ static int run_direct(struct runner *r, const struct operation *op, enum outcome
 				     : sysctl_write(r->options->host_fd, op->key, op->value, err);
 	case OPERATION_OFFLOAD_SET:
 		return set_netns_sysctl(r, op, err);
+	case OPERATION_PORTS_RESERVE:
+		return reserve_ports(r, op, outcome, err);
 	case OPERATION_OVS_PORT_ADD:
 		return ovs_port_add(op->master, op->link, r->options->fabric, &r->arena, err);
 	case OPERATION_OVS_PORT_DELETE:

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "file.h"
+#include "port_set.h"
 #include "setting.h"
+#include "sysctl.h"
 #include "sysctl_key.h"
 
 static int note_netns_sysctl(struct runner *r, const struct operation *op, const char *old,
@@ -55,6 +57,37 @@ int set_netns_sysctl(struct runner *r, const struct operation *op, struct error 
 			 op->namespace, reached ? reached : "", op->value, what, op->key,
 			 op->kind == OPERATION_SYSCTL_SET ? "; write that" : "");
 }
+
+/* ---- Ports of the host. */
+
+static int release_ports(struct runner *r, const struct operation *op, struct error *err)
+{
+	struct port_set set = {}, released = {};
+	const char *value;
+	int ret = sysctl_read(r->options->host_fd, op->key, &r->arena, &value, err);
+
+	if (ret || !value)
+		return ret;
+	port_set_read(&set, value);
+	port_set_read(&released, op->release);
+	port_set_take_out(&set, &released);
+	return sysctl_write_set(r->options->host_fd, op->key, port_set_text(&set, &r->arena), err);
+}
+
+int reserve_ports(struct runner *r, const struct operation *op, enum outcome *outcome,
+		  struct error *err)
+{
+	int ret = 0;
+
+	if (*op->reserve)
+		ret = sysctl_add_to_set(r->options->host_fd, op->key, op->reserve, err);
+	if (ret || !*op->release)
+		return ret;
+	*outcome = OUTCOME_PARTLY;
+	return release_ports(r, op, err);
+}
+
+/* ---- Files. */
 
 static int delete_file(struct runner *r, const struct operation *op, const char *mark,
 		       struct error *err)

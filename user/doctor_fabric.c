@@ -6,9 +6,13 @@
  */
 #include "doctor.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "doctor_view.h"
+#include "plan_publish.h"
+#include "plan_reserve.h"
+#include "port_set.h"
 
 #define MARK "nsroute:" /* what aliases of ours begin with */
 
@@ -252,6 +256,59 @@ static void check_file(struct doctor_world *world, const struct doctor_fabric *f
 	}
 }
 
+/* ---- Published ports. */
+
+/* Those of the fabric that a socket of the host's can get when it asks for any port. */
+static void find_unreserved(struct doctor_world *world, const struct record *record,
+			    struct port_set *ret)
+{
+	const struct state_namespace *host = &world->state->host;
+	struct port_set reserved = {}, range = {};
+	unsigned int first, last;
+
+	if (sscanf(doctor_sysctl(host, "net/ipv4/ip_local_port_range"), "%5u %5u", &first, &last) !=
+		    2 ||
+	    first > last)
+		return;
+	port_set_add(&range, (uint16_t)first, (uint16_t)(last - first + 1));
+	port_set_read(&reserved, doctor_sysctl(host, RESERVED_KEY));
+	for (size_t i = 0; i < record->count; i++) {
+		struct operation published;
+
+		if (record->entries[i].kind == RECORD_PUBLISHED &&
+		    plan_publish_read(&record->entries[i], world->arena, &published))
+			port_set_add(ret, published.ports.external, published.ports.count);
+	}
+	port_set_keep(ret, &range);
+	port_set_take_out(ret, &reserved);
+}
+
+static void check_reserved(struct doctor_world *world, const struct doctor_fabric *fabric)
+{
+	const char *reserved = doctor_sysctl(&world->state->host, RESERVED_KEY), *ports;
+	struct port_set unreserved = {};
+	struct doctor_finding *finding;
+
+	find_unreserved(world, fabric->record, &unreserved);
+	if (port_set_empty(&unreserved))
+		return;
+	ports = port_set_text(&unreserved, world->arena);
+	finding = doctor_add(world, DOCTOR_PROBLEM, "unreserved");
+	finding->fabric = fabric->record->fabric;
+	finding->where = RESERVED_KEY;
+	finding->what = arena_printf(world->arena,
+				     "does not have the published ports %s, which the kernel "
+				     "gives to sockets of the host's (ip_local_port_range)",
+				     ports);
+	finding->why = "such a socket gets no answers from outside: they go to the namespace";
+	finding->mend = fabric->file == DOCTOR_FILE_SAME || fabric->file == DOCTOR_FILE_DIFFERS
+				? doctor_apply(world, fabric->record)
+				: arena_printf(world->arena, "%s%s%s%s",
+					       doctor_run(world, &world->state->host,
+							  "sysctl -w " RESERVED_KEY "="),
+					       reserved, *reserved ? "," : "", ports);
+}
+
 void doctor_check_fabrics(struct doctor_world *world)
 {
 	for (size_t i = 0; i < world->fabrics_count; i++) {
@@ -276,6 +333,7 @@ void doctor_check_fabrics(struct doctor_world *world)
 			}
 		}
 		check_file(world, &world->fabrics[i]);
+		check_reserved(world, &world->fabrics[i]);
 	}
 	for (size_t i = 0; i < world->state->host.links_count; i++)
 		check_marked_link(world, &world->state->host.links[i]);

@@ -182,14 +182,14 @@ static int read_sysctls(struct look *look, int fd, struct state_namespace *names
 
 static int read_all_sysctls(struct look *look, struct error *err)
 {
-	static const char *const host_keys[] = {"bridge-nf-call-iptables",
-						"bridge-nf-call-ip6tables"};
+	static const char *const host_keys[] = {
+		"bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables",
+		"ipv4/ip_local_port_range", "ipv4/ip_local_reserved_ports"};
 	struct kernel_state *state = look->state;
 	int ret = read_sysctls(look, look->host_fd, &state->host, err);
 
 	for (size_t i = 0; !ret && i < sizeof(host_keys) / sizeof(*host_keys); i++)
-		ret = add_sysctl(look, look->host_fd, &state->host, "net/bridge/%s", host_keys[i],
-				 err);
+		ret = add_sysctl(look, look->host_fd, &state->host, "net/%s", host_keys[i], err);
 	for (size_t i = 0; !ret && i < state->namespaces_count; i++) {
 		int fd;
 

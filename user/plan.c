@@ -28,6 +28,7 @@
 #include "plan_ovs.h"
 #include "plan_publish.h"
 #include "plan_peers.h"
+#include "plan_reserve.h"
 #include "plan_sysctls.h"
 #include "plan_view.h"
 
@@ -130,6 +131,8 @@ void plan_needs_sysctls(const struct topology *topology, const struct record *re
 	}
 	if (topology)
 		add_ipv6_keys(&keys, state);
+	if (plan_needs_reserved_ports(topology, record))
+		add_name(&keys, RESERVED_KEY);
 	add_recorded(&keys, record, RECORD_SYSCTL);
 	*ret_keys = keys.names;
 	*ret_count = keys.count;

@@ -71,6 +71,7 @@ enum operation_kind {
 	OPERATION_DATAPATH_EXCHANGE, /* of its programs; "revert": back to what they were */
 	OPERATION_PUBLISH_ADD,       /* ports of a namespace, at the uplink "link" */
 	OPERATION_PUBLISH_DELETE,
+	OPERATION_PORTS_RESERVE, /* in the host's ip_local_reserved_ports, a set others share */
 	OPERATION_KINDS
 };
 
@@ -100,7 +101,8 @@ struct operation {
 				      * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
 	struct ip_address address6;  /* PORT_*: the first IPv6 one; UPLINK_*: external one */
 	struct ip_address via;       /* ROUTE_* */
-	const char *key, *value;     /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie */
+	const char *key, *value;     /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie;
+				      * PORTS_RESERVE: value, old_value: what is ours in it */
 	const char *old_value;       /* SYSCTL_SET: what to return to; NULL: it ends with its link
 				      * or namespace, but what it was is read and recorded */
 	bool revert;                 /* SYSCTL_SET, DATAPATH_EXCHANGE: takes an earlier one back */
@@ -132,10 +134,11 @@ struct operation {
 			     * namespaces too */
 	bool device;        /* LINK_SET, ADDRESS_*: of an interface that is the host's */
 	bool unmarked;      /* ADDRESS_, ROUTE_, NEIGHBOUR_ADD: it was somebody else's */
-	const char *recorded_as; /* SYSCTL_SET in a namespace: the name in the record */
-	const char *path;        /* DIRECTORY_*, FILE_* */
-	const char *text;        /* FILE_*: what is in it; NULL: it may not be there */
-	const char *why;         /* SYSCTL_SET and other surprising ones: shown by plan */
+	const char *recorded_as;       /* SYSCTL_SET in a namespace: the name in the record */
+	const char *reserve, *release; /* PORTS_RESERVE: what is put in and taken out */
+	const char *path;              /* DIRECTORY_*, FILE_* */
+	const char *text;              /* FILE_*: what is in it; NULL: it may not be there */
+	const char *why;               /* SYSCTL_SET and other surprising ones: shown by plan */
 };
 
 struct plan {

@@ -18,6 +18,7 @@
 #include "plan_files.h"
 #include "plan_ovs.h"
 #include "plan_publish.h"
+#include "plan_reserve.h"
 #include "plan_sysctls.h"
 
 static struct operation *copy(const struct view *view, const struct operation *op)
@@ -509,6 +510,8 @@ bool plan_missing(const struct view *view, struct operation *op)
 		return inside_missing(view, op);
 	case OPERATION_PUBLISH_ADD:
 		return publish_missing(view, op);
+	case OPERATION_PORTS_RESERVE:
+		return reserve_missing(view, op);
 	default:
 		return true; /* nothing else is desired */
 	}

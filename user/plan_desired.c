@@ -31,6 +31,7 @@
 #include "plan_host.h"
 #include "plan_ovs.h"
 #include "plan_publish.h"
+#include "plan_reserve.h"
 #include "plan_routed.h"
 #include "plan_sysctls.h"
 
@@ -538,6 +539,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_device_ends(&b);
 	want_inner_ends(&b);
 	for_each_interface(&b, want_routed_ways);
+	want_reserved_ports(&b);
 	want_publishes(&b);
 	complete_datapath(plan);
 	return 0;

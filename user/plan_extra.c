@@ -29,6 +29,7 @@
 #include "plan_ovs.h"
 #include "plan_peers.h"
 #include "plan_publish.h"
+#include "plan_reserve.h"
 #include "plan_sysctls.h"
 #include "plan_uplink.h"
 
@@ -587,6 +588,7 @@ void plan_extra_objects(struct extra *extra)
 	for (size_t i = record ? record->count : 0; i > 0; i--) /* the last change first */
 		if (record->entries[i - 1].kind == RECORD_SYSCTL)
 			extra_sysctl(extra, &record->entries[i - 1]);
+	plan_extra_reserved_ports(extra);
 	each_recorded(extra, RECORD_UPLINK, extra_uplink);
 	if (extra->unload)
 		add(extra, OPERATION_DATAPATH_UNLOAD);

@@ -60,6 +60,7 @@ static const struct {
 	[OPERATION_FILE_DELETE] = {"file_delete", '-', OPERATION_FILE_WRITE},
 	[OPERATION_PUBLISH_ADD] = {"publish_add", '+', OPERATION_PUBLISH_DELETE},
 	[OPERATION_PUBLISH_DELETE] = {"publish_delete", '-', OPERATION_PUBLISH_ADD},
+	[OPERATION_PORTS_RESERVE] = {"ports_reserve", '~', OPERATION_PORTS_RESERVE},
 };
 
 const char *plan_kind_name(enum operation_kind kind)
@@ -93,6 +94,12 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 	if (op->kind == OPERATION_LINK_MOVE) {
 		inverse.namespace = op->peer_namespace;
 		inverse.peer_namespace = op->namespace;
+	}
+	if (op->kind == OPERATION_PORTS_RESERVE) {
+		inverse.value = op->old_value;
+		inverse.old_value = op->value;
+		inverse.reserve = op->release;
+		inverse.release = op->reserve;
 	}
 	if (op->kind == OPERATION_DATAPATH_EXCHANGE) {
 		inverse.revert = !op->revert;
@@ -162,6 +169,15 @@ static char *describe_sysctl(const struct operation *op, struct arena *arena)
 		return arena_printf(arena, "sysctl %s = %s%s", op->key, op->value, namespace);
 	return arena_printf(arena, "sysctl %s = %s%s (%s %s)", op->key, op->value, namespace,
 			    op->revert ? "is" : "was", op->old_value);
+}
+
+static char *describe_reserve(const struct operation *op, struct arena *arena)
+{
+	const char *added = *op->reserve ? arena_printf(arena, " with %s,", op->reserve) : "";
+	const char *taken = *op->release ? arena_printf(arena, " without %s,", op->release) : "";
+
+	return arena_printf(arena, "sysctl %s:%s%s%s", op->key, added, taken,
+			    *added || *taken ? "" : " as it is, with another fabric");
 }
 
 static char *describe_port(const struct operation *op, struct arena *arena)
@@ -335,6 +351,7 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		[RECORD_OVS_PORT] = "Open vSwitch port",
 		[RECORD_STRIPPED] = "removal begun of",
 		[RECORD_PUBLISHED] = "published",
+		[RECORD_RESERVED] = "ports in",
 	};
 
 	switch (op->kind) {
@@ -352,6 +369,8 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		return describe_link_set(op, arena);
 	case OPERATION_SYSCTL_SET:
 		return describe_sysctl(op, arena);
+	case OPERATION_PORTS_RESERVE:
+		return describe_reserve(op, arena);
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 		return arena_printf(arena, "datapath: BPF programs and tables%s",

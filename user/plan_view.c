@@ -120,6 +120,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 	case OPERATION_FILE_DELETE:
 		snprintf(buffer, OPERATION_KEY_MAX, "file/%s", op->path);
 		break;
+	case OPERATION_PORTS_RESERVE:
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 	case OPERATION_DATAPATH_EXCHANGE:

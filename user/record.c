@@ -63,6 +63,7 @@ static const char *const kind_names[RECORD_KINDS] = {
 	[RECORD_OVS_PORT] = "ovs_port",
 	[RECORD_STRIPPED] = "stripped",
 	[RECORD_PUBLISHED] = "published",
+	[RECORD_RESERVED] = "reserved_ports",
 };
 
 /* ---- Places. */

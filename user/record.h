@@ -45,6 +45,8 @@ enum record_kind {
 	RECORD_STRIPPED,    /* RECORD_STRIPPED_NAME: host ends may lack routes that the kernel made,
 			     * because a removal has begun (apply_strip.h) */
 	RECORD_PUBLISHED,   /* name = UPLINK/PROTOCOL/PORTS; value = ADDRESS:PORT inside */
+	RECORD_RESERVED,    /* RESERVED_KEY; value = ports that we put into that sysctl, set = and
+			     * those that were ours before a change that may not have been made */
 	RECORD_KINDS
 };
 

@@ -613,6 +613,28 @@ program() { # tc|xdp
 	assert_well
 }
 
+@test "a published port that the host may take for any, with the file and without" {
+	local key=net/ipv4/ip_local_reserved_ports
+	put_topology
+	sed -i "s|^  $red:|&\n    publish: [\"8080:80/tcp\", \"40000-40009:7000-7009/udp\"]|" "$topology"
+	lab apply "$topology"
+	find_cookie
+	on "$blue" sysctl -qw net.ipv4.ip_forward=1
+	settle
+	assert_well
+	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=9999,40003
+	assert_mended unreserved $key
+	[[ $what == *"the published ports 40000-40002,40004-40009,"* && $mend == *"apply $topology" ]]
+	[[ $(on "$host" sysctl -n $key) == 8080,9999,40000-40009 ]]
+	mv "$topology" "$work/elsewhere"
+	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=9999
+	assert_mended unreserved $key
+	[[ $(on "$host" sysctl -n $key) == 9999,40000-40009 ]]
+	on "$host" sysctl -qw net.ipv4.ip_local_port_range="50000 60000" $key=9999
+	look
+	! found unreserved $key || return 1
+}
+
 # ---- The file, the record, the host
 
 @test "the file: not what is there, gone, invalid, refused" {

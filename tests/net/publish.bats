@@ -167,7 +167,7 @@ teardown() {
 	still_held two
 	publish "$blue"
 	run -0 lab apply "$topology"
-	[[ $output == *"2 operations done"* ]]
+	[[ $output == *"3 operations done"* ]]
 	calls_in_vain "$outside" tcp "$uplink_address" 8081
 	still_held three
 	[[ $(sessions --port 8081) == 0 ]]
@@ -219,6 +219,66 @@ teardown() {
 	lab apply "$topology"
 	calls "$outside" tcp 203.0.113.7 8080
 	run -0 lab plan "$topology"
+}
+
+# ---- Reserved
+
+reserved() { # TEXT: what the host's sysctl is
+	[[ $(on "$host" sysctl -n net.ipv4.ip_local_reserved_ports) == "$1" ]]
+}
+
+# Sockets of the host's, one after the other, that are bound to nothing: each gets its answer.
+asks_from_any_port() { # ADDRESS PORT
+	on "$host" perl -MSocket -MIO::Select -e '
+		for (1 .. 20) {
+			socket(my $s, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+			send($s, "any", 0, sockaddr_in($ARGV[1], inet_aton($ARGV[0]))) or die "send: $!";
+			IO::Select->new($s)->can_read(10) or die "no answer\n";
+		}' "$@"
+}
+
+@test "reserved: what the host asks by any free port is answered to the host" {
+	put_topology
+	publish "$red" '"40000:7000/udp"'
+	run -3 lab plan "$topology"
+	[[ $output == *"~ sysctl net/ipv4/ip_local_reserved_ports: with 40000"* ]]
+	lab apply "$topology"
+	find_cookie
+	on "$host" sysctl -qw net.ipv4.ip_local_port_range="40000 40001"
+	serve "$outside" udp 4000
+	asks_from_any_port "$outside_address" 4000
+	[[ $(sort -u "$work/callers-4000") == "$uplink_address 40001" ]]
+}
+
+@test "reserved: what others put into the set stays; of two fabrics the last takes a port out" {
+	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=8079,9999
+	put_topology
+	publish "$red" '"8079-8081:79-81/tcp"'
+	lab apply "$topology"
+	find_cookie
+	reserved 8079-8081,9999
+	sed -e 's/^name: lab/name: other/' -e 's/v-net-/w-net-/g' -e 's/192\.168\.1/192.168.2/g' \
+		-e 's/fd00:1/fd00:2/g' -e 's/10\.99/10.98/g' -e "s/-$suffix/-other-$suffix/g" \
+		-e "s,8079-8081:79-81/tcp,8081-8082:81-82/udp," "$topology" >"$work/other.yaml"
+	lab apply "$work/other.yaml"
+	reserved 8079-8082,9999
+	run -0 lab plan "$topology"
+	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=7777,8079-8082
+	lab down lab
+	reserved 7777,8079,8081-8082
+	run -0 lab plan "$work/other.yaml"
+	lab down other
+	reserved 7777,8079
+	# More than a page of text.
+	local odd
+	odd=$(seq -s, 1 2 9999)
+	on "$host" perl -e 'open my $f, "+<", "/proc/sys/net/ipv4/ip_local_reserved_ports";
+		for (my $at = 0; $at < length $ARGV[0];) { $at += syswrite $f, $ARGV[0], 9999, $at }' "$odd"
+	reserved "$odd"
+	lab apply "$topology"
+	reserved "${odd/,8079,8081,/,8079-8081,}"
+	lab down lab
+	reserved "$odd"
 }
 
 # ---- Refused

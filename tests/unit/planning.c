@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "plan_reserve.h"
 #include "topology_read.h"
 
 const char fabric[] =
@@ -118,6 +119,7 @@ void assert_as_found(struct simulator *sim)
 	assert_string_equal(simulator_sysctl(sim, "net/ipv4/conf/eth0/forwarding"), "0");
 	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/all/forwarding"), "0");
 	assert_string_equal(simulator_sysctl(sim, "net/ipv6/conf/eth0/accept_ra"), "1");
+	assert_string_equal(simulator_sysctl(sim, RESERVED_KEY), "9001,40000");
 	assert_false(sim->datapath.loaded);
 }
 

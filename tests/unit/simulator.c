@@ -6,6 +6,7 @@
 #include "simulator_private.h"
 
 #include "plan_keep.h"
+#include "plan_reserve.h"
 
 #include <linux/if.h>
 #include <setjmp.h>
@@ -116,6 +117,7 @@ struct simulator *simulator_new(void)
 				     .protocol = RTPROT_BOOT,
 				     .type = RTN_UNICAST};
 	simulator_set_sysctl(sim, "net/ipv4/conf/eth0/forwarding", "0");
+	simulator_set_sysctl(sim, RESERVED_KEY, "9001,40000");
 	simulator_set_sysctl(sim, "net/ipv6/conf/eth0/accept_ra", "1");
 	simulator_set_sysctl(sim, "net/ipv6/conf/all/forwarding", "0");
 	simulator_set_sysctl(sim, "net/ipv6/conf/eth0/forwarding", "0");
@@ -512,6 +514,9 @@ void simulator_execute(struct simulator *sim, const struct operation *op)
 		break;
 	case OPERATION_OFFLOAD_SET:
 		run_netns_sysctl(sim, op);
+		break;
+	case OPERATION_PORTS_RESERVE:
+		run_reserve(sim, op);
 		break;
 	case OPERATION_OVS_PORT_ADD:
 	case OPERATION_OVS_PORT_DELETE:

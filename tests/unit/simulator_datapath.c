@@ -17,6 +17,8 @@
 #include <cmocka.h>
 
 #include "plan_publish.h"
+#include "plan_reserve.h"
+#include "port_set.h"
 
 static char *prefix_text(struct simulator *sim, const struct ip_address *ip)
 {
@@ -189,8 +191,12 @@ static void add_published(struct simulator *sim, const struct operation *op)
 	const struct state_uplink *uplink = uplink_of(sim, op->link);
 	struct state_published entry = {0};
 	char name[PUBLISH_TEXT_MAX], value[PUBLISH_TEXT_MAX];
+	struct port_set reserved = {};
 
 	assert_non_null(uplink);
+	port_set_read(&reserved, simulator_sysctl(sim, RESERVED_KEY)); /* before it is published */
+	for (uint32_t i = 0; i < op->ports.count; i++)
+		assert_true(port_set_has(&reserved, (uint16_t)(op->ports.external + i)));
 	entry.mapping =
 		NSR_MAPPING(NSR_POOL(uplink->uplink.index, op->ports.protocol), op->ports.external);
 	entry.published.inside.port = htons(op->ports.inside);

@@ -44,6 +44,7 @@ void add_netns_sysctl(struct simulator *sim, const char *namespace, const char *
 		      const char *value);
 void add_link_sysctls(struct simulator *sim, const char *namespace, const char *link);
 void run_netns_sysctl(struct simulator *sim, const struct operation *op);
+void run_reserve(struct simulator *sim, const struct operation *op);
 void run_file_operation(struct simulator *sim, const struct operation *op);
 void run_ovs(struct simulator *sim, const struct operation *op);
 struct state_ovs copy_ovs(struct simulator *sim, const struct topology *topology);

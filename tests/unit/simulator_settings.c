@@ -13,6 +13,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "plan_reserve.h"
+#include "port_set.h"
 #include "sysctl_key.h"
 
 /* ---- Sysctls of namespaces. */
@@ -78,6 +80,24 @@ void run_netns_sysctl(struct simulator *sim, const struct operation *op)
 	simulator_set_netns_sysctl(sim, op->namespace, op->key, op->value);
 	if (op->revert)
 		unnote(sim, RECORD_NETNS_SYSCTL, op->recorded_as);
+}
+
+/* ---- The host's set of reserved ports. */
+
+void run_reserve(struct simulator *sim, const struct operation *op)
+{
+	struct port_set set = {}, released = {};
+
+	port_set_read(&set, simulator_sysctl(sim, op->key));
+	port_set_read(&set, op->reserve);
+	port_set_read(&released, op->release);
+	port_set_take_out(&set, &released);
+	note(sim, RECORD_RESERVED, RESERVED_KEY, op->value, op->old_value);
+	simulator_set_sysctl(sim, op->key, port_set_text(&set, &sim->arena));
+	if (*op->value)
+		note(sim, RECORD_RESERVED, RESERVED_KEY, op->value, "");
+	else
+		unnote(sim, RECORD_RESERVED, RESERVED_KEY);
 }
 
 /* ---- Files. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "plan_reserve.h"
 #include "planning.h"
 
 static const char *published(struct simulator *sim)
@@ -48,7 +49,8 @@ static void test_published_moves(void **state)
 				    "  red:\n    publish: [\"9005-9019:7000-7014/udp\"]\n"));
 	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_DELETE), 2);
 	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
-	assert_int_equal(plan->count, 3);
+	assert_int_equal(count_kind(plan, OPERATION_PORTS_RESERVE), 1);
+	assert_int_equal(plan->count, 4);
 }
 
 /* A process was killed between the entry and the last of its mappings. */
@@ -100,10 +102,11 @@ static void test_published_loopback(void **state)
 				    "  blue:\n    publish: [\"127.0.0.1:8080:80/tcp\"]\n"));
 	assert_int_equal(count_kind(plan, OPERATION_UPLINK_ADD), 1);
 	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
-	assert_int_equal(plan->count, 3);
+	assert_int_equal(count_kind(plan, OPERATION_PORTS_RESERVE), 1);
+	assert_int_equal(plan->count, 4);
 	assert_int_equal(plan->operations[0].kind, OPERATION_PROGRAMS_ADD);
-	assert_string_equal(plan->operations[1].link, "lo");
 	assert_string_equal(plan->operations[2].link, "lo");
+	assert_string_equal(plan->operations[3].link, "lo");
 	assert_true(has_program(sim));
 	/* At the uplink now: it is still what the host goes by. */
 	plan = converge(
@@ -117,9 +120,94 @@ static void test_published_loopback(void **state)
 	assert_int_equal(plan->count, 1);
 	assert_int_equal(plan->operations[0].kind, OPERATION_UPLINK_ADD);
 	plan = converge(sim, fabric);
-	assert_int_equal(plan->count, 2);
+	assert_int_equal(count_kind(plan, OPERATION_PORTS_RESERVE), 1);
+	assert_int_equal(plan->count, 3);
 	assert_false(has_program(sim) || simulator_link(sim, NULL, "lo")->clsact);
 }
+
+/* ---- Reserved for them. */
+
+static const char *reserved(struct simulator *sim)
+{
+	return simulator_sysctl(sim, RESERVED_KEY);
+}
+
+static const char *recorded(struct simulator *sim)
+{
+	const struct record_entry *entry = record_find(&sim->record, RECORD_RESERVED, RESERVED_KEY);
+
+	return entry ? entry->value : "";
+}
+
+/* 9001 is in the set before, 5000 comes later; somebody takes 9003 out. */
+static void test_reserved(void **state)
+{
+	struct simulator *sim = *state;
+	struct plan *plan;
+
+	plan = converge(sim, published(sim));
+	assert_int_equal(count_kind(plan, OPERATION_PORTS_RESERVE), 1);
+	assert_string_equal(
+		plan_describe(find(plan, OPERATION_PORTS_RESERVE), &sim->arena),
+		"~ sysctl net/ipv4/ip_local_reserved_ports: with 8080,9000,9002-9009: no published "
+		"port for a socket of the host's that takes any");
+	assert_string_equal(reserved(sim), "8080,9000-9009,40000");
+	assert_string_equal(recorded(sim), "8080,9000,9002-9009");
+	simulator_set_sysctl(sim, RESERVED_KEY, "5000,8080,9000-9002,9004-9009,40000");
+	plan = converge(sim, published(sim));
+	assert_int_equal(plan->count, 1);
+	assert_string_equal(plan->operations[0].reserve, "9003");
+	plan = converge(sim, edited(sim, fabric, "  blue:\n",
+				    "  blue:\n    publish: [\"9005-9010:7000-7005/udp\"]\n"));
+	assert_string_equal(find(plan, OPERATION_PORTS_RESERVE)->reserve, "9010");
+	assert_string_equal(find(plan, OPERATION_PORTS_RESERVE)->release, "8080,9000,9002-9004");
+	assert_string_equal(reserved(sim), "5000,9001,9005-9010,40000");
+	converge(sim, fabric);
+	assert_string_equal(reserved(sim), "5000,9001,40000");
+	assert_string_equal(recorded(sim), "");
+}
+
+/* The last of the fabrics that need a port takes it out. */
+static void test_reserved_by_two(void **state)
+{
+	static struct record_entry others = {RECORD_RESERVED, RESERVED_KEY, "8080", ""};
+	struct simulator *sim = *state;
+
+	converge(sim, fabric);
+	sim->others[0] = (struct record){.fabric = "other", .entries = &others, .count = 1};
+	sim->others_count = 1;
+	simulator_set_sysctl(sim, RESERVED_KEY, "8080,9001,40000");
+	converge(sim, published(sim));
+	assert_string_equal(recorded(sim), "8080,9000,9002-9009");
+	converge(sim, fabric);
+	assert_string_equal(reserved(sim), "8080,9001,40000");
+	converge(sim, published(sim));
+	sim->others_count = 0;
+	converge(sim, published(sim));
+	converge(sim, fabric);
+	assert_string_equal(reserved(sim), "9001,40000");
+}
+
+/* A process was killed before it changed the set, or after that: both are in the record. */
+static void test_reserved_in_part(void **state)
+{
+	struct simulator *sim = *state;
+	struct record_entry *entry;
+
+	for (int changed = 0; changed < 2; changed++) {
+		converge(sim, published(sim));
+		entry = (struct record_entry *)record_find(&sim->record, RECORD_RESERVED,
+							   RESERVED_KEY);
+		entry->set = "6000,8080";
+		simulator_set_sysctl(sim, RESERVED_KEY,
+				     changed ? "8080,9000-9009,40000" : "6000,8080,9001,40000");
+		simulator_run(sim, removal_of(sim));
+		assert_as_found(sim);
+		sim->record.count = 0;
+	}
+}
+
+/* ---- Refused. */
 
 static void expect_refusal(struct simulator *sim, const char *text, int code, const char *words)
 {
@@ -171,6 +259,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_published_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_on_an_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_loopback, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reserved, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reserved_by_two, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reserved_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_loopback_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_twice, setup, teardown),
 	};
