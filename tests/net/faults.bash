@@ -76,8 +76,10 @@ go_on() {
 	stopped=
 }
 
-# One of everything. To be extended with what the fabric learns.
+# One of everything. To be extended with what the fabric learns. Of the ports that it publishes the
+# host has one reserved already, and another one.
 put_fabric() {
+	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=8081,9999
 	red=red-$suffix blue=blue-$suffix green=green-$suffix yellow=yellow-$suffix
 	edited=$work/edited-$suffix.yaml
 	cat >"$topology" <<-END
