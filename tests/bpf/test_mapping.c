@@ -159,6 +159,88 @@ static void test_ipv6(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* By the port of the namespace, which translates what has a session. */
+static void test_at_the_port(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct run *run;
+	uint16_t port;
+	struct frame f;
+	size_t i;
+
+	set_dependent(lab);
+	for (i = 0; i < REMOTES; i++) {
+		port = udp(lab, remotes[i].ip, remotes[i].port);
+		FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = remotes[i].ip,
+		      .sport = PORT, .dport = remotes[i].port);
+		run = EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+		assert_int_equal(frame_sport(&run->out), port);
+		assert_int_equal(frame_ip4(&run->out)->saddr, address4(UPLINK_IP));
+	}
+	assert_int_equal(lab_active_sessions(lab), REMOTES);
+	lab_expect_no_flows(lab);
+}
+
+/* The first fragment opens the flow, and each way the others go with it. */
+static void test_fragments(void **state)
+{
+	enum { MORE = 0x2000, SECOND = 64 / 8 };
+	struct lab *lab = lab_of(state);
+	uint16_t port;
+	struct frame f;
+
+	set_dependent(lab);
+	udp(lab, REMOTE_IP, 80);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE2_IP,
+	      .sport = PORT, .dport = 80, .payload = 56, .fragment = MORE, .id = 7);
+	port = frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
+	assert_int_not_equal(port, PORT);
+	frame_ip4(&f)->frag_off = htons(SECOND);
+	frame_seal(&f);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = port, .payload = 56, .fragment = MORE, .id = 8);
+	assert_int_equal(frame_dport(&EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER)->out), PORT);
+	frame_ip4(&f)->frag_off = htons(SECOND);
+	frame_seal(&f);
+	assert_int_equal(EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER)->delivered, RED);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	lab_expect_no_flows(lab);
+}
+
+static struct run *sends(struct lab *lab, enum lab_port from, uint16_t dport)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_br1, .from = from == RED ? mac_red : mac_blue,
+	      .source = from == RED ? RED_IP : BLUE_IP, .dest = UPLINK_IP, .sport = PORT,
+	      .dport = dport);
+	return EXPECT_PORT_IN(lab, from, &f, TO_PEER);
+}
+
+/* RFC 4787 REQ-9: to another's port, and back; a port of red's own is for that remote, too. */
+static void test_hairpin(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t reds, blues;
+	struct run *run;
+
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_NOTHING, 100);
+	assert_int_equal(udp(lab, REMOTE_IP, 80), PORT);
+	blues = out(lab, IPPROTO_UDP, BLUE_IP, PORT, REMOTE_IP, 80);
+	run = sends(lab, RED, blues);
+	reds = frame_sport(&run->out);
+	assert_int_equal(run->delivered, BLUE);
+	assert_int_equal(frame_dport(&run->out), PORT);
+	assert_int_not_equal(reds, PORT);
+	run = sends(lab, BLUE, reds);
+	assert_int_equal(run->delivered, RED);
+	assert_int_equal(frame_dport(&run->out), PORT);
+	assert_int_equal(frame_sport(&run->out), blues);
+	assert_int_equal(lab_active_sessions(lab), 4);
+	lab_expect_no_flows(lab);
+}
+
 /* A flow counts, and so does its port: half of those that there are. */
 static void test_limits(void **state)
 {
@@ -314,6 +396,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_each_remote_has_its_own),
 		LAB_TEST(test_ipv6),
+		LAB_TEST(test_at_the_port),
+		LAB_TEST(test_fragments),
+		LAB_TEST(test_hairpin),
 		LAB_TEST(test_limits),
 		LAB_TEST(test_filters),
 		LAB_TEST(test_published),

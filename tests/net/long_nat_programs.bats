@@ -115,6 +115,19 @@ discover() { # NAMESPACE OPTION...
 	assert_judged
 }
 
+@test "turnutils_natdiscovery: a port for each remote, and hairpin works" {
+	need turnserver turnutils_natdiscovery
+	internet_up auto "s/masquerade: eth0/masquerade: {uplink: eth0, mapping: address-and-port-dependent, \
+filtering: endpoint-independent}/"
+	start_coturn
+	watch
+	discover "$red" -m -f -H -P
+	echo "$output"
+	[[ $output == *"Received a request (maybe a successful hairpinning)"* ]]
+	[[ $output == *"NAT with Address and Port Dependent Mapping!"*"NAT with Endpoint Independent Filtering!"* ]]
+	assert_judged
+}
+
 # The words of discovery for the filtering of the file. A mode that this build refuses is skipped.
 sees_filtering() { # MODE WORDS
 	need turnserver turnutils_natdiscovery
