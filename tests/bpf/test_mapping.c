@@ -342,6 +342,7 @@ struct rush {
 	uint16_t ports[FLOWS]; /* that were seen; 0: dropped */
 };
 
+/* What is dropped because another CPU is at it, which is stopped just then, is sent again. */
 static void *open_flows(void *argument)
 {
 	struct rush *rush = argument;
@@ -349,9 +350,10 @@ static void *open_flows(void *argument)
 
 	for (uint16_t i = 0; i < FLOWS; i++) {
 		leaving(&f, IPPROTO_UDP, RED_IP, PORT, REMOTE_IP, (uint16_t)(1 + i));
-		if (lab_run(rush->lab, DATAPATH_UPLINK_OUT, rush->lab->uplink[UP0], &f, &seen) ==
-		    TC_ACT_UNSPEC)
-			rush->ports[i] = frame_sport(&seen);
+		for (int tries = 0; tries < 1000 && !rush->ports[i]; tries++)
+			if (lab_run(rush->lab, DATAPATH_UPLINK_OUT, rush->lab->uplink[UP0], &f,
+				    &seen) == TC_ACT_UNSPEC)
+				rush->ports[i] = frame_sport(&seen);
 	}
 	return NULL;
 }
