@@ -29,15 +29,22 @@ bool datapath_is_other_build(const struct datapath *datapath)
 	return datapath->build != object_build();
 }
 
-/* Of what sits at no hook nothing is traced. */
+/* Those that packets pass. */
+static bool is_traced(unsigned int program)
+{
+	return program != DATAPATH_ARM && program != DATAPATH_FLUSH && program != DATAPATH_FLUSH6 &&
+	       program != DATAPATH_PUBLISH;
+}
+
+/* The datapath's programs once more: what it has not need not be verified. */
 static int prepare(struct trace_bpf *object, const struct datapath *datapath)
 {
-	int ret = bpf_program__set_autoload(object->progs.nsr_arm, false);
+	int ret = 0;
 
-	if (!ret)
-		ret = bpf_program__set_autoload(object->progs.nsr_flush, false);
-	if (!ret)
-		ret = bpf_program__set_autoload(object->progs.nsr_flush6, false);
+	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
+		ret = bpf_program__set_autoload(
+			bpf_object__find_program_by_name(object->obj, datapath_program_name(i)),
+			is_traced(i) && datapath->programs[i] >= 0);
 	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
 		ret = bpf_map__reuse_fd(
 			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]),
@@ -124,10 +131,10 @@ static int run_hook(struct datapath_tracer *tracer, enum datapath_program hook, 
 	result = run(bpf_program__fd(program), ifindex, came_in, packet);
 	for (uint32_t i = 0; i < told->count && i < NSR_TRACE_MAX; i++)
 		taken_over |= told->told[i].what == NSR_TELLS_PROGRAM6;
-	if (result || !taken_over)
+	program = program6_of(tracer, hook);
+	if (result || !taken_over || bpf_program__fd(program) < 0)
 		return result;
 	memset(told, 0, sizeof(*told));
-	program = program6_of(tracer, hook);
 	return run(bpf_program__fd(program), ifindex, came_in, packet);
 }
 
