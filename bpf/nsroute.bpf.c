@@ -11,6 +11,7 @@
  *   nsr_uplink_out6, nsr_uplink_in6, nsr_bare_out6, nsr_bare_in6
  *                   the same for IPv6 that the NAT may have a part in, by a tail call
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
+ *   nsr_hairpin     what a namespace sends to an external address, by a tail call
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
  *   nsr_flush6      those of IPv6
@@ -36,6 +37,23 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* A program of its own, so that ports are verified without it. */
+static __always_inline int to_hairpin(struct __sk_buff *skb, u32 port)
+{
+	const int failed = DROP(NAT_HAIRPIN);
+
+	INSTEAD(port_hairpin(skb));
+	bpf_tail_call(skb, &programs6, NSR_PROGRAM_HAIRPIN);
+	count_port_tx(port, skb->len, failed); /* it is not loaded */
+	return drop(skb, failed, NSR_HOOK_PORT_IN);
+}
+
+SEC("tc")
+int nsr_hairpin(struct __sk_buff *skb)
+{
+	return port_hairpin(skb);
+}
+
 SEC("tc")
 int nsr_port_in(struct __sk_buff *skb)
 {
@@ -54,7 +72,7 @@ int nsr_port_in(struct __sk_buff *skb)
 		return deliver(skb, to->ifindex);
 	}
 	if (verdict == VERDICT_HAIRPIN)
-		return port_hairpin(skb);
+		return to_hairpin(skb, port->index);
 	count_port_tx(port->index, length, verdict);
 	if (verdict < 0)
 		return drop(skb, verdict, NSR_HOOK_PORT_IN);

@@ -79,6 +79,7 @@ enum {
 	DATAPATH_UPLINK_IN6,
 	DATAPATH_BARE_OUT6,
 	DATAPATH_BARE_IN6,
+	DATAPATH_HAIRPIN, /* called by that of a port, likewise */
 	DATAPATH_ALL_PROGRAMS
 };
 

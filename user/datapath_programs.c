@@ -47,6 +47,7 @@ static const struct {
 	[DATAPATH_UPLINK_IN6] = {"nsr_uplink_in6", USE_ETHERNET | USE_IPV6},
 	[DATAPATH_BARE_OUT6] = {"nsr_bare_out6", USE_BARE | USE_IPV6},
 	[DATAPATH_BARE_IN6] = {"nsr_bare_in6", USE_BARE | USE_IPV6},
+	[DATAPATH_HAIRPIN] = {"nsr_hairpin", USE_NAT},
 };
 
 const char *datapath_program_name(unsigned int program)
@@ -113,7 +114,7 @@ int datapath_run(int program, void *packet, uint32_t size, const char *what, str
 	return ret < 0 ? error_set(err, ret, "cannot %s: %s", what, strerror(-ret)) : ret;
 }
 
-/* Those that the programs of an uplink hand packets over to. */
+/* Those that the programs at hooks hand packets over to. */
 static int enter_programs6(const struct datapath *datapath, struct error *err)
 {
 	static const unsigned int handed[NSR_PROGRAMS6] = {
@@ -121,6 +122,7 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM6_IN] = DATAPATH_UPLINK_IN6,
 		[NSR_PROGRAM6_BARE_OUT] = DATAPATH_BARE_OUT6,
 		[NSR_PROGRAM6_BARE_IN] = DATAPATH_BARE_IN6,
+		[NSR_PROGRAM_HAIRPIN] = DATAPATH_HAIRPIN,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 
@@ -132,7 +134,7 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		else if (bpf_map_delete_elem(map, &i) && errno != ENOENT)
 			ret = -errno;
 	}
-	return ret ? error_set(err, ret, "cannot enter a program of IPv6: %s", strerror(-ret)) : 0;
+	return ret ? error_set(err, ret, "cannot let a program be called: %s", strerror(-ret)) : 0;
 }
 
 static int arm(const struct datapath *datapath, struct error *err)

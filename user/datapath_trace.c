@@ -33,7 +33,7 @@ bool datapath_is_other_build(const struct datapath *datapath)
 static bool is_traced(unsigned int program)
 {
 	return program != DATAPATH_ARM && program != DATAPATH_FLUSH && program != DATAPATH_FLUSH6 &&
-	       program != DATAPATH_PUBLISH;
+	       program != DATAPATH_PUBLISH && program != DATAPATH_HAIRPIN;
 }
 
 /* The datapath's programs once more: what it has not need not be verified. */

@@ -232,7 +232,7 @@ is_look() {
 # A failure has its message, which has the place in the file when it is an object's of the file.
 assert_told() { # [FILE]
 	[[ $message == *"Input/output error"* ]]
-	[[ $# == 1 && $message != *"the datapath's settings"* && $message != *"program of IPv6"* ]] ||
+	[[ $# == 1 && $message != *"the datapath's settings"* && $message != *"let a program be called"* ]] ||
 		return 0
 	case $step in
 	netlink\ type\ 1[89] | netlink\ type\ 2[26] | netlink\ type\ 3[08]) ;; # looking
