@@ -128,6 +128,7 @@ NSR_ARRAY(session_bits6, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits6, 1);
 NSR_FLOWS(session_by_flow6, struct nsr_flow6, struct nsr_session_ref, NSR_SESSIONS6_MAX);
 NSR_FLOWS(mapping_by_inside6, struct nsr_inside_endpoint6, struct nsr_mapping_ref,
 	  NSR_SESSIONS6_MAX);
+NSR_TABLE(published6, u32, struct nsr_published6, NSR_PUBLISHED_MAX);
 NSR_ARRAY(nat_counters6, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 
 struct {

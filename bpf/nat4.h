@@ -2,10 +2,10 @@
 /*
  * nat4.h - what IPv4 brings with it into the text of the NAT.
  *
- * conntrack.h, slots.h, contact.h, mapping.h, nat.h, datagram.h, reclaim.h and trace_nat.h speak of
- * addresses by the names of this header alone, so that they can be compiled for another family:
- * what an address is, how two of them are compared, where keys and requests lie, and what the
- * kernel and the tables are asked about one. The rest of IPv4 (headers, rewriting) is in no text
+ * conntrack.h, slots.h, contact.h, mapping.h, nat.h, datagram.h, reclaim.h, publish.h and trace_nat.h
+ * speak of addresses by the names of this header alone, so that they can be compiled for another
+ * family: what an address is, how two of them are compared, where keys and requests lie, and what
+ * the kernel and the tables are asked about one. The rest of IPv4 (headers, rewriting) is in no text
  * but its own.
  */
 #ifndef NSROUTE_BPF_NAT4_H
@@ -100,13 +100,15 @@ struct socket_tuple4 {
 
 /* The verifier wants the two kinds of sockets read by different instructions, which clang would
  * make one of: it does not look into these. */
-#define SOCKET_READ(kind, socket, ret_wild)                     \
+#define SOCKET_READ(kind, socket, address, ret_wild)            \
 	do {                                                    \
 		asm volatile("# " kind : "+r"(socket));         \
-		u32 bound = (socket)->src_ip4;                  \
+		u32 bound = address(socket);                    \
 		asm volatile("# " kind " bound" : "+r"(bound)); \
 		*(ret_wild) = !bound;                           \
 	} while (0)
+
+#define SOCKET_ADDRESS4(socket) ((socket)->src_ip4)
 
 /* The socket that gets what the remote sends to this port, of TCP or UDP; NULL, or to be released.
  * *ret_wild: it is there for all addresses of the host, and no remote. */
@@ -122,11 +124,11 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 	if (protocol == NSR_NAT_TCP) {
 		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
 		if (socket)
-			SOCKET_READ("tcp", socket, ret_wild);
+			SOCKET_READ("tcp", socket, SOCKET_ADDRESS4, ret_wild);
 	} else {
 		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(of), BPF_F_CURRENT_NETNS, 0);
 		if (socket)
-			SOCKET_READ("udp", socket, ret_wild);
+			SOCKET_READ("udp", socket, SOCKET_ADDRESS4, ret_wild);
 	}
 	return socket;
 }

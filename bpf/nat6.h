@@ -15,6 +15,7 @@
 #define NSROUTE_BPF_NAT6_H
 
 #include "nat.h"
+#include "publish.h"
 #include "reclaim.h"
 #ifdef NSR_TRACE
 #include "trace_nat.h"
@@ -45,6 +46,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_NAT_H
 #undef NSROUTE_BPF_DATAGRAM_H
 #undef NSROUTE_BPF_RECLAIM_H
+#undef NSROUTE_BPF_PUBLISH_H
 #undef NSROUTE_BPF_TRACE_NAT_H
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
@@ -80,6 +82,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nsr_datagram        nsr_datagram6
 #define nsr_datagram_in     nsr_datagram_in6
 #define nsr_held_key        nsr_held_key6
+#define nsr_publish         nsr_publish6
 #define held_release        held_release6
 
 /* Tables. */
@@ -211,6 +214,17 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define expire_flush         expire_flush6
 #define expire_held          expire_held6
 
+/* publish.h */
+#define publish_forget   publish_forget6
+#define publish_clear    publish_clear6
+#define publish_claim    publish_claim6
+#define publish_hold     publish_hold6
+#define publish_make     publish_make6
+#define publish_close    publish_close6
+#define publish_release  publish_release6
+#define publish_is_taken publish_is_taken6
+#define publish_do       publish_do6
+
 /* trace_nat.h */
 #define trace_any_free     trace_any_free6
 #define trace_is_free      trace_is_free6
@@ -277,25 +291,36 @@ static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplin
 	return address;
 }
 
-/* Nothing is published, so that nobody asks whether the socket is there for all addresses. */
+#define SOCKET_ADDRESS6(socket)                                                        \
+	((socket)->src_ip6[0] | (socket)->src_ip6[1] | (socket)->src_ip6[2] | \
+	 (socket)->src_ip6[3])
+
 static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 protocol,
 						    const nat_address *remote, __be16 remote_port,
 						    const nat_address *local, __be16 local_port,
 						    bool *ret_wild)
 {
 	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
 
-	*ret_wild = false;
 	__builtin_memcpy(tuple.ipv6.saddr, remote, sizeof(*remote));
 	__builtin_memcpy(tuple.ipv6.daddr, local, sizeof(*local));
 	tuple.ipv6.sport = remote_port;
 	tuple.ipv6.dport = local_port;
-	if (protocol == NSR_NAT_TCP)
-		return bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-	return bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	if (protocol == NSR_NAT_TCP) {
+		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+		if (socket)
+			SOCKET_READ("tcp6", socket, SOCKET_ADDRESS6, ret_wild);
+	} else {
+		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+		if (socket)
+			SOCKET_READ("udp6", socket, SOCKET_ADDRESS6, ret_wild);
+	}
+	return socket;
 }
 
 #include "nat.h"
+#include "publish.h"
 #include "reclaim.h"
 #ifdef NSR_TRACE
 #include "trace_nat.h"
@@ -319,6 +344,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nsr_datagram
 #undef nsr_datagram_in
 #undef nsr_held_key
+#undef nsr_publish
 #undef held_release
 #undef pools
 #undef pool_bits
@@ -431,6 +457,15 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef expire_ports_of
 #undef expire_flush
 #undef expire_held
+#undef publish_forget
+#undef publish_clear
+#undef publish_claim
+#undef publish_hold
+#undef publish_make
+#undef publish_close
+#undef publish_release
+#undef publish_is_taken
+#undef publish_do
 #undef trace_any_free
 #undef trace_is_free
 #undef trace_mapping

@@ -16,6 +16,7 @@
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
  *   nsr_flush6      those of IPv6
  *   nsr_publish     run to make or end the mapping of a published port
+ *   nsr_publish6    one of IPv6
  *
  * What they leave alone gets TC_ACT_UNSPEC, so that other people's programs still run.
  */
@@ -361,4 +362,17 @@ int nsr_publish(struct __sk_buff *skb)
 		return -EINVAL;
 	asked = *publish;
 	return publish_do(skb, &asked);
+}
+
+SEC("tc")
+int nsr_publish6(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct nsr_publish6 *publish = data + sizeof(struct ethhdr);
+	struct nsr_publish6 asked;
+
+	if ((void *)(publish + 1) > end)
+		return -EINVAL;
+	asked = *publish;
+	return publish_do6(skb, &asked);
 }

@@ -10,6 +10,8 @@
  *
  * One process does one step for one port at a time (it holds the lock of nsroute), while packets go
  * on. So each step can be done again, and says by the flags what it has done.
+ *
+ * One text for both families, as nat4.h tells.
  */
 #ifndef NSROUTE_BPF_PUBLISH_H
 #define NSROUTE_BPF_PUBLISH_H
@@ -20,7 +22,7 @@
 static __always_inline void publish_forget(const struct nsr_inside_endpoint *inside)
 {
 	struct nsr_inside_endpoint key = *inside;
-	u32 mapping = mapping_entered(inside);
+	u32 mapping = mapping_entered(&key);
 
 	if (mapping && !mapping_is_held(mapping))
 		bpf_map_delete_elem(&mapping_by_inside, &key);
@@ -135,9 +137,9 @@ NSR_STEP int publish_release(u32 mapping, u32 now_s)
 /* Whether the host has a socket that gets what anybody sends to the port. */
 NSR_STEP int publish_is_taken(struct __sk_buff *skb, const struct nsr_publish *asked)
 {
-	const __be32 anybody = 0;
+	const nat_address anybody = {0};
 
-	return asked && !mapping_is_held(asked->mapping) && asked->external &&
+	return asked && !mapping_is_held(asked->mapping) && !address_is_none(&asked->external) &&
 	       host_has_socket(skb, asked->inside.protocol, &anybody, 0, &asked->external,
 			       bpf_htons(NSR_MAPPING_PORT(asked->mapping)), false);
 }

@@ -74,10 +74,9 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
 	request->seen = seen_by(true, t->protocol, t->tcp_flags);
 	if (!session_use6(&request->flow, request)) {
-		if (t->tcp_flags & TCP_RST)
-			return DROP(NAT_STATE); /* it ends what is not there */
 		request_limits6(request, inside);
-		refused = session_open_or_join6(skb, request);
+		refused = t->tcp_flags & TCP_RST ? session_reset6(skb, request)
+						 : session_open_or_join6(skb, request);
 		if (refused)
 			return refused;
 	}

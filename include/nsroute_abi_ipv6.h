@@ -3,7 +3,7 @@
  * nsroute_abi_ipv6.h - the part of nsroute_abi.h, which includes it, for the NAT of IPv6.
  *
  * It has tables of its own, by the rules of those of IPv4: "mapping_by_inside6", "pools6",
- * "pool_bits6", "session_by_flow6", "sessions6", "session_bits6", "datagrams_in6",
+ * "pool_bits6", "session_by_flow6", "sessions6", "session_bits6", "published6", "datagrams_in6",
  * "held_fragments6". Records have the same fields, for one text makes and reads both (bpf/nat6.h).
  */
 #ifndef NSROUTE_ABI_IPV6_H
@@ -28,10 +28,26 @@ struct nsr_mapping6 {
 	__u32 references;
 	__u32 generation;
 	__u32 released_s;
-	__u16 flags; /* 0: nothing is published yet */
+	__u16 flags;
 	__u16 owner;
 };
 _Static_assert(sizeof(struct nsr_mapping6) == 36, "layout");
+
+/* Map "published6", and what the program "nsr_publish6" is asked for. */
+struct nsr_published6 {
+	struct nsr_inside_endpoint6 inside;
+	__u16 count;
+	__u16 ready;
+};
+_Static_assert(sizeof(struct nsr_published6) == 24, "layout");
+
+struct nsr_publish6 {
+	__u32 step; /* enum nsr_publish_step */
+	__u32 mapping;
+	struct nsr_inside_endpoint6 inside;
+	struct nsr_address6 external;
+};
+_Static_assert(sizeof(struct nsr_publish6) == 44, "layout");
 
 struct nsr_flow6 {
 	struct nsr_inside_endpoint6 inside;
@@ -78,10 +94,12 @@ struct nsr_selection6 {
 	__u16 port;
 	__u8 protocol;
 	__u8 uplink;
+	__u32 mapping_first, mapping_last;
+	__u16 inside_first, inside_last;
 	__u32 unpublished;
 	__u32 unanswered;
 };
-_Static_assert(sizeof(struct nsr_selection6) == 76, "layout");
+_Static_assert(sizeof(struct nsr_selection6) == 88, "layout");
 
 static inline int nsr_is_in6(const struct nsr_address6 *address, const struct nsr_address6 *prefix,
 			     const struct nsr_address6 *mask)
@@ -102,6 +120,11 @@ static inline int nsr_selects6(const struct nsr_selection6 *selection, const str
 		return 0;
 	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
 	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+		return 0;
+	if ((selection->mapping_last &&
+	     (mapping < selection->mapping_first || mapping > selection->mapping_last)) ||
+	    (selection->inside_last && (__be16_to_cpu(inside->port) < selection->inside_first ||
+					__be16_to_cpu(inside->port) > selection->inside_last)))
 		return 0;
 	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
 	       NSR_MAPPING_PORT(mapping) == selection->port ||

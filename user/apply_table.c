@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "datapath_publish.h"
 
@@ -147,7 +148,8 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 		return datapath_publish(r->datapath, ifindex, &op->address, &op->ports,
 					r->options->host_fd, err);
 	case OPERATION_PUBLISH_DELETE:
-		return datapath_unpublish(r->datapath, ifindex, &op->ports, err);
+		return datapath_unpublish(r->datapath, ifindex, op->address.family == AF_INET6,
+					  &op->ports, err);
 	case OPERATION_INSIDE_ADD:
 		return datapath_inside_set(r->datapath, &op->address,
 					   place_ifindex(&r->places, NULL, op->uplink), op->inside,

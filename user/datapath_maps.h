@@ -56,6 +56,7 @@
 	X(event_limits)       \
 	X(refusals)           \
 	X(published)          \
+	X(published6)         \
 	X(hairpin_scratch)    \
 	X(nat_scratch6)       \
 	X(datagrams_in6)      \
@@ -75,6 +76,7 @@ enum {
 	DATAPATH_FLUSH,
 	DATAPATH_FLUSH6,
 	DATAPATH_PUBLISH,
+	DATAPATH_PUBLISH6,
 	DATAPATH_UPLINK_OUT6, /* these are called by those of an uplink: "programs6" */
 	DATAPATH_UPLINK_IN6,
 	DATAPATH_BARE_OUT6,

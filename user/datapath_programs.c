@@ -42,6 +42,7 @@ static const struct {
 	[DATAPATH_ARM] = {"nsr_arm", USE_NAT},
 	[DATAPATH_FLUSH] = {"nsr_flush", USE_NAT},
 	[DATAPATH_PUBLISH] = {"nsr_publish", USE_NAT},
+	[DATAPATH_PUBLISH6] = {"nsr_publish6", USE_IPV6},
 	[DATAPATH_FLUSH6] = {"nsr_flush6", USE_IPV6},
 	[DATAPATH_UPLINK_OUT6] = {"nsr_uplink_out6", USE_ETHERNET | USE_IPV6},
 	[DATAPATH_UPLINK_IN6] = {"nsr_uplink_in6", USE_ETHERNET | USE_IPV6},

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "datapath_entry.h"
 #include "datapath_maps.h"
@@ -28,54 +29,110 @@
 
 #define TRIES 16 /* to get a port that packets claim and release meanwhile */
 
-struct range {
-	uint32_t mapping; /* of the first port */
-	struct nsr_published published;
-};
+static const struct {
+	enum datapath_map map;
+	unsigned int program;
+} families[2] = {{MAP_published, DATAPATH_PUBLISH}, {MAP_published6, DATAPATH_PUBLISH6}};
 
-static int put_entry(const struct datapath *datapath, const struct range *range, bool ready,
-		     struct error *err)
+/* ---- The table. */
+
+static struct nsr_inside_endpoint inside4_of(const struct nsr_inside_endpoint6 *inside)
 {
-	struct nsr_published entry = range->published;
-
-	entry.ready = ready;
-	return datapath_put(datapath, MAP_published, &range->mapping, &entry, "a published port",
-			    err);
+	return (struct nsr_inside_endpoint){.address = inside->address.words[0],
+					    .port = inside->port,
+					    .protocol = inside->protocol,
+					    .uplink = inside->uplink};
 }
 
-static int drop_entry(const struct datapath *datapath, uint32_t mapping, struct error *err)
+static bool read_entry(const struct datapath *datapath, bool ipv6, uint32_t mapping,
+		       struct state_published *ret)
 {
-	return datapath_drop(datapath, MAP_published, &mapping, "a published port", err);
+	const int map = datapath->maps[families[ipv6].map];
+	struct nsr_published entry;
+
+	*ret = (struct state_published){.ipv6 = ipv6, .mapping = mapping};
+	if (ipv6)
+		return !bpf_map_lookup_elem(map, &mapping, &ret->published);
+	if (bpf_map_lookup_elem(map, &mapping, &entry))
+		return false;
+	ret->published.inside.address.words[0] = entry.inside.address;
+	ret->published.inside.port = entry.inside.port;
+	ret->published.inside.protocol = entry.inside.protocol;
+	ret->published.inside.uplink = entry.inside.uplink;
+	ret->published.count = entry.count;
+	ret->published.ready = entry.ready;
+	return true;
+}
+
+bool datapath_published(const struct datapath *datapath, bool ipv6, const uint32_t *previous,
+			struct state_published *ret)
+{
+	uint32_t key;
+
+	return !bpf_map_get_next_key(datapath->maps[families[ipv6].map], previous, &key) &&
+	       read_entry(datapath, ipv6, key, ret);
+}
+
+static int put_entry(const struct datapath *datapath, const struct state_published *range, bool ready,
+		     struct error *err)
+{
+	struct nsr_published6 entry6 = range->published;
+	struct nsr_published entry = {
+		.inside = inside4_of(&entry6.inside), .count = entry6.count, .ready = ready};
+
+	entry6.ready = ready;
+	return datapath_put(datapath, families[range->ipv6].map, &range->mapping,
+			    range->ipv6 ? (void *)&entry6 : &entry, "a published port", err);
+}
+
+static int drop_entry(const struct datapath *datapath, const struct state_published *range, struct error *err)
+{
+	return datapath_drop(datapath, families[range->ipv6].map, &range->mapping,
+			     "a published port", err);
 }
 
 /* ---- Steps. */
 
-static int step_one(const struct datapath *datapath, const struct nsr_publish *asked)
+/* asked is what the program of the family is asked for. */
+static int run_step(const struct datapath *datapath, bool ipv6, const void *asked, size_t size)
 {
-	char packet[ETH_HLEN + sizeof(*asked)] = {0};
+	char packet[ETH_HLEN + sizeof(struct nsr_publish6)] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
 	int ret;
 
-	memcpy(packet + ETH_HLEN, asked, sizeof(*asked));
-	ret = bpf_prog_test_run_opts(datapath->programs[DATAPATH_PUBLISH], &options);
+	memcpy(packet + ETH_HLEN, asked, size);
+	ret = bpf_prog_test_run_opts(datapath->programs[families[ipv6].program], &options);
 	return ret ? ret : (int)options.retval;
 }
 
+static int step_one(const struct datapath *datapath, bool ipv6, const struct nsr_publish6 *asked6)
+{
+	struct nsr_publish asked = {.step = asked6->step,
+				    .mapping = asked6->mapping,
+				    .inside = inside4_of(&asked6->inside),
+				    .external = asked6->external.words[0]};
+
+	return ipv6 ? run_step(datapath, true, asked6, sizeof(*asked6))
+		    : run_step(datapath, false, &asked, sizeof(asked));
+}
+
+static const struct nsr_address6 unasked; /* no socket of the host's is looked for */
+
 /* Of all ports of the range; the first that fails is named. */
-static int step(const struct datapath *datapath, const struct range *range,
-		enum nsr_publish_step which, __be32 external, struct error *err)
+static int step(const struct datapath *datapath, const struct state_published *range,
+		enum nsr_publish_step which, const struct nsr_address6 *external, struct error *err)
 {
 	uint16_t inside = ntohs(range->published.inside.port);
 
 	for (unsigned int i = 0; i < range->published.count; i++) {
-		struct nsr_publish asked = {.step = which,
-					    .mapping = range->mapping + i,
-					    .inside = range->published.inside,
-					    .external = external};
+		struct nsr_publish6 asked = {.step = which,
+					     .mapping = range->mapping + i,
+					     .inside = range->published.inside,
+					     .external = *external};
 		int ret;
 
 		asked.inside.port = htons((uint16_t)(inside + i));
-		ret = step_one(datapath, &asked);
+		ret = step_one(datapath, range->ipv6, &asked);
 		if (ret < 0)
 			return error_set(
 				err, ret, "cannot publish port %u/%s: %s",
@@ -89,44 +146,57 @@ static int step(const struct datapath *datapath, const struct range *range,
 	return 0;
 }
 
-static int end_sessions(const struct datapath *datapath, const struct nsr_selection *selection,
-			struct error *err)
+/* ---- Sessions. */
+
+static int end_sessions(const struct datapath *datapath, bool ipv6,
+			const struct nsr_selection6 *selection6, struct error *err)
 {
-	return datapath_has_sessions(datapath, false)
-		       ? datapath_flush(datapath, selection, NULL, err)
-		       : 0;
+	struct nsr_selection selection = {.address = selection6->address.words[0],
+					  .mask = selection6->mask.words[0],
+					  .protocol = selection6->protocol,
+					  .uplink = selection6->uplink,
+					  .mapping_first = selection6->mapping_first,
+					  .mapping_last = selection6->mapping_last,
+					  .inside_first = selection6->inside_first,
+					  .inside_last = selection6->inside_last,
+					  .unpublished = selection6->unpublished};
+
+	if (!datapath_has_sessions(datapath, ipv6))
+		return 0;
+	return ipv6 ? datapath_flush6(datapath, selection6, NULL, err)
+		    : datapath_flush(datapath, &selection, NULL, err);
 }
 
 /* Those of the external ports, and those of the inside endpoints under other mappings; but none of
  * what is published. */
-static int end_others(const struct datapath *datapath, const struct range *range, struct error *err)
+static int end_others(const struct datapath *datapath, const struct state_published *range, struct error *err)
 {
-	const struct nsr_inside_endpoint *inside = &range->published.inside;
+	const struct nsr_inside_endpoint6 *inside = &range->published.inside;
 	uint16_t last = (uint16_t)(range->published.count - 1);
-	struct nsr_selection external = {.mapping_first = range->mapping,
-					 .mapping_last = range->mapping + last,
-					 .unpublished = 1};
-	struct nsr_selection same = {.address = inside->address,
-				     .mask = ~(__be32)0,
-				     .protocol = (uint8_t)(1 + inside->protocol),
-				     .uplink = (uint8_t)(1 + inside->uplink),
-				     .inside_first = ntohs(inside->port),
-				     .inside_last = (uint16_t)(ntohs(inside->port) + last),
-				     .unpublished = 1};
+	struct nsr_selection6 external = {.mapping_first = range->mapping,
+					  .mapping_last = range->mapping + last,
+					  .unpublished = 1};
+	struct nsr_selection6 same = {.address = inside->address,
+				      .protocol = (uint8_t)(1 + inside->protocol),
+				      .uplink = (uint8_t)(1 + inside->uplink),
+				      .inside_first = ntohs(inside->port),
+				      .inside_last = (uint16_t)(ntohs(inside->port) + last),
+				      .unpublished = 1};
 	int ret = datapath_wait_for_programs(datapath, inside->uplink, err);
 
+	memset(&same.mask, 0xff, sizeof(same.mask));
 	if (!ret)
-		ret = end_sessions(datapath, &external, err);
-	return ret ? ret : end_sessions(datapath, &same, err);
+		ret = end_sessions(datapath, range->ipv6, &external, err);
+	return ret ? ret : end_sessions(datapath, range->ipv6, &same, err);
 }
 
-static int make(const struct datapath *datapath, const struct range *range, __be32 external,
-		struct error *err)
+static int make(const struct datapath *datapath, const struct state_published *range,
+		const struct nsr_address6 *external, struct error *err)
 {
 	int ret = -EBUSY;
 
 	for (unsigned int i = 0; i < TRIES && ret == -EBUSY; i++) {
-		ret = step(datapath, range, NSR_PUBLISH_CLEAR, 0, err);
+		ret = step(datapath, range, NSR_PUBLISH_CLEAR, &unasked, err);
 		if (!ret)
 			ret = end_others(datapath, range, err);
 		if (!ret)
@@ -137,117 +207,111 @@ static int make(const struct datapath *datapath, const struct range *range, __be
 	/* A mapping that ends at this moment may take the entry of the one that replaced it. */
 	if (!ret)
 		ret = datapath_wait_for_programs(datapath, range->published.inside.uplink, err);
-	return ret ? ret : step(datapath, range, NSR_PUBLISH_MAKE, 0, err);
+	return ret ? ret : step(datapath, range, NSR_PUBLISH_MAKE, &unasked, err);
 }
 
-static int unmake(const struct datapath *datapath, const struct range *range, struct error *err)
+static int unmake(const struct datapath *datapath, const struct state_published *range, struct error *err)
 {
-	struct nsr_selection sessions = {.mapping_first = range->mapping,
-					 .mapping_last =
-						 range->mapping + range->published.count - 1};
-	int ret = step(datapath, range, NSR_PUBLISH_CLOSE, 0, err);
+	struct nsr_selection6 sessions = {.mapping_first = range->mapping,
+					  .mapping_last =
+						  range->mapping + range->published.count - 1};
+	int ret = step(datapath, range, NSR_PUBLISH_CLOSE, &unasked, err);
 
 	if (!ret)
 		ret = datapath_wait_for_programs(datapath, range->published.inside.uplink, err);
 	if (!ret)
-		ret = end_sessions(datapath, &sessions, err);
-	return ret ? ret : step(datapath, range, NSR_PUBLISH_RELEASE, 0, err);
+		ret = end_sessions(datapath, range->ipv6, &sessions, err);
+	return ret ? ret : step(datapath, range, NSR_PUBLISH_RELEASE, &unasked, err);
 }
 
 /* ---- Of an uplink whose pools go and come back. */
 
 /* Calls act for each entry of the uplink, which it may delete. */
-static int each(const struct datapath *datapath, uint32_t uplink,
-		int (*act)(const struct datapath *, const struct range *, struct error *),
+static int each(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+		int (*act)(const struct datapath *, const struct state_published *, struct error *),
 		struct error *err)
 {
-	int map = datapath->maps[MAP_published], ret = 0;
-	struct range found[2], *range = found;
-	bool more;
+	struct state_published range, next;
+	bool more = datapath_published(datapath, ipv6, NULL, &next);
+	int ret = 0;
 
-	more = !bpf_map_get_next_key(map, NULL, &range->mapping);
 	while (more && !ret) {
-		struct range *next = range == found ? found + 1 : found;
-		uint32_t key = range->mapping;
-
-		more = !bpf_map_get_next_key(map, &key, &next->mapping);
-		if (!bpf_map_lookup_elem(map, &key, &range->published) &&
-		    range->published.inside.uplink == uplink)
-			ret = act(datapath, range, err);
 		range = next;
+		more = datapath_published(datapath, ipv6, &range.mapping, &next);
+		if (range.published.inside.uplink == uplink)
+			ret = act(datapath, &range, err);
 	}
 	return ret;
 }
 
-static int remake(const struct datapath *datapath, const struct range *range, struct error *err)
+static int remake(const struct datapath *datapath, const struct state_published *range, struct error *err)
 {
-	return step(datapath, range, NSR_PUBLISH_MAKE, 0, err);
+	return step(datapath, range, NSR_PUBLISH_MAKE, &unasked, err);
 }
 
-static int forget(const struct datapath *datapath, const struct range *range, struct error *err)
+static int forget(const struct datapath *datapath, const struct state_published *range, struct error *err)
 {
 	int ret = unmake(datapath, range, err);
 
-	return ret ? ret : drop_entry(datapath, range->mapping, err);
+	return ret ? ret : drop_entry(datapath, range, err);
 }
 
-int datapath_publish_suspend(const struct datapath *datapath, uint32_t uplink, struct error *err)
+int datapath_publish_suspend(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+			     struct error *err)
 {
-	return each(datapath, uplink, unmake, err);
+	return each(datapath, ipv6, uplink, unmake, err);
 }
 
-int datapath_publish_resume(const struct datapath *datapath, uint32_t uplink, struct error *err)
+int datapath_publish_resume(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+			    struct error *err)
 {
-	return each(datapath, uplink, remake, err);
+	return each(datapath, ipv6, uplink, remake, err);
 }
 
 int datapath_publish_forget(const struct datapath *datapath, uint32_t uplink, struct error *err)
 {
-	return each(datapath, uplink, forget, err);
+	int ret = each(datapath, false, uplink, forget, err);
+
+	return ret ? ret : each(datapath, true, uplink, forget, err);
 }
 
 /* ---- What is asked for. */
 
-static struct range range_of(uint32_t uplink, const struct ip_address *inside,
-			     const struct published_ports *ports)
+static struct state_published range_of(uint32_t uplink, bool ipv6, const struct published_ports *ports)
 {
-	struct range range = {
+	return (struct state_published){
+		.ipv6 = ipv6,
 		.mapping = NSR_MAPPING(NSR_POOL(uplink, ports->protocol), ports->external),
 		.published = {.inside = {.port = htons(ports->inside),
 					 .protocol = ports->protocol,
 					 .uplink = (uint8_t)uplink},
 			      .count = ports->count},
 	};
-
-	if (inside)
-		memcpy(&range.published.inside.address, inside->bytes,
-		       sizeof(range.published.inside.address));
-	return range;
 }
 
 /* Whether an entry has a port of the range, unless it is the same one. */
-static int check_free(const struct datapath *datapath, const struct range *range, struct error *err)
+static int check_free(const struct datapath *datapath, const struct state_published *range, struct error *err)
 {
-	uint32_t key, *previous = NULL, end = range->mapping + range->published.count;
-	struct nsr_published entry;
+	uint32_t end = range->mapping + range->published.count, *previous = NULL, key;
+	struct state_published entry;
 
-	for (; !bpf_map_get_next_key(datapath->maps[MAP_published], previous, &key);
-	     previous = &key) {
-		if (bpf_map_lookup_elem(datapath->maps[MAP_published], &key, &entry) ||
-		    key >= end || key + entry.count <= range->mapping ||
-		    (key == range->mapping && entry.count == range->published.count &&
-		     !memcmp(&entry.inside, &range->published.inside, sizeof(entry.inside))))
+	for (; datapath_published(datapath, range->ipv6, previous, &entry); previous = &key) {
+		key = entry.mapping;
+		if (key >= end || key + entry.published.count <= range->mapping ||
+		    (key == range->mapping && entry.published.count == range->published.count &&
+		     !memcmp(&entry.published.inside, &range->published.inside,
+			     sizeof(entry.published.inside))))
 			continue;
 		return error_set(err, -EEXIST, "cannot publish port %u/%s: it is published already",
 				 NSR_MAPPING_PORT(key > range->mapping ? key : range->mapping),
-				 published_protocol(entry.inside.protocol));
+				 published_protocol(entry.published.inside.protocol));
 	}
 	return 0;
 }
 
 /* In the host namespace, whose sockets are asked for. */
-static int make_there(const struct datapath *datapath, const struct range *range, __be32 external,
-		      int host_fd, struct error *err)
+static int make_there(const struct datapath *datapath, const struct state_published *range,
+		      const struct nsr_address6 *external, int host_fd, struct error *err)
 {
 	int previous, ret = netns_enter(host_fd, &previous, err);
 
@@ -258,42 +322,58 @@ static int make_there(const struct datapath *datapath, const struct range *range
 	return ret ? ret : put_entry(datapath, range, true, err);
 }
 
+static struct nsr_address6 external_of(const struct datapath *datapath, struct nsr_uplink *uplink,
+				       bool ipv6)
+{
+	struct nsr_address6 external = {{0}};
+
+	datapath_follow(datapath, uplink);
+	if (ipv6)
+		memcpy(&external, uplink->address6, sizeof(external));
+	else
+		external.words[0] = uplink->address4;
+	return external;
+}
+
 int datapath_publish(const struct datapath *datapath, uint32_t uplink_ifindex,
 		     const struct ip_address *inside, const struct published_ports *ports,
 		     int host_fd, struct error *err)
 {
+	const bool ipv6 = inside->family == AF_INET6;
+	struct nsr_address6 external;
 	struct nsr_uplink uplink;
 	struct error ignored;
-	struct range range;
+	struct state_published range;
 	int ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
 		return error_set(err, -ENOENT, "cannot publish: no uplink has ifindex %u",
 				 uplink_ifindex);
-	range = range_of(uplink.index, inside, ports);
+	range = range_of(uplink.index, ipv6, ports);
+	memcpy(&range.published.inside.address, inside->bytes, ip_bits(inside) / 8);
 	ret = check_free(datapath, &range, err);
 	if (!ret)
 		ret = put_entry(datapath, &range, false, err);
 	if (ret)
 		return ret;
-	datapath_follow(datapath, &uplink);
-	ret = make_there(datapath, &range, uplink.address4, host_fd, err);
+	external = external_of(datapath, &uplink, ipv6);
+	ret = make_there(datapath, &range, &external, host_fd, err);
 	if (ret)
 		forget(datapath, &range, &ignored);
 	return ret;
 }
 
-int datapath_unpublish(const struct datapath *datapath, uint32_t uplink_ifindex,
+int datapath_unpublish(const struct datapath *datapath, uint32_t uplink_ifindex, bool ipv6,
 		       const struct published_ports *ports, struct error *err)
 {
 	struct nsr_uplink uplink;
-	struct range range;
+	struct state_published range;
 	int ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
 		return 0; /* its ports went with it */
-	range = range_of(uplink.index, NULL, ports);
-	if (bpf_map_lookup_elem(datapath->maps[MAP_published], &range.mapping, &range.published))
+	range = range_of(uplink.index, ipv6, ports);
+	if (!read_entry(datapath, ipv6, range.mapping, &range))
 		return 0;
 	ret = put_entry(datapath, &range, false, err);
 	return ret ? ret : forget(datapath, &range, err);

@@ -15,6 +15,7 @@
 #include "datapath_maps.h"
 #include "datapath_object.h"
 #include "datapath_programs.h"
+#include "datapath_publish.h"
 
 /* The next key after *key (NULL: the first) with its value; false at the end. */
 static bool next_entry(int map, const void *key, void *next, void *value)
@@ -156,13 +157,14 @@ static void read_inside(const struct datapath *datapath, enum datapath_map map, 
 static void read_published(const struct datapath *datapath, struct arena *arena,
 			   struct state_datapath *state)
 {
-	uint32_t key, *previous = NULL;
-	struct nsr_published published;
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		uint32_t key, *previous = NULL;
+		struct state_published entry;
 
-	while (next_entry(datapath->maps[MAP_published], previous, &key, &published)) {
-		*arena_push(arena, state->published, state->published_count) =
-			(struct state_published){key, published};
-		previous = &key;
+		for (; datapath_published(datapath, ipv6, previous, &entry); previous = &key) {
+			key = entry.mapping;
+			*arena_push(arena, state->published, state->published_count) = entry;
+		}
 	}
 }
 

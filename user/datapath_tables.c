@@ -343,7 +343,7 @@ static int empty_uplink(const struct datapath *datapath, bool ipv6, uint32_t num
 {
 	struct nsr_selection all = {.uplink = (uint8_t)(1 + number)};
 	struct nsr_selection6 all6 = {.uplink = (uint8_t)(1 + number)};
-	int ret = ipv6 ? 0 : datapath_publish_suspend(datapath, number, err);
+	int ret = datapath_publish_suspend(datapath, ipv6, number, err);
 
 	if (!ret)
 		ret = datapath_wait_for_programs(datapath, number, err);
@@ -416,7 +416,9 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 		ret = datapath_put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
 				   "an uplink", err);
 	if (!ret)
-		ret = datapath_publish_resume(datapath, uplink->index, err);
+		ret = datapath_publish_resume(datapath, false, uplink->index, err);
+	if (!ret && has_address6(uplink))
+		ret = datapath_publish_resume(datapath, true, uplink->index, err);
 	return ret ? ret : put_uplink(datapath, uplink, err);
 }
 

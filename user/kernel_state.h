@@ -157,8 +157,9 @@ struct state_inside {
 };
 
 struct state_published {
-	uint32_t mapping; /* of the first port */
-	struct nsr_published published;
+	bool ipv6;
+	uint32_t mapping;                /* of the first port */
+	struct nsr_published6 published; /* an IPv4 address is its first word */
 };
 
 struct state_source {

@@ -387,15 +387,16 @@ static void append_routes(json_t *routes, const struct record *record,
 
 /* ---- Published ports. */
 
-/* "UPLINK/PROTOCOL/PORTS", and the address and port inside. */
+/* "UPLINK/PROTOCOL/PORTS", and the address and port inside. Protocols are "tcp", "tcp6" and so on;
+ * the address tells the family. */
 static json_t *published_object(const struct record_entry *entry)
 {
 	size_t uplink = strcspn(entry->name, "/");
 	const char *protocol = entry->name + uplink + (entry->name[uplink] == '/');
-	size_t length = strcspn(protocol, "/");
+	size_t length = strcspn(protocol, "/"), word = strcspn(protocol, "6/");
 
 	return json_pack("{s:s%, s:s%, s:o, s:o}", "uplink", entry->name, uplink, "protocol",
-			 protocol, length, "ports",
+			 protocol, word, "ports",
 			 output_string(protocol + length + (protocol[length] == '/')), "inside",
 			 output_string(entry->value));
 }

@@ -107,6 +107,15 @@ static bool uplink_has_ipv6(const struct builder *b, const char *name)
 	       view_recorded_elsewhere(b->view, RECORD_UPLINK, name);
 }
 
+struct ip_address plan_uplink_address6(const struct builder *b, const struct uplink *uplink)
+{
+	struct ip_address address = uplink->address6;
+
+	if (!address.family && uplink_has_ipv6(b, uplink->name))
+		uplink_address6(b, view_link(b->view, NULL, uplink->name), &address);
+	return address;
+}
+
 /* An uplink has one range of external ports, whichever network and fabric uses it. */
 static int share_uplink(struct builder *b, size_t place, const struct state_link *link,
 			struct error *err)
@@ -289,9 +298,7 @@ void want_uplinks(struct builder *b)
 		op->bare = plan_link_is_bare(link);
 		op->address = uplink->address;
 		op->fixed = uplink->fixed;
-		op->address6 = uplink->address6;
-		if (!op->address6.family && uplink_has_ipv6(b, uplink->name))
-			uplink_address6(b, link, &op->address6);
+		op->address6 = plan_uplink_address6(b, uplink);
 		op->port_min = uplink->port_min;
 		op->port_max = uplink->port_max;
 		op->clsact = !link->clsact || view_recorded(b->view, RECORD_CLSACT, uplink->name) ||

@@ -24,6 +24,8 @@ int check_hooks(const struct state_link *link, struct error *err);
 int find_uplinks(struct builder *builder, struct error *err);
 int number_networks(struct builder *builder, struct error *err);
 void want_uplinks(struct builder *builder);
+/* The IPv6 address that an uplink of the builder is to have; family 0: none. */
+struct ip_address plan_uplink_address6(const struct builder *builder, const struct uplink *uplink);
 void want_host_sysctls(struct builder *builder);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How it works: a namespace is published at each uplink that a network of it masquerades to, with
- * the first IPv4 address that it has there. What is published on the loopback address is at the
- * loopback interface, which is made an uplink for that, of nobody who masquerades. It is one as
+ * the first address of each family that it has there, as far as the uplink has one of the family.
+ * What is published on the loopback address is at the loopback interface, which is made an uplink for that, of nobody who masquerades. It is one as
  * soon as anything is published: what the host sends to itself passes there. All that a publication
  * is, is in its key: what differs in anything is another one, and the old one goes before the new
  * one comes, for they may have ports in common. So nothing of others has to be looked at to change
@@ -23,8 +23,9 @@
 char *plan_publish_name(const struct operation *op, char buffer[PUBLISH_TEXT_MAX])
 {
 	const struct published_ports *ports = &op->ports;
-	int used = snprintf(buffer, PUBLISH_TEXT_MAX, "%s/%s/%u", op->link,
-			    published_protocol(ports->protocol), ports->external);
+	int used = snprintf(buffer, PUBLISH_TEXT_MAX, "%s/%s%s/%u", op->link,
+			    published_protocol(ports->protocol),
+			    op->address.family == AF_INET6 ? "6" : "", ports->external);
 
 	if (ports->count > 1)
 		snprintf(buffer + used, PUBLISH_TEXT_MAX - (size_t)used, "-%u",
@@ -36,27 +37,30 @@ char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_TEXT_MA
 {
 	char address[IP_TEXT_MAX];
 
-	snprintf(buffer, PUBLISH_TEXT_MAX, "%.20s:%u", ip_format(&op->address, address),
-		 op->ports.inside);
+	snprintf(buffer, PUBLISH_TEXT_MAX,
+		 op->address.family == AF_INET6 ? "[%.45s]:%u" : "%.20s:%u",
+		 ip_format(&op->address, address), op->ports.inside);
 	return buffer;
 }
 
 bool plan_publish_read(const struct record_entry *entry, struct arena *arena, struct operation *ret)
 {
 	char *name = arena_strdup(arena, entry->name), *value = arena_strdup(arena, entry->value);
-	char *protocol = strchr(name, '/'), *colon = strchr(value, ':');
+	char *protocol = strchr(name, '/'), *colon = strrchr(value, ':');
+	char *range = protocol ? strchr(protocol + 1, '/') : NULL;
 	unsigned int first, last, inside;
 	int fields;
 
-	if (!protocol || !colon)
+	if (!range || !colon)
 		return false;
-	*protocol++ = *colon++ = '\0';
-	fields = sscanf(protocol + 4, "%5u-%5u", &first, &last);
+	*protocol++ = *range++ = *colon++ = '\0';
+	value[strcspn(value, "]")] = '\0';
+	fields = sscanf(range, "%5u-%5u", &first, &last);
 	*ret = (struct operation){.link = name};
-	if (strlen(protocol) < 5 || fields < 1 || sscanf(colon, "%5u", &inside) != 1 ||
-	    !ip_parse(value, &ret->address, NULL))
+	if (fields < 1 || sscanf(colon, "%5u", &inside) != 1 ||
+	    !ip_parse(value + (value[0] == '['), &ret->address, NULL))
 		return false;
-	ret->ports.protocol = strncmp(protocol, "udp/", 4) ? NSR_NAT_TCP : NSR_NAT_UDP;
+	ret->ports.protocol = strncmp(protocol, "udp", 3) ? NSR_NAT_TCP : NSR_NAT_UDP;
 	ret->ports.external = (uint16_t)first;
 	ret->ports.count = (uint16_t)(fields == 2 ? last - first + 1 : 1);
 	ret->ports.inside = (uint16_t)inside;
@@ -65,14 +69,25 @@ bool plan_publish_read(const struct record_entry *entry, struct arena *arena, st
 
 /* ---- What is wanted. */
 
-/* Where an interface of a namespace is published; NULL: not there. */
+static const uint8_t families[] = {AF_INET, AF_INET6};
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
+
+/* The external address of a family; family 0: none. */
+static struct ip_address external_of(const struct builder *b, const struct uplink *uplink,
+				     uint8_t family)
+{
+	return family == AF_INET6 ? plan_uplink_address6(b, uplink) : uplink->address;
+}
+
+/* Where an interface of a namespace is published in a family; NULL: not there. */
 static const struct uplink *uplink_of(const struct builder *b, const struct interface *interface,
-				      struct ip_address *ret_inside)
+				      uint8_t family, struct ip_address *ret_inside)
 {
 	const struct uplink *uplink = &b->uplinks[interface->network - b->topology->networks];
 
 	for (size_t i = 0; uplink->name && i < interface->addresses_count; i++) {
-		if (interface->addresses[i].family != AF_INET)
+		if (interface->addresses[i].family != family ||
+		    !external_of(b, uplink, family).family)
 			continue;
 		*ret_inside = plan_host_address(interface->addresses[i]);
 		return uplink;
@@ -82,12 +97,12 @@ static const struct uplink *uplink_of(const struct builder *b, const struct inte
 
 /* Of several interfaces with the same uplink the first is the one that is reached. */
 static bool is_first(const struct builder *b, const struct topology_namespace *ns, size_t place,
-		     const struct uplink *uplink)
+		     const struct uplink *uplink, uint8_t family)
 {
 	struct ip_address unused;
 
 	for (size_t i = 0; i < place; i++) {
-		const struct uplink *other = uplink_of(b, &ns->interfaces[i], &unused);
+		const struct uplink *other = uplink_of(b, &ns->interfaces[i], family, &unused);
 
 		if (other && !strcmp(other->name, uplink->name))
 			return false;
@@ -97,12 +112,15 @@ static bool is_first(const struct builder *b, const struct topology_namespace *n
 
 static bool is_loopback(const struct publish *publish)
 {
-	return publish->address.family && publish->address.bytes[0] == 127;
+	return publish->address.family == AF_INET && publish->address.bytes[0] == 127;
 }
 
-static bool is_at(const struct publish *publish, const struct uplink *uplink)
+static bool is_at(const struct builder *b, const struct publish *publish,
+		  const struct uplink *uplink, uint8_t family)
 {
-	return !publish->address.family || ip_equal(&publish->address, &uplink->address);
+	const struct ip_address external = external_of(b, uplink, family);
+
+	return !publish->address.family || ip_equal(&publish->address, &external);
 }
 
 static const struct state_link *loopback_of(const struct builder *b)
@@ -116,30 +134,57 @@ static bool overlap(const struct published_ports *a, const struct published_port
 	       b->external < a->external + a->count;
 }
 
+/* Whether an interface has an uplink that it is published at by the entry. */
+static bool is_reached(const struct builder *b, const struct interface *interface,
+		       const struct publish *publish)
+{
+	struct ip_address unused;
+
+	for (size_t i = 0; i < FAMILIES; i++) {
+		const struct uplink *uplink = uplink_of(b, interface, families[i], &unused);
+
+		if (uplink && (is_loopback(publish) ? families[i] == AF_INET
+						    : is_at(b, publish, uplink, families[i])))
+			return true;
+	}
+	return false;
+}
+
 static int check_address(const struct builder *b, const struct topology_namespace *ns,
 			 const struct publish *publish, struct error *err)
 {
+	const uint8_t family = publish->address.family ? publish->address.family : AF_INET6;
 	char address[IP_TEXT_MAX], other[IP_TEXT_MAX];
-	const struct uplink *uplink = NULL, *found;
-	struct ip_address unused;
+	const struct uplink *uplink = NULL;
+	struct ip_address external;
 
 	for (size_t i = 0; i < ns->interfaces_count; i++) {
-		found = uplink_of(b, &ns->interfaces[i], &unused);
-		if (found && (is_loopback(publish) || is_at(publish, found)))
+		const struct interface *interface = &ns->interfaces[i];
+
+		if (is_reached(b, interface, publish))
 			return 0;
-		uplink = found ? found : uplink;
+		if (b->uplinks[interface->network - b->topology->networks].name)
+			uplink = &b->uplinks[interface->network - b->topology->networks];
 	}
-	error_set(err, -EADDRNOTAVAIL,
-		  "namespace '%s' cannot be published on %s: its uplink '%s' translates to %s; "
-		  "leave the address out, or write that one",
-		  ns->name, ip_format(&publish->address, address), uplink ? uplink->name : "",
-		  uplink ? ip_format(&uplink->address, other) : "");
+	external = uplink ? external_of(b, uplink, family) : (struct ip_address){0};
+	if (!external.family)
+		error_set(err, -EADDRNOTAVAIL,
+			  "namespace '%s' cannot be published: its uplink '%s' has no global IPv6 "
+			  "address; give it one",
+			  ns->name, uplink ? uplink->name : "");
+	else
+		error_set(err, -EADDRNOTAVAIL,
+			  "namespace '%s' cannot be published on %s: its uplink '%s' translates to "
+			  "%s; leave the address out, or write that one",
+			  ns->name, ip_format(&publish->address, address), uplink->name,
+			  ip_format(&external, other));
 	error_at(err, b->topology->file, publish->at);
 	return err->code;
 }
 
 /* One of two namespaces that have "auto" as uplink and its name: they are the same by now. */
-static const struct uplink *shared_uplink(const struct builder *b, const struct publish *one,
+static const struct uplink *shared_uplink(const struct builder *b, uint8_t family,
+					  const struct publish *one,
 					  const struct topology_namespace *a,
 					  const struct publish *other,
 					  const struct topology_namespace *c)
@@ -147,12 +192,15 @@ static const struct uplink *shared_uplink(const struct builder *b, const struct 
 	struct ip_address unused;
 
 	for (size_t i = 0; i < a->interfaces_count; i++) {
-		const struct uplink *uplink = uplink_of(b, &a->interfaces[i], &unused);
+		const struct uplink *uplink = uplink_of(b, &a->interfaces[i], family, &unused);
 
-		for (size_t j = 0; uplink && is_at(one, uplink) && j < c->interfaces_count; j++) {
-			const struct uplink *its = uplink_of(b, &c->interfaces[j], &unused);
+		if (!uplink || !is_at(b, one, uplink, family))
+			continue;
+		for (size_t j = 0; j < c->interfaces_count; j++) {
+			const struct uplink *its =
+				uplink_of(b, &c->interfaces[j], family, &unused);
 
-			if (its && is_at(other, its) && !strcmp(its->name, uplink->name))
+			if (its && is_at(b, other, its, family) && !strcmp(its->name, uplink->name))
 				return uplink;
 		}
 	}
@@ -168,7 +216,10 @@ static int check_twice(const struct builder *b, const struct topology_namespace 
 
 			if (!overlap(&publish->ports, &other->publish[i].ports))
 				continue;
-			uplink = shared_uplink(b, publish, ns, &other->publish[i], other);
+			uplink = shared_uplink(b, AF_INET, publish, ns, &other->publish[i], other);
+			if (!uplink)
+				uplink = shared_uplink(b, AF_INET6, publish, ns, &other->publish[i],
+						       other);
 			if (!uplink)
 				continue;
 			error_set(err, -EEXIST,
@@ -255,7 +306,7 @@ static void want_at_uplink(struct builder *b, const struct topology_namespace *n
 			   const struct uplink *uplink, const struct ip_address *inside)
 {
 	for (size_t i = 0; i < ns->publish_count; i++)
-		if (is_at(&ns->publish[i], uplink))
+		if (is_at(b, &ns->publish[i], uplink, inside->family))
 			want_publish(b, &ns->publish[i], uplink->name, inside);
 }
 
@@ -270,6 +321,24 @@ static void want_at_loopback(struct builder *b, const struct topology_namespace 
 			want_publish(b, &ns->publish[i], loopback->name, inside);
 }
 
+static void want_publishes_of(struct builder *b, const struct topology_namespace *ns,
+			      uint8_t family)
+{
+	bool at_loopback = family == AF_INET6; /* only IPv4 is published there */
+
+	for (size_t i = 0; ns->publish_count && i < ns->interfaces_count; i++) {
+		struct ip_address inside;
+		const struct uplink *uplink = uplink_of(b, &ns->interfaces[i], family, &inside);
+
+		if (!uplink || !is_first(b, ns, i, uplink, family))
+			continue;
+		want_at_uplink(b, ns, uplink, &inside);
+		if (!at_loopback)
+			want_at_loopback(b, ns, &inside);
+		at_loopback = true;
+	}
+}
+
 void want_publishes(struct builder *b)
 {
 	const struct topology *topology = b->topology;
@@ -277,22 +346,9 @@ void want_publishes(struct builder *b)
 
 	if (first)
 		want_loopback(b, first->at);
-	for (size_t i = 0; i < topology->namespaces_count; i++) {
-		const struct topology_namespace *ns = &topology->namespaces[i];
-		bool at_loopback = false;
-
-		for (size_t j = 0; ns->publish_count && j < ns->interfaces_count; j++) {
-			struct ip_address inside;
-			const struct uplink *uplink = uplink_of(b, &ns->interfaces[j], &inside);
-
-			if (!uplink || !is_first(b, ns, j, uplink))
-				continue;
-			want_at_uplink(b, ns, uplink, &inside);
-			if (!at_loopback)
-				want_at_loopback(b, ns, &inside);
-			at_loopback = true;
-		}
-	}
+	for (size_t i = 0; i < topology->namespaces_count; i++)
+		for (size_t j = 0; j < FAMILIES; j++)
+			want_publishes_of(b, &topology->namespaces[i], families[j]);
 }
 
 /* ---- What is there. */
@@ -316,7 +372,9 @@ int check_publish_free(const struct view *view, const struct operation *op, stru
 
 			if (other->entries[j].kind != RECORD_PUBLISHED ||
 			    !plan_publish_read(&other->entries[j], view->arena, &twin) ||
-			    strcmp(twin.link, op->link) || !overlap(&twin.ports, &op->ports))
+			    strcmp(twin.link, op->link) ||
+			    twin.address.family != op->address.family ||
+			    !overlap(&twin.ports, &op->ports))
 				continue;
 			return error_set(err, -EEXIST,
 					 "fabric '%s' has published port %u/%s at '%s' already",

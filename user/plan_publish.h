@@ -11,8 +11,9 @@
 
 #define PUBLISH_TEXT_MAX 64
 
-/* "UPLINK/tcp/9000-9099", the name in the record, and "192.168.15.11:9000", its value. Together
- * they are all that there is to know of one. */
+/* "UPLINK/tcp/9000-9099", the name in the record, and "192.168.15.11:9000", its value; of IPv6
+ * "UPLINK/tcp6/9000-9099" and "[fd00:15::11]:9000". Together they are all that there is to know of
+ * one. */
 char *plan_publish_name(const struct operation *op, char buffer[PUBLISH_TEXT_MAX]);
 char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_TEXT_MAX]);
 /* The other way round; the strings of *ret are the arena's. False: it says something else. */

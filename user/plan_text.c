@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define NO_INVERSE OPERATION_KINDS
 
@@ -307,12 +308,13 @@ static char *describe_range(uint16_t first, uint16_t count, struct arena *arena)
 static char *describe_publish(const struct operation *op, struct arena *arena)
 {
 	const struct published_ports *ports = &op->ports;
+	const bool ipv6 = op->address.family == AF_INET6;
 	char address[IP_TEXT_MAX];
 
-	return arena_printf(arena, "publish %s/%s at %s: to %s:%s",
+	return arena_printf(arena, "publish %s/%s at %s: to %s%s%s:%s",
 			    describe_range(ports->external, ports->count, arena),
-			    published_protocol(ports->protocol), op->link,
-			    ip_format(&op->address, address),
+			    published_protocol(ports->protocol), op->link, ipv6 ? "[" : "",
+			    ip_format(&op->address, address), ipv6 ? "]" : "",
 			    describe_range(ports->inside, ports->count, arena));
 }
 

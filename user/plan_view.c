@@ -265,20 +265,21 @@ static void enter_published(struct view *view, const struct state_datapath *data
 {
 	for (size_t i = 0; i < datapath->published_count; i++) {
 		struct state_published *observed = &datapath->published[i];
-		const struct nsr_published *published = &observed->published;
+		const struct nsr_published6 *published = &observed->published;
 		const struct state_uplink *uplink =
 			view_uplink_by_slot(view, published->inside.uplink);
 		struct operation twin = {
 			.kind = OPERATION_PUBLISH_ADD,
 			.link = uplink ? name_of(view, NULL, uplink->uplink.ifindex) : NULL,
-			.address = {.family = AF_INET, .prefix_len = 32},
+			.address = {.family = observed->ipv6 ? AF_INET6 : AF_INET},
 			.ports = {.protocol = published->inside.protocol,
 				  .external = NSR_MAPPING_PORT(observed->mapping),
 				  .inside = ntohs(published->inside.port),
 				  .count = published->count}};
 
+		twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
 		memcpy(twin.address.bytes, &published->inside.address,
-		       sizeof(published->inside.address));
+		       ip_bits(&twin.address) / 8);
 		if (twin.link)
 			enter(view, &twin, observed);
 	}

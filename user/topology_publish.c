@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: a namespace is published at each uplink that a network of it masquerades to, so two
- * namespaces may have the same external port only where they have no uplink in common. What "auto"
+ * How it works: a namespace is published at each uplink that a network of it masquerades to, in both
+ * families as far as it has them, so two namespaces may have the same external port only where they
+ * have no uplink of one family in common. What "auto"
  * is, and which addresses an uplink has, is not known here: plan looks again.
  */
 #include "topology_publish.h"
@@ -11,33 +12,35 @@
 
 #define CLIENT "169.254.78.1" /* NSR_LOOPBACK_CLIENT */
 
-static bool has_ipv4(const struct interface *interface)
+static bool has(const struct interface *interface, uint8_t family)
 {
 	for (size_t i = 0; i < interface->addresses_count; i++)
-		if (interface->addresses[i].family == AF_INET)
+		if (interface->addresses[i].family == family)
 			return true;
 	for (size_t i = 0; !interface->addresses_count && i < interface->network->subnets_count;
 	     i++)
-		if (interface->network->subnets[i].family == AF_INET)
+		if (interface->network->subnets[i].family == family)
 			return true;
 	return false;
 }
 
-/* The uplink that an interface of the namespace is published at; NULL: none. */
-static const char *uplink_of(const struct interface *interface)
+/* The uplink that an interface of the namespace is published at in a family; NULL: none. */
+static const char *uplink_of(const struct interface *interface, uint8_t family)
 {
-	if (!interface->network || !interface->network->masquerade.enabled || !has_ipv4(interface))
+	if (!interface->network || !interface->network->masquerade.enabled ||
+	    !has(interface, family))
 		return NULL;
 	return interface->network->masquerade.uplink;
 }
 
-static bool share_uplink(const struct topology_namespace *a, const struct topology_namespace *b)
+static bool share_uplink(const struct topology_namespace *a, const struct topology_namespace *b,
+			 uint8_t family)
 {
 	for (size_t i = 0; i < a->interfaces_count; i++) {
-		const char *uplink = uplink_of(&a->interfaces[i]);
+		const char *uplink = uplink_of(&a->interfaces[i], family);
 
 		for (size_t j = 0; uplink && j < b->interfaces_count; j++) {
-			const char *other = uplink_of(&b->interfaces[j]);
+			const char *other = uplink_of(&b->interfaces[j], family);
 
 			if (other && !strcmp(uplink, other))
 				return true;
@@ -49,7 +52,7 @@ static bool share_uplink(const struct topology_namespace *a, const struct topolo
 /* On the loopback address a port is published for the host alone. */
 static bool is_loopback(const struct publish *publish)
 {
-	return publish->address.family && publish->address.bytes[0] == 127;
+	return publish->address.family == AF_INET && publish->address.bytes[0] == 127;
 }
 
 /* Nobody has to know which of the uplink's addresses are meant when one of the two says none. */
@@ -69,14 +72,24 @@ struct known {
 	const struct publish *publish;
 };
 
+/* Whether two that collide are published at one uplink, in a family that both are published in. */
+static bool meet(const struct known *one, const struct known *other)
+{
+	const uint8_t family = one->publish->address.family ? one->publish->address.family
+							    : other->publish->address.family;
+
+	return is_loopback(one->publish) ||
+	       (family != AF_INET6 && share_uplink(one->namespace, other->namespace, AF_INET)) ||
+	       (family != AF_INET && share_uplink(one->namespace, other->namespace, AF_INET6));
+}
+
 static void check_publish(struct check *check, const struct known *one, const struct known *others,
 			  size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct known *other = &others[i];
 
-		if (!collide(one->publish, other->publish) ||
-		    (!is_loopback(one->publish) && !share_uplink(one->namespace, other->namespace)))
+		if (!collide(one->publish, other->publish) || !meet(one, other))
 			continue;
 		refuse(check, one->publish->at,
 		       "namespace '%s': external port %u/%s is published by namespace '%s' (line %u) "
@@ -91,12 +104,25 @@ static void check_publish(struct check *check, const struct known *one, const st
 	}
 }
 
-static bool is_masqueraded(const struct topology_namespace *namespace)
+static bool is_masqueraded(const struct topology_namespace *namespace, uint8_t family)
 {
 	for (size_t i = 0; i < namespace->interfaces_count; i++)
-		if (uplink_of(&namespace->interfaces[i]))
+		if (uplink_of(&namespace->interfaces[i], family))
 			return true;
 	return false;
+}
+
+/* An address needs one of its family inside. */
+static void check_family(struct check *check, const struct known *one)
+{
+	const uint8_t family = one->publish->address.family;
+
+	if (!family || is_masqueraded(one->namespace, family))
+		return;
+	refuse(check, one->publish->at,
+	       "namespace '%s': to be published on an %s address it needs one of its own on a "
+	       "network with 'masquerade'",
+	       one->namespace->name, family == AF_INET ? "IPv4" : "IPv6");
 }
 
 /* The address that stands for the host there must be nobody's. */
@@ -121,6 +147,7 @@ void check_publishes(struct check *check)
 {
 	const struct topology *topology = check->topology;
 	struct known *known = NULL;
+	bool masqueraded;
 	size_t count = 0;
 
 	if (topology->networks_incomplete)
@@ -130,9 +157,11 @@ void check_publishes(struct check *check)
 
 		if (!namespace->publish_count || namespace->interfaces_incomplete)
 			continue;
-		if (!is_masqueraded(namespace))
+		masqueraded = is_masqueraded(namespace, AF_INET) ||
+			      is_masqueraded(namespace, AF_INET6);
+		if (!masqueraded)
 			refuse(check, namespace->publish[0].at,
-			       "namespace '%s': to be published it needs an interface with an IPv4 "
+			       "namespace '%s': to be published it needs an interface with an "
 			       "address on a network with 'masquerade', whose uplink is where it is "
 			       "reached",
 			       namespace->name);
@@ -141,6 +170,8 @@ void check_publishes(struct check *check)
 
 			check_publish(check, &one, known, count);
 			check_client(check, &one);
+			if (masqueraded)
+				check_family(check, &one);
 			*arena_push(check->arena, known, count) = one;
 		}
 	}

@@ -2,7 +2,7 @@
 /*
  * How it works: what is published is "[ADDRESS:]PORT[-PORT]:PORT[-PORT]/PROTOCOL", the external
  * side first, as container tools write it. It is taken apart from the right, where nothing is left
- * out. Whether the address is one of the uplink's is not known before plan looks at the uplink.
+ * out; an IPv6 address is in brackets. Whether the address is one of the uplink's is not known before plan looks at the uplink.
  */
 #include "topology_schema_publish.h"
 
@@ -39,34 +39,49 @@ static bool read_range(struct yaml_reader *reader, const struct yaml_tree_node *
 	return false;
 }
 
-/* An IPv4 address that the outside can send to, or the host's own. */
+/* Takes "[" and "]" off; false: there are none. */
+static bool cut_brackets(char **text)
+{
+	size_t length = strlen(*text);
+
+	if (length < 2 || (*text)[0] != '[' || (*text)[length - 1] != ']')
+		return false;
+	(*text)[length - 1] = '\0';
+	++*text;
+	return true;
+}
+
+/* An address that the outside can send to, or the host's own. */
 static bool read_published_address(struct yaml_reader *reader, const struct yaml_tree_node *node,
-				   const char *text, struct ip_address *ret)
+				   char *text, struct ip_address *ret)
 {
 	const char *problem;
-	bool has_prefix;
+	bool has_prefix, in_brackets = cut_brackets(&text);
 
-	if (text[0] == '[' || strchr(text, ':')) {
+	if (!in_brackets && strchr(text, ':')) {
 		yaml_refuse(reader, node->at,
-			    "'%s': publishing on an IPv6 address is not supported yet",
+			    "'%s': write an IPv6 address in brackets, as in "
+			    "[2001:db8::1]:8080:80/tcp",
 			    yaml_tree_shown(node->text, reader->arena));
 		return false;
 	}
-	if (!ip_parse(text, ret, &has_prefix) || has_prefix) {
-		yaml_refuse(reader, node->at, "'%s': '%s' is not an address",
-			    yaml_tree_shown(node->text, reader->arena), text);
+	if (!ip_parse(text, ret, &has_prefix) || has_prefix ||
+	    in_brackets != (ret->family == AF_INET6)) {
+		yaml_refuse(reader, node->at, "'%s': '%s' is not an %saddress",
+			    yaml_tree_shown(node->text, reader->arena), text,
+			    in_brackets ? "IPv6 " : "");
 		return false;
 	}
 	if (!strcmp(text, "127.0.0.1"))
 		return true; /* for the host alone */
-	if (ret->bytes[0] == 127) {
+	problem = topology_address_problem(ret);
+	if (problem && strstr(problem, "loopback")) {
 		yaml_refuse(reader, node->at,
 			    "'%s': of the loopback addresses ports can be published on 127.0.0.1 "
 			    "only",
 			    yaml_tree_shown(node->text, reader->arena));
 		return false;
 	}
-	problem = topology_address_problem(ret);
 	if (problem)
 		yaml_refuse(reader, node->at, "'%s': %s %s",
 			    yaml_tree_shown(node->text, reader->arena), text, problem);

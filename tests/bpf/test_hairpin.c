@@ -39,7 +39,7 @@ static void unpublish(struct lab *lab, uint32_t ifindex, uint8_t protocol)
 	struct published_ports what = {8080, 80, 1,
 				       protocol == IPPROTO_TCP ? NSR_NAT_TCP : NSR_NAT_UDP};
 
-	if (datapath_unpublish(lab->datapath, ifindex, &what, &lab->err))
+	if (datapath_unpublish(lab->datapath, ifindex, false, &what, &lab->err))
 		fail_msg("%s", lab->err.message);
 }
 

@@ -51,7 +51,7 @@ static void done(struct lab *lab, enum nsr_nat_protocol protocol)
 	struct published_ports what = {8080, 80, 1, (uint8_t)protocol};
 
 	if (datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err) ||
-	    datapath_unpublish(lab->datapath, lab->uplink[UP0], &what, &lab->err))
+	    datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &what, &lab->err))
 		fail_msg("%s", lab->err.message);
 	assert_int_equal(lab_entries(lab, MAP_published), 0);
 	lab_expect_no_flows(lab);

@@ -40,7 +40,7 @@ static void publish(struct lab *lab, const char *ip, struct published_ports what
 
 static void unpublish(struct lab *lab, struct published_ports what)
 {
-	if (datapath_unpublish(lab->datapath, lab->uplink[UP0], &what, &lab->err))
+	if (datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &what, &lab->err))
 		fail_msg("%s", lab->err.message);
 }
 

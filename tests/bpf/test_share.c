@@ -74,7 +74,7 @@ static void publish(struct lab *lab, const char *ip, const struct published_port
 
 static void unpublish(struct lab *lab, const struct published_ports *what)
 {
-	if (datapath_unpublish(lab->datapath, lab->uplink[UP0], what, &lab->err))
+	if (datapath_unpublish(lab->datapath, lab->uplink[UP0], false, what, &lab->err))
 		fail_msg("%s", lab->err.message);
 }
 

@@ -179,7 +179,8 @@ static void set_inside(struct simulator *sim, const struct operation *op)
 static bool same_published(const struct state_published *published, const struct operation *op,
 			   const struct state_uplink *uplink)
 {
-	return NSR_MAPPING_PORT(published->mapping) == op->ports.external &&
+	return published->ipv6 == (op->address.family == AF_INET6) &&
+	       NSR_MAPPING_PORT(published->mapping) == op->ports.external &&
 	       published->published.inside.protocol == op->ports.protocol &&
 	       published->published.inside.uplink == uplink->uplink.index;
 }
@@ -197,12 +198,15 @@ static void add_published(struct simulator *sim, const struct operation *op)
 	port_set_read(&reserved, simulator_sysctl(sim, RESERVED_KEY)); /* before it is published */
 	for (uint32_t i = 0; i < op->ports.count; i++)
 		assert_true(port_set_has(&reserved, (uint16_t)(op->ports.external + i)));
+	entry.ipv6 = op->address.family == AF_INET6;
+	assert_true(!entry.ipv6 || memcmp(uplink->uplink.address6, &(struct nsr_address6){{0}},
+					  sizeof(uplink->uplink.address6)));
 	entry.mapping =
 		NSR_MAPPING(NSR_POOL(uplink->uplink.index, op->ports.protocol), op->ports.external);
 	entry.published.inside.port = htons(op->ports.inside);
 	entry.published.inside.protocol = op->ports.protocol;
 	entry.published.inside.uplink = (uint8_t)uplink->uplink.index;
-	memcpy(&entry.published.inside.address, op->address.bytes, 4);
+	memcpy(&entry.published.inside.address, op->address.bytes, entry.ipv6 ? 16 : 4);
 	entry.published.count = op->ports.count;
 	entry.published.ready = 1;
 	DELETE_IF(datapath->published, datapath->published_count,
@@ -210,7 +214,8 @@ static void add_published(struct simulator *sim, const struct operation *op)
 			  !memcmp(&it->published.inside, &entry.published.inside,
 				  sizeof(entry.published.inside)));
 	for (size_t i = 0; i < datapath->published_count; i++)
-		assert_true(entry.mapping >= datapath->published[i].mapping +
+		assert_true(entry.ipv6 != datapath->published[i].ipv6 ||
+			    entry.mapping >= datapath->published[i].mapping +
 						     datapath->published[i].published.count ||
 			    datapath->published[i].mapping >=
 				    entry.mapping + entry.published.count);
