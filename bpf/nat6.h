@@ -291,9 +291,8 @@ static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplin
 	return address;
 }
 
-#define SOCKET_ADDRESS6(socket)                                                        \
-	((socket)->src_ip6[0] | (socket)->src_ip6[1] | (socket)->src_ip6[2] | \
-	 (socket)->src_ip6[3])
+#define SOCKET_ADDRESS6(socket) \
+	((socket)->src_ip6[0] | (socket)->src_ip6[1] | (socket)->src_ip6[2] | (socket)->src_ip6[3])
 
 static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 protocol,
 						    const nat_address *remote, __be16 remote_port,
@@ -308,7 +307,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 	tuple.ipv6.sport = remote_port;
 	tuple.ipv6.dport = local_port;
 	if (protocol == NSR_NAT_TCP) {
-		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+		socket =
+			bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 		if (socket)
 			SOCKET_READ("tcp6", socket, SOCKET_ADDRESS6, ret_wild);
 	} else {

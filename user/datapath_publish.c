@@ -73,8 +73,8 @@ bool datapath_published(const struct datapath *datapath, bool ipv6, const uint32
 	       read_entry(datapath, ipv6, key, ret);
 }
 
-static int put_entry(const struct datapath *datapath, const struct state_published *range, bool ready,
-		     struct error *err)
+static int put_entry(const struct datapath *datapath, const struct state_published *range,
+		     bool ready, struct error *err)
 {
 	struct nsr_published6 entry6 = range->published;
 	struct nsr_published entry = {
@@ -85,7 +85,8 @@ static int put_entry(const struct datapath *datapath, const struct state_publish
 			    range->ipv6 ? (void *)&entry6 : &entry, "a published port", err);
 }
 
-static int drop_entry(const struct datapath *datapath, const struct state_published *range, struct error *err)
+static int drop_entry(const struct datapath *datapath, const struct state_published *range,
+		      struct error *err)
 {
 	return datapath_drop(datapath, families[range->ipv6].map, &range->mapping,
 			     "a published port", err);
@@ -169,7 +170,8 @@ static int end_sessions(const struct datapath *datapath, bool ipv6,
 
 /* Those of the external ports, and those of the inside endpoints under other mappings; but none of
  * what is published. */
-static int end_others(const struct datapath *datapath, const struct state_published *range, struct error *err)
+static int end_others(const struct datapath *datapath, const struct state_published *range,
+		      struct error *err)
 {
 	const struct nsr_inside_endpoint6 *inside = &range->published.inside;
 	uint16_t last = (uint16_t)(range->published.count - 1);
@@ -210,7 +212,8 @@ static int make(const struct datapath *datapath, const struct state_published *r
 	return ret ? ret : step(datapath, range, NSR_PUBLISH_MAKE, &unasked, err);
 }
 
-static int unmake(const struct datapath *datapath, const struct state_published *range, struct error *err)
+static int unmake(const struct datapath *datapath, const struct state_published *range,
+		  struct error *err)
 {
 	struct nsr_selection6 sessions = {.mapping_first = range->mapping,
 					  .mapping_last =
@@ -244,12 +247,14 @@ static int each(const struct datapath *datapath, bool ipv6, uint32_t uplink,
 	return ret;
 }
 
-static int remake(const struct datapath *datapath, const struct state_published *range, struct error *err)
+static int remake(const struct datapath *datapath, const struct state_published *range,
+		  struct error *err)
 {
 	return step(datapath, range, NSR_PUBLISH_MAKE, &unasked, err);
 }
 
-static int forget(const struct datapath *datapath, const struct state_published *range, struct error *err)
+static int forget(const struct datapath *datapath, const struct state_published *range,
+		  struct error *err)
 {
 	int ret = unmake(datapath, range, err);
 
@@ -277,7 +282,8 @@ int datapath_publish_forget(const struct datapath *datapath, uint32_t uplink, st
 
 /* ---- What is asked for. */
 
-static struct state_published range_of(uint32_t uplink, bool ipv6, const struct published_ports *ports)
+static struct state_published range_of(uint32_t uplink, bool ipv6,
+				       const struct published_ports *ports)
 {
 	return (struct state_published){
 		.ipv6 = ipv6,
@@ -290,7 +296,8 @@ static struct state_published range_of(uint32_t uplink, bool ipv6, const struct 
 }
 
 /* Whether an entry has a port of the range, unless it is the same one. */
-static int check_free(const struct datapath *datapath, const struct state_published *range, struct error *err)
+static int check_free(const struct datapath *datapath, const struct state_published *range,
+		      struct error *err)
 {
 	uint32_t end = range->mapping + range->published.count, *previous = NULL, key;
 	struct state_published entry;

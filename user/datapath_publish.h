@@ -10,9 +10,9 @@
 #include "kernel_state.h"
 #include "topology.h"
 
-/* In the family of "inside". The sessions that the external ports or the inside endpoints had under other mappings end. What
- * is there already stays as it is. -EADDRINUSE when a program of the host listens on one of the
- * ports; then none is published. */
+/* In the family of "inside". The sessions that the external ports or the inside endpoints had under
+ * other mappings end. What is there already stays as it is. -EADDRINUSE when a program of the host
+ * listens on one of the ports; then none is published. */
 int datapath_publish(const struct datapath *datapath, uint32_t uplink_ifindex,
 		     const struct ip_address *inside, const struct published_ports *ports,
 		     int host_fd, struct error *err);

@@ -2,11 +2,11 @@
 /*
  * How it works: a namespace is published at each uplink that a network of it masquerades to, with
  * the first address of each family that it has there, as far as the uplink has one of the family.
- * What is published on the loopback address is at the loopback interface, which is made an uplink for that, of nobody who masquerades. It is one as
- * soon as anything is published: what the host sends to itself passes there. All that a publication
- * is, is in its key: what differs in anything is another one, and the old one goes before the new
- * one comes, for they may have ports in common. So nothing of others has to be looked at to change
- * one.
+ * What is published on the loopback address is at the loopback interface, which is made an uplink
+ * for that, of nobody who masquerades. It is one as soon as anything is published: what the host
+ * sends to itself passes there. All that a publication is, is in its key: what differs in anything
+ * is another one, and the old one goes before the new one comes, for they may have ports in common.
+ * So nothing of others has to be looked at to change one.
  */
 #include "plan_publish.h"
 
@@ -197,8 +197,7 @@ static const struct uplink *shared_uplink(const struct builder *b, uint8_t famil
 		if (!uplink || !is_at(b, one, uplink, family))
 			continue;
 		for (size_t j = 0; j < c->interfaces_count; j++) {
-			const struct uplink *its =
-				uplink_of(b, &c->interfaces[j], family, &unused);
+			const struct uplink *its = uplink_of(b, &c->interfaces[j], family, &unused);
 
 			if (its && is_at(b, other, its, family) && !strcmp(its->name, uplink->name))
 				return uplink;

@@ -278,8 +278,7 @@ static void enter_published(struct view *view, const struct state_datapath *data
 				  .count = published->count}};
 
 		twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
-		memcpy(twin.address.bytes, &published->inside.address,
-		       ip_bits(&twin.address) / 8);
+		memcpy(twin.address.bytes, &published->inside.address, ip_bits(&twin.address) / 8);
 		if (twin.link)
 			enter(view, &twin, observed);
 	}

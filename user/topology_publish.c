@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: a namespace is published at each uplink that a network of it masquerades to, in both
- * families as far as it has them, so two namespaces may have the same external port only where they
- * have no uplink of one family in common. What "auto"
- * is, and which addresses an uplink has, is not known here: plan looks again.
+ * How it works: a namespace is published at each uplink that a network of it masquerades to, in
+ * both families as far as it has them, so two namespaces may have the same external port only where
+ * they have no uplink of one family in common. What "auto" is, and which addresses an uplink has,
+ * is not known here: plan looks again.
  */
 #include "topology_publish.h"
 
@@ -157,8 +157,8 @@ void check_publishes(struct check *check)
 
 		if (!namespace->publish_count || namespace->interfaces_incomplete)
 			continue;
-		masqueraded = is_masqueraded(namespace, AF_INET) ||
-			      is_masqueraded(namespace, AF_INET6);
+		masqueraded =
+			is_masqueraded(namespace, AF_INET) || is_masqueraded(namespace, AF_INET6);
 		if (!masqueraded)
 			refuse(check, namespace->publish[0].at,
 			       "namespace '%s': to be published it needs an interface with an "

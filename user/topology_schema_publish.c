@@ -2,7 +2,8 @@
 /*
  * How it works: what is published is "[ADDRESS:]PORT[-PORT]:PORT[-PORT]/PROTOCOL", the external
  * side first, as container tools write it. It is taken apart from the right, where nothing is left
- * out; an IPv6 address is in brackets. Whether the address is one of the uplink's is not known before plan looks at the uplink.
+ * out; an IPv6 address is in brackets. Whether the address is one of the uplink's is not known
+ * before plan looks at the uplink.
  */
 #include "topology_schema_publish.h"
 

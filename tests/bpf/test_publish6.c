@@ -365,11 +365,11 @@ static void test_host_listens(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_lets_in),      LAB_TEST(test_range),
+		LAB_TEST(test_lets_in),       LAB_TEST(test_range),
 		LAB_TEST(test_both_families), LAB_TEST(test_fragments),
-		LAB_TEST(test_own_port),     LAB_TEST(test_limit),
-		LAB_TEST(test_takes_over),   LAB_TEST(test_given_back),
-		LAB_TEST(test_done_again),   LAB_TEST(test_pools_made_anew),
+		LAB_TEST(test_own_port),      LAB_TEST(test_limit),
+		LAB_TEST(test_takes_over),    LAB_TEST(test_given_back),
+		LAB_TEST(test_done_again),    LAB_TEST(test_pools_made_anew),
 		LAB_TEST(test_host_listens),
 	};
 

@@ -3,28 +3,36 @@
 #
 # echo.pl - a server that sends back what it gets, and its client.
 #
-#   echo.pl tcp|udp PORT                                   prints "ADDRESS PORT" of each caller
-#   echo.pl tcp|udp PORT ADDRESS [SOURCE-PORT [SOURCE]]    exit status 0: an echo came back
+#   echo.pl tcp|udp|tcp6|udp6 PORT                         prints "ADDRESS PORT" of each caller
+#   echo.pl PROTOCOL PORT ADDRESS [SOURCE-PORT [SOURCE]]   exit status 0: an echo came back
 #
 # A client waits for as many seconds as the environment's PATIENCE says, 15 when it says nothing, and
 # sends a datagram again after each. What it sends has at least as many bytes as SIZE says. perl, because it is on every Debian.
 use strict;
 use warnings;
 use IO::Select;
-use Socket;
+use Socket qw(:DEFAULT IPPROTO_IPV6 IPV6_V6ONLY inet_pton inet_ntop pack_sockaddr_in6 unpack_sockaddr_in6);
 
 my ($protocol, $port, $address, $source_port, $source) = @ARGV;
+my $family = $protocol =~ s/6$// ? AF_INET6 : AF_INET;
 my $tcp = $protocol eq "tcp";
 my $patience = $ENV{PATIENCE} // 15;
 my $size = $ENV{SIZE} // 1;
 
 $| = 1;
-socket(my $socket, AF_INET, $tcp ? SOCK_STREAM : SOCK_DGRAM, 0) or die "socket: $!\n";
+socket(my $socket, $family, $tcp ? SOCK_STREAM : SOCK_DGRAM, 0) or die "socket: $!\n";
 setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1);
+setsockopt($socket, IPPROTO_IPV6, IPV6_V6ONLY, 1) if $family == AF_INET6;
+
+sub at { # PORT [ADDRESS]
+	my ($port, $address) = @_;
+	return pack_sockaddr_in6($port, inet_pton(AF_INET6, $address // "::")) if $family == AF_INET6;
+	return sockaddr_in($port, $address ? inet_aton($address) : INADDR_ANY);
+}
 
 sub tell_caller {
-	my ($from, $where) = sockaddr_in(shift);
-	print inet_ntoa($where), " $from\n";
+	my ($from, $where) = $family == AF_INET6 ? unpack_sockaddr_in6(shift) : sockaddr_in(shift);
+	print inet_ntop($family, $where), " $from\n";
 }
 
 sub serve_stream {
@@ -47,19 +55,18 @@ sub serve_datagrams {
 }
 
 if (!defined $address) {
-	bind($socket, sockaddr_in($port, INADDR_ANY)) or die "bind: $!\n";
+	bind($socket, at($port)) or die "bind: $!\n";
 	$SIG{CHLD} = "IGNORE";
 	$tcp ? serve_stream() : serve_datagrams();
 	exit 1;
 }
 
 if ($source_port || $source) {
-	my $from = $source ? inet_aton($source) : INADDR_ANY;
-	bind($socket, sockaddr_in($source_port // 0, $from)) or die "bind: $!\n";
+	bind($socket, at($source_port // 0, $source)) or die "bind: $!\n";
 }
 $SIG{ALRM} = sub { exit 1 };
 alarm $patience if $tcp;
-connect($socket, sockaddr_in($port, inet_aton($address))) or exit 1;
+connect($socket, at($port, $address)) or exit 1;
 for my $try (1 .. ($tcp ? 1 : $patience)) {
 	my $word = "echo $try $$";
 	$word .= "." x ($size - length $word) if length $word < $size;

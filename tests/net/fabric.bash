@@ -319,10 +319,11 @@ send_ipv6() { # NAMESPACE ADDRESS PROTOCOL
 		}' "$2" "$3"
 }
 
-await_listener() { # NAMESPACE tcp|udp PORT
-	local i
+await_listener() { # NAMESPACE tcp|udp|tcp6|udp6 PORT
+	local i options=("--${2%6}")
+	[[ $2 != *6 ]] || options+=(-6)
 	for ((i = 0; i < 200; i++)); do
-		[[ -z $(on "$1" ss -Hln "--$2" "sport = $3") ]] || return 0
+		[[ -z $(on "$1" ss -Hln "${options[@]}" "sport = $3") ]] || return 0
 		sleep 0.02
 	done
 	return 1

@@ -167,7 +167,7 @@ teardown() {
 	still_held two
 	publish "$blue"
 	run -0 lab apply "$topology"
-	[[ $output == *"3 operations done"* ]]
+	[[ $output == *"5 operations done"* ]] # of each family, and reserved ports
 	calls_in_vain "$outside" tcp "$uplink_address" 8081
 	still_held three
 	[[ $(sessions --port 8081) == 0 ]]

@@ -22,7 +22,7 @@ published_up() { # [DATAPATH]
 # ---- Servers
 
 # An echo for every connection or datagram. Sets server.
-serve() { # NAMESPACE tcp|udp PORT
+serve() { # NAMESPACE tcp|udp|tcp6|udp6 PORT
 	ip netns exec "$1" timeout 120 perl tests/net/echo.pl "$2" "$3" >>"$work/callers-$3" 3>&- &
 	# shellcheck disable=SC2034 # for tests
 	server=$!
@@ -30,11 +30,11 @@ serve() { # NAMESPACE tcp|udp PORT
 }
 
 # Whether an echo comes back.
-calls() { # NAMESPACE tcp|udp ADDRESS PORT [SOURCE-PORT]
+calls() { # NAMESPACE tcp|udp|tcp6|udp6 ADDRESS PORT [SOURCE-PORT]
 	on "$1" timeout 30 perl tests/net/echo.pl "$2" "$4" "$3" "${5:-0}"
 }
 
-calls_in_vain() { # NAMESPACE tcp|udp ADDRESS PORT [SOURCE-PORT]
+calls_in_vain() { # NAMESPACE tcp|udp|tcp6|udp6 ADDRESS PORT [SOURCE-PORT]
 	PATIENCE=2 run ! calls "$@"
 }
 

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include <linux/if_addr.h>
+#include <sys/socket.h>
 
 #include "plan_reserve.h"
 #include "planning.h"
@@ -251,6 +253,86 @@ static void test_published_twice(void **state)
 			     "  green:\n    publish: [\"8085:80/udp\", \"8090:80/tcp\"]\n"));
 }
 
+/* The host gets an IPv6 address, and the network of blue and red a subnet. */
+static const char *with_ipv6(struct simulator *sim, const char *blue, bool uplink)
+{
+	const struct state_link *eth0 = simulator_link(sim, NULL, "eth0");
+	struct state_namespace *host = &sim->spaces[0];
+	const char *text;
+
+	if (uplink) {
+		struct state_address address = {.ifindex = eth0->ifindex, .flags = IFA_F_PERMANENT};
+
+		ip_parse("2001:db8::1/64", &address.address, NULL);
+		*arena_push(&sim->arena, host->addresses, host->addresses_count) = address;
+	}
+	text = edited(sim, fabric, "192.168.15.0/24", "192.168.15.0/24, \"fd00:15::/64\"");
+	text = edited(sim, text, "192.168.15.12/24", "192.168.15.12/24, \"fd00:15::12/64\"");
+	return edited(sim, text, "  blue:\n", blue);
+}
+
+static size_t count_ipv6(const struct plan *plan, enum operation_kind kind)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < plan->count; i++)
+		count += plan->operations[i].kind == kind &&
+			 plan->operations[i].address.family == AF_INET6;
+	return count;
+}
+
+/* An entry without an address is for each family that namespace and uplink have. */
+static void test_published_ipv6(void **state)
+{
+	static const char blue[] = "  blue:\n    publish: [\"8080-8089:80-89/tcp\"]\n";
+	struct simulator *sim = *state;
+	struct plan *plan = converge(sim, with_ipv6(sim, blue, false));
+
+	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
+	assert_int_equal(count_ipv6(plan, OPERATION_PUBLISH_ADD), 0);
+	plan = converge(sim, with_ipv6(sim, blue, true));
+	assert_int_equal(count_kind(plan, OPERATION_UPLINK_ADD), 1);
+	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
+	assert_int_equal(count_ipv6(plan, OPERATION_PUBLISH_ADD), 1);
+	assert_int_equal(plan->count, 2);
+	assert_string_equal(plan_describe(&plan->operations[1], &sim->arena),
+			    "+ publish 8080-8089/tcp at eth0: to [fd00:15::12]:80-89");
+	plan = converge(sim, with_ipv6(sim, "  blue:\n", false));
+	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_DELETE), 2);
+	assert_int_equal(count_ipv6(plan, OPERATION_PUBLISH_DELETE), 1);
+	simulator_run(sim, removal_of(sim));
+}
+
+/* A port may be another's in each family. */
+static void test_published_one_family(void **state)
+{
+	static const char blue[] = "  blue:\n    publish: [\"[2001:db8::1]:8080:80/tcp\"]\n";
+	struct simulator *sim = *state;
+	const char *text = with_ipv6(sim, blue, true);
+	struct plan *plan;
+
+	plan = converge(sim,
+			edited(sim, text, "  red:\n", "  red:\n    publish: [\"8080:80/tcp\"]\n"));
+	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 2);
+	assert_int_equal(count_ipv6(plan, OPERATION_PUBLISH_ADD), 1);
+	expect_refusal(sim, edited(sim, text, "[2001:db8::1]", "[2001:db8::2]"), -EADDRNOTAVAIL,
+		       "cannot be published on 2001:db8::2: its uplink 'eth0' translates to "
+		       "2001:db8::1");
+}
+
+static void test_published_no_address(void **state)
+{
+	static const char blue[] = "  blue:\n    publish: [\"8080:80/tcp\"]\n";
+	struct simulator *sim = *state;
+	const char *text = with_ipv6(sim, blue, false);
+
+	text = edited(sim, text, "192.168.15.12/24, ", "");
+	text = edited(sim, text, "    routes: [{to: 10.99.0.0/16, via: 192.168.15.12}]\n", "");
+	expect_refusal(sim, text, -EADDRNOTAVAIL,
+		       "namespace 'blue' cannot be published: its uplink 'eth0' has no global IPv6 "
+		       "address");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +346,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reserved_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_loopback_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_ipv6, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_one_family, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_no_address, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
