@@ -310,7 +310,8 @@ static void test_published(void **state)
 	assert_int_equal(udp(lab, REMOTE_IP, 80), 6060);
 	assert_int_equal(udp(lab, REMOTE2_IP, 80), 6060);
 	in(lab, IPPROTO_UDP, REMOTE2_IP, 90, 6060, TRANSLATED_TO_PEER);
-	assert_int_equal(datapath_unpublish(lab->datapath, lab->uplink[UP0], &sip, &lab->err), 0);
+	assert_int_equal(
+		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &sip, &lab->err), 0);
 	assert_int_equal(lab_active_sessions(lab), 0);
 	assert_int_not_equal(udp(lab, REMOTE_IP, 80), udp(lab, REMOTE2_IP, 80));
 	lab_expect_no_flows(lab);
