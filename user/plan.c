@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "plan_adopt.h"
 #include "plan_compare.h"
@@ -456,12 +457,27 @@ static void add_missing(struct build *b)
 	}
 }
 
+/* An IPv6 address, whatever its prefix. */
+static void enter_address6(struct build *b, const struct operation *op)
+{
+	struct operation twin = {.kind = OPERATION_ADDRESS_ADD,
+				 .namespace = op->namespace,
+				 .link = op->link,
+				 .address = op->address};
+
+	twin.address.prefix_len = 0;
+	if (op->address.family == AF_INET6)
+		enter_wanted(b, &twin);
+}
+
 static void index_wanted(struct build *b)
 {
 	for (size_t i = 0; i < b->desired.count; i++) {
 		const struct operation *op = &b->desired.operations[i];
 
 		enter_wanted(b, op);
+		if (op->kind == OPERATION_ADDRESS_ADD)
+			enter_address6(b, op);
 		if (op->kind == OPERATION_VETH_ADD)
 			enter_wanted(b, &(struct operation){.kind = OPERATION_VETH_ADD,
 							    .namespace = op->peer_namespace,

@@ -88,10 +88,14 @@ static struct operation address_twin(const struct state_namespace *ns,
 }
 
 /* The kernel has an address of a link once: one that was given by hand is in the way of the same
- * with the other kind of route to its network. */
+ * with the other kind of route to its network, and of IPv6 with another prefix. */
 static bool is_in_the_way(const struct extra *extra, struct operation twin)
 {
 	twin.no_prefix_route = !twin.no_prefix_route;
+	if (is_wanted(extra, &twin))
+		return true;
+	twin.no_prefix_route = false;
+	twin.address.prefix_len = 0; /* as index_wanted() has it */
 	return is_wanted(extra, &twin);
 }
 

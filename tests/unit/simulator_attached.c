@@ -35,6 +35,9 @@ static void add_address(struct simulator *sim, struct state_namespace *ns, uint3
 	for (size_t i = 0; i < ns->addresses_count; i++) {
 		const struct state_address *other = &ns->addresses[i];
 
+		if (other->ifindex == ifindex && op->address.family == AF_INET6 &&
+		    ip_equal(&other->address, &op->address)) /* whatever its prefix */
+			assert_int_equal(other->address.prefix_len, op->address.prefix_len);
 		if (other->ifindex != ifindex || !same_subnet(&other->address, &op->address))
 			continue;
 		if (ip_equal(&other->address, &op->address)) {

@@ -426,6 +426,30 @@ static struct state_address *address_of_red(struct simulator *sim)
 	return NULL;
 }
 
+/* The kernel has an IPv6 address once, an IPv4 one with each prefix. */
+static void test_address_with_another_prefix(void **state)
+{
+	struct simulator *sim = *state;
+	struct ip_address wanted;
+	struct state_namespace *green;
+	struct plan *plan;
+
+	assert_true(ip_parse("fd00:1::2", &wanted, NULL));
+	converge(sim, fabric);
+	green = simulator_space(sim, "green");
+	for (size_t i = 0; i < green->addresses_count; i++) {
+		if (!ip_equal(&green->addresses[i].address, &wanted))
+			continue;
+		green->addresses[i].address.prefix_len = 80;
+		green->addresses[i].protocol = 0;
+	}
+	address_of_red(sim)->address.prefix_len = 16;
+	address_of_red(sim)->protocol = 0;
+	plan = converge(sim, fabric);
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_DELETE), 1);
+	assert_int_equal(count_kind(plan, OPERATION_ADDRESS_ADD), 2);
+}
+
 static void test_address_with_the_other_route(void **state)
 {
 	struct simulator *sim = *state;
@@ -464,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_any_to_any, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_alike_go_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_alike_are_asked_about, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_address_with_another_prefix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_address_with_the_other_route, setup, teardown),
 	};
 
