@@ -65,7 +65,7 @@ static __always_inline int share_take_inbound(struct nsr_share *share, u32 flows
 
 	if (result || !all)
 		return result;
-	result = share_take_of_all(&all->inbound, NSR_INBOUND_MAX);
+	result = share_take_of_all(&all->inbound, NSR_INBOUND_MAX(session_sets()));
 	INSTEAD(result);
 	if (result)
 		share_give(&share->inbound);

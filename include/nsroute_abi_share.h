@@ -27,9 +27,10 @@ enum nsr_owner_kind {
 #define NSR_OWNER_NUMBER(owner) ((owner) % NSR_OWNERS)
 _Static_assert(NSR_OWNER_KINDS *NSR_OWNERS <= 65536, "owners outgrew nsr_session.owner");
 
-/* How many sessions may be inbound: of an owner that may have so many of its own, and of all. */
+/* How many sessions may be inbound: of an owner that may have so many of its own, and of all, in a
+ * table of so many sets. */
 #define NSR_INBOUND_OF(flows_max) ((flows_max) / 4 + ((flows_max) % 4 != 0))
-#define NSR_INBOUND_MAX           (NSR_SESSION_SET / 2)
+#define NSR_INBOUND_MAX(sets)     ((sets) * (NSR_SESSION_SET / 2))
 
 #define NSR_SHARE_PORTS 8 /* counts of ports there is room for: 4 of a family; a power of two */
 _Static_assert(NSR_NAT_PROTOCOLS <= NSR_SHARE_PORTS / 2, "protocols outgrew nsr_share");

@@ -171,6 +171,32 @@ static void test_last_record(void **state)
 	expect_works(lab, 1001);
 }
 
+/* Half of the whole table may be what the outside begins, not half of a set. */
+static void test_inbound(void **state)
+{
+	struct nsr_inside anybody = NSR_INSIDE_DEFAULT;
+	struct nsr_share all = {.inbound = NSR_SESSION_SET - 1};
+	struct lab *lab = lab_of(state);
+	uint32_t everybody = 0;
+	struct frame f;
+
+	anybody.filtering = NSR_FILTER_NOTHING;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &anybody);
+	expect_works(lab, 2000);
+	assert_int_equal(
+		bpf_map_update_elem(lab->datapath->maps[MAP_shares], &everybody, &all, BPF_ANY), 0);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .sport = 80, .dport = 2000);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .sport = 81, .dport = 2000);
+	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_SESSIONS));
+	all.inbound = 1;
+	assert_int_equal(
+		bpf_map_update_elem(lab->datapath->maps[MAP_shares], &everybody, &all, BPF_ANY), 0);
+	lab_expect_no_flows(lab);
+}
+
 /* By the timer, which passes over all sets. */
 static void test_given_back(void **state)
 {
@@ -199,10 +225,8 @@ static void test_given_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_size),
-		LAB_TEST(test_later_set),
-		LAB_TEST(test_last_record),
-		LAB_TEST(test_given_back),
+		LAB_TEST(test_size),    LAB_TEST(test_later_set),  LAB_TEST(test_last_record),
+		LAB_TEST(test_inbound), LAB_TEST(test_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, group_set_up, lab_group_tear_down);

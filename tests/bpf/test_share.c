@@ -166,7 +166,7 @@ static void test_published_under_flood(void **state)
 static void test_inbound_of_all(void **state)
 {
 	const struct published_ports dns = {5353, 53, 1, NSR_NAT_UDP};
-	struct nsr_share all = {.inbound = NSR_INBOUND_MAX - 1};
+	struct nsr_share all = {.inbound = NSR_INBOUND_MAX(1) - 1};
 	struct lab *lab = lab_of(state);
 	uint32_t everybody = 0;
 	uint16_t port;
