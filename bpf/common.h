@@ -56,6 +56,7 @@ enum nat_inbound {
 	NAT_INBOUND_LIMITED, /* let in, but the namespace has as many flows as it may */
 	NAT_INBOUND_FULL,    /* the same, but all of them together have */
 	NAT_INBOUND_BUSY,    /* the same, but other CPUs were faster */
+	NAT_INBOUND_ROUTED,  /* the host would send it on, to an address that is in it */
 };
 
 /*
@@ -91,6 +92,8 @@ static __always_inline int inbound_refused(enum nat_inbound whom)
 		return DROP(NAT_SESSIONS);
 	case NAT_INBOUND_BUSY:
 		return DROP(NAT_CONTENTION);
+	case NAT_INBOUND_ROUTED:
+		return DROP(IP_OPTIONS);
 	case NAT_INBOUND_HOST:
 	case NAT_INBOUND_SESSION:
 	case NAT_INBOUND_HELD:

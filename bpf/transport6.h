@@ -6,7 +6,8 @@
  * Extension headers are walked by a helper, wherever they lie, up to a bound. A packet is fit when
  * all of them are known to leave the addresses alone: an authentication header covers them, and a
  * routing header with segments left says that the destination is another one. ICMPv6 has the
- * addresses in its checksum, as TCP and UDP do, so that all of them are changed alike.
+ * addresses in its checksum, as TCP and UDP do, so that all of them are changed alike. An option
+ * that has the sender's address in it (Mobile IPv6) is told of; what leaves with one is dropped.
  */
 #ifndef NSROUTE_BPF_TRANSPORT6_H
 #define NSROUTE_BPF_TRANSPORT6_H
@@ -16,6 +17,12 @@
 #include "packet.h"
 
 #define TRANSPORT6_HEADERS_MAX 8 /* extension headers that are looked at */
+
+/* In a destination options header: RFC 8200 4.2, RFC 6275 6.3. */
+#define OPTION6_PAD1  0
+#define OPTION6_HOME  201
+#define OPTIONS6_MAX  8 /* of one header that are looked at */
+#define OPTIONS6_HOME 2 /* least length of a header that has room for it, as the header says */
 
 /* RFC 4443; those of neighbour discovery are in neighbour.h. */
 #define ICMP6_ERRORS_FIRST 1
@@ -36,6 +43,7 @@ struct transport6 {
 	u8 tcp_flags;
 	u8 icmp_type;
 	bool fragment, later; /* one of several; not the first, so that the rest is not there */
+	bool home;            /* its sender's address is in an option, too, or may be */
 	/* Of a packet with a fragment header: */
 	u32 id_offset;
 	__be32 id;
@@ -102,6 +110,26 @@ static __always_inline void transport6_fragment(const u8 header[8], u32 offset,
 	__builtin_memcpy(&t->id, header + FRAGMENT6_ID, sizeof(t->id));
 }
 
+/* Whether there is a home address among the options of the header from offset to end. When they are
+ * more than are looked at, there may be. */
+NSR_STEP int options6_home(struct __sk_buff *skb, u32 offset, u32 end)
+{
+	u8 option[2]; /* type and length */
+	int i;
+
+	offset += sizeof(option); /* those of the header */
+#pragma unroll
+	for (i = 0; i < OPTIONS6_MAX; i++) {
+		if (offset >= end)
+			return false;
+		if (bpf_skb_load_bytes(skb, offset, option, sizeof(option)) ||
+		    option[0] == OPTION6_HOME)
+			return true;
+		offset += option[0] == OPTION6_PAD1 ? 1 : sizeof(option) + option[1];
+	}
+	return offset < end;
+}
+
 /* Of the packet whose IPv6 header is at offset, and which ends at end. 0, or the reason why it
  * cannot be translated. Extension headers in fragments are not walked: only one of these has them.
  */
@@ -123,6 +151,9 @@ NSR_STEP int transport6_find(struct __sk_buff *skb, u32 offset, u32 end, struct 
 			return DROP(MALFORMED);
 		if (next == IP6_ROUTING && header[3]) /* segments left */
 			return DROP(IP_OPTIONS);
+		if (next == IP6_DESTINATION && header[1] >= OPTIONS6_HOME &&
+		    options6_home(skb, offset, offset + (header[1] + 1) * 8))
+			t->home = true;
 		if (next == IP6_FRAGMENT) {
 			transport6_fragment(header, offset, t);
 			offset += sizeof(header);

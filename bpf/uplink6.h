@@ -61,6 +61,8 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 
 	if (unfit)
 		return unfit;
+	if (t->home)
+		return DROP(IP_OPTIONS);
 	if (t->later)
 		return fragment6_leaves(skb, work);
 	if (t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
@@ -146,12 +148,14 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 	struct transport6 *t = &work->transport;
 	enum nat_inbound whom;
 	struct packet p;
+	int unfit;
 
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
 		return NAT_INBOUND_HOST;
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
-	if (transport6_find(skb, link_bytes(bare), skb->len, t))
-		return NAT_INBOUND_HOST;
+	unfit = transport6_find(skb, link_bytes(bare), skb->len, t);
+	if (unfit)
+		return unfit == DROP(IP_OPTIONS) ? NAT_INBOUND_ROUTED : NAT_INBOUND_HOST;
 	if (t->later)
 		return fragment6_later(skb);
 	if (!t->fragment && t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
