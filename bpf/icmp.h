@@ -269,6 +269,21 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));
 }
 
+/* Whether the host tells a remote that nobody takes what it sends of a protocol without ports, as
+ * kernels do by either code. */
+static __always_inline bool icmp4_refuses(struct __sk_buff *skb, const struct nat_request *request,
+					  u8 type, const struct quote *q)
+{
+	u32 code_offset = q->offset - (u32)sizeof(struct icmp_header) +
+			  (u32)offsetof(struct icmp_header, code);
+	u8 code;
+
+	return type == ICMP_UNREACHABLE && !request->forwarded && request->external &&
+	       q->ip.daddr == request->external && !protocol_has_ports(q->ip.protocol) &&
+	       !bpf_skb_load_bytes(skb, code_offset, &code, sizeof(code)) &&
+	       (code == ICMP_NO_PROTOCOL || code == ICMP_NO_PORT);
+}
+
 /*
  * An ICMP packet without a session that leaves by the uplink: an error of an inside host, of the
  * host itself about what it has translated, or none of our business. request has uplink and
@@ -290,8 +305,12 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 		return inside ? DROP(NAT_PROTOCOL) : 0;
 	if (!quote_read(skb, &p, &q))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
-	if (!inside && !inside_of4(q.ip.daddr) && !inside_of4(q.ip.saddr))
-		return 0; /* about the host's own */
+	if (!inside && !inside_of4(q.ip.daddr) && !inside_of4(q.ip.saddr)) {
+		/* About the host's own. */
+		if (icmp4_refuses(skb, request, type, &q))
+			other4_refuses(request, q.ip.protocol, q.ip.saddr);
+		return 0;
+	}
 	/* It goes to whoever sent the packet. */
 	if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external)
 		return DROP(NAT_ICMP_ERROR);

@@ -162,6 +162,7 @@ struct {
 
 /* Protocols without ports. */
 NSR_LRU(host_remotes, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
+NSR_LRU(host_hears, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 
 /* Events. */
 struct {

@@ -17,8 +17,15 @@
  *
  * The host itself goes first, whoever began. There is no socket that could be asked for, so what it
  * sends tells: for NSR_HOST_REMOTE_S after that the remote's packets of that protocol are the
- * host's, and nobody inside gets or sends any. The table of that is an LRU, so that nothing that
- * the host does takes room from sessions; what it forgets is known again with the next packet.
+ * host's, and nobody inside gets or sends any. So do packets that it gets, for it may be one that
+ * only listens: those of no session, as long as it is not seen to refuse them, which the kernel
+ * does by an ICMP error or an SCTP ABORT where nobody listens. Both are remembered in LRUs, so that
+ * nothing that the host does takes room from sessions; what they forget is known again with the
+ * next packet. Two of them: anybody can forge what the host gets, but not what it sends.
+ *
+ * An SCTP association that has ended is to make room for others: what ends one opens no session,
+ * and one that has seen it lives as a TCP connection that was reset, until the inside sends
+ * something else, as it does when it has another association with that remote.
  *
  * Nothing behind the IP header is looked at, so a fragment is translated like any packet. Refused
  * are protocols whose checksums cover the addresses, and those that are for groups.
@@ -51,11 +58,11 @@ struct other_session {
 	u32 state; /* 0: there is none */
 };
 
-/* Their checksums, or what they are for, cover the addresses. */
+/* Their checksums, or what they are for, cover the addresses; 0 is none of IPv4. */
 static __always_inline bool other_is_refused(u8 protocol)
 {
-	return protocol == IPPROTO_AH || protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE ||
-	       protocol == IPPROTO_HIP;
+	return !protocol || protocol == IPPROTO_AH || protocol == IPPROTO_DCCP ||
+	       protocol == IPPROTO_UDPLITE || protocol == IPPROTO_HIP;
 }
 
 /* The flow of a protocol and a remote; whose it is is not known yet. */
@@ -70,48 +77,78 @@ static __always_inline void other_ask(struct nat_request *request, u8 protocol, 
 
 /* ---- The host's own. */
 
-static __always_inline struct nsr_host_remote host_remote(const struct nat_request *request)
+static __always_inline struct nsr_host_remote host_remote(const struct nat_request *request,
+							  enum nsr_host_does does)
 {
 	struct nsr_host_remote key = {
 		.address = request->flow.remote_address,
 		.protocol = bpf_ntohs(request->flow.inside.port),
 		.uplink = request->flow.inside.uplink,
+		.does = does,
 	};
 
 	return key;
 }
 
-/* Answers to what it does not know, as the kernel's SCTP gives, are not for a flow of the host's.
- */
-static __always_inline bool sctp_refuses(struct __sk_buff *skb, u32 offset)
+static __always_inline u32 *host_known(const struct nsr_host_remote *key)
 {
-	u8 chunk;
-
-	return !bpf_skb_load_bytes(skb, offset + SCTP_HEADER, &chunk, sizeof(chunk)) &&
-	       (chunk == SCTP_ABORT || chunk == SCTP_SHUTDOWN_COMPLETE);
+	return key->does == NSR_HOST_SENDS ? bpf_map_lookup_elem(&host_remotes, key)
+					   : bpf_map_lookup_elem(&host_hears, key);
 }
 
-/* Remembers that the host has sent to the request's remote; written at most once a second. */
-static __always_inline void host_speaks(const struct nat_request *request)
+/* Remembers what the host does with the request's remote; written at most once a second. */
+NSR_STEP int host_note(const struct nat_request *request, u32 does)
 {
-	struct nsr_host_remote key = host_remote(request);
-	u32 *known = bpf_map_lookup_elem(&host_remotes, &key), now_s = request->now_s;
+	struct nsr_host_remote key;
+	u32 *known, now_s;
 
-	INSTEAD();
-	if (!known)
-		bpf_map_update_elem(&host_remotes, &key, &now_s, BPF_ANY);
-	else if (READ_ONCE(*known) != now_s)
+	if (!request)
+		return 0;
+	INSTEAD((int)does);
+	key = host_remote(request, does);
+	now_s = request->now_s;
+	known = host_known(&key);
+	if (known && READ_ONCE(*known) != now_s)
 		WRITE_ONCE(*known, now_s);
+	else if (!known && does == NSR_HOST_SENDS)
+		bpf_map_update_elem(&host_remotes, &key, &now_s, BPF_ANY);
+	else if (!known)
+		bpf_map_update_elem(&host_hears, &key, &now_s, BPF_ANY);
+	return 0;
 }
 
 /* Of an entry that is recycled while it is read the answer may be another's, for one packet. */
-static __always_inline bool host_spoke(const struct nat_request *request)
+NSR_STEP int host_did(const struct nat_request *request, u32 does)
 {
-	struct nsr_host_remote key = host_remote(request);
-	const u32 *known = bpf_map_lookup_elem(&host_remotes, &key);
-	u32 age = known ? request->now_s - READ_ONCE(*known) : NSR_HOST_REMOTE_S;
+	struct nsr_host_remote key;
+	const u32 *known;
+	u32 age;
 
+	if (!request)
+		return false;
+	key = host_remote(request, does);
+	known = host_known(&key);
+	age = known ? request->now_s - READ_ONCE(*known) : NSR_HOST_REMOTE_S;
 	return age < NSR_HOST_REMOTE_S || age >= 0x80000000; /* of a CPU that is ahead by a tick */
+}
+
+/* Whether what the request's remote sends is the host's own. */
+static __always_inline bool host_has(const struct nat_request *request)
+{
+	return host_did(request, NSR_HOST_SENDS) ||
+	       (host_did(request, NSR_HOST_HEARS) && !host_did(request, NSR_HOST_REFUSES));
+}
+
+/* Whether the packet ends an SCTP association, or, as the kernel's SCTP answers to what it does not
+ * know, refuses one. */
+static __always_inline bool sctp_ends(struct __sk_buff *skb, const struct packet *p)
+{
+	u32 offset = packet_link(p) + p->ip4->ihl * 4u + SCTP_HEADER;
+	u8 chunk;
+
+	return p->ip4->protocol == IPPROTO_SCTP && !ip4_is_later_fragment(p->ip4) &&
+	       !bpf_skb_load_bytes(skb, offset, &chunk, sizeof(chunk)) &&
+	       (chunk == SCTP_ABORT || chunk == SCTP_SHUTDOWN_COMPLETE);
 }
 
 /* ---- Sessions. */
@@ -179,7 +216,7 @@ NSR_STEP int other_open(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return DROP(NAT_SESSIONS);
 	result = flows_claim(skb, request);
-	INSTEAD(result);
+	INSTEAD(trace_open_other(result));
 	if (result)
 		return result;
 	number = session_claim();
@@ -198,7 +235,7 @@ static __always_inline int other_try(struct __sk_buff *skb, struct nat_request *
 	if (result == VERDICT_RARE) {
 		if (found.state)
 			session_end(found.number, found.state, request->now_s);
-		return other_open(skb, request);
+		return request->seen & NSR_SEEN_RST ? DROP(NAT_STATE) : other_open(skb, request);
 	}
 	if (result)
 		return result;
@@ -234,10 +271,12 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 		return DROP(NAT_PROTOCOL);
 	if (ip->ihl != 5 && options_do(skb, packet_link(p)))
 		return DROP(IP_OPTIONS);
-	if (host_spoke(request))
+	if (host_has(request))
 		return DROP(NAT_SOCKET);
 	request->flow.inside.address = ip->saddr;
 	request->seen = NSR_SEEN_OUT;
+	if (ip->protocol == IPPROTO_SCTP)
+		request->seen |= sctp_ends(skb, p) ? NSR_SEEN_RST : NSR_SEEN_OUT_SYN;
 	request_limits(request, inside);
 	/* Whom it has sent to is all that is let in anyway: no contacts. */
 	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
@@ -260,9 +299,7 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 	if (p.ip4->saddr != request->external)
 		inside = inside_of4(p.ip4->saddr);
 	if (!inside) {
-		if (!(p.ip4->protocol == IPPROTO_SCTP && !ip4_is_later_fragment(p.ip4) &&
-		      sctp_refuses(skb, packet_link(&p) + p.ip4->ihl * 4u)))
-			host_speaks(request);
+		host_note(request, sctp_ends(skb, &p) ? NSR_HOST_REFUSES : NSR_HOST_SENDS);
 		return 0;
 	}
 	refused = other4_request(skb, &p, inside, request);
@@ -285,18 +322,33 @@ NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request
 {
 	struct other_session found = {};
 	struct packet p;
+	bool ends;
+	int known;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return NAT_INBOUND_HOST;
+	ends = sctp_ends(skb, &p);
 	other_ask(request, p.ip4->protocol, p.ip4->saddr);
-	request->seen = NSR_SEEN_IN;
+	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
 	request->external = p.ip4->daddr;
-	if (host_spoke(request) || other_look(request, &found) || !other_seen(request, &found))
+	known = host_has(request) ? VERDICT_RARE : other_look(request, &found);
+	if (known == VERDICT_RARE && !ends && !other_is_refused(p.ip4->protocol))
+		host_note(request, NSR_HOST_HEARS);
+	if (known || !other_seen(request, &found))
 		return NAT_INBOUND_HOST;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return NAT_INBOUND_FAILED;
 	rewrite_address4(p.ip4, false, found.inside);
 	return NAT_INBOUND_SESSION;
+}
+
+/* The host tells remote that it does not take the protocol. request has uplink and time. */
+NSR_STEP int other4_refuses(struct nat_request *request, u32 protocol, __be32 remote)
+{
+	if (!request)
+		return 0;
+	other_ask(request, protocol, remote);
+	return host_note(request, NSR_HOST_REFUSES);
 }
 
 /* Whom an ICMP error about such a packet to or from remote is for: the session's two addresses.
@@ -307,7 +359,7 @@ NSR_STEP int other4_about(struct nat_request *request, u32 protocol, __be32 remo
 	if (!request || !ret_session)
 		return false;
 	other_ask(request, protocol, remote);
-	return !host_spoke(request) && !other_look(request, ret_session);
+	return !host_has(request) && !other_look(request, ret_session);
 }
 
 #endif

@@ -47,6 +47,8 @@ struct icmp_header {
 
 #define ICMP_ECHO_REPLY        0
 #define ICMP_UNREACHABLE       3
+#define ICMP_NO_PROTOCOL       2 /* codes of it */
+#define ICMP_NO_PORT           3
 #define ICMP_SOURCE_QUENCH     4
 #define ICMP_REDIRECT          5
 #define ICMP_ECHO_REQUEST      8

@@ -9,6 +9,16 @@
 #include "nsroute.bpf.c"
 #include "trace_nat.h"
 
+/* No mapping: there is no port to choose. */
+int trace_open_other(int refused)
+{
+	if (!refused && !trace_has_room())
+		refused = DROP(NAT_SESSIONS);
+	if (!refused)
+		TELL(OPENS, 0, NSR_OPENS_ADDRESS, 0);
+	return refused;
+}
+
 _Static_assert(NSR_FIB_KERNEL == FIB_KERNEL && NSR_FIB_UPLINK == FIB_UPLINK &&
 		       NSR_FIB_UPLINK_KERNEL == FIB_UPLINK_KERNEL &&
 		       NSR_FIB_ELSEWHERE == FIB_ELSEWHERE,
@@ -17,5 +27,7 @@ _Static_assert(NSR_INBOUND_HOST == NAT_INBOUND_HOST && NSR_INBOUND_SESSION == NA
 		       NSR_INBOUND_HELD == NAT_INBOUND_HELD &&
 		       NSR_INBOUND_REFUSED == NAT_INBOUND_REFUSED &&
 		       NSR_INBOUND_LIMITED == NAT_INBOUND_LIMITED &&
-		       NSR_INBOUND_FULL == NAT_INBOUND_FULL,
+		       NSR_INBOUND_FULL == NAT_INBOUND_FULL &&
+		       NSR_INBOUND_BUSY == NAT_INBOUND_BUSY &&
+		       NSR_INBOUND_ROUTED == NAT_INBOUND_ROUTED,
 	       "told as they are");

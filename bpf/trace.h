@@ -43,6 +43,8 @@ NSR_STEP int tell(u32 what, u64 a, u64 b, u64 c)
 /* In place of session_open_or_join(). */
 int trace_open(struct __sk_buff *skb, struct nat_request *request);
 int trace_open6(struct __sk_buff *skb, struct nat_request6 *request);
+/* In place of what other_open() does for a session that is not refused. */
+int trace_open_other(int refused);
 
 #define TELL(what, a, b, c) tell(NSR_TELLS_##what, (u64)(a), (u64)(b), (u64)(c))
 #define TELL_ENDPOINT(what, to) \

@@ -379,12 +379,12 @@ _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 /* What was seen. */
 #define NSR_SEEN_OUT     1 /* a packet went out */
 #define NSR_SEEN_IN      2 /* a packet came in */
-#define NSR_SEEN_OUT_SYN 4
+#define NSR_SEEN_OUT_SYN 4 /* of SCTP: anything but such an end */
 #define NSR_SEEN_IN_SYN  8
 #define NSR_SEEN_OUT_ACK 16 /* an ACK without SYN: the handshake's third segment */
 #define NSR_SEEN_OUT_FIN 32
 #define NSR_SEEN_IN_FIN  64
-#define NSR_SEEN_RST     128
+#define NSR_SEEN_RST     128 /* of SCTP: the end of an association */
 #define NSR_SEEN_ENDS    (NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN | NSR_SEEN_RST)
 
 #define NSR_DNS_PORT 53
@@ -450,8 +450,9 @@ static inline enum nsr_nat_timeout nsr_timeout_by(__u8 protocol, __be16 inside_p
 		return seen & NSR_SEEN_IN && seen & NSR_SEEN_OUT ? NSR_TIMEOUT_UDP_REPLIED
 								 : NSR_TIMEOUT_UDP_UNREPLIED;
 	case NSR_NAT_OTHER:
-		return __be16_to_cpu(inside_port) == NSR_PROTOCOL_SCTP ? NSR_TIMEOUT_SCTP
-								       : NSR_TIMEOUT_OTHER;
+		if (__be16_to_cpu(inside_port) != NSR_PROTOCOL_SCTP)
+			return NSR_TIMEOUT_OTHER;
+		return seen & NSR_SEEN_RST ? NSR_TIMEOUT_TCP_RST : NSR_TIMEOUT_SCTP;
 	default:
 		return NSR_TIMEOUT_ICMP;
 	}

@@ -67,17 +67,19 @@ _Static_assert(sizeof(struct nsr_held) == 8 + NSR_HELD_BYTES, "layout");
 
 /* ---- Protocols without ports: see bpf/other.h. */
 
-#define NSR_HOST_REMOTES_MAX 4096 /* remembered */
-#define NSR_HOST_REMOTE_S    600  /* since the host itself has sent to them */
+#define NSR_HOST_REMOTES_MAX 4096 /* remembered, in each table */
+#define NSR_HOST_REMOTE_S    600  /* for how long */
 
-/* Key of LRU_HASH "host_remotes": to whom the host itself speaks such a protocol; the value is when
- * it did so last, in seconds (__u32).
+/* Key of LRU_HASH "host_remotes", of those that the host itself sends to, and of LRU_HASH
+ * "host_hears", of those that it hears from or refuses; the value is when it did so last, in
+ * seconds (__u32).
  */
+enum nsr_host_does { NSR_HOST_SENDS, NSR_HOST_HEARS, NSR_HOST_REFUSES };
 struct nsr_host_remote {
 	__be32 address;
 	__u8 protocol; /* of IP */
 	__u8 uplink;   /* index */
-	__u16 reserved;
+	__u16 does;    /* enum nsr_host_does */
 };
 _Static_assert(sizeof(struct nsr_host_remote) == 8, "layout");
 

@@ -68,14 +68,17 @@ enum nsr_inbound {
 	NSR_INBOUND_FAILED,
 	NSR_INBOUND_LIMITED,
 	NSR_INBOUND_FULL,
+	NSR_INBOUND_BUSY,
+	NSR_INBOUND_ROUTED,
 };
 
 /* The external port of a flow that would be opened. */
 enum nsr_opens {
-	NSR_OPENS_KNOWN, /* of the mapping that its inside endpoint has */
-	NSR_OPENS_SAME,  /* the inside port, which is free */
-	NSR_OPENS_ANY,   /* any free one */
-	NSR_OPENS_NONE,  /* no flow: from a published port it passes without */
+	NSR_OPENS_KNOWN,   /* of the mapping that its inside endpoint has */
+	NSR_OPENS_SAME,    /* the inside port, which is free */
+	NSR_OPENS_ANY,     /* any free one */
+	NSR_OPENS_NONE,    /* no flow: from a published port it passes without */
+	NSR_OPENS_ADDRESS, /* none: only the address is translated */
 };
 
 #define NSR_TRACE_MAX 32 /* things told of one run; a power of two */

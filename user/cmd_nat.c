@@ -31,7 +31,7 @@ const char cmd_nat_help[] =
 	"Options (what is given has to be true together):\n"
 	"  --namespace NS       sent by this namespace\n"
 	"  --uplink INTERFACE   leaves by this one\n"
-	"  --protocol PROTOCOL  tcp, udp, icmp, sctp, gre, esp, ..., or the number of any\n"
+	"  --protocol PROTOCOL  tcp, udp, icmp, sctp, gre, esp, ..., or the number of any, 1 to 255\n"
 	"  --remote ADDR[/LEN]  with this address, or one in this prefix\n"
 	"  --port N             inside, external or remote port; of icmp, the identifier\n"
 	"\n"
@@ -264,8 +264,8 @@ static int set_protocol(struct nat *nat, const char *text)
 	}
 	if (number > UINT8_MAX)
 		return command_usage(nat->context,
-				     "--protocol takes tcp, udp, icmp, sctp, gre, esp or a number, "
-				     "not '%s'",
+				     "--protocol takes tcp, udp, icmp, sctp, gre, esp or a number "
+				     "from 1 to 255, not '%s'",
 				     text);
 	kind = output_nat_kind(number);
 	nat->selection.protocol = (uint8_t)(1 + kind);

@@ -61,7 +61,8 @@
 	X(nat_scratch6)       \
 	X(datagrams_in6)      \
 	X(held_fragments6)    \
-	X(host_remotes)
+	X(host_remotes)       \
+	X(host_hears)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -395,6 +395,26 @@ static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
 		memset(uplink->address6, 0, sizeof(uplink->address6));
 }
 
+/* Whom the host speaks to, or hears from, by an uplink that had this number. Programs change the
+ * table meanwhile, and where the walk's place has gone it begins again; so it has an end. */
+static int forget_host(const struct datapath *datapath, enum datapath_map map, uint32_t number,
+		       struct error *err)
+{
+	struct nsr_host_remote key, next, *previous = NULL;
+	unsigned int left = 4 * NSR_HOST_REMOTES_MAX;
+
+	for (; left && !bpf_map_get_next_key(datapath->maps[map], previous, &next); left--) {
+		if (next.uplink == number) {
+			if (datapath_drop(datapath, map, &next, "whom the host speaks to", err))
+				return err->code;
+			continue; /* from the one before again: this key is gone */
+		}
+		key = next;
+		previous = &key;
+	}
+	return 0;
+}
+
 /* Its entry is there, and closed for the families that change. IPv6's pools take memory only where
  * there is an address to use them with. */
 static int open_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
@@ -443,6 +463,10 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		ret = take_uplink_number(datapath, &entry.index, err);
 		if (!ret)
 			ret = datapath_publish_forget(datapath, entry.index, err);
+		if (!ret)
+			ret = forget_host(datapath, MAP_host_remotes, entry.index, err);
+		if (!ret)
+			ret = forget_host(datapath, MAP_host_hears, entry.index, err);
 		if (!ret)
 			ret = reset_uplink_counters(datapath, entry.index, err);
 	}

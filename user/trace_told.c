@@ -280,7 +280,9 @@ static void put_opens(const struct walk *walk, uint32_t ifindex, const struct ns
 
 	datapath_find_uplink(walk->datapath, ifindex, &uplink);
 	name_external(walk, ifindex, uplink.address4, address);
-	if (told->b == NSR_OPENS_NONE)
+	if (told->b == NSR_OPENS_ADDRESS)
+		snprintf(text, TEXT_MAX, "no session: it would open one as %s", address);
+	else if (told->b == NSR_OPENS_NONE)
 		snprintf(text, TEXT_MAX,
 			 "no session, and room for none: it passes as %s:%u, a published port",
 			 address, NSR_MAPPING_PORT(told->a));
@@ -305,6 +307,8 @@ static void put_inbound(uint64_t whom, char text[TEXT_MAX])
 			"the port is open to it, but the namespace has all the flows it may have",
 		[NSR_INBOUND_FULL] =
 			"the port is open to it, but there is no room for another flow",
+		[NSR_INBOUND_BUSY] = "the port is open to it, but other CPUs were faster",
+		[NSR_INBOUND_ROUTED] = "it has a routing header, which leads on from here",
 	};
 	const char *known = whom < sizeof(words) / sizeof(*words) ? words[whom] : NULL;
 

@@ -6,7 +6,7 @@
  * What is wanted is built from the start with the other addresses and compared byte by byte:
  * nothing but an address and the IP header's checksum may be another.
  */
-#include "lab.h"
+#include "portless.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -18,81 +18,7 @@
 #define ANY       99 /* any private encryption scheme, RFC 1700 */
 #define MORE      0x2000
 
-#define SCTP_CHUNK 12 /* offset of the first chunk's type */
-#define SCTP_INIT  1
-#define SCTP_ABORT 6
-
 static const uint8_t protocols[] = {IPPROTO_SCTP, IPPROTO_GRE, IPPROTO_ESP, IPPROTO_IPIP, ANY};
-
-/* What an inside host sends, as it is inside; from the external address, as it is outside. */
-static void outgoing(struct frame *f, const char *source, const char *remote, uint8_t protocol)
-{
-	FRAME(f, .to = mac_router, .from = mac_up0, .source = source, .dest = remote,
-	      .protocol = protocol, .sport = 4321, .dport = 80, .payload = 60);
-}
-
-/* What the remote answers, and what red gets of it. */
-static void incoming(struct frame *f, const char *remote, uint8_t protocol)
-{
-	FRAME(f, .to = mac_up0, .from = mac_router, .source = remote, .dest = UPLINK_IP,
-	      .protocol = protocol, .sport = 80, .dport = 4321, .payload = 44);
-}
-
-static void delivered(struct frame *f, const char *remote, uint8_t protocol)
-{
-	FRAME(f, .to = mac_red, .from = mac_br1, .source = remote, .dest = RED_IP,
-	      .protocol = protocol, .sport = 80, .dport = 4321, .payload = 44, .ttl = 63);
-}
-
-static void expect_out(struct lab *lab, const char *source, const char *remote, uint8_t protocol)
-{
-	struct frame f, wanted;
-	struct run *run;
-
-	outgoing(&f, source, remote, protocol);
-	outgoing(&wanted, UPLINK_IP, remote, protocol);
-	run = EXPECT_OUT(lab, UP0, &f, TRANSLATED);
-	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
-}
-
-static void expect_refused(struct lab *lab, const char *source, const char *remote,
-			   uint8_t protocol, int outcome)
-{
-	struct frame f;
-
-	outgoing(&f, source, remote, protocol);
-	EXPECT_OUT(lab, UP0, &f, outcome);
-}
-
-/* To red. */
-static void expect_in(struct lab *lab, const char *remote, uint8_t protocol)
-{
-	struct frame f, wanted;
-	struct run *run;
-
-	incoming(&f, remote, protocol);
-	delivered(&wanted, remote, protocol);
-	run = EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
-	assert_int_equal(run->delivered, RED);
-	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
-}
-
-static void expect_passed(struct lab *lab, const char *remote, uint8_t protocol)
-{
-	struct frame f;
-
-	incoming(&f, remote, protocol);
-	EXPECT_IN(lab, UP0, &f, PASSED);
-}
-
-/* What the host sends itself. */
-static void host_sends(struct lab *lab, const char *remote, uint8_t protocol)
-{
-	struct frame f;
-
-	outgoing(&f, UPLINK_IP, remote, protocol);
-	EXPECT_OUT(lab, UP0, &f, PASSED);
-}
 
 static void expect_sessions(struct lab *lab, uint32_t sessions)
 {
@@ -109,18 +35,18 @@ static void test_both_ways(void **state)
 	size_t i;
 
 	for (i = 0; i < sizeof(protocols); i++) {
-		expect_passed(lab, REMOTE_IP, protocols[i]); /* before red has sent */
-		expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
-		expect_in(lab, REMOTE_IP, protocols[i]);
-		expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
+		portless_expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
+		portless_expect_in(lab, REMOTE_IP, protocols[i]);
+		portless_expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
 		expect_sessions(lab, (uint32_t)i + 1);
-		expect_passed(lab, REMOTE2_IP, protocols[i]); /* of whom red has not heard */
+		portless_expect_passed(lab, REMOTE2_IP,
+				       protocols[i]); /* of whom red has not heard */
 	}
 	assert_int_equal(lab_nat(lab, UP0).sessions_created[NSR_NAT_OTHER], i);
 	assert_int_equal(lab_flows_of(lab, RED), i);
 	assert_int_equal(lab_sum(lab_nat(lab, UP0).mappings_created), 0);
 	lab_expect_no_flows(lab);
-	expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
 }
 
 /* One inside address speaks a protocol to a remote; others are dropped while it does. */
@@ -128,21 +54,20 @@ static void test_ambiguous(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_refused(lab, BLUE_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_AMBIGUOUS));
-	expect_refused(lab, GREEN_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_AMBIGUOUS));
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_refused(lab, BLUE_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_AMBIGUOUS));
+	portless_expect_refused(lab, GREEN_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_AMBIGUOUS));
 	expect_sessions(lab, 1);
 	assert_int_equal(lab_flows_of(lab, BLUE), 0);
-	expect_out(lab, BLUE_IP, REMOTE_IP, IPPROTO_ESP);
-	expect_out(lab, BLUE_IP, REMOTE2_IP, IPPROTO_GRE);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_in(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, BLUE_IP, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_out(lab, BLUE_IP, REMOTE2_IP, IPPROTO_GRE);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_in(lab, REMOTE_IP, IPPROTO_GRE);
 	expect_sessions(lab, 3);
 	/* Red's is over: the first who comes has it. */
 	lab_clock_offset(lab, 601);
-	expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
-	expect_out(lab, BLUE_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_AMBIGUOUS));
+	portless_expect_out(lab, BLUE_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_AMBIGUOUS));
 	lab_expect_no_flows(lab);
 }
 
@@ -152,11 +77,11 @@ static void test_uplinks_apart(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f;
 
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	outgoing(&f, "192.168.18.5", REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_leaves(&f, "192.168.18.5", REMOTE_IP, IPPROTO_GRE);
 	assert_int_equal(frame_ip4(&EXPECT_OUT(lab, UP1, &f, TRANSLATED)->out)->saddr,
 			 address4(UPLINK2_IP));
-	outgoing(&f, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_leaves(&f, RED_IP, REMOTE_IP, IPPROTO_GRE);
 	EXPECT_OUT(lab, UP1, &f, DROPPED(WRONG_UPLINK));
 	expect_sessions(lab, 2);
 	lab_expect_no_flows(lab);
@@ -168,16 +93,21 @@ static void test_refused(void **state)
 	static const uint8_t refused[] = {IPPROTO_AH, IPPROTO_DCCP, IPPROTO_UDPLITE, 139};
 	static const char *const nobody[] = {"224.0.0.5", "239.1.2.3", "255.255.255.255"};
 	struct lab *lab = lab_of(state);
+	struct frame f;
 	size_t i;
 
 	for (i = 0; i < sizeof(refused); i++) {
-		expect_refused(lab, RED_IP, REMOTE_IP, refused[i], DROPPED(NAT_PROTOCOL));
-		expect_passed(lab, REMOTE_IP, refused[i]);
+		portless_expect_refused(lab, RED_IP, REMOTE_IP, refused[i], DROPPED(NAT_PROTOCOL));
+		portless_expect_passed(lab, REMOTE_IP, refused[i]);
 	}
+	portless_leaves(&f, RED_IP, REMOTE_IP, ANY);
+	frame_ip4(&f)->protocol = 0;
+	frame_seal(&f);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
 	for (i = 0; i < 3; i++)
-		expect_refused(lab, RED_IP, nobody[i], IPPROTO_GRE, DROPPED(NAT_PROTOCOL));
+		portless_expect_refused(lab, RED_IP, nobody[i], IPPROTO_GRE, DROPPED(NAT_PROTOCOL));
 	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX); /* no address */
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_CLOSED));
+	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_CLOSED));
 	expect_sessions(lab, 0);
 }
 
@@ -220,90 +150,6 @@ static void test_port(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 }
 
-/* ---- The host's own. */
-
-static void test_host_first(void **state)
-{
-	struct lab *lab = lab_of(state);
-	size_t i;
-
-	for (i = 0; i < sizeof(protocols); i++) {
-		host_sends(lab, REMOTE_IP, protocols[i]);
-		expect_passed(lab, REMOTE_IP, protocols[i]);
-		expect_refused(lab, RED_IP, REMOTE_IP, protocols[i], DROPPED(NAT_SOCKET));
-		expect_out(lab, RED_IP, REMOTE2_IP, protocols[i]);
-		expect_in(lab, REMOTE2_IP, protocols[i]);
-	}
-	lab_clock_offset(lab, NSR_HOST_REMOTE_S + 1); /* it has been silent */
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_in(lab, REMOTE_IP, IPPROTO_GRE);
-}
-
-/* It speaks now and then, and is remembered from the last time. */
-static void test_host_again(void **state)
-{
-	struct lab *lab = lab_of(state);
-
-	host_sends(lab, REMOTE_IP, IPPROTO_GRE);
-	lab_clock_offset(lab, 500);
-	host_sends(lab, REMOTE_IP, IPPROTO_GRE);
-	lab_clock_offset(lab, 1090);
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
-	lab_clock_offset(lab, 1101); /* 600 s */
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-}
-
-/* What IPsec makes of a namespace's packet is the host's, though it came by a port. */
-static void test_host_tunnels(void **state)
-{
-	struct lab *lab = lab_of(state);
-
-	lab->came_in = lab->port[GREEN];
-	host_sends(lab, REMOTE_IP, IPPROTO_ESP);
-	lab->came_in = 0;
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_ESP, DROPPED(NAT_SOCKET));
-	expect_passed(lab, REMOTE_IP, IPPROTO_ESP);
-}
-
-/* It begins while red speaks: from then on all is the host's. */
-static void test_host_later(void **state)
-{
-	struct lab *lab = lab_of(state);
-
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_in(lab, REMOTE_IP, IPPROTO_GRE);
-	host_sends(lab, REMOTE_IP, IPPROTO_GRE);
-	expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
-	lab_expect_no_flows(lab);
-}
-
-/* The host's SCTP refuses what it does not know; that makes no flow of its own. */
-static void test_host_refuses(void **state)
-{
-	struct lab *lab = lab_of(state);
-	struct frame f;
-
-	outgoing(&f, UPLINK_IP, REMOTE_IP, IPPROTO_SCTP);
-	((uint8_t *)frame_transport(&f))[SCTP_CHUNK] = SCTP_ABORT;
-	EXPECT_OUT(lab, UP0, &f, PASSED);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
-	((uint8_t *)frame_transport(&f))[SCTP_CHUNK] = SCTP_INIT;
-	EXPECT_OUT(lab, UP0, &f, PASSED);
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP, DROPPED(NAT_SOCKET));
-}
-
-/* From another address of the host's nothing comes back to the external one. */
-static void test_hosts_other_address(void **state)
-{
-	struct lab *lab = lab_of(state);
-	struct frame f;
-
-	outgoing(&f, "10.9.0.1", REMOTE_IP, IPPROTO_GRE);
-	EXPECT_OUT(lab, UP0, &f, PASSED);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-}
-
 /* ---- Time and number. */
 
 static void test_timeouts(void **state)
@@ -311,31 +157,110 @@ static void test_timeouts(void **state)
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	struct lab *lab = lab_of(state);
 
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
 	lab_clock_offset(lab, 500);
-	expect_in(lab, REMOTE_IP, IPPROTO_GRE); /* which does not refresh it: RFC 4787 REQ-6 */
+	portless_expect_in(lab, REMOTE_IP,
+			   IPPROTO_GRE); /* which does not refresh it: RFC 4787 REQ-6 */
 	lab_clock_offset(lab, 601);
-	expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
 	lab_clock_offset(lab, 7300);
-	expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
 	lab_clock_offset(lab, 2 * 7300);
-	expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
 	lab_clock_offset(lab, 3 * 7300);
-	expect_passed(lab, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_passed(lab, REMOTE_IP, IPPROTO_SCTP);
+	lab_clock_offset(lab, 4 * 7300); /* the host has not heard of it for long */
 	settings.timeout_s[NSR_TIMEOUT_OTHER] = 1000;
 	settings.timeout_s[NSR_TIMEOUT_SCTP] = 2000;
 	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
-	lab_clock_offset(lab, 3 * 7300 + 800);
-	expect_in(lab, REMOTE_IP, IPPROTO_ESP);
-	lab_clock_offset(lab, 3 * 7300 + 1500);
-	expect_passed(lab, REMOTE_IP, IPPROTO_ESP);
-	expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
-	lab_clock_offset(lab, 3 * 7300 + 2500);
-	expect_passed(lab, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
+	lab_clock_offset(lab, 4 * 7300 + 800);
+	portless_expect_in(lab, REMOTE_IP, IPPROTO_ESP);
+	lab_clock_offset(lab, 4 * 7300 + 1500);
+	portless_expect_passed(lab, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
+	lab_clock_offset(lab, 4 * 7300 + 2500);
+	portless_expect_passed(lab, REMOTE_IP, IPPROTO_SCTP);
+}
+
+/* ---- SCTP associations. */
+
+static void sctp_out(struct lab *lab, const char *source, uint8_t chunk, int outcome)
+{
+	struct frame f;
+
+	portless_leaves(&f, source, REMOTE_IP, IPPROTO_SCTP);
+	portless_set_chunk(&f, chunk);
+	EXPECT_OUT(lab, UP0, &f, outcome);
+}
+
+static void sctp_in(struct lab *lab, uint8_t chunk, int outcome)
+{
+	struct frame f;
+
+	portless_arrives(&f, REMOTE_IP, IPPROTO_SCTP);
+	portless_set_chunk(&f, chunk);
+	EXPECT_IN(lab, UP0, &f, outcome);
+}
+
+/* What ends an association opens no session, so nobody is kept out by it. */
+static void test_end_opens_nothing(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	sctp_out(lab, RED_IP, SCTP_ABORT, DROPPED(NAT_STATE));
+	sctp_out(lab, RED_IP, SCTP_SHUTDOWN_COMPLETE, DROPPED(NAT_STATE));
+	expect_sessions(lab, 0);
+	sctp_out(lab, BLUE_IP, SCTP_INIT, TRANSLATED);
+	sctp_out(lab, RED_IP, SCTP_ABORT, DROPPED(NAT_AMBIGUOUS));
+	sctp_in(lab, SCTP_DATA, TRANSLATED_TO_PEER);
+	lab_expect_no_flows(lab);
+}
+
+/* Whoever ends it: 240 s later, and not 7440, another has room. */
+static void test_end_makes_room(void **state)
+{
+	static const uint8_t ends[] = {SCTP_ABORT, SCTP_SHUTDOWN_COMPLETE};
+	struct lab *lab = lab_of(state);
+	uint32_t now_s = 0;
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		sctp_out(lab, RED_IP, SCTP_INIT, TRANSLATED);
+		sctp_in(lab, SCTP_DATA, TRANSLATED_TO_PEER);
+		lab_clock_offset(lab, now_s += 3000);
+		if (i < 2)
+			sctp_out(lab, RED_IP, ends[i], TRANSLATED);
+		else
+			sctp_in(lab, ends[i - 2], TRANSLATED_TO_PEER);
+		lab_clock_offset(lab, now_s + 230);
+		sctp_in(lab, SCTP_DATA, TRANSLATED_TO_PEER); /* that was on its way */
+		sctp_out(lab, BLUE_IP, SCTP_INIT, DROPPED(NAT_AMBIGUOUS));
+		lab_clock_offset(lab, now_s += 245);
+		sctp_out(lab, BLUE_IP, SCTP_INIT, TRANSLATED);
+		lab_expect_no_flows(lab);
+	}
+}
+
+/* Another association of the same two, or an end that was forged: all goes on. */
+static void test_end_of_one(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	sctp_out(lab, RED_IP, SCTP_INIT, TRANSLATED);
+	sctp_in(lab, SCTP_ABORT, TRANSLATED_TO_PEER);
+	sctp_out(lab, RED_IP, SCTP_DATA, TRANSLATED);
+	lab_clock_offset(lab, 7400);
+	sctp_in(lab, SCTP_DATA, TRANSLATED_TO_PEER);
+	sctp_out(lab, BLUE_IP, SCTP_INIT, DROPPED(NAT_AMBIGUOUS));
+	sctp_out(lab, RED_IP, SCTP_SHUTDOWN_COMPLETE, TRANSLATED);
+	lab_clock_offset(lab, 7400 + 245);
+	sctp_out(lab, BLUE_IP, SCTP_INIT, TRANSLATED);
+	expect_sessions(lab, 1);
+	lab_expect_no_flows(lab);
 }
 
 static void test_limit(void **state)
@@ -345,11 +270,11 @@ static void test_limit(void **state)
 
 	settings.flows_max = 2;
 	lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
-	expect_refused(lab, RED_IP, REMOTE_IP, ANY, DROPPED(NAT_LIMIT));
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_out(lab, BLUE_IP, REMOTE_IP, ANY);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_refused(lab, RED_IP, REMOTE_IP, ANY, DROPPED(NAT_LIMIT));
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, BLUE_IP, REMOTE_IP, ANY);
 	assert_int_equal(lab_flows_of(lab, RED), 2);
 	lab_expect_no_flows(lab);
 }
@@ -364,7 +289,7 @@ static void test_table_full(void **state)
 	assert_int_equal(
 		bpf_map_update_elem(lab->datapath->maps[MAP_session_bits], &zero, &full, BPF_ANY),
 		0);
-	expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SESSIONS));
+	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SESSIONS));
 	assert_int_equal(lab_flows_of(lab, RED), 0);
 }
 
@@ -378,14 +303,14 @@ static void test_selected(void **state)
 	struct lab *lab = lab_of(state);
 	uint64_t ended;
 
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
 	assert_int_equal(datapath_flush(lab->datapath, &port, &ended, &lab->err), 0);
 	assert_int_equal(ended, 0);
 	assert_int_equal(datapath_flush(lab->datapath, &gre, &ended, &lab->err), 0);
 	assert_int_equal(ended, 1);
-	expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
-	expect_in(lab, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_in(lab, REMOTE_IP, IPPROTO_ESP);
 }
 
 /* ---- Fragments: each by itself, in any order. */
@@ -467,23 +392,23 @@ static void test_errors_in(void **state)
 	size_t i, kind;
 
 	for (i = 0; i < sizeof(protocols); i++) {
-		outgoing(&about, UPLINK_IP, REMOTE_IP, protocols[i]);
+		portless_leaves(&about, UPLINK_IP, REMOTE_IP, protocols[i]);
 		icmp_error(&f, ROUTER_IP, UPLINK_IP, 0, &about);
 		EXPECT_IN(lab, UP0, &f, PASSED); /* about nothing that we know */
-		expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
+		portless_expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
 		for (kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
-			outgoing(&about, UPLINK_IP, REMOTE_IP, protocols[i]);
+			portless_leaves(&about, UPLINK_IP, REMOTE_IP, protocols[i]);
 			icmp_error(&f, ROUTER_IP, UPLINK_IP, kind, &about);
 			run = EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
-			outgoing(&about, RED_IP, REMOTE_IP, protocols[i]);
+			portless_leaves(&about, RED_IP, REMOTE_IP, protocols[i]);
 			icmp_error(&wanted, ROUTER_IP, RED_IP, kind, &about);
 			hopped(&wanted);
 			assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
 		}
 	}
 	/* The host's own: its packet is quoted. */
-	host_sends(lab, REMOTE_IP, IPPROTO_GRE);
-	outgoing(&about, UPLINK_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_leaves(&about, UPLINK_IP, REMOTE_IP, IPPROTO_GRE);
 	icmp_error(&f, ROUTER_IP, UPLINK_IP, 0, &about);
 	EXPECT_IN(lab, UP0, &f, PASSED);
 }
@@ -498,9 +423,9 @@ static void test_errors_out(void **state)
 	struct run *run;
 	size_t i, kind;
 
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
-	outgoing(&inside, REMOTE_IP, RED_IP, IPPROTO_ESP);
-	outgoing(&outside, REMOTE_IP, UPLINK_IP, IPPROTO_ESP);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
+	portless_leaves(&inside, REMOTE_IP, RED_IP, IPPROTO_ESP);
+	portless_leaves(&outside, REMOTE_IP, UPLINK_IP, IPPROTO_ESP);
 	for (i = 0; i < 3; i++) {
 		for (kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
 			icmp_error(&f, sources[i][0], REMOTE_IP, kind, &inside);
@@ -510,13 +435,13 @@ static void test_errors_out(void **state)
 		}
 	}
 	/* Blue did not get it, nor has red a session of this protocol or with this remote. */
-	outgoing(&inside, REMOTE_IP, BLUE_IP, IPPROTO_ESP);
+	portless_leaves(&inside, REMOTE_IP, BLUE_IP, IPPROTO_ESP);
 	icmp_error(&f, BLUE_IP, REMOTE_IP, 0, &inside);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
-	outgoing(&inside, REMOTE_IP, RED_IP, IPPROTO_GRE);
+	portless_leaves(&inside, REMOTE_IP, RED_IP, IPPROTO_GRE);
 	icmp_error(&f, RED_IP, REMOTE_IP, 0, &inside);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
-	outgoing(&inside, REMOTE2_IP, RED_IP, IPPROTO_ESP);
+	portless_leaves(&inside, REMOTE2_IP, RED_IP, IPPROTO_ESP);
 	icmp_error(&f, RED_IP, REMOTE2_IP, 0, &inside);
 	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
 }
@@ -527,8 +452,8 @@ static void test_errors_refresh_nothing(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f, about;
 
-	expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	outgoing(&about, UPLINK_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_leaves(&about, UPLINK_IP, REMOTE_IP, IPPROTO_GRE);
 	icmp_error(&f, ROUTER_IP, UPLINK_IP, 0, &about);
 	lab_clock_offset(lab, 500);
 	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
@@ -546,13 +471,10 @@ int main(void)
 		LAB_TEST(test_options),
 		LAB_TEST(test_short),
 		LAB_TEST(test_port),
-		LAB_TEST(test_host_first),
-		LAB_TEST(test_host_again),
-		LAB_TEST(test_host_tunnels),
-		LAB_TEST(test_host_later),
-		LAB_TEST(test_host_refuses),
-		LAB_TEST(test_hosts_other_address),
 		LAB_TEST(test_timeouts),
+		LAB_TEST(test_end_opens_nothing),
+		LAB_TEST(test_end_makes_room),
+		LAB_TEST(test_end_of_one),
 		LAB_TEST(test_limit),
 		LAB_TEST(test_table_full),
 		LAB_TEST(test_selected),

@@ -246,6 +246,46 @@ static void test_masqueraded(void **state)
 	datapath_tracer_close(tracer);
 }
 
+/* Of a protocol without ports only the address is translated. */
+static void test_portless(void **state)
+{
+	static struct nsr_session_bits full, before;
+	struct lab *lab = lab_of(state);
+	struct datapath_tracer *tracer = tracer_of(lab);
+	int map = lab->datapath->maps[MAP_session_bits];
+	struct frame f, out;
+	struct nsr_trace told;
+	uint32_t zero = 0;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_GRE, .payload = 60);
+	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out);
+	assert_int_equal(find(&told, NSR_TELLS_OPENS)->b, NSR_OPENS_ADDRESS);
+	assert_int_equal(frame_ip4(&out)->saddr, address4(UPLINK_IP));
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);
+	/* There is no record for it. */
+	assert_int_equal(bpf_map_lookup_elem(map, &zero, &before), 0);
+	memset(&full, 0xff, sizeof(full));
+	assert_int_equal(bpf_map_update_elem(map, &zero, &full, BPF_ANY), 0);
+	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
+	assert_int_equal(verdict_of(&told), DROPPED(NAT_SESSIONS));
+	assert_null(find(&told, NSR_TELLS_OPENS));
+	assert_int_equal(bpf_map_update_elem(map, &zero, &before, BPF_ANY), 0);
+	/* It has a session. */
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
+	assert_null(find(&told, NSR_TELLS_OPENS));
+	/* What comes for the host is nothing to remember, nor what it sends. */
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_GRE, .payload = 60);
+	trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE2_IP,
+	      .protocol = IPPROTO_GRE, .payload = 60);
+	trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
+	assert_int_equal(lab_entries(lab, MAP_host_hears) + lab_entries(lab, MAP_host_remotes), 0);
+	datapath_tracer_close(tracer);
+}
+
 /* Who has as many flows, or ports, as it may. */
 static void test_limits(void **state)
 {
@@ -453,6 +493,7 @@ int main(void)
 		LAB_TEST(test_routed),
 		LAB_TEST(test_dropped),
 		LAB_TEST(test_masqueraded),
+		LAB_TEST(test_portless),
 		LAB_TEST(test_limits),
 		LAB_TEST(test_agrees_with_random_packets),
 		LAB_TEST(test_ends),

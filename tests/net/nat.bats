@@ -240,8 +240,9 @@ up to 2 flows a namespace (was 32768), udp_unreplied 5000 s (was 120 s)" ]]
 	run -1 lab nat flush --uplink lo
 	[[ $output == *"no network of this host namespace is masqueraded to 'lo'"* ]]
 	run -1 lab nat list --protocol smtp
-	[[ $output == *"--protocol takes tcp, udp, icmp, sctp, gre, esp or a number, not 'smtp'"* ]]
+	[[ $output == *"--protocol takes tcp, udp, icmp, sctp, gre, esp or a number from 1 to 255, not 'smtp'"* ]]
 	run -1 lab nat list --protocol 256
+	run -1 lab nat list --protocol 0
 	run -1 lab nat list --remote 192.0.2
 	run -1 lab nat list --port 0
 	run -1 lab nat list --port 65536
