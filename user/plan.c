@@ -457,7 +457,7 @@ static void add_missing(struct build *b)
 	}
 }
 
-/* An IPv6 address, whatever its prefix. */
+/* An IPv6 address, whatever its prefix and the route to it. */
 static void enter_address6(struct build *b, const struct operation *op)
 {
 	struct operation twin = {.kind = OPERATION_ADDRESS_ADD,
@@ -466,8 +466,9 @@ static void enter_address6(struct build *b, const struct operation *op)
 				 .address = op->address};
 
 	twin.address.prefix_len = 0;
-	if (op->address.family == AF_INET6)
-		enter_wanted(b, &twin);
+	enter_wanted(b, &twin);
+	twin.no_prefix_route = true;
+	enter_wanted(b, &twin);
 }
 
 static void index_wanted(struct build *b)
@@ -476,7 +477,7 @@ static void index_wanted(struct build *b)
 		const struct operation *op = &b->desired.operations[i];
 
 		enter_wanted(b, op);
-		if (op->kind == OPERATION_ADDRESS_ADD)
+		if (op->kind == OPERATION_ADDRESS_ADD && op->address.family == AF_INET6)
 			enter_address6(b, op);
 		if (op->kind == OPERATION_VETH_ADD)
 			enter_wanted(b, &(struct operation){.kind = OPERATION_VETH_ADD,

@@ -35,8 +35,8 @@
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
 {
-	struct operation *op =
-		arena_push(extra->view->arena, extra->plan->operations, extra->plan->count);
+	struct plan *plan = extra->plan;
+	struct operation *op = arena_push(extra->view->arena, plan->operations, plan->count);
 
 	op->kind = kind;
 	return op;
@@ -92,10 +92,8 @@ static struct operation address_twin(const struct state_namespace *ns,
 static bool is_in_the_way(const struct extra *extra, struct operation twin)
 {
 	twin.no_prefix_route = !twin.no_prefix_route;
-	if (is_wanted(extra, &twin))
-		return true;
-	twin.no_prefix_route = false;
-	twin.address.prefix_len = 0; /* as index_wanted() has it */
+	if (twin.address.family == AF_INET6)
+		twin.address.prefix_len = 0; /* as enter_address6() has it */
 	return is_wanted(extra, &twin);
 }
 
