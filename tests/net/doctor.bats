@@ -24,6 +24,7 @@ setup() {
 }
 
 teardown() {
+	[[ -z ${nameless-} ]] || kill "$nameless" || true
 	clean_up
 }
 
@@ -89,6 +90,11 @@ by_hand() {
 	ip -n "$red" route add default via 192.168.15.5
 	ip -n "$blue" route add default via 192.168.15.5
 	on "$host" sysctl -qw net.ipv4.ip_forward=1
+}
+
+# With mounts that nobody else has.
+in_private() { # SCRIPT [ARGUMENT...]
+	unshare --mount --propagation private bash -c "$1" in_private "${@:2}"
 }
 
 # Somebody's BPF program that lets everything go on its way: the name of its object file.
@@ -195,6 +201,28 @@ program() { # tc|xdp
 	assert_mended peer-down "old-$suffix:b0"
 	ip -n "old-$suffix" link set b0 down
 	assert_mended peer-down "old-$suffix:b0"
+}
+
+@test "no carrier: the other end is down in a namespace without a name" {
+	local i
+	fabric=
+	new_namespace "a-$suffix"
+	unshare --net sleep 300 3>&- &
+	nameless=$!
+	for ((i = 0; i < 500; i++)); do
+		[[ $(readlink "/proc/$nameless/ns/net") == "$(readlink /proc/self/ns/net)" ]] || break
+		sleep 0.02
+	done
+	ip -n "a-$suffix" link add a0 type veth peer name b0 netns "$nameless"
+	ip -n "a-$suffix" link set a0 up
+	look
+	found no-carrier "a-$suffix:a0"
+	mend=$(value no-carrier "a-$suffix:a0" mend)
+	mend=${mend/PID/$nameless}
+	eval "${mend/INTERFACE/b0}"
+	await_link "a-$suffix" a0
+	look
+	! found no-carrier "a-$suffix:a0" || return 1
 }
 
 @test "gone: a link, a namespace, a namespace that is another one now" {
@@ -515,6 +543,10 @@ program() { # tc|xdp
 	on "$host" nft add rule ip nat after ip saddr 172.17.0.0/16 oifname eth0 masquerade
 	look
 	[[ $(value shared-uplink host:eth0 status) == note ]]
+	EDITOR='sed -i s/masquerade:.eth0/masquerade:\x20{uplink:\x20eth0,ports:\x2020000-40000}/' \
+		eval "$(value shared-uplink host:eth0 mend)"
+	run -0 lab plan "$topology"
+	[[ $(<"$topology") == *20000-40000* ]]
 	on "$host" nft add rule ip nat after oifname eth0 masquerade
 	look
 	[[ $(jq '[.findings[] | select(.check == "foreign-nat")] | length' <<<"$report") == 2 ]]
@@ -709,12 +741,27 @@ blind() {
 	cp "$(type -P sleep)" "$work/NetworkManager"
 	look
 	! found manager /etc/udev/rules.d/70-nsroute.rules || return 1
-	ip netns exec "$host" "$work/NetworkManager" 60 3>&- &
-	sleep 0.3
+	[[ ! -e /usr/local/lib/udev/rules.d/70-nsroute.rules ]] || skip "the rule is installed"
+	ip netns exec "$host" "$work/NetworkManager" 300 3>&- &
+	manager=$!
+	for ((i = 0; i < 500; i++)); do
+		[[ $(<"/proc/$manager/comm") != NetworkManager ]] || break
+		sleep 0.02
+	done
 	look
-	if [[ ! -e /usr/local/lib/udev/rules.d/70-nsroute.rules ]]; then
-		[[ $(value manager /etc/udev/rules.d/70-nsroute.rules status) == note ]]
-	fi
+	[[ $(value manager /etc/udev/rules.d/70-nsroute.rules status) == note ]]
+	# Its files are written where nobody else sees them.
+	run -0 --separate-stderr in_private 'mount -t tmpfs tmpfs /etc && eval "$1" &&
+		cat /etc/udev/rules.d/70-nsroute.rules /etc/systemd/network/10-nsroute.network >&2 &&
+		"$NSROUTE" --netns "$2" -j doctor lab' \
+		"$(value manager /etc/udev/rules.d/70-nsroute.rules mend)" "$host"
+	report=$output
+	! found manager /etc/udev/rules.d/70-nsroute.rules || return 1
+	[[ $stderr == 'SUBSYSTEM=="net", ATTR{address}=="6e:73:*", ENV{NSROUTE}="1", ENV{NM_UNMANAGED}="1"
+[Match]
+Property=NSROUTE=1
+[Link]
+Unmanaged=yes' ]]
 }
 
 @test "few open files for many namespaces" {
@@ -726,7 +773,12 @@ blind() {
 	run bash -c 'ulimit -n 70; "$0" --netns "$1" -j doctor' "$NSROUTE" "$host"
 	report=$output
 	found files "ulimit -n"
-	[[ $(value files "ulimit -n" mend) == "ulimit -n "* ]]
+	# shellcheck disable=SC2016 # expanded inside
+	run bash -c 'ulimit -S -n 70; eval "$2"; "$0" --netns "$1" -j doctor' "$NSROUTE" "$host" \
+		"$(value files "ulimit -n" mend)"
+	report=$output
+	jq -e .findings <<<"$report" >/dev/null
+	! found files "ulimit -n" || return 1
 }
 
 @test "programs of another layout" {
@@ -738,7 +790,29 @@ blind() {
 	look
 	found datapath /sys/fs/bpf/nsroute
 	[[ $(value datapath /sys/fs/bpf/nsroute what) == *"of another version of nsroute"* ]]
-	# shellcheck disable=SC2086 # words
-	bpftool map update pinned "/sys/fs/bpf/nsroute/$cookie/settings" key 0 0 0 0 value $value
+	eval "$(value datapath /sys/fs/bpf/nsroute mend)"
+	[[ ! -e /sys/fs/bpf/nsroute/$cookie ]]
+	lab apply "$topology"
+	on "$blue" sysctl -qw net.ipv4.ip_forward=1
+	settle
 	assert_well
+}
+
+# ---- The machine
+
+@test "no bpffs, and file systems that nothing can be written to" {
+	run -0 in_private '
+		sudo() { "$@"; }
+		of() { "$NSROUTE" -j doctor | jq -r --arg check "$1" "first(.findings[] | select(.check == \$check)).$2"; }
+		mended() {
+			[[ $(of "$1" status) == problem ]] || { echo "$1 is no problem"; exit 1; }
+			eval "$(of "$1" mend)"
+			[[ $(of "$1" status) == good ]] || { echo "$1 is one still"; exit 1; }
+		}
+		while [[ $(stat -f -c %T /sys/fs/bpf) == bpf_fs ]]; do umount -l /sys/fs/bpf; done
+		mended bpffs
+		mount -o remount,ro /sys/fs/bpf
+		mended bpffs-writable
+		mount -t tmpfs -o ro tmpfs /run
+		mended run'
 }
