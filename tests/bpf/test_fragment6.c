@@ -5,38 +5,22 @@
  * A datagram is built whole and taken to pieces here, and what the programs made of the pieces is
  * put together again and compared with a datagram that was built with the other addresses.
  */
-#include "lab.h"
+#include "pieces.h"
 
 #include <arpa/inet.h>
-#include <linux/if_packet.h>
-#include <linux/pkt_cls.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "datapath_maps.h"
 
-#define PIECES  3
-#define PIECE   1000 /* bytes of the datagram in each but the last; a multiple of 8 */
-#define PAYLOAD 2500
-#define ORDERS  6
 #define HEADERS (ETH_HLEN + (uint32_t)sizeof(struct ipv6hdr))
 #define MORE    1
 
-static const uint8_t orders[ORDERS][PIECES] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
-					       {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
 static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6};
 
 struct fragment_header {
 	uint8_t next, reserved;
 	uint16_t offset;
 	uint32_t id;
-};
-
-struct pieces {
-	struct frame piece[PIECES];
 };
 
 static struct fragment_header *fragment_of(struct frame *f)
@@ -216,70 +200,21 @@ static uint16_t open_flow(struct lab *lab, uint8_t protocol, uint16_t port)
 	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
 }
 
-/* What is put on the uplink again, as a program there would see it. */
-static int listen_at_uplink(struct lab *lab)
-{
-	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6)};
-	struct timeval patience = {.tv_sec = 5};
-	int fd = socket(AF_PACKET, SOCK_RAW, 0);
-
-	address.sll_ifindex = (int)lab->uplink[UP0];
-	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	return fd;
-}
-
-/* The next fragment that is seen there; the host may say something in its own name. */
-static void expect_again(int fd, const struct frame *f)
-{
-	static struct frame seen;
-	ssize_t length;
-
-	do {
-		length = recv(fd, seen.bytes, sizeof(seen.bytes), 0);
-		assert_true(length > 0);
-	} while (frame_ip6(&seen)->nexthdr != IPPROTO_FRAGMENT);
-	assert_int_equal(length, f->length);
-	assert_memory_equal(seen.bytes, f->bytes, f->length);
-}
-
-/* It is kept for later: taken from the kernel, and not counted yet. */
-static void expect_held(struct lab *lab, struct frame *f)
-{
-	uint64_t before = lab_uplink_counters(lab, UP0).rx_packets;
-
-	assert_int_equal(lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], f, NULL),
-			 TC_ACT_STOLEN);
-	assert_int_equal(lab_uplink_counters(lab, UP0).rx_packets, before);
-}
-
 static void expect_received(struct lab *lab, uint8_t protocol, uint16_t external, uint16_t inside,
 			    uint32_t id, const uint8_t *order)
 {
 	static struct frame whole, wanted;
 	static struct pieces pieces, got;
-	int fd = listen_at_uplink(lab);
-	uint32_t i, held;
+	uint32_t i;
 
 	arriving(&whole, UPLINK_IP6, protocol, external);
 	take_to_pieces(&whole, id, &pieces);
-	for (held = 0; order[held]; held++)
-		expect_held(lab, &pieces.piece[order[held]]);
-	if (held) {
-		/* The first is put on the uplink again, and behind it what was held. */
-		expect_held(lab, &pieces.piece[0]);
-		expect_again(fd, &pieces.piece[0]);
-		for (i = 0; i < held; i++)
-			expect_again(fd, &pieces.piece[order[i]]);
-		assert_int_equal(lab_entries(lab, MAP_held_fragments6), 0);
-	}
+	expect_held_before(lab, &pieces, order, ETH_P_IPV6, MAP_held_fragments6);
 	for (i = 0; i < PIECES; i++)
 		got.piece[order[i]] =
 			EXPECT_IN(lab, UP0, &pieces.piece[order[i]], TRANSLATED_TO_PEER)->out;
 	arriving(&wanted, RED_IP6, protocol, inside);
 	expect_whole(&got, &wanted);
-	close(fd);
 }
 
 static void test_in(void **state)
@@ -339,42 +274,22 @@ static void test_in_for_the_host(void **state)
 	struct lab *lab = lab_of(state);
 	static struct frame whole;
 	static struct pieces pieces;
-	int fd = listen_at_uplink(lab);
-	uint32_t i;
 
 	arriving(&whole, UPLINK_IP6, IPPROTO_UDP, 4321);
 	take_to_pieces(&whole, 1, &pieces);
-	for (i = PIECES; i-- > 0;)
-		expect_held(lab, &pieces.piece[i]);
-	expect_again(fd, &pieces.piece[0]);
-	for (i = PIECES; --i > 0;)
-		expect_again(fd, &pieces.piece[i]);
-	for (i = 0; i < PIECES; i++)
-		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
-	close(fd);
+	expect_for_the_host(lab, &pieces, ETH_P_IPV6);
 }
 
 /* What is not followed by its first is dropped, and counted only then. */
 static void test_given_up(void **state)
 {
-	struct timespec moment = {.tv_nsec = 100000000};
 	struct lab *lab = lab_of(state);
-	struct nsr_uplink_counters c;
 	static struct frame whole;
 	static struct pieces pieces;
-	int i;
 
 	arriving(&whole, UPLINK_IP6, IPPROTO_UDP, 4321);
 	take_to_pieces(&whole, 1, &pieces);
-	expect_held(lab, &pieces.piece[1]);
-	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
-	for (i = 0; i < 300 && lab_entries(lab, MAP_held_fragments6); i++)
-		nanosleep(&moment, NULL);
-	assert_int_equal(lab_entries(lab, MAP_held_fragments6), 0);
-	c = lab_uplink_counters(lab, UP0);
-	assert_int_equal(c.rx_packets, 1);
-	assert_int_equal(c.rx_bytes, pieces.piece[1].length);
-	assert_int_equal(c.rx_dropped, 1);
+	expect_given_up(lab, &pieces.piece[1], MAP_held_fragments6);
 }
 
 int main(void)
