@@ -91,6 +91,26 @@ static __always_inline bool refuse_cut(struct __sk_buff *skb, u32 transport, u32
 	return true;
 }
 
+static __always_inline void refuse_address(struct ethhdr *eth, const struct nsr_endpoint *to,
+					   u16 ethertype)
+{
+	eth->h_proto = bpf_htons(ethertype);
+	__builtin_memcpy(eth->h_dest, to->mac, sizeof(eth->h_dest));
+	__builtin_memcpy(eth->h_source, to->gateway_mac, sizeof(eth->h_source));
+}
+
+/* What is left of the packet goes into the namespace behind this. Returns the program's action. */
+static __always_inline int refuse_send(struct __sk_buff *skb, bool bare, const struct ethhdr *eth,
+				       const void *header, u32 size, u32 ifindex)
+{
+	if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC, 0) ||
+	    (bare && bpf_skb_change_head(skb, sizeof(*eth), 0)) ||
+	    bpf_skb_store_bytes(skb, 0, eth, sizeof(*eth), 0) ||
+	    bpf_skb_store_bytes(skb, sizeof(*eth), header, size, 0))
+		return TC_ACT_SHOT;
+	return bpf_redirect(ifindex, 0);
+}
+
 /* The answer to a packet that is dropped, in its place: because it is larger than mtu, or with 0
  * because its flow cannot be had. Returns the program's action. */
 NSR_STEP int refuse4(struct __sk_buff *skb, __be32 external, bool bare, u32 mtu)
@@ -118,9 +138,7 @@ NSR_STEP int refuse4(struct __sk_buff *skb, __be32 external, bool bare, u32 mtu)
 	if (!to || !refuse_may(to->port))
 		return TC_ACT_SHOT;
 	ifindex = to->ifindex;
-	eth.h_proto = bpf_htons(ETH_P_IP);
-	__builtin_memcpy(eth.h_dest, to->mac, sizeof(eth.h_dest));
-	__builtin_memcpy(eth.h_source, to->gateway_mac, sizeof(eth.h_source));
+	refuse_address(&eth, to, ETH_P_IP);
 	if (!refuse_cut(skb, transport, error.quoted.protocol, error.beyond, size))
 		return TC_ACT_SHOT;
 	header.ip.tot_len = bpf_htons(sizeof(header) + sizeof(error.quoted) + size);
@@ -130,12 +148,7 @@ NSR_STEP int refuse4(struct __sk_buff *skb, __be32 external, bool bare, u32 mtu)
 	header.ip.check = refuse_checksum(&header.ip, sizeof(header.ip));
 	header.icmp = error.icmp;
 	header.icmp.checksum = refuse_checksum(&error, sizeof(error)); /* unused words are 0 */
-	if (bpf_skb_adjust_room(skb, sizeof(header), BPF_ADJ_ROOM_MAC, 0) ||
-	    (bare && bpf_skb_change_head(skb, sizeof(eth), 0)) ||
-	    bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0) ||
-	    bpf_skb_store_bytes(skb, sizeof(eth), &header, sizeof(header), 0))
-		return TC_ACT_SHOT;
-	return bpf_redirect(ifindex, 0);
+	return refuse_send(skb, bare, &eth, &header, sizeof(header), ifindex);
 }
 
 /* Drops what leaves by an uplink, and tells the namespace if it is to be told. */

@@ -64,9 +64,7 @@ NSR_STEP int refuse6(struct __sk_buff *skb, bool bare)
 	if (!to || !refuse_may(to->port))
 		return TC_ACT_SHOT;
 	ifindex = to->ifindex;
-	eth.h_proto = bpf_htons(ETH_P_IPV6);
-	__builtin_memcpy(eth.h_dest, to->mac, sizeof(eth.h_dest));
-	__builtin_memcpy(eth.h_source, to->gateway_mac, sizeof(eth.h_source));
+	refuse_address(&eth, to, ETH_P_IPV6);
 	if (!refuse_cut(skb, link + sizeof(struct ipv6hdr), error.quoted.nexthdr, error.beyond,
 			size))
 		return TC_ACT_SHOT;
@@ -78,12 +76,7 @@ NSR_STEP int refuse6(struct __sk_buff *skb, bool bare)
 	error.protocol = bpf_htonl(IP6_ICMP);
 	header.icmp = error.icmp;
 	header.icmp.checksum = refuse_checksum(&error, sizeof(error)); /* unused words are 0 */
-	if (bpf_skb_adjust_room(skb, sizeof(header), BPF_ADJ_ROOM_MAC, 0) ||
-	    (bare && bpf_skb_change_head(skb, sizeof(eth), 0)) ||
-	    bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0) ||
-	    bpf_skb_store_bytes(skb, sizeof(eth), &header, sizeof(header), 0))
-		return TC_ACT_SHOT;
-	return bpf_redirect(ifindex, 0);
+	return refuse_send(skb, bare, &eth, &header, sizeof(header), ifindex);
 }
 
 #endif
