@@ -114,40 +114,29 @@ static struct ip_address address_of(uint8_t family, const void *bytes)
 	return ip;
 }
 
+/* Of an nsr_session, or nsr_session6, which have the same members. */
+#define SESSION_OF(family, session)                                            \
+	((struct session){                                                     \
+		.inside = address_of(family, &(session)->flow.inside.address), \
+		.external = address_of(family, &(session)->external),          \
+		.remote = address_of(family, &(session)->flow.remote_address), \
+		.inside_port = ntohs((session)->flow.inside.port),             \
+		.external_port = NSR_MAPPING_PORT((session)->mapping),         \
+		.remote_port = (session)->flow.remote_port,                    \
+		.protocol = (session)->flow.inside.protocol,                   \
+		.seen = NSR_LIFE_SEEN((session)->life),                        \
+	})
+
 json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
 		       const json_t *uplink)
 {
-	const struct nsr_flow *flow = &session->flow;
-	const struct session told = {
-		.inside = address_of(AF_INET, &flow->inside.address),
-		.external = address_of(AF_INET, &session->external),
-		.remote = address_of(AF_INET, &flow->remote_address),
-		.inside_port = ntohs(flow->inside.port),
-		.external_port = NSR_MAPPING_PORT(session->mapping),
-		.remote_port = flow->remote_port,
-		.protocol = flow->inside.protocol,
-		.seen = NSR_LIFE_SEEN(session->life),
-	};
-
-	return describe(&told, left_s, inside, uplink);
+	return describe(&SESSION_OF(AF_INET, session), left_s, inside, uplink);
 }
 
 json_t *output_session6(const struct nsr_session6 *session, uint32_t left_s, const json_t *inside,
 			const json_t *uplink)
 {
-	const struct nsr_flow6 *flow = &session->flow;
-	const struct session told = {
-		.inside = address_of(AF_INET6, &flow->inside.address),
-		.external = address_of(AF_INET6, &session->external),
-		.remote = address_of(AF_INET6, &flow->remote_address),
-		.inside_port = ntohs(flow->inside.port),
-		.external_port = NSR_MAPPING_PORT(session->mapping),
-		.remote_port = flow->remote_port,
-		.protocol = flow->inside.protocol,
-		.seen = NSR_LIFE_SEEN(session->life),
-	};
-
-	return describe(&told, left_s, inside, uplink);
+	return describe(&SESSION_OF(AF_INET6, session), left_s, inside, uplink);
 }
 
 /* ---- Text. Lines are printed as they come, so columns have widths that nearly all fit in. */
