@@ -294,26 +294,35 @@ static void test_filters(void **state)
 
 /* What is published is for all remotes; what the endpoint had before ends, and what it begins when
  * it is published no more has a port of its own again. */
-static void test_published(void **state)
+static void expect_published(struct lab *lab, bool ipv6)
 {
+	static const char *const reds[] = {RED_IP, RED_IP6}, *const to[] = {REMOTE_IP, REMOTE_IP6},
+				 *const to2[] = {REMOTE2_IP, REMOTE2_IP6};
+	static const int flows[] = {MAP_session_by_flow, MAP_session_by_flow6};
 	const struct published_ports sip = {6060, PORT, 1, NSR_NAT_UDP};
-	struct lab *lab = lab_of(state);
-	struct ip_address inside = lab_ip(RED_IP);
-	uint16_t before;
+	const struct ip_address inside = lab_ip(reds[ipv6]);
+	uint16_t first;
 
-	set_dependent(lab);
-	before = udp(lab, REMOTE_IP, 80);
-	assert_int_equal(before, PORT);
+	assert_int_equal(out(lab, IPPROTO_UDP, reds[ipv6], PORT, to[ipv6], 80), PORT);
 	assert_int_equal(
 		datapath_publish(lab->datapath, lab->uplink[UP0], &inside, &sip, -1, &lab->err), 0);
-	assert_int_equal(lab_active_sessions(lab), 0);
-	assert_int_equal(udp(lab, REMOTE_IP, 80), 6060);
-	assert_int_equal(udp(lab, REMOTE2_IP, 80), 6060);
-	in(lab, IPPROTO_UDP, REMOTE2_IP, 90, 6060, TRANSLATED_TO_PEER);
-	assert_int_equal(
-		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &sip, &lab->err), 0);
-	assert_int_equal(lab_active_sessions(lab), 0);
-	assert_int_not_equal(udp(lab, REMOTE_IP, 80), udp(lab, REMOTE2_IP, 80));
+	assert_int_equal(lab_entries(lab, flows[ipv6]), 0);
+	assert_int_equal(out(lab, IPPROTO_UDP, reds[ipv6], PORT, to[ipv6], 80), 6060);
+	assert_int_equal(out(lab, IPPROTO_UDP, reds[ipv6], PORT, to2[ipv6], 80), 6060);
+	assert_int_equal(datapath_unpublish(lab->datapath, lab->uplink[UP0], ipv6, &sip, &lab->err),
+			 0);
+	assert_int_equal(lab_entries(lab, flows[ipv6]), 0);
+	first = out(lab, IPPROTO_UDP, reds[ipv6], PORT, to[ipv6], 80);
+	assert_int_not_equal(first, out(lab, IPPROTO_UDP, reds[ipv6], PORT, to2[ipv6], 80));
+}
+
+static void test_published(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	set_dependent(lab);
+	expect_published(lab, false);
+	expect_published(lab, true);
 	lab_expect_no_flows(lab);
 }
 
