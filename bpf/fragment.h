@@ -14,6 +14,7 @@
 #define NSROUTE_BPF_FRAGMENT_H
 
 #include "datagram.h"
+#include "inner.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
@@ -126,7 +127,8 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_FRAGMENT);
-	if (p.ip4->saddr == request->external || !inside_of4(p.ip4->saddr))
+	if (p.ip4->saddr == request->external ||
+	    !inside_at4(skb, request->flow.inside.uplink, p.ip4->saddr))
 		return 0; /* the host's own */
 	if (!request->external)
 		return DROP(NAT_CLOSED);

@@ -201,7 +201,7 @@ NSR_STEP int hairpin_arrives(struct __sk_buff *skb, const struct nsr_port *port,
 	if (whom == NAT_INBOUND_HOST)
 		return hairpin_returns(skb, &p, &t, &request, sender);
 	if (whom != NAT_INBOUND_SESSION)
-		return uplink_judge(whom, 0, 0);
+		return uplink_judge(skb, uplink->index, whom, 0, 0);
 	return hairpin_rewrite(skb, port, &p, &t, &request);
 }
 

@@ -24,6 +24,7 @@
 #ifndef NSROUTE_BPF_ICMP_H
 #define NSROUTE_BPF_ICMP_H
 
+#include "inner.h"
 #include "options.h"
 #include "other.h"
 #include "rewrite.h"
@@ -299,15 +300,18 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_ICMP_ERROR);
-	inside = p.ip4->saddr != request->external && inside_of4(p.ip4->saddr);
+	inside = p.ip4->saddr != request->external &&
+		 inside_at4(skb, request->flow.inside.uplink, p.ip4->saddr);
 	type = icmp4_type(skb, &p);
 	if (!icmp_is_error(type))
 		return inside ? DROP(NAT_PROTOCOL) : 0;
 	if (!quote_read(skb, &p, &q))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
-	if (!inside && !inside_of4(q.ip.daddr) && !inside_of4(q.ip.saddr)) {
-		/* About the host's own. */
-		if (icmp4_refuses(skb, request, type, &q))
+	if (!inside && !inside_at4(skb, request->flow.inside.uplink, q.ip.daddr) &&
+	    !inside_at4(skb, request->flow.inside.uplink, q.ip.saddr)) {
+		/* About the host's own; what is masqueraded elsewhere has no say in that. */
+		if ((p.ip4->saddr == request->external || !inside_of4(p.ip4->saddr)) &&
+		    icmp4_refuses(skb, request, type, &q))
 			other4_refuses(request, q.ip.protocol, q.ip.saddr);
 		return 0;
 	}

@@ -10,6 +10,7 @@
 #ifndef NSROUTE_BPF_ICMP6_H
 #define NSROUTE_BPF_ICMP6_H
 
+#include "inner.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "transport6.h"
@@ -196,7 +197,8 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 	if (!work || !quote6_read(skb, work))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
 	request = &work->request;
-	if (!inside && !inside_of6(&work->quote.ip.daddr) && !inside_of6(&work->quote.ip.saddr))
+	if (!inside && !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.daddr) &&
+	    !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.saddr))
 		return 0; /* about the host's own */
 	/* It goes to whoever sent the packet. */
 	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||

@@ -129,7 +129,8 @@ NSR_STEP int local_leaves(struct __sk_buff *skb)
 	whom = nat_in(skb, &request, t.dest);
 	TELL(INBOUND, whom, 0, 0);
 	if (whom != NAT_INBOUND_SESSION)
-		return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL : uplink_judge(whom, 0, 0);
+		return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL
+						: uplink_judge(skb, slot, whom, 0, 0);
 	return local_rewrite(skb, &p, &t, &request);
 }
 

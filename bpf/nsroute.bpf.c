@@ -192,11 +192,11 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		if (whom != NAT_INBOUND_SESSION)
 			verdict = options && options_do(skb, link_bytes(bare)) & OPTION_ROUTES
 					  ? DROP(IP_OPTIONS)
-					  : uplink_judge(whom, source, dest);
+					  : uplink_judge(skb, uplink->index, whom, source, dest);
 	} else if (kind == PACKET_IPV6) {
 		if (address_equal6((void *)&p.ip6->daddr, (void *)uplink->address6))
 			to_program6(skb, bare ? NSR_PROGRAM6_BARE_IN : NSR_PROGRAM6_IN);
-		verdict = uplink6_judge_other(p.ip6);
+		verdict = uplink6_judge_other(skb, uplink->index, p.ip6);
 	}
 	if (whom == NAT_INBOUND_SESSION) {
 		verdict = rewrite_endpoint4(skb, &p, &t, false, request.flow.inside.address,

@@ -37,6 +37,7 @@
 
 #include "address.h"
 #include "fragment.h"
+#include "inner.h"
 #include "options.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -298,6 +299,8 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 	other_ask(request, p.ip4->protocol, p.ip4->daddr);
 	if (p.ip4->saddr != request->external)
 		inside = inside_of4(p.ip4->saddr);
+	if (inside && inside_is_elsewhere(skb, inside, request->flow.inside.uplink))
+		return 0;
 	if (!inside) {
 		host_note(request, sctp_ends(skb, &p) ? NSR_HOST_REFUSES : NSR_HOST_SENDS);
 		return 0;

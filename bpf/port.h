@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "hairpin.h"
+#include "inner.h"
 #include "leave.h"
 #include "local.h"
 #include "policy.h"
@@ -232,8 +233,14 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	const struct nsr_endpoint *to = ipv6 ? fib_host6(&p->ip6->daddr) : fib_host4(p->ip4->daddr);
 
 	TELL_ENDPOINT(ROUTED, to);
-	if (to && policy_isolates(port->network, port->flags, to->network, to->flags))
-		return DROP(ISOLATED);
+	if (to && inner_may_part(port, to)) {
+		int verdict = inner_judge(skb, port, to);
+
+		if (verdict < 0)
+			return verdict;
+		if (verdict == VERDICT_RARE)
+			to = NULL;
+	}
 	if (!glanced && source_is_special(p, ipv6)) {
 		TELL(UNFIT, NSR_UNFIT_SPECIAL, 0, 0);
 		return leave(skb, port);

@@ -9,6 +9,7 @@
 #include "events.h"
 #include "fragment.h"
 #include "icmp.h"
+#include "inner.h"
 #include "options.h"
 #include "other.h"
 #include "policy.h"
@@ -52,8 +53,8 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	}
 	if (!unfit && session_use(&request->flow, request))
 		return 0;
-	inside = inside_of4(source);
-	if (!inside) /* the host's own, from another of its addresses */
+	inside = inside_at4(skb, uplink->index, source);
+	if (!inside) /* the host's own, from another of its addresses; or no concern of ours */
 		return protocol == IPPROTO_ICMP ? VERDICT_RARE : 0;
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
@@ -125,12 +126,13 @@ static __always_inline bool leaks_malformed(struct __sk_buff *skb, const struct 
 
 /* ARP asks in the name of the packet that waits for the answer, which may be the host's own with
  * the gateway's address: then it asks in the uplink's. 0 or a reason to drop. */
-static __always_inline int uplink_ask(const struct nsr_uplink *uplink, struct packet *p)
+static __always_inline int uplink_ask(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+				      struct packet *p)
 {
 	__be32 sender, address = address_of(uplink);
 
 	__builtin_memcpy(&sender, p->arp->sender, sizeof(sender));
-	if (!inside_of4(sender))
+	if (!inside_at4(skb, uplink->index, sender))
 		return 0;
 	if (!address)
 		return DROP(NAT_PROTOCOL);
@@ -149,7 +151,7 @@ static __always_inline int uplink_leaks(struct __sk_buff *skb, const struct nsr_
 	case PACKET_IPV6:
 		return uplink6_leaves(skb, p->ip6, false);
 	case PACKET_ARP:
-		return uplink_ask(uplink, p);
+		return uplink_ask(skb, uplink, p);
 	default:
 		return uplink_tagged(skb);
 	}
@@ -209,15 +211,16 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 
 /* What is not for a session: the host's own, unless it is refused. To the external address source
  * may be 0: only what the kernel could forward can come back as an inside host's. */
-static __always_inline int uplink_judge(enum nat_inbound whom, __be32 source, __be32 dest)
+static __always_inline int uplink_judge(struct __sk_buff *skb, u32 uplink, enum nat_inbound whom,
+					__be32 source, __be32 dest)
 {
 	int refused = inbound_refused(whom);
 
 	if (refused < 0)
 		return refused;
-	if (inside_of4(dest))
+	if (inside_at4(skb, uplink, dest))
 		return DROP(INBOUND);
-	return source && inside_of4(source) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
+	return source && inside_at4(skb, uplink, source) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
 }
 
 /* An Ethernet header for a packet that came without, because a namespace's interface wants one.
@@ -353,7 +356,7 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 		verdict = parse_as(skb, &p, bare) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
 								 : DROP(NAT_REWRITE);
 	else
-		verdict = uplink_judge(whom, 0, 0);
+		verdict = uplink_judge(skb, uplink->index, whom, 0, 0);
 	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
 	if (verdict < 0)
 		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);

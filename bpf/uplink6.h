@@ -14,6 +14,7 @@
 
 #include "fragment6.h"
 #include "icmp6.h"
+#include "inner.h"
 #include "steps.h"
 #include "transport6.h"
 
@@ -103,7 +104,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	__builtin_memcpy(&request->flow.inside.address, &p.ip6->saddr, sizeof(p.ip6->saddr));
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	special = ip6_is_special(&p.ip6->daddr);
-	inside = inside_of6(&p.ip6->saddr);
+	inside = inside_at6(skb, uplink->index, &p.ip6->saddr);
 	if (address_equal6(&request->flow.inside.address, &request->external)) {
 		request->forwarded = port_translated(skb);
 		inside = NULL;
@@ -175,11 +176,12 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 
 /* What the NAT has no part in: the host's own, unless it is refused. Only what the kernel could
  * forward can come back as an inside host's. */
-static __always_inline int uplink6_judge_other(const struct ipv6hdr *ip)
+static __always_inline int uplink6_judge_other(struct __sk_buff *skb, u32 uplink,
+					       const struct ipv6hdr *ip)
 {
-	if (inside_of6(&ip->daddr))
+	if (inside_at6(skb, uplink, &ip->daddr))
 		return DROP(INBOUND);
-	return inside_of6(&ip->saddr) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
+	return inside_at6(skb, uplink, &ip->saddr) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
 }
 
 /* An Ethernet header for a packet that came without, because a namespace's interface wants one.

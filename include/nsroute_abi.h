@@ -95,6 +95,7 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 #define NSR_PORT_MORE_SOURCES 4  /* "sources" has prefixes for this port */
 #define NSR_PORT_ISOLATED     8  /* its network takes nothing from others, and gives them nothing */
 #define NSR_PORT_BIG_TCP      16 /* of an endpoint: takes packets of NSR_GSO_MAX bytes and more */
+#define NSR_PORT_BEHIND       32 /* its network is masqueraded to another network: see inner.h */
 
 /* Bytes, Ethernet header included, that the kernel cuts a packet at for an interface of default
  * sizes (GSO_LEGACY_MAX_SIZE, gso_features_check()). */

@@ -337,6 +337,8 @@ static void check_uplink_route(struct doctor_world *world, const struct record *
 		out ? doctor_interface(world, uplink->namespace, out->ifindex) : NULL;
 	struct doctor_finding *finding;
 
+	if (record_has(record, RECORD_NETWORK, uplink->link->name))
+		return; /* its bridge: the network is all that is to be reached */
 	for (size_t i = 0; i < uplink->namespace->routes_count; i++) {
 		const struct state_route *route = &uplink->namespace->routes[i];
 

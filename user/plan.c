@@ -120,7 +120,7 @@ void plan_needs_sysctls(const struct topology *topology, const struct record *re
 
 	for (size_t i = 0; topology && i < topology->networks_count; i++) {
 		const struct network *network = &topology->networks[i];
-		const char *uplink = network->masquerade.enabled
+		const char *uplink = network->masquerade.enabled && !network->masquerade.network
 					     ? plan_uplink_name(&network->masquerade, state)
 					     : NULL;
 

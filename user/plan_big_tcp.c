@@ -39,7 +39,7 @@ static bool kernel_knows(const struct builder *b, enum state_size size)
 static bool passes_whole(const struct builder *b, size_t place)
 {
 	const struct network *network = &b->topology->networks[place];
-	const char *name = b->uplinks[place].name;
+	const char *name = b->uplinks[place].inner ? NULL : b->uplinks[place].name;
 	const struct state_link *uplink = name ? view_link(b->view, NULL, name) : NULL;
 
 	return network->big_tcp != BIG_TCP_OFF && network->type != NETWORK_OVS &&

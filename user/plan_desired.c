@@ -5,7 +5,8 @@
  *
  *	the datapath, the uplinks, the masqueraded prefixes	(nothing can leave untranslated)
  *	what the host's sysctls have to allow
- *	bridges, namespaces with their sysctls and files, veths, devices, all of them silent
+ *	bridges; those that are uplinks, and what is masqueraded to them
+ *	namespaces with their sysctls and files, veths, devices, all of them silent
  *	ports with their policy, hosts				(nothing can enter unjudged)
  *	the host's ends: up, on the bridge or on Open vSwitch; what sizes bridges take with them
  *	veths without a bridge, which have no policy
@@ -145,6 +146,12 @@ static void want_networks(struct builder *b)
 static uint16_t isolated_flag(const struct network *network)
 {
 	return network->isolate ? NSR_PORT_ISOLATED : 0;
+}
+
+/* How it is kept from other networks. */
+static uint16_t apart_flags(const struct network *network)
+{
+	return isolated_flag(network) | (network->masquerade.network ? NSR_PORT_BEHIND : 0);
 }
 
 void want_inner_link_of(struct builder *b, struct position at, const char *link,
@@ -331,7 +338,7 @@ static void want_port(struct builder *b, const struct interface *interface)
 		op->uplink_slot = observed ? (uint16_t)(observed->uplink.index + 1) : 0;
 	}
 	want_sources(b, op, interface);
-	op->port_flags = (uint16_t)(fast_flag(b, interface) | isolated_flag(network) |
+	op->port_flags = (uint16_t)(fast_flag(b, interface) | apart_flags(network) |
 				    (interface->spoof_check ? NSR_PORT_SPOOF_CHECK : 0) |
 				    (op->sources_count ? NSR_PORT_MORE_SOURCES : 0));
 }
@@ -346,7 +353,7 @@ static void want_host(struct builder *b, const struct interface *interface,
 	op->link = interface->host_name;
 	op->mtu = b->topology->mtu;
 	op->network = b->numbers[network_place(b, network)];
-	op->port_flags = (uint16_t)(fast_flag(b, interface) | isolated_flag(network) |
+	op->port_flags = (uint16_t)(fast_flag(b, interface) | apart_flags(network) |
 				    big_tcp_flag(b, network, address ? address->family : 0));
 	if (address)
 		op->address = plan_host_address(*address);
@@ -520,10 +527,11 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	ret = want_datapath(&b, err);
 	if (ret)
 		return ret;
-	want_uplinks(&b);
+	want_uplinks(&b, false);
 	want_host_sysctls(&b);
 	want_networks(&b);
 	want_bridges(&b);
+	want_uplinks(&b, true);
 	want_namespaces(&b);
 	want_files(&b);
 	want_netns_sysctls(&b);

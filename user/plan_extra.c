@@ -335,6 +335,8 @@ static void extra_uplink(struct extra *extra, const char *name)
 	observed = view_find(extra->view, &twin);
 	op = add(extra, OPERATION_UPLINK_DELETE);
 	op->link = name;
+	if (view_link_is_ours(extra->view, link) && !link_is_wanted(extra, NULL, name))
+		op->ifindex = link->ifindex; /* another network's bridge, which goes */
 	op->bare = plan_link_is_bare(link);
 	op->loopback = link->ifindex == STATE_LOOPBACK;
 	op->clsact = view_recorded(extra->view, RECORD_CLSACT, name) && link->clsact &&

@@ -111,18 +111,17 @@ struct ip_address plan_uplink_address6(const struct builder *b, const struct upl
 {
 	struct ip_address address = uplink->address6;
 
-	if (!address.family && uplink_has_ipv6(b, uplink->name))
+	if (!address.family && !uplink->inner && uplink_has_ipv6(b, uplink->name))
 		uplink_address6(b, view_link(b->view, NULL, uplink->name), &address);
 	return address;
 }
 
 /* An uplink has one range of external ports, whichever network and fabric uses it. */
-static int share_uplink(struct builder *b, size_t place, const struct state_link *link,
-			struct error *err)
+static int share_uplink(struct builder *b, size_t place, struct error *err)
 {
-	const struct state_uplink *observed = view_find(
-		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = link->name});
 	struct uplink *uplink = &b->uplinks[place];
+	const struct state_uplink *observed = view_find(
+		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = uplink->name});
 
 	uplink->first = true;
 	for (size_t i = 0; i < place; i++) {
@@ -146,7 +145,7 @@ static int share_uplink(struct builder *b, size_t place, const struct state_link
 				b->topology->networks[place].name, uplink->name,
 				b->topology->networks[i].name);
 	}
-	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, link->name) &&
+	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
 	    (observed->uplink.fixed != uplink->fixed ||
 	     (uplink->fixed && memcmp(&observed->uplink.address4, uplink->address.bytes, 4))))
 		return error_set(err, -EEXIST,
@@ -155,7 +154,7 @@ static int share_uplink(struct builder *b, size_t place, const struct state_link
 				 uplink->name,
 				 observed->uplink.fixed ? "as one address only"
 							: "as its own address");
-	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, link->name) &&
+	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
 	    (observed->uplink.port_min != uplink->port_min ||
 	     observed->uplink.port_max != uplink->port_max))
 		return error_set(
@@ -236,6 +235,39 @@ static int find_addresses(struct builder *b, size_t place, const struct state_li
 	return 0;
 }
 
+/* The first of its gateways of that family; family 0: none. */
+static struct ip_address gateway_of(const struct network *network, uint8_t family)
+{
+	for (size_t i = 0; i < network->gateways_count; i++)
+		if (network->gateways[i].family == family)
+			return plan_host_address(network->gateways[i]);
+	return (struct ip_address){0};
+}
+
+/* The bridge of another network. It need not be there yet, and has the addresses that the file says
+ * and no others. */
+static int find_inner_uplink(struct builder *b, size_t place, struct error *err)
+{
+	const struct masquerade *masquerade = &b->topology->networks[place].masquerade;
+	struct uplink *uplink = &b->uplinks[place];
+	const struct state_link *link;
+
+	uplink->name = masquerade->network->name;
+	uplink->inner = uplink->fixed = true;
+	uplink->port_min = masquerade->port_min;
+	uplink->port_max = masquerade->port_max;
+	uplink->address = masquerade->address;
+	uplink->address6 = masquerade->address6;
+	if (!uplink->address.family)
+		uplink->address = gateway_of(masquerade->network, AF_INET);
+	if (!uplink->address6.family)
+		uplink->address6 = gateway_of(masquerade->network, AF_INET6);
+	link = view_link(b->view, NULL, uplink->name);
+	if (link && check_hooks(link, err))
+		return err->code;
+	return share_uplink(b, place, err);
+}
+
 static int find_uplink(struct builder *b, size_t place, struct error *err)
 {
 	const struct masquerade *masquerade = &b->topology->networks[place].masquerade;
@@ -262,7 +294,7 @@ static int find_uplink(struct builder *b, size_t place, struct error *err)
 	uplink->port_max = masquerade->port_max;
 	if (find_addresses(b, place, link, err))
 		return err->code;
-	return share_uplink(b, place, link, err);
+	return share_uplink(b, place, err);
 }
 
 int find_uplinks(struct builder *b, struct error *err)
@@ -274,7 +306,8 @@ int find_uplinks(struct builder *b, struct error *err)
 	for (size_t i = 0; i < topology->networks_count; i++) {
 		if (!topology->networks[i].masquerade.enabled)
 			continue;
-		ret = find_uplink(b, i, err);
+		ret = topology->networks[i].masquerade.network ? find_inner_uplink(b, i, err)
+							       : find_uplink(b, i, err);
 		if (ret) {
 			error_at(err, topology->file, topology->networks[i].masquerade.at);
 			return ret;
@@ -283,31 +316,34 @@ int find_uplinks(struct builder *b, struct error *err)
 	return 0;
 }
 
-void want_uplinks(struct builder *b)
+static void want_uplink(struct builder *b, const struct uplink *uplink, struct position at)
 {
-	for (size_t i = 0; i < b->topology->networks_count; i++) {
-		const struct uplink *uplink = &b->uplinks[i];
-		const struct state_link *link;
-		struct operation *op;
+	const struct state_link *link = view_link(b->view, NULL, uplink->name);
+	struct operation *op = want(b, OPERATION_UPLINK_ADD, at);
 
-		if (!uplink->first)
-			continue;
-		link = view_link(b->view, NULL, uplink->name);
-		op = want(b, OPERATION_UPLINK_ADD, b->topology->networks[i].masquerade.at);
-		op->link = uplink->name;
-		op->bare = plan_link_is_bare(link);
-		op->address = uplink->address;
-		op->fixed = uplink->fixed;
-		op->address6 = plan_uplink_address6(b, uplink);
-		op->port_min = uplink->port_min;
-		op->port_max = uplink->port_max;
-		op->clsact = !link->clsact || view_recorded(b->view, RECORD_CLSACT, uplink->name) ||
-			     view_recorded_elsewhere(b->view, RECORD_CLSACT, uplink->name);
-	}
+	op->link = uplink->name;
+	op->bare = link && plan_link_is_bare(link);
+	op->address = uplink->address;
+	op->fixed = uplink->fixed;
+	op->address6 = plan_uplink_address6(b, uplink);
+	op->port_min = uplink->port_min;
+	op->port_max = uplink->port_max;
+	op->clsact = !link || !link->clsact ||
+		     view_recorded(b->view, RECORD_CLSACT, uplink->name) ||
+		     view_recorded_elsewhere(b->view, RECORD_CLSACT, uplink->name);
+}
+
+void want_uplinks(struct builder *b, bool inner)
+{
+	for (size_t i = 0; i < b->topology->networks_count; i++)
+		if (b->uplinks[i].first && b->uplinks[i].inner == inner)
+			want_uplink(b, &b->uplinks[i], b->topology->networks[i].masquerade.at);
 	for (size_t i = 0; i < b->topology->networks_count; i++) {
 		const struct network *network = &b->topology->networks[i];
 
-		for (size_t j = 0; b->uplinks[i].name && j < network->subnets_count; j++) {
+		if (!b->uplinks[i].name || b->uplinks[i].inner != inner)
+			continue;
+		for (size_t j = 0; j < network->subnets_count; j++) {
 			struct operation *op =
 				want(b, OPERATION_INSIDE_ADD, network->masquerade.at);
 
@@ -441,7 +477,7 @@ void want_host_sysctls(struct builder *b)
 	for (size_t i = 0; i < topology->networks_count; i++) {
 		const char *uplink = b->uplinks[i].name, *key;
 
-		if (!b->uplinks[i].first)
+		if (!b->uplinks[i].first || b->uplinks[i].inner)
 			continue;
 		key = arena_printf(b->arena, "net/ipv4/conf/%s/forwarding", uplink);
 		if (!is_set_already(b, key, "1"))

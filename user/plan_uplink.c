@@ -99,7 +99,8 @@ int plan_check_uplink(const struct view *view, const struct state_link *link, co
 	if (!strncmp(link->alias, mark, strlen(mark)) && strcmp(link->alias, STEPS_ALIAS))
 		return error_set(err, -EOPNOTSUPP,
 				 "network '%s' masquerades to '%s', which belongs to fabric '%s'; "
-				 "name an interface that nsroute did not make",
+				 "name an interface that nsroute did not make, or a network of the "
+				 "same file",
 				 network, link->name, link->alias + strlen(mark));
 	if (master)
 		return error_set(

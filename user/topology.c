@@ -19,6 +19,7 @@
 
 #include "topology_check.h"
 #include "topology_limits.h"
+#include "topology_masquerade.h"
 #include "topology_publish.h"
 #include "topology_sysctls.h"
 
@@ -208,52 +209,6 @@ static void check_isolate(struct check *check, const struct network *network)
 		       network->name);
 }
 
-static void check_masquerade(struct check *check, struct network *network)
-{
-	struct masquerade *masquerade = &network->masquerade;
-	const struct network *other;
-
-	if (!masquerade->enabled)
-		return;
-	if (network->type == NETWORK_OVS) {
-		refuse(check, masquerade->at,
-		       "network '%s': an Open vSwitch network has its gateway elsewhere, so what "
-		       "leaves it cannot be masqueraded here",
-		       network->name);
-		return;
-	}
-	if (!network->subnets_count && !network->incomplete)
-		refuse(check, masquerade->at,
-		       "network '%s': masquerade needs subnets: there is no address to translate",
-		       network->name);
-	else if (network->gateway_none)
-		refuse(check, masquerade->at,
-		       "network '%s': masquerade needs a gateway: without one nothing is routed to the "
-		       "uplink",
-		       network->name);
-	if (lookup_find(&check->networks, masquerade->uplink)) {
-		refuse(check, masquerade->at,
-		       "network '%s': masquerade to another network ('%s') is not supported yet",
-		       network->name, masquerade->uplink);
-		return;
-	}
-	other = lookup_add(&check->uplinks, check->arena, masquerade->uplink, network);
-	if (other && (!ip_equal(&other->masquerade.address, &masquerade->address) ||
-		      !ip_equal(&other->masquerade.address6, &masquerade->address6)))
-		refuse(check, masquerade->at,
-		       "network '%s': 'addresses' differ from those of network '%s' (line %u); networks "
-		       "with the same uplink ('%s') share its address, so write the same",
-		       network->name, other->name, other->at.line, masquerade->uplink);
-	if (other && (other->masquerade.port_min != masquerade->port_min ||
-		      other->masquerade.port_max != masquerade->port_max))
-		refuse(check, masquerade->at,
-		       "network '%s': ports %u-%u differ from the %u-%u of network '%s' (line %u); "
-		       "networks with the same uplink ('%s') share its ports, so write the same range",
-		       network->name, masquerade->port_min, masquerade->port_max,
-		       other->masquerade.port_min, other->masquerade.port_max, other->name,
-		       other->at.line, masquerade->uplink);
-}
-
 struct placed_subnet {
 	const struct network *network;
 	struct ip_address subnet;
@@ -335,8 +290,10 @@ static void check_networks(struct check *check)
 		check_routed(check, &topology->networks[i]);
 		check_isolate(check, &topology->networks[i]);
 		check_big_tcp(check, &topology->networks[i]);
-		check_masquerade(check, &topology->networks[i]);
 	}
+	for (size_t i = 0; i < topology->networks_count; i++)
+		if (!topology->networks[i].subnets_incomplete)
+			check_masquerade(check, &topology->networks[i]);
 	check_overlaps(check);
 }
 

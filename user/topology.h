@@ -41,7 +41,9 @@ enum datapath_mode { DATAPATH_AUTO, DATAPATH_KERNEL };
 struct masquerade {
 	bool enabled;
 	struct position at;
-	const char *uplink; /* interface of the host namespace; "auto": that of the default route */
+	const char *uplink; /* interface of the host namespace, "auto": that of the default route;
+			     * or another network of the file */
+	const struct network *network; /* checked: of that name; NULL: an interface of the host */
 	/* External, one of each family; family 0: whichever the uplink has. */
 	struct ip_address address, address6;
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */

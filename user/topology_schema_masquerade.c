@@ -167,8 +167,10 @@ static void read_timeouts(struct yaml_reader *reader, const struct yaml_tree_pai
 static void read_uplink(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
 	struct masquerade *masquerade = into;
-	const char *text = yaml_read_text(reader, pair->key, &pair->value,
-					  "the name of an interface of the host, or 'auto'");
+	const char *text =
+		yaml_read_text(reader, pair->key, &pair->value,
+			       "the name of an interface of the host or of another network, or "
+			       "'auto'");
 
 	if (!text)
 		return;

@@ -119,6 +119,18 @@ static void set_host(struct simulator *sim, const struct operation *op)
 	*arena_push(&sim->arena, datapath->endpoints, datapath->endpoints_count) = endpoint;
 }
 
+static uint32_t free_index(const struct state_datapath *datapath)
+{
+	uint32_t index = 0;
+
+	for (size_t i = 0; i < datapath->uplinks_count; i++)
+		if (datapath->uplinks[i].uplink.index == index) {
+			index++;
+			i = (size_t)-1;
+		}
+	return index;
+}
+
 static void set_uplink(struct simulator *sim, const struct operation *op)
 {
 	struct state_datapath *datapath = &sim->datapath;
@@ -129,13 +141,16 @@ static void set_uplink(struct simulator *sim, const struct operation *op)
 	if (op->clsact)
 		note(sim, RECORD_CLSACT, op->link, "", "");
 	if (!uplink) {
+		uint32_t index = free_index(datapath);
+
 		uplink = arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count);
 		memset(uplink, 0, sizeof(*uplink));
-		uplink->uplink.index = (uint32_t)datapath->uplinks_count - 1;
+		uplink->uplink.index = index;
 		uplink->uplink.ifindex = link->ifindex;
 	}
 	uplink->uplink.port_min = op->port_min;
 	uplink->uplink.port_max = op->port_max;
+	uplink->uplink.fixed = op->fixed;
 	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
 	memcpy(uplink->uplink.address6, op->address6.bytes, 16);
 	hook(sim, op, link);
@@ -143,13 +158,17 @@ static void set_uplink(struct simulator *sim, const struct operation *op)
 
 static void delete_uplink(struct simulator *sim, const struct operation *op)
 {
-	struct state_link *link = need(sim, NULL, op->link);
-	uint32_t ifindex = link->ifindex, index = NSR_UPLINKS_MAX;
+	uint32_t ifindex = op->ifindex, index = NSR_UPLINKS_MAX;
+	struct state_link *link;
 
-	link->hook_in &= op->hook_in;
-	link->hook_out &= op->hook_out;
-	if (op->clsact)
-		link->clsact = false;
+	if (!ifindex) {
+		link = need(sim, NULL, op->link);
+		ifindex = link->ifindex;
+		link->hook_in &= op->hook_in;
+		link->hook_out &= op->hook_out;
+		if (op->clsact)
+			link->clsact = false;
+	}
 	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
 		if (sim->datapath.uplinks[i].uplink.ifindex == ifindex)
 			index = sim->datapath.uplinks[i].uplink.index;
@@ -157,6 +176,8 @@ static void delete_uplink(struct simulator *sim, const struct operation *op)
 		  it->published.inside.uplink == index);
 	DELETE_IF(sim->datapath.uplinks, sim->datapath.uplinks_count,
 		  it->uplink.ifindex == ifindex);
+	if (!op->link)
+		return;
 	unnote(sim, RECORD_UPLINK, op->link);
 	unnote(sim, RECORD_CLSACT, op->link);
 }

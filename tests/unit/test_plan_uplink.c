@@ -163,7 +163,7 @@ static void test_of_a_fabric(void **state)
 	strcpy(simulator_link(sim, NULL, "br-other")->alias, "nsroute:other");
 	assert_refused(sim, text,
 		       "belongs to fabric 'other'; name an interface that nsroute did "
-		       "not make");
+		       "not make, or a network of the same file");
 }
 
 static void test_tunnel_without_an_end(void **state)

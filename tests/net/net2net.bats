@@ -1,0 +1,136 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# A network that is masqueraded to another one: what the namespaces there see, and what they reach.
+# red (v-net-0) and white (v-net-2, no bridge) are behind v-net-1, where green is, and which is itself
+# masqueraded to eth0; grey is on v-net-3, which is masqueraded to nothing.
+
+# shellcheck disable=SC2154 # bats sets output; fabric.bash the names
+load fabric
+
+setup_file() {
+	new_suffix
+}
+
+teardown_file() {
+	assert_nothing_left
+}
+
+setup() {
+	new_host
+}
+
+teardown() {
+	clean_up
+}
+
+green_address=192.168.16.11 as_address=192.168.16.1
+green_address6=fd00:16::11 as_address6=fd00:16::1
+
+net2net_up() { # [DATAPATH]
+	put_networks "$@"
+	sed -i -E '/^  v-net-[02]:/s/masquerade: eth0/masquerade: v-net-1/' "$topology"
+	lab apply "$topology"
+	find_cookie
+	settle
+}
+
+# Everything that arrives at green is from its own network, or from outside.
+assert_hidden() {
+	stop_captures
+	run -0 captured "src net 192.168.15.0/24 or src net 192.168.17.0/24 or \
+		src net fd00:15::/64 or src net fd00:17::/64" "$green"
+	[[ -z $output ]]
+}
+
+refused() { # REASON: at ports and uplinks
+	lab -j stats | jq --arg reason "$1" '([.namespaces[].interfaces[].drops[$reason] // 0] | add) +
+		([.uplinks[].drops[$reason] // 0] | add)'
+}
+
+@test "what is sent there arrives from the gateway, and answers come back" {
+	local datapath protocol
+	for datapath in auto kernel; do
+		net2net_up "$datapath"
+		capture_in "$green"
+		for name in "$red" "$white"; do
+			pings "$name" "$green_address"
+			pings "$name" "$green_address" -s 4000
+			pings "$name" "$green_address6"
+			for protocol in tcp udp; do
+				exchange "$protocol" "$name" "$green" "$green_address"
+				[[ $caller == "$as_address" ]]
+				exchange "$protocol" "$name" "$green" "$green_address6"
+				[[ $caller == "$as_address6" ]]
+			done
+		done
+		bulk "$red" "$green" "$green_address" -n 4M
+		assert_hidden
+		run -0 captured "src host $as_address and icmp" "$green"
+		((${#lines[@]} > 6))
+	done
+}
+
+@test "nobody there reaches what is behind, by whichever way" {
+	net2net_up
+	capture_in "$red" "$white"
+	local before name refused=0
+	for name in 192.168.15.11 192.168.17.11 fd00:15::11 fd00:17::11; do
+		run ! on "$green" ping -n -q -c 2 -i 0.05 -W 0.2 "$name"
+	done
+	((refused += 8))
+	run ! on "$green" ping -n -q -c 2 -i 0.05 -W 0.2 -R 192.168.15.11 # by the kernel
+	((refused += 2))
+	run ! on "$green" timeout 1 nc -n -z -w 1 192.168.15.11 8080
+	(($(refused inbound-refused) > refused))
+	run ! on "$green" nc -n -z -w 2 "$as_address" 8080 # the host's own: it answers
+	stop_captures
+	for name in "$red" "$white"; do
+		run -0 captured "ip and not src net 192.168.15.1/32 or ip6 and src net fd00:16::/64" "$name"
+		[[ -z $output ]]
+	done
+
+	# An answer passes, a packet from another port does not.
+	exchange udp "$red" "$green" "$green_address"
+	before=$(lab -j nat list --namespace "$red" --protocol udp | jq -r .external_port)
+	run -0 on "$green" nc -n -u -w 1 -p 999 "$as_address" "$before" <<<x
+	(($(refused nat-filtered) > 0))
+}
+
+@test "all others reach each other as before" {
+	net2net_up
+	local before name
+	for name in "$outside_address" 192.168.18.11 fd00:18::11 192.168.16.1 fd00:16::1; do
+		pings "$green" "$name"
+	done
+	exchange tcp "$green" "$outside" "$outside_address"
+	[[ $caller == "$uplink_address" ]]
+	exchange tcp "$green" "$grey" 192.168.18.11
+	[[ $caller == "$green_address" ]]
+	exchange tcp "$grey" "$green" "$green_address"
+	[[ $caller == 192.168.18.11 ]]
+	pings "$host" "$green_address"
+	pings "$red" 192.168.18.11
+	pings "$grey" 192.168.15.11
+	pings "$grey" fd00:15::11
+	pings "$red" 192.168.15.12
+	pings "$red" "$as_address"
+
+	# Too old: the host answers green, which is masqueraded elsewhere, and grey, and red.
+	for name in "$green" "$grey"; do
+		run on "$name" ping -n -c 1 -W 3 -t 1 "$outside_address"
+		[[ $output == *"Time to live exceeded"* ]]
+	done
+	run on "$red" ping -n -c 1 -W 3 -t 1 "$green_address"
+	[[ $output == *"Time to live exceeded"* ]]
+	# The kernel's way out of green's network, by options: guarded at eth0, and let through before.
+	pings "$grey" "$green_address" -R
+	pings "$green" 192.168.18.11 -R
+	run on "$green" ping -n -q -c 2 -i 0.05 -W 3 -R "$outside_address"
+	[[ $output == *", 0% packet loss"* || $(uplink_dropped ip-options) -gt 0 ]]
+
+	# What is behind leaves by its own uplink only.
+	before=$(dropped "$red" wrong-uplink)
+	run ! on "$red" ping -n -q -c 2 -i 0.05 -W 0.2 "$outside_address"
+	(($(dropped "$red" wrong-uplink) == before + 2))
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How it works: an uplink is an interface of the host, of which nothing is known here, or another
+ * network of the file, whose name then goes before an interface's. What leaves for that network
+ * does so by its bridge, with its gateway's address, so it has to have both. Nothing is sent
+ * straight from one of the two networks to the other, so neither can be isolated, and only one of
+ * the two can be masqueraded to the other.
+ */
+#include "topology_masquerade.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+static bool has_gateway(const struct network *network, uint8_t family,
+			const struct ip_address *address)
+{
+	for (size_t i = 0; i < network->gateways_count; i++)
+		if (network->gateways[i].family == family &&
+		    (!address || ip_equal(&network->gateways[i], address)))
+			return true;
+	return false;
+}
+
+/* The external address is that of a gateway. */
+static void check_external(struct check *check, const struct network *network,
+			   const struct network *to, const struct ip_address *address)
+{
+	char text[IP_TEXT_MAX];
+
+	if (address->family && !has_gateway(to, address->family, address))
+		refuse(check, network->masquerade.at,
+		       "network '%s': %s is no gateway of network '%s', to which it is masqueraded; leave "
+		       "'addresses' out",
+		       network->name, ip_format(address, text), to->name);
+}
+
+/* As what network is masqueraded to. */
+static void check_network(struct check *check, const struct network *network,
+			  const struct network *to)
+{
+	struct position at = network->masquerade.at;
+
+	if (to == network) {
+		refuse(check, at, "network '%s' is masqueraded to itself", network->name);
+		return;
+	}
+	if (to->type != NETWORK_BRIDGE)
+		refuse(check, at,
+		       "network '%s': network '%s' is no bridge (type %s), so there is no one interface "
+		       "that leads to it and could be an uplink",
+		       network->name, to->name, network_type_name(to->type));
+	else if (!to->incomplete && !to->subnets_incomplete && !has_gateway(to, AF_INET, NULL))
+		refuse(check, at,
+		       "network '%s': network '%s' has no IPv4 gateway, whose address would be what it "
+		       "is masqueraded as",
+		       network->name, to->name);
+	if (network->isolate || to->isolate)
+		refuse(check, at,
+		       "network '%s' is masqueraded to network '%s', and '%s' is isolated: nothing is "
+		       "forwarded between it and others",
+		       network->name, to->name, network->isolate ? network->name : to->name);
+	if (to->masquerade.network == network) /* checked before this one */
+		refuse(check, at,
+		       "network '%s': network '%s' (line %u) is masqueraded to this one; only one of the "
+		       "two can be masqueraded to the other",
+		       network->name, to->name, to->at.line);
+	check_external(check, network, to, &network->masquerade.address);
+	check_external(check, network, to, &network->masquerade.address6);
+}
+
+static void find_network(struct check *check, struct network *network)
+{
+	struct masquerade *masquerade = &network->masquerade;
+
+	if (!strcmp(masquerade->uplink, "auto"))
+		return;
+	masquerade->network = lookup_find(&check->networks, masquerade->uplink);
+	if (masquerade->network)
+		check_network(check, network, masquerade->network);
+}
+
+void check_masquerade(struct check *check, struct network *network)
+{
+	struct masquerade *masquerade = &network->masquerade;
+	const struct network *other;
+
+	if (!masquerade->enabled)
+		return;
+	if (network->type == NETWORK_OVS) {
+		refuse(check, masquerade->at,
+		       "network '%s': an Open vSwitch network has its gateway elsewhere, so what "
+		       "leaves it cannot be masqueraded here",
+		       network->name);
+		return;
+	}
+	if (!network->subnets_count && !network->incomplete)
+		refuse(check, masquerade->at,
+		       "network '%s': masquerade needs subnets: there is no address to translate",
+		       network->name);
+	else if (network->gateway_none)
+		refuse(check, masquerade->at,
+		       "network '%s': masquerade needs a gateway: without one nothing is routed to the "
+		       "uplink",
+		       network->name);
+	find_network(check, network);
+	other = lookup_add(&check->uplinks, check->arena, masquerade->uplink, network);
+	if (other && (!ip_equal(&other->masquerade.address, &masquerade->address) ||
+		      !ip_equal(&other->masquerade.address6, &masquerade->address6)))
+		refuse(check, masquerade->at,
+		       "network '%s': 'addresses' differ from those of network '%s' (line %u); networks "
+		       "with the same uplink ('%s') share its address, so write the same",
+		       network->name, other->name, other->at.line, masquerade->uplink);
+	if (other && (other->masquerade.port_min != masquerade->port_min ||
+		      other->masquerade.port_max != masquerade->port_max))
+		refuse(check, masquerade->at,
+		       "network '%s': ports %u-%u differ from the %u-%u of network '%s' (line %u); "
+		       "networks with the same uplink ('%s') share its ports, so write the same range",
+		       network->name, masquerade->port_min, masquerade->port_max,
+		       other->masquerade.port_min, other->masquerade.port_max, other->name,
+		       other->at.line, masquerade->uplink);
+}
