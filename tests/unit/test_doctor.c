@@ -390,6 +390,42 @@ TEST(file_gone)
 	expect(world, DOCTOR_NOTE, "file-gone", "lab", "");
 }
 
+/* The host's sockets can get those that are in the range and not reserved. */
+TEST(published_ports)
+{
+	world->entries[world->record.count++] = (struct record_entry){
+		RECORD_PUBLISHED, "eth0/udp/50000-50009", "192.168.15.11:7000", ""};
+	set_sysctl(world, HOST, "net/ipv4/ip_local_port_range", "32768\t50007");
+	set_sysctl(world, HOST, "net/ipv4/ip_local_reserved_ports", "40000,50000-50004");
+	assert_non_null(strstr(expect(world, DOCTOR_PROBLEM, "unreserved",
+				      "net/ipv4/ip_local_reserved_ports",
+				      "nsroute apply /etc/nsroute/lab.yaml")
+				       ->what,
+			       "ports 50005-50007,"));
+}
+
+TEST(published_ports_without_file)
+{
+	world->entries[world->record.count++] =
+		(struct record_entry){RECORD_PUBLISHED, "eth0/tcp/50000", "192.168.15.11:80", ""};
+	world->fabric.file = DOCTOR_FILE_REFUSED;
+	world->fabric.first = "refused";
+	set_sysctl(world, HOST, "net/ipv4/ip_local_port_range", "32768\t60999");
+	doctor_judge(&world->doctor);
+	assert_string_equal(finding_of(world, "unreserved")->mend,
+			    "sysctl -w net/ipv4/ip_local_reserved_ports=50000");
+}
+
+TEST(published_ports_reserved)
+{
+	world->entries[world->record.count++] =
+		(struct record_entry){RECORD_PUBLISHED, "eth0/tcp/50000", "192.168.15.11:80", ""};
+	set_sysctl(world, HOST, "net/ipv4/ip_local_port_range", "50000\t50000");
+	set_sysctl(world, HOST, "net/ipv4/ip_local_reserved_ports", "50000");
+	doctor_judge(&world->doctor);
+	assert_null(finding_of(world, "unreserved"));
+}
+
 TEST(managers)
 {
 	world->doctor.managers.network_manager = true;
@@ -493,6 +529,9 @@ int main(void)
 		T(orphan),
 		T(file_differs),
 		T(file_gone),
+		T(published_ports),
+		T(published_ports_without_file),
+		T(published_ports_reserved),
 		T(managers),
 		T(full_tables),
 		T(full_connections),
