@@ -424,5 +424,5 @@ int main(void)
 		LAB_TEST(test_not_masqueraded),
 	};
 
-	return LAB_MAIN_PORTS(tests);
+	return LAB_MAIN(tests);
 }
