@@ -198,6 +198,25 @@ static int check_tables(const struct datapath *datapath, const char *folder, str
 	return ret ? refuse(folder, why.message, err) : 0;
 }
 
+/* Two builds that were made beside each other may call different tables by one layout. But where
+ * the folder has gone meanwhile, somebody has taken all of it down. */
+static int open_tables(struct datapath *datapath, const char *folder, struct error *err)
+{
+	char why[64];
+	int ret = 0;
+
+	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++) {
+		if (i == MAP_settings)
+			continue;
+		ret = open_one(folder, datapath_map_name[i], &datapath->maps[i], err);
+		if (ret != -ENOENT || access(folder, F_OK))
+			continue;
+		snprintf(why, sizeof(why), "it has no table '%s'", datapath_map_name[i]);
+		ret = refuse(folder, why, err);
+	}
+	return ret;
+}
+
 /* How many sets it was made for: the bits of one are an entry. */
 static int read_sets(struct datapath *datapath, const char *folder, struct error *err)
 {
@@ -228,16 +247,14 @@ static int open_programs(struct datapath *datapath, const char *folder, struct e
 static int open_pinned(struct datapath *datapath, uint64_t cookie, struct error *err)
 {
 	char folder[DATAPATH_PIN_MAX];
-	unsigned int i;
 	int ret;
 
 	datapath_folder(folder, cookie, "");
 	ret = open_one(folder, datapath_map_name[MAP_settings], &datapath->maps[MAP_settings], err);
 	if (!ret)
 		ret = check_layout(datapath, folder, err);
-	for (i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
-		if (i != MAP_settings)
-			ret = open_one(folder, datapath_map_name[i], &datapath->maps[i], err);
+	if (!ret)
+		ret = open_tables(datapath, folder, err);
 	if (!ret)
 		ret = open_programs(datapath, folder, err);
 	if (!ret)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "datapath_maps.h"
+#include "datapath_programs.h"
 #include "netns.h"
 
 static const struct datapath_new small = {1, USE_PORTS};
@@ -150,6 +151,29 @@ static void test_another_layout_is_refused(void **state)
 	ret = datapath_open(&opened, cookie, &small, &lab->err);
 	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
 	assert_int_equal(ret, -ENOTSUP);
+	assert_null(opened);
+	datapath_close(made);
+}
+
+/* A table that is missing is another layout too, though the number is ours; of programs only those
+ * are there that something needs. */
+static void test_missing_table_is_refused(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct datapath *made, *opened = NULL;
+	uint64_t cookie = own_cookie(lab);
+	char path[2 * DATAPATH_PIN_MAX];
+	char folder[DATAPATH_PIN_MAX];
+	int ret;
+
+	assert_int_equal(datapath_open(&made, cookie, &small, &lab->err), 0);
+	datapath_folder(folder, cookie, "");
+	snprintf(path, sizeof(path), "%s/%s", folder, datapath_map_name[MAP_shares]);
+	assert_int_equal(unlink(path), 0);
+	ret = datapath_open(&opened, cookie, &small, &lab->err);
+	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
+	assert_int_equal(ret, -ENOTSUP);
+	assert_non_null(strstr(lab->err.message, "it has no table 'shares'"));
 	assert_null(opened);
 	datapath_close(made);
 }
@@ -359,6 +383,7 @@ int main(void)
 		LAB_TEST(test_programs),
 		LAB_TEST(test_lost_program),
 		LAB_TEST(test_another_layout_is_refused),
+		LAB_TEST(test_missing_table_is_refused),
 		LAB_TEST(test_port_numbers),
 		LAB_TEST(test_counters_of_a_new_port),
 		LAB_TEST(test_too_many_ports),
