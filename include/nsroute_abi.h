@@ -16,7 +16,8 @@
 #include <asm/byteorder.h>
 #include <linux/types.h>
 
-/* Version of everything in this file; kept in nsr_settings and checked before maps are reused. */
+/* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
+ * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
 #define NSR_LAYOUT_VERSION 22
 #endif
