@@ -345,44 +345,6 @@ static void extra_uplink(struct extra *extra, const char *name)
 		plan_uplink_as_it_is(op, &observed->uplink);
 }
 
-/* Whether a sysctl has the value that we gave it. That of an interface for IPv6 forwarding may have
- * gone already with the one for all interfaces, when a process was killed between the two. */
-static bool is_as_we_left_it(const struct state_sysctl *observed, const struct record_entry *entry)
-{
-	if (!observed || !observed->value)
-		return false;
-	return !strcmp(observed->value, entry->set) ||
-	       (plan_is_ipv6_forwarding(entry->name) && !strcmp(observed->value, "0") &&
-		strcmp(entry->value, "0"));
-}
-
-/* Given back only while it has that value, and nobody else counts on it. */
-static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
-{
-	struct operation twin = {.kind = OPERATION_SYSCTL_SET, .key = entry->name};
-	const struct state_sysctl *observed = view_find(extra->view, &twin);
-	struct state_sysctl came_back = {.key = entry->name};
-	struct operation *op;
-
-	if (is_wanted(extra, &twin) || plan_sysctl_is_away(extra, entry->name))
-		return;
-	if (plan_sysctl_comes_back(extra, entry->name)) {
-		came_back.value = entry->set;
-		observed = &came_back;
-	}
-	if (!is_as_we_left_it(observed, entry) ||
-	    view_recorded_elsewhere(extra->view, RECORD_SYSCTL, entry->name)) {
-		forget(extra, RECORD_SYSCTL, entry->name);
-		return;
-	}
-	op = add(extra, OPERATION_SYSCTL_SET);
-	op->key = entry->name;
-	op->value = entry->value;
-	op->old_value = observed->value;
-	op->revert = true;
-	op->why = "as it was before";
-}
-
 static void extra_link_inside(struct extra *extra, const char *place)
 {
 	size_t length = strcspn(place, "/");
@@ -589,9 +551,7 @@ void plan_extra_objects(struct extra *extra)
 	for (size_t i = 0; record && i < record->count; i++)
 		if (record->entries[i].kind == RECORD_INSIDE)
 			extra_inside(extra, &record->entries[i]);
-	for (size_t i = record ? record->count : 0; i > 0; i--) /* the last change first */
-		if (record->entries[i - 1].kind == RECORD_SYSCTL)
-			extra_sysctl(extra, &record->entries[i - 1]);
+	plan_extra_host_sysctls(extra);
 	plan_extra_reserved_ports(extra);
 	each_recorded(extra, RECORD_UPLINK, extra_uplink);
 	if (extra->unload)

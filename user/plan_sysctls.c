@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "plan_device.h"
+#include "plan_host.h"
 #include "sysctl_key.h"
 
 static const struct ip_address none;
@@ -198,7 +200,7 @@ static struct recorded_sysctl look_at(const struct extra *extra, const struct re
 	return sysctl;
 }
 
-static void forget(struct extra *extra, const struct recorded_sysctl *sysctl)
+static void forget(struct extra *extra, enum record_kind kind, const char *name)
 {
 	struct operation *op;
 
@@ -206,8 +208,8 @@ static void forget(struct extra *extra, const struct recorded_sysctl *sysctl)
 		return;
 	op = arena_push(extra->view->arena, extra->plan->operations, extra->plan->count);
 	op->kind = OPERATION_FORGET;
-	op->record = RECORD_NETNS_SYSCTL;
-	op->link = sysctl->entry->name;
+	op->record = kind;
+	op->link = name;
 }
 
 static void give_back(struct extra *extra, const struct recorded_sysctl *sysctl)
@@ -218,7 +220,7 @@ static void give_back(struct extra *extra, const struct recorded_sysctl *sysctl)
 
 	if (!observed || !observed->value ||
 	    sysctl_value_equal(observed->value, sysctl->entry->value)) {
-		forget(extra, sysctl);
+		forget(extra, RECORD_NETNS_SYSCTL, sysctl->entry->name);
 		return;
 	}
 	twin.value = sysctl->entry->value;
@@ -252,7 +254,7 @@ void plan_extra_sysctls(struct extra *extra)
 		if (!stays(extra, sysctl.namespace))
 			continue;
 		if (sysctl.new)
-			forget(extra, &sysctl);
+			forget(extra, RECORD_NETNS_SYSCTL, sysctl.entry->name);
 		else if (!sysctl.wanted)
 			give_back(extra, &sysctl);
 	}
@@ -280,8 +282,57 @@ void plan_extra_lost_sysctls(struct extra *extra)
 		ns = view_namespace(extra->view, sysctl.namespace);
 		if (sysctl.new || lookup_find(&deleted, sysctl.namespace) ||
 		    !view_namespace_is_ours(extra->view, ns))
-			forget(extra, &sysctl);
+			forget(extra, RECORD_NETNS_SYSCTL, sysctl.entry->name);
 		else
 			give_back(extra, &sysctl);
 	}
+}
+
+/* ---- Those of the host. */
+
+/* Whether a sysctl has the value that we gave it. That of an interface for IPv6 forwarding may have
+ * gone already with the one for all interfaces, when a process was killed between the two. */
+static bool is_as_we_left_it(const struct state_sysctl *observed, const struct record_entry *entry)
+{
+	if (!observed || !observed->value)
+		return false;
+	return !strcmp(observed->value, entry->set) ||
+	       (plan_is_ipv6_forwarding(entry->name) && !strcmp(observed->value, "0") &&
+		strcmp(entry->value, "0"));
+}
+
+/* Given back only while it has that value, and nobody else counts on it. */
+static void extra_sysctl(struct extra *extra, const struct record_entry *entry)
+{
+	struct operation twin = {.kind = OPERATION_SYSCTL_SET, .key = entry->name};
+	const struct state_sysctl *observed = view_find(extra->view, &twin);
+	struct state_sysctl came_back = {.key = entry->name};
+	char key[OPERATION_KEY_MAX];
+
+	if (lookup_find(extra->wanted, operation_key(&twin, key)) ||
+	    plan_sysctl_is_away(extra, entry->name))
+		return;
+	if (plan_sysctl_comes_back(extra, entry->name)) {
+		came_back.value = entry->set;
+		observed = &came_back;
+	}
+	if (!is_as_we_left_it(observed, entry) ||
+	    view_recorded_elsewhere(extra->view, RECORD_SYSCTL, entry->name)) {
+		forget(extra, RECORD_SYSCTL, entry->name);
+		return;
+	}
+	twin.value = entry->value;
+	twin.old_value = observed->value;
+	twin.revert = true;
+	twin.why = "as it was before";
+	*arena_push(extra->view->arena, extra->plan->operations, extra->plan->count) = twin;
+}
+
+void plan_extra_host_sysctls(struct extra *extra)
+{
+	const struct record *record = extra->record;
+
+	for (size_t i = record ? record->count : 0; i > 0; i--) /* the last change first */
+		if (record->entries[i - 1].kind == RECORD_SYSCTL)
+			extra_sysctl(extra, &record->entries[i - 1]);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * plan_sysctls - sysctls of namespaces. For plan*.c only; those of the host are plan_host's.
+ * plan_sysctls - sysctls of namespaces, and the way back of the host's, of which plan_host knows
+ * what is wanted. For plan*.c only.
  */
 #ifndef NSROUTE_PLAN_SYSCTLS_H
 #define NSROUTE_PLAN_SYSCTLS_H
@@ -20,5 +21,6 @@ int check_netns_sysctl(const struct view *view, const struct operation *op, stru
  * recorded of those that go. */
 void plan_extra_sysctls(struct extra *extra);
 void plan_extra_lost_sysctls(struct extra *extra);
+void plan_extra_host_sysctls(struct extra *extra);
 
 #endif
