@@ -25,7 +25,6 @@
 #include "log.h"
 #include "plan_device.h"
 #include "plan_files.h"
-#include "plan_host.h"
 #include "plan_ovs.h"
 #include "plan_peers.h"
 #include "plan_publish.h"
