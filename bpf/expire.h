@@ -18,33 +18,38 @@
 
 #define CLOCK_MONOTONIC 1 /* linux/time.h clashes with the BPF headers */
 
+/* Slots of a family's sessions that are in use, as the last pass has seen them. */
+struct expire_used {
+	u32 all; /* the sum of ... */
+	u32 of_part[EXPIRE_TICKS];
+};
+
 struct expire_clock {
 	struct bpf_timer timer;
 	u32 tick;
-	u32 used_all; /* slots of sessions in use, as the last pass has seen them: the sum of ... */
-	u32 used[EXPIRE_TICKS];
+	struct expire_used used, used6;
 };
 
 NSR_ARRAY(expire_clock, BPF_MAP_TYPE_ARRAY, struct expire_clock, 1);
 
 /* How much is lacking of a quarter of the table, by what was in use when it was last looked at. */
-static __always_inline u32 expire_lacking(const struct expire_clock *clock, u32 quarter)
+static __always_inline u32 expire_lacking(const struct expire_used *used, u32 quarter)
 {
-	u32 used = clock->used_all;
+	u32 all = used->all;
 
-	if (used <= 3 * quarter)
+	if (all <= 3 * quarter)
 		return 0;
-	return used < 4 * quarter ? used - 3 * quarter : quarter;
+	return all < 4 * quarter ? all - 3 * quarter : quarter;
 }
 
-static __always_inline void expire_seen(struct expire_clock *clock, u32 part, u32 used)
+static __always_inline void expire_seen(struct expire_used *used, u32 part, u32 seen)
 {
 	u32 *of_part;
 
 	barrier_var(part);
-	of_part = &clock->used[part & (EXPIRE_TICKS - 1)];
-	clock->used_all += used - *of_part;
-	*of_part = used;
+	of_part = &used->of_part[part & (EXPIRE_TICKS - 1)];
+	used->all += seen - *of_part;
+	*of_part = seen;
 }
 
 static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
@@ -61,13 +66,16 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 	if (limits) {
 		slice.now_s = nat_now_s(limits);
 		slice.spare = session_sets() * (NSR_SESSION_SET / 4);
-		slice.lacking = expire_lacking(clock, slice.spare);
+		slice.lacking = expire_lacking(&clock->used, slice.spare);
 		expire_sessions(part, &slice);
-		expire_seen(clock, part, slice.used);
+		expire_seen(&clock->used, part, slice.used);
 		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
 		slice6.now_s = slice.now_s;
+		slice6.spare = NSR_SESSIONS6_MAX / 4;
+		slice6.lacking = expire_lacking(&clock->used6, slice6.spare);
 		expire_sessions6(part, &slice6);
+		expire_seen(&clock->used6, part, slice6.used);
 		slice6.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool6, &slice6, 0);
 		if (!part) {
