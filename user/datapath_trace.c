@@ -29,11 +29,30 @@ bool datapath_is_other_build(const struct datapath *datapath)
 	return datapath->build != object_build();
 }
 
-/* Those that packets pass. */
-static bool is_traced(unsigned int program)
+/* Whether a walk may come by it. Packets have Ethernet headers there: at an uplink of layer 3 the
+ * others' programs stand in for its own. */
+static bool is_traced(const struct datapath *datapath, unsigned int program)
 {
-	return program != DATAPATH_ARM && program != DATAPATH_FLUSH && program != DATAPATH_FLUSH6 &&
-	       program != DATAPATH_PUBLISH && program != DATAPATH_HAIRPIN;
+	const int *has = datapath->programs;
+
+	switch (program) {
+	case DATAPATH_ARM:
+	case DATAPATH_FLUSH:
+	case DATAPATH_FLUSH6:
+	case DATAPATH_PUBLISH:
+	case DATAPATH_HAIRPIN:
+		return false;
+	case DATAPATH_UPLINK_IN:
+		return has[program] >= 0 || has[DATAPATH_BARE_IN] >= 0;
+	case DATAPATH_UPLINK_OUT:
+		return has[program] >= 0 || has[DATAPATH_BARE_OUT] >= 0;
+	case DATAPATH_UPLINK_IN6:
+		return has[program] >= 0 || has[DATAPATH_BARE_IN6] >= 0;
+	case DATAPATH_UPLINK_OUT6:
+		return has[program] >= 0 || has[DATAPATH_BARE_OUT6] >= 0;
+	default:
+		return has[program] >= 0;
+	}
 }
 
 /* The datapath's programs once more: what it has not need not be verified. */
@@ -44,7 +63,7 @@ static int prepare(struct trace_bpf *object, const struct datapath *datapath)
 	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
 		ret = bpf_program__set_autoload(
 			bpf_object__find_program_by_name(object->obj, datapath_program_name(i)),
-			is_traced(i) && datapath->programs[i] >= 0);
+			is_traced(datapath, i));
 	for (unsigned int i = 0; i < DATAPATH_MAPS_COUNT && !ret; i++)
 		ret = bpf_map__reuse_fd(
 			bpf_object__find_map_by_name(object->obj, datapath_map_name[i]),
