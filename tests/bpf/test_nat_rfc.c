@@ -2,13 +2,15 @@
 /*
  * Requirements of RFC 4787 (UDP), RFC 5382 and RFC 7857 (TCP) and RFC 5508 (ICMP), with the
  * timeouts that hold unless the file says otherwise. The clock of the datapath is moved by the
- * offset in its settings. docs/nat-rfc.md has the list.
+ * offset in its settings. docs/nat-rfc.md has the list. Each is tested with IPv4 and with IPv6.
  */
 #include "lab.h"
 
 #include <arpa/inet.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "datapath_maps.h"
 
 #define MINUTE_S 60
 #define HOUR_S   3600
@@ -31,14 +33,23 @@ struct step {
 #define FIN FRAME_FIN
 #define RST FRAME_RST
 
+static const struct family {
+	const char *red, *blue, *external, *remote, *remote2;
+	uint8_t icmp, request, reply; /* of echo */
+} ipv4 = {RED_IP,     BLUE_IP,      UPLINK_IP,          REMOTE_IP,
+	  REMOTE2_IP, IPPROTO_ICMP, FRAME_ECHO_REQUEST, FRAME_ECHO_REPLY},
+  ipv6 = {RED_IP6,     BLUE_IP6,     UPLINK_IP6,          REMOTE_IP6,
+	  REMOTE2_IP6, FRAME_ICMPV6, FRAME6_ECHO_REQUEST, FRAME6_ECHO_REPLY};
+static const struct family *family;
+
 static uint16_t out_to(struct lab *lab, const char *remote, uint8_t protocol, uint16_t sport,
 		       uint16_t dport, uint8_t flags)
 {
 	struct frame f;
 
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = remote,
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->red, .dest = remote,
 	      .protocol = protocol, .sport = sport, .dport = dport, .tcp_flags = flags,
-	      .icmp_type = FRAME_ECHO_REQUEST);
+	      .icmp_type = family->request);
 	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
 }
 
@@ -47,9 +58,9 @@ static void in_from(struct lab *lab, const char *remote, uint8_t protocol, uint1
 {
 	struct frame f;
 
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = UPLINK_IP,
-	      .protocol = protocol, .sport = protocol == IPPROTO_ICMP ? dport : sport,
-	      .dport = dport, .tcp_flags = flags, .icmp_type = FRAME_ECHO_REPLY);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = family->external,
+	      .protocol = protocol, .sport = protocol == family->icmp ? dport : sport,
+	      .dport = dport, .tcp_flags = flags, .icmp_type = family->reply);
 	EXPECT_IN(lab, UP0, &f, outcome);
 }
 
@@ -78,10 +89,10 @@ static void drive(struct lab *lab, uint16_t port, const struct step *steps, size
 	for (size_t i = 0; i < count; i++)
 		if (steps[i].outbound)
 			assert_int_equal(
-				out_to(lab, REMOTE_IP, IPPROTO_TCP, port, 80, steps[i].flags),
+				out_to(lab, family->remote, IPPROTO_TCP, port, 80, steps[i].flags),
 				port);
 		else
-			in_from(lab, REMOTE_IP, IPPROTO_TCP, 80, port, steps[i].flags,
+			in_from(lab, family->remote, IPPROTO_TCP, 80, port, steps[i].flags,
 				TRANSLATED_TO_PEER);
 }
 #define DRIVE(lab, port, ...)                                              \
@@ -92,7 +103,14 @@ static void drive(struct lab *lab, uint16_t port, const struct step *steps, size
 
 static void expect_alive(struct lab *lab, uint16_t port)
 {
-	in_from(lab, REMOTE_IP, IPPROTO_TCP, 80, port, ACK, TRANSLATED_TO_PEER);
+	in_from(lab, family->remote, IPPROTO_TCP, 80, port, ACK, TRANSLATED_TO_PEER);
+}
+
+static void expect_sessions(struct lab *lab, uint32_t count)
+{
+	assert_int_equal(
+		lab_entries(lab, family == &ipv6 ? MAP_session_by_flow6 : MAP_session_by_flow),
+		count);
 }
 
 /* ---- RFC 5382 */
@@ -101,13 +119,14 @@ static void expect_alive(struct lab *lab, uint16_t port)
 static void test_tcp_mapping(void **state)
 {
 	struct lab *lab = lab_of(state);
-	uint16_t port = out_to(lab, REMOTE_IP, IPPROTO_TCP, 3000, 80, SYN);
+	uint16_t port = out_to(lab, family->remote, IPPROTO_TCP, 3000, 80, SYN);
 	struct frame f;
 
-	assert_int_equal(out_to(lab, REMOTE_IP, IPPROTO_TCP, 3000, 81, SYN), port);
-	assert_int_equal(out_to(lab, REMOTE2_IP, IPPROTO_TCP, 3000, 80, SYN), port);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE2_IP,
-	      .protocol = IPPROTO_TCP, .sport = 3000, .dport = 82, .tcp_flags = SYN);
+	assert_int_equal(out_to(lab, family->remote, IPPROTO_TCP, 3000, 81, SYN), port);
+	assert_int_equal(out_to(lab, family->remote2, IPPROTO_TCP, 3000, 80, SYN), port);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->blue,
+	      .dest = family->remote2, .protocol = IPPROTO_TCP, .sport = 3000, .dport = 82,
+	      .tcp_flags = SYN);
 	assert_int_not_equal(frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out), port);
 }
 
@@ -131,7 +150,7 @@ static void test_tcp_sequences(void **state)
 	DRIVE(lab, 3005, OUT(SYN), IN(RST | ACK));
 	/* On the same ports again, after the end. */
 	DRIVE(lab, 3000, OUT(SYN), IN(SYN | ACK), OUT(ACK), IN(ACK));
-	assert_int_equal(lab_active_sessions(lab), 6);
+	expect_sessions(lab, 6);
 }
 
 /* REQ-2: the remote's SYN is there first, and was dropped. The inside's SYN opens the session all
@@ -140,8 +159,8 @@ static void test_tcp_simultaneous_open(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	out_to(lab, REMOTE2_IP, IPPROTO_TCP, 3000, 80, SYN); /* the port is mapped */
-	in_from(lab, REMOTE_IP, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
+	out_to(lab, family->remote2, IPPROTO_TCP, 3000, 80, SYN); /* the port is mapped */
+	in_from(lab, family->remote, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
 	DRIVE(lab, 3000, OUT(SYN), IN(SYN), OUT(SYN | ACK), IN(SYN | ACK), OUT(ACK));
 	/* It counts as established: REQ-5. */
 	lab_clock_offset(lab, 2 * HOUR_S + 4 * MINUTE_S);
@@ -156,13 +175,13 @@ static void test_tcp_unsolicited_syn(void **state)
 	uint32_t start = settle();
 
 	lab_clock_offset(lab, 0);
-	out_to(lab, REMOTE_IP, IPPROTO_TCP, 3000, 80, SYN);
-	in_from(lab, REMOTE2_IP, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
+	out_to(lab, family->remote, IPPROTO_TCP, 3000, 80, SYN);
+	in_from(lab, family->remote2, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
 	at(lab, start, 6);
-	in_from(lab, REMOTE2_IP, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
+	in_from(lab, family->remote2, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
 	at(lab, start, 60);
-	in_from(lab, REMOTE2_IP, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
-	assert_int_equal(lab_active_sessions(lab), 1);
+	in_from(lab, family->remote2, IPPROTO_TCP, 80, 3000, SYN, DROPPED(NAT_FILTERED));
+	expect_sessions(lab, 1);
 }
 
 /* REQ-5: at least 2 hours and 4 minutes. */
@@ -206,12 +225,13 @@ static void test_tcp_transitory(void **state)
 	expect_alive(lab, 3003);
 	expect_alive(lab, 3004);
 	at(lab, start, 1 * HOUR_S + 4 * MINUTE_S);
-	assert_int_equal(out_to(lab, REMOTE_IP, IPPROTO_TCP, 4000, 80, SYN), 4000);
+	assert_int_equal(out_to(lab, family->remote, IPPROTO_TCP, 4000, 80, SYN), 4000);
 	for (uint16_t port = 3000; port < 3005; port++) {
 		struct frame f;
 
-		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
-		      .protocol = IPPROTO_TCP, .sport = port, .dport = 80, .tcp_flags = RST);
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->red,
+		      .dest = family->remote, .protocol = IPPROTO_TCP, .sport = port, .dport = 80,
+		      .tcp_flags = RST);
 		EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_STATE)); /* there is none to end */
 	}
 }
@@ -241,26 +261,26 @@ static void test_udp_timers(void **state)
 
 	lab_clock_offset(lab, 0);
 	for (uint16_t port = 3000; port < 3004; port++)
-		out_to(lab, REMOTE_IP, IPPROTO_UDP, port, 8080, 0);
+		out_to(lab, family->remote, IPPROTO_UDP, port, 8080, 0);
 	for (uint16_t port = 3002; port < 3004; port++)
-		in_from(lab, REMOTE_IP, IPPROTO_UDP, 8080, port, 0, TRANSLATED_TO_PEER);
-	out_to(lab, REMOTE_IP, IPPROTO_UDP, 3004, 1024, 0);
-	out_to(lab, REMOTE_IP, IPPROTO_UDP, 3005, 53, 0);
+		in_from(lab, family->remote, IPPROTO_UDP, 8080, port, 0, TRANSLATED_TO_PEER);
+	out_to(lab, family->remote, IPPROTO_UDP, 3004, 1024, 0);
+	out_to(lab, family->remote, IPPROTO_UDP, 3005, 53, 0);
 	at(lab, start, 29);
-	out_to(lab, REMOTE2_IP, IPPROTO_UDP, 3005, 8080, 0); /* keeps the port mapped */
+	out_to(lab, family->remote2, IPPROTO_UDP, 3005, 8080, 0); /* keeps the port mapped */
 	at(lab, start, 30);
-	in_from(lab, REMOTE_IP, IPPROTO_UDP, 53, 3005, 0, DROPPED(NAT_FILTERED));
+	in_from(lab, family->remote, IPPROTO_UDP, 53, 3005, 0, DROPPED(NAT_FILTERED));
 	at(lab, start, 2 * MINUTE_S - 1);
-	in_from(lab, REMOTE_IP, IPPROTO_UDP, 8080, 3000, 0, TRANSLATED_TO_PEER);
-	in_from(lab, REMOTE_IP, IPPROTO_UDP, 1024, 3004, 0, TRANSLATED_TO_PEER);
-	out_to(lab, REMOTE2_IP, IPPROTO_UDP, 3001, 8080, 0);
+	in_from(lab, family->remote, IPPROTO_UDP, 8080, 3000, 0, TRANSLATED_TO_PEER);
+	in_from(lab, family->remote, IPPROTO_UDP, 1024, 3004, 0, TRANSLATED_TO_PEER);
+	out_to(lab, family->remote2, IPPROTO_UDP, 3001, 8080, 0);
 	at(lab, start, 2 * MINUTE_S);
-	in_from(lab, REMOTE_IP, IPPROTO_UDP, 8080, 3001, 0, DROPPED(NAT_FILTERED));
+	in_from(lab, family->remote, IPPROTO_UDP, 8080, 3001, 0, DROPPED(NAT_FILTERED));
 	at(lab, start, 5 * MINUTE_S - 1);
-	in_from(lab, REMOTE_IP, IPPROTO_UDP, 8080, 3002, 0, TRANSLATED_TO_PEER);
-	out_to(lab, REMOTE2_IP, IPPROTO_UDP, 3003, 8080, 0);
+	in_from(lab, family->remote, IPPROTO_UDP, 8080, 3002, 0, TRANSLATED_TO_PEER);
+	out_to(lab, family->remote2, IPPROTO_UDP, 3003, 8080, 0);
 	at(lab, start, 5 * MINUTE_S);
-	in_from(lab, REMOTE_IP, IPPROTO_UDP, 8080, 3003, 0, DROPPED(NAT_FILTERED));
+	in_from(lab, family->remote, IPPROTO_UDP, 8080, 3003, 0, DROPPED(NAT_FILTERED));
 }
 
 /* REQ-3: two endpoints have never one port. REQ-11: what is done with a packet does not depend on
@@ -271,18 +291,18 @@ static void test_udp_no_overloading(void **state)
 	uint16_t ports[2];
 	struct frame f;
 
-	ports[0] = out_to(lab, REMOTE_IP, IPPROTO_UDP, 3000, 80, 0);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE2_IP,
-	      .protocol = IPPROTO_UDP, .sport = 3000, .dport = 80);
+	ports[0] = out_to(lab, family->remote, IPPROTO_UDP, 3000, 80, 0);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->blue,
+	      .dest = family->remote2, .protocol = IPPROTO_UDP, .sport = 3000, .dport = 80);
 	ports[1] = frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
 	assert_int_not_equal(ports[0], ports[1]);
 	/* The one that came second is mapped and filtered as the first. */
-	frame_ip4(&f)->daddr = address4(REMOTE_IP);
-	frame_seal(&f);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->blue, .dest = family->remote,
+	      .protocol = IPPROTO_UDP, .sport = 3000, .dport = 80);
 	assert_int_equal(frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out), ports[1]);
 	for (int i = 0; i < 2; i++) {
-		in_from(lab, REMOTE_IP, IPPROTO_UDP, 80, ports[i], 0, TRANSLATED_TO_PEER);
-		in_from(lab, REMOTE_IP, IPPROTO_UDP, 81, ports[i], 0, DROPPED(NAT_FILTERED));
+		in_from(lab, family->remote, IPPROTO_UDP, 80, ports[i], 0, TRANSLATED_TO_PEER);
+		in_from(lab, family->remote, IPPROTO_UDP, 81, ports[i], 0, DROPPED(NAT_FILTERED));
 	}
 }
 
@@ -297,29 +317,47 @@ static void test_echo(void **state)
 	uint16_t id;
 
 	lab_clock_offset(lab, 0);
-	id = out_to(lab, REMOTE_IP, IPPROTO_ICMP, 3000, 0, 0);
-	assert_int_equal(out_to(lab, REMOTE2_IP, IPPROTO_ICMP, 3000, 0, 0), id);
-	in_from(lab, REMOTE_IP, IPPROTO_ICMP, 0, id, 0, TRANSLATED_TO_PEER);
-	in_from(lab, REMOTE2_IP, IPPROTO_ICMP, 0, id, 0, TRANSLATED_TO_PEER);
+	id = out_to(lab, family->remote, family->icmp, 3000, 0, 0);
+	assert_int_equal(out_to(lab, family->remote2, family->icmp, 3000, 0, 0), id);
+	in_from(lab, family->remote, family->icmp, 0, id, 0, TRANSLATED_TO_PEER);
+	in_from(lab, family->remote2, family->icmp, 0, id, 0, TRANSLATED_TO_PEER);
 	at(lab, start, 59);
-	in_from(lab, REMOTE_IP, IPPROTO_ICMP, 0, id, 0, TRANSLATED_TO_PEER);
+	in_from(lab, family->remote, family->icmp, 0, id, 0, TRANSLATED_TO_PEER);
 	at(lab, start, 60);
-	in_from(lab, REMOTE_IP, IPPROTO_ICMP, 0, id, 0, PASSED); /* the host answers none */
+	in_from(lab, family->remote, family->icmp, 0, id, 0, PASSED); /* the host answers none */
 }
+
+static int set_up4(void **state)
+{
+	family = &ipv4;
+	return lab_set_up(state);
+}
+
+static int set_up6(void **state)
+{
+	family = &ipv6;
+	return lab_set_up(state);
+}
+
+#define BOTH(test)                                          \
+	{#test, test, set_up4, NULL, NULL},                 \
+	{                                                   \
+#test " of IPv6", test, set_up6, NULL, NULL \
+	}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_tcp_mapping),
-		LAB_TEST(test_tcp_sequences),
-		LAB_TEST(test_tcp_simultaneous_open),
-		LAB_TEST(test_tcp_unsolicited_syn),
-		LAB_TEST(test_tcp_established),
-		LAB_TEST(test_tcp_transitory),
-		LAB_TEST(test_tcp_reset_that_is_none),
-		LAB_TEST(test_udp_timers),
-		LAB_TEST(test_udp_no_overloading),
-		LAB_TEST(test_echo),
+		BOTH(test_tcp_mapping),
+		BOTH(test_tcp_sequences),
+		BOTH(test_tcp_simultaneous_open),
+		BOTH(test_tcp_unsolicited_syn),
+		BOTH(test_tcp_established),
+		BOTH(test_tcp_transitory),
+		BOTH(test_tcp_reset_that_is_none),
+		BOTH(test_udp_timers),
+		BOTH(test_udp_no_overloading),
+		BOTH(test_echo),
 	};
 
 	return LAB_MAIN(tests);
