@@ -99,3 +99,30 @@ each_way() { # NAME=NUMBER...
 	lab nat flush
 	ask "$host" 99 100 30
 }
+
+# The host's listener has got so many packets, or gets them now.
+await_came() { # COUNT
+	local i
+	for ((i = 0; i < 200; i++)); do
+		(($(grep -c came "$work/listener") != $1)) || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+@test "what the host listens to stays its own; what nobody listens to, the kernel refuses, and a namespace may have" {
+	serve 98 99
+	ip netns exec "$host" timeout 120 perl tests/net/other.pl listen 99 >"$work/listener" 3>&- &
+	for ((i = 0; i < 500; i++)); do
+		[[ ! -s $work/listener ]] || break
+		sleep 0.02
+	done
+	for protocol in 98 99; do
+		ip netns exec "$outside" perl tests/net/other.pl ask "$uplink_address" "$protocol" 100 0
+	done
+	await_came 1
+	await_drop nat-host-socket ask "$red" 99 100 0
+	ip netns exec "$outside" perl tests/net/other.pl ask "$uplink_address" 99 100 0
+	await_came 2
+	ask "$red" 98 100 30
+}

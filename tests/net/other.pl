@@ -5,6 +5,7 @@
 #
 #   other.pl serve PROTOCOL...                   sends back what comes of these, until it is killed;
 #                                                prints "ready" first
+#   other.pl listen PROTOCOL...                  the same, but sends nothing back; a line for each
 #   other.pl ask ADDRESS PROTOCOL SIZE SECONDS   sends SIZE bytes each half second until they come
 #                                                back, so many seconds at most; 0: once, and waits for
 #                                                nothing. Exit status 0: they came back
@@ -33,13 +34,14 @@ sub received {
 }
 
 my ($what, @words) = @ARGV;
-if ($what eq "serve") {
+if ($what ne "ask") {
 	my @sockets = map { raw($_) } @words;
 	$| = 1;
 	print "ready\n";
 	while (1) {
 		my ($data, $from, $socket) = received(undef, @sockets) or next;
-		send($socket, $data, 0, pack_sockaddr_in(0, $from));
+		print "came\n" if $what eq "listen";
+		send($socket, $data, 0, pack_sockaddr_in(0, $from)) if $what eq "serve";
 	}
 }
 
