@@ -43,6 +43,7 @@ enum verdict {
 	VERDICT_NEIGHBOUR = 2, /* to an uplink: bpf_redirect_neigh() */
 	VERDICT_RARE = 3,      /* not decided yet: by steps that are off the hot path */
 	VERDICT_HAIRPIN = 4,   /* likewise: see hairpin.h */
+	VERDICT_HAIRPIN6 = 5,  /* likewise: see hairpin6.h */
 };
 
 /* Whom a packet that arrives at an uplink is for. */

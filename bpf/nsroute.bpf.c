@@ -10,6 +10,7 @@
  *   nsr_bare_out, nsr_bare_in	the same of a layer-3 device, whose packets have no Ethernet header
  *   nsr_uplink_out6, nsr_uplink_in6, nsr_bare_out6, nsr_bare_in6
  *                   the same for IPv6 that the NAT may have a part in, by a tail call
+ *   nsr_hairpin6    IPv6 of a namespace to its uplink's address, likewise
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
  *   nsr_hairpin     what a namespace sends to an external address, by a tail call
  *   nsr_arm         run once after loading: starts the clock that expires flows
@@ -25,6 +26,7 @@
 #include "counters.h"
 #include "events.h"
 #include "expire.h"
+#include "hairpin6.h"
 #include "local.h"
 #include "maps.h"
 #include "port.h"
@@ -56,6 +58,12 @@ int nsr_hairpin(struct __sk_buff *skb)
 }
 
 SEC("tc")
+int nsr_hairpin6(struct __sk_buff *skb)
+{
+	return port_hairpin6(skb);
+}
+
+SEC("tc")
 int nsr_port_in(struct __sk_buff *skb)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -74,6 +82,10 @@ int nsr_port_in(struct __sk_buff *skb)
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		return to_hairpin(skb, port->index);
+	if (verdict == VERDICT_HAIRPIN6) {
+		to_program6(skb, NSR_PROGRAM6_HAIRPIN);
+		verdict = DROP(NAT_HAIRPIN); /* it is not loaded */
+	}
 	count_port_tx(port->index, length, verdict);
 	if (verdict < 0)
 		return drop(skb, verdict, NSR_HOOK_PORT_IN);
@@ -260,7 +272,7 @@ static __always_inline int uplink_out6(struct __sk_buff *skb, bool bare)
 		return TC_ACT_UNSPEC;
 	uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare);
 	INSTEAD(TC_ACT_SHOT);
-	return is_refused(verdict) ? refuse6(skb, bare) : TC_ACT_SHOT;
+	return is_refused(verdict) ? refuse6(skb, bare, 0) : TC_ACT_SHOT;
 }
 
 SEC("tc")

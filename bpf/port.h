@@ -7,7 +7,7 @@
 #define NSROUTE_BPF_PORT_H
 
 #include "address.h"
-#include "hairpin.h"
+#include "hairpin6.h"
 #include "inner.h"
 #include "leave.h"
 #include "local.h"
@@ -221,7 +221,10 @@ static __always_inline int port_route_out(struct __sk_buff *skb, const struct ns
 	if (verdict != VERDICT_RARE)
 		return verdict;
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
-	return leave(skb, port);
+	if (!ipv6 || !port->uplink)
+		return leave(skb, port);
+	verdict = port_leave(skb, port);
+	return verdict == VERDICT_HAIRPIN6 ? VERDICT_HAIRPIN6 : kernel_or_drop(verdict);
 }
 
 /* Addresses that a router may have its own rules for are in no table of hosts, and no port's first;

@@ -9,8 +9,9 @@
 #include "refuse.h"
 #include "uplink6.h"
 
-#define REFUSE6_TYPE 1 /* destination unreachable */
-#define REFUSE6_CODE 1 /* communication administratively prohibited */
+#define REFUSE6_TYPE  1 /* destination unreachable */
+#define REFUSE6_CODE  1 /* communication administratively prohibited */
+#define REFUSE6_LARGE 2 /* type: packet too big */
 
 /* What the error's checksum is to be made of. */
 struct refusal6 {
@@ -46,8 +47,9 @@ static __always_inline u32 refuse6_read(struct __sk_buff *skb, u32 link, struct 
 	return bpf_skb_load_bytes(skb, transport, error->beyond, REFUSE_BEYOND) ? 0 : REFUSE_BEYOND;
 }
 
-/* The answer to a packet that is dropped, in its place. Returns the program's action. */
-NSR_STEP int refuse6(struct __sk_buff *skb, bool bare)
+/* The answer to a packet that is dropped, in its place: because it is larger than mtu, or with 0
+ * because its flow cannot be had. Returns the program's action. */
+NSR_STEP int refuse6(struct __sk_buff *skb, bool bare, u32 mtu)
 {
 	struct refusal6 error = {.icmp = {.type = REFUSE6_TYPE, .code = REFUSE6_CODE}};
 	struct refusal6_header header = {.ip = {.version = 6, .hop_limit = REFUSE_TTL}};
@@ -58,6 +60,11 @@ NSR_STEP int refuse6(struct __sk_buff *skb, bool bare)
 
 	if (!size || !work)
 		return TC_ACT_SHOT;
+	if (mtu) {
+		error.icmp.type = REFUSE6_LARGE;
+		error.icmp.code = 0;
+		error.icmp.sequence = bpf_htons(mtu);
+	}
 	__builtin_memcpy(&error.dest, &error.quoted.saddr, sizeof(error.dest));
 	error.source = work->request.external;
 	to = fib_host6(&error.dest);

@@ -52,6 +52,32 @@ static __always_inline struct nat_work6 *uplink6_work(const struct nsr_uplink *u
 	return work;
 }
 
+/* What the flow of a packet that leaves is called, besides its addresses. */
+static __always_inline void uplink6_flow(struct nat_work6 *work)
+{
+	struct nat_request6 *request = &work->request;
+	const struct transport6 *t = &work->transport;
+
+	request->flow.inside.port = t->source;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
+	request->seen = seen_by(true, t->protocol, t->tcp_flags);
+}
+
+/* The mapping of what leaves, and its session: 0, or a reason to drop. */
+static __always_inline int uplink6_open(struct __sk_buff *skb, struct nat_work6 *work,
+					const struct nsr_inside *inside)
+{
+	struct nat_request6 *request = &work->request;
+
+	uplink6_flow(work);
+	if (session_use6(&request->flow, request))
+		return 0;
+	request_limits6(request, inside);
+	return work->transport.tcp_flags & TCP_RST ? session_reset6(skb, request)
+						   : session_open_or_join6(skb, request);
+}
+
 /* What an inside host sends: 0 when it has been translated, or a reason to drop. */
 static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_work6 *work,
 					      const struct nsr_inside *inside, int unfit)
@@ -72,17 +98,9 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 		return DROP(NAT_PROTOCOL);
 	if (!t->check_offset)
 		return DROP(MALFORMED);
-	request->flow.inside.port = t->source;
-	request->flow.inside.protocol = t->protocol;
-	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
-	request->seen = seen_by(true, t->protocol, t->tcp_flags);
-	if (!session_use6(&request->flow, request)) {
-		request_limits6(request, inside);
-		refused = t->tcp_flags & TCP_RST ? session_reset6(skb, request)
-						 : session_open_or_join6(skb, request);
-		if (refused)
-			return refused;
-	}
+	refused = uplink6_open(skb, work, inside);
+	if (refused)
+		return refused;
 	if (t->fragment && fragment6_renumber(skb, t, &request->flow.inside.address))
 		return DROP(NAT_REWRITE);
 	return rewrite_endpoint6(skb, work->link, t, true, &request->flow.inside.address,

@@ -83,6 +83,7 @@ enum {
 	DATAPATH_BARE_OUT6,
 	DATAPATH_BARE_IN6,
 	DATAPATH_HAIRPIN, /* called by that of a port, likewise */
+	DATAPATH_HAIRPIN6,
 	DATAPATH_ALL_PROGRAMS
 };
 

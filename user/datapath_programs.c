@@ -49,6 +49,7 @@ static const struct {
 	[DATAPATH_BARE_OUT6] = {"nsr_bare_out6", USE_BARE | USE_IPV6},
 	[DATAPATH_BARE_IN6] = {"nsr_bare_in6", USE_BARE | USE_IPV6},
 	[DATAPATH_HAIRPIN] = {"nsr_hairpin", USE_NAT},
+	[DATAPATH_HAIRPIN6] = {"nsr_hairpin6", USE_IPV6},
 };
 
 const char *datapath_program_name(unsigned int program)
@@ -124,6 +125,7 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM6_BARE_OUT] = DATAPATH_BARE_OUT6,
 		[NSR_PROGRAM6_BARE_IN] = DATAPATH_BARE_IN6,
 		[NSR_PROGRAM_HAIRPIN] = DATAPATH_HAIRPIN,
+		[NSR_PROGRAM6_HAIRPIN] = DATAPATH_HAIRPIN6,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 

@@ -40,6 +40,7 @@ static bool is_traced(const struct datapath *datapath, unsigned int program)
 	case DATAPATH_FLUSH:
 	case DATAPATH_FLUSH6:
 	case DATAPATH_PUBLISH:
+	case DATAPATH_PUBLISH6:
 	case DATAPATH_HAIRPIN:
 		return false;
 	case DATAPATH_UPLINK_IN:
@@ -119,7 +120,7 @@ static int run(int program, uint32_t ifindex, uint32_t came_in, struct datapath_
 	return 0;
 }
 
-/* That the programs of an uplink hand IPv6 over to. */
+/* That the program of a hook hands IPv6 over to. */
 static const struct bpf_program *program6_of(const struct datapath_tracer *tracer,
 					     enum datapath_program hook)
 {
@@ -130,8 +131,10 @@ static const struct bpf_program *program6_of(const struct datapath_tracer *trace
 		return tracer->object->progs.nsr_uplink_in6;
 	case DATAPATH_BARE_OUT:
 		return tracer->object->progs.nsr_bare_out6;
-	default:
+	case DATAPATH_BARE_IN:
 		return tracer->object->progs.nsr_bare_in6;
+	default:
+		return tracer->object->progs.nsr_hairpin6;
 	}
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # Ports of namespaces at the uplink's IPv6 address, beside those of IPv4: reached from outside,
-# changed while flows go on.
+# changed while flows go on; and from other namespaces (hairpin).
 
 # shellcheck disable=SC2030,SC2031,SC2154 # run sets output; fabric.bash the names
 load published
@@ -49,14 +49,41 @@ teardown() {
 	calls_in_vain "$outside" tcp6 "$uplink_address6" 8080
 }
 
-@test "datapath: kernel: from outside" {
+@test "datapath: kernel: from outside and by hairpin" {
 	local protocol
 	published_up kernel
 	for protocol in tcp6 udp6; do
 		serve "$red" "$protocol" 8080
 		calls "$outside" "$protocol" "$uplink_address6" 8080
 		[[ $(last_caller 8080) == "$outside_address6 "* ]]
+		calls "$blue" "$protocol" "$uplink_address6" 8080
+		[[ $(last_caller 8080) == "$uplink_address6 "* ]]
 	done
+}
+
+@test "hairpin: from the same network, from another, and from the namespace itself; the host's own" {
+	local protocol name
+	published_up
+	start_capture "$outside" eth0
+	for protocol in tcp6 udp6; do
+		serve "$red" "$protocol" 8080
+		for name in "$blue" "$green" "$red"; do
+			calls "$name" "$protocol" "$uplink_address6" 8080
+			[[ $(last_caller 8080) == "$uplink_address6 "* ]]
+		done
+	done
+	SIZE=5000 calls "$green" udp6 "$uplink_address6" 8080
+	publish "$red" '"5201:5201/tcp"'
+	lab apply "$topology"
+	bulk "$blue" "$red" "$uplink_address6" -n 1M
+	serve "$host" tcp6 2222
+	calls "$red" tcp6 "$uplink_address6" 2222
+	[[ $(last_caller 2222) == "fd00:15::11 "* ]]
+	pings "$red" "$uplink_address6"
+	stop_capture
+	run -0 captured "not arp and not icmp6"
+	[[ -z $output ]]
+	[[ $(dropped nat-hairpin) == 0 ]]
 }
 
 @test "one family by its address, a network without IPv4, ranges" {

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * hairpin6.h - as hairpin.h tells, of IPv6: what a namespace sends to the external address of its
+ * own uplink, where a namespace is mapped or published.
+ *
+ * It is a program of its own, which the port's hook hands over to by a tail call. The steps are
+ * those of the uplink: what leaves by it, and then what arrives there. A packet is changed when
+ * both sides are known: the kernel does not take it afterwards.
+ *
+ * Fragments are translated on both sides here. The first of a datagram leaves an entry, by which
+ * the others, which come after it, are known; others are the host's.
+ */
+#ifndef NSROUTE_BPF_HAIRPIN6_H
+#define NSROUTE_BPF_HAIRPIN6_H
+
+#include "hairpin.h"
+#include "refuse6.h"
+#include "uplink6.h"
+
+/* Whether the kernel takes a packet for its own that may be for a namespace. */
+NSR_STEP int hairpin6_may_be(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_uplink *uplink;
+	struct nsr_address6 external, dest;
+	struct packet p;
+
+	if (!port || parse(skb, &p) != PACKET_IPV6)
+		return false;
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return false;
+	__builtin_memcpy(&external, uplink->address6, sizeof(external));
+	__builtin_memcpy(&dest, &p.ip6->daddr, sizeof(dest));
+	return !address_is_none6(&external) && address_equal6(&dest, &external);
+}
+
+/* What the packet is to a namespace: VERDICT_PEER; VERDICT_KERNEL: it is for none; or a reason to
+ * drop, with HAIRPIN_LARGE. Nothing is changed. */
+NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
+	const struct nsr_endpoint *to;
+	const struct transport6 *t;
+	struct nat_request6 *request;
+	struct nsr_mapping6 *record;
+
+	if (!port || !work)
+		return VERDICT_KERNEL;
+	t = &work->transport;
+	request = &work->request;
+	record = nat_mapping6(NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t->protocol),
+					  bpf_ntohs(t->dest)));
+	if (!record || !READ_ONCE(record->references))
+		return VERDICT_KERNEL;
+	to = fib_host6(&record->inside.address);
+	if (hairpin_isolated(port, to))
+		return DROP(ISOLATED);
+	uplink6_flow(work);
+	if (!session_use6(&request->flow, request) &&
+	    host_has_socket6(skb, t->protocol, &request->flow.inside.address, t->source,
+			     &request->external, t->dest, record->flags & NSR_MAPPING_PUBLISHED))
+		return VERDICT_KERNEL;
+	if (!to)
+		return DROP(NAT_HAIRPIN);
+	return endpoint_takes_large(skb, to) ? VERDICT_PEER : HAIRPIN_LARGE | (to->mtu & 0xffff);
+}
+
+/* Both sides are known. The addresses and ports of the sender are in work->old and its transport.
+ */
+NSR_STEP int hairpin6_rewrite(struct __sk_buff *skb, u32 sender)
+{
+	struct nat_work6 *work = nat_work();
+	struct nat_request6 *request;
+	struct transport6 *t;
+
+	if (!work)
+		return DROP(NAT_REWRITE);
+	request = &work->request;
+	t = &work->transport;
+	if (t->fragment) {
+		if (fragment6_renumber(skb, t, &work->old))
+			return DROP(NAT_REWRITE);
+		t->id += fragment6_shift(&work->old);
+		fragment6_learn(NAT_INBOUND_SESSION);
+	}
+	return rewrite_endpoint6(skb, work->link, t, true, &work->old, &request->external,
+				 bpf_htons(NSR_MAPPING_PORT(sender))) ||
+			       rewrite_endpoint6(skb, work->link, t, false, &request->external,
+						 &request->flow.inside.address,
+						 request->flow.inside.port)
+		       ? DROP(NAT_REWRITE)
+		       : VERDICT_PEER;
+}
+
+/* The receiver's side, as of a packet that comes in from the sender's external port. */
+NSR_STEP int hairpin6_arrives(struct __sk_buff *skb, const struct nsr_port *port, u32 sender)
+{
+	struct nat_work6 *work = nat_work();
+	struct nat_request6 *request;
+	enum nat_inbound whom;
+	__be16 source;
+
+	if (!port || !work)
+		return DROP(NAT_HAIRPIN);
+	request = &work->request;
+	work->old = request->flow.inside.address;
+	source = work->transport.source;
+	work->transport.source = bpf_htons(NSR_MAPPING_PORT(sender));
+	request->flow.remote_address = request->external;
+	request->mapping = 0;
+	whom = uplink6_classify(skb, work);
+	work->transport.source = source;
+	TELL(INBOUND, whom, 0, 0);
+	if (whom != NAT_INBOUND_SESSION)
+		return inbound_refused(whom);
+	/* The mapping may be another's by now. */
+	return hairpin_isolated(port, fib_host6(&request->flow.inside.address))
+		       ? DROP(ISOLATED)
+		       : hairpin6_rewrite(skb, sender);
+}
+
+/* A later fragment is for who the first was for. */
+NSR_STEP int hairpin6_later(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
+	struct nsr_address6 inside = {};
+	const struct nsr_endpoint *to;
+	struct nsr_datagram6 key;
+
+	if (!port || !work)
+		return VERDICT_KERNEL;
+	key = datagram6(work); /* it goes to the external address, and will come from there */
+	key.id += fragment6_shift(&work->request.flow.inside.address);
+	if (datagram_whom6(&key, work->request.now_s, &inside) != NAT_INBOUND_SESSION)
+		return VERDICT_KERNEL;
+	to = fib_host6(&inside);
+	if (hairpin_isolated(port, to))
+		return DROP(ISOLATED);
+	return !to || fragment6_leaves(skb, work) ||
+			       fragment6_rewrite(skb, work->link, false, &inside)
+		       ? DROP(NAT_REWRITE)
+		       : VERDICT_PEER;
+}
+
+/* An error about what came by hairpin is translated on both sides. Others are the host's own. */
+NSR_STEP int hairpin6_error(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
+	const struct nsr_mapping6 *record;
+	const struct transport6 *t;
+	int result;
+
+	if (!port || !work || !work->transport.check_offset || !quote6_read(skb, work) ||
+	    !quote6_read_transport(skb, &work->quote))
+		return VERDICT_KERNEL;
+	t = &work->quote.transport;
+	record = nat_mapping6(NSR_MAPPING(NSR_POOL(work->request.flow.inside.uplink, t->protocol),
+					  bpf_ntohs(t->source)));
+	if (!record || !READ_ONCE(record->references))
+		return VERDICT_KERNEL;
+	if (hairpin_isolated(port, fib_host6(&record->inside.address)))
+		return DROP(ISOLATED);
+	result = icmp6_leaves(skb, true);
+	if (result)
+		return result == DROP(NAT_ICMP_ERROR) ? VERDICT_KERNEL : DROP(NAT_REWRITE);
+	return icmp6_arrives(skb) == NAT_INBOUND_SESSION ? VERDICT_PEER : DROP(NAT_REWRITE);
+}
+
+/* TCP and UDP. */
+static __always_inline int hairpin6_packet(struct __sk_buff *skb, const struct nsr_port *port,
+					   struct nat_work6 *work, const struct nsr_inside *inside)
+{
+	int verdict = hairpin6_judge(skb, port);
+
+	if (verdict != VERDICT_PEER)
+		return verdict;
+	verdict = uplink6_open(skb, work, inside);
+	return verdict ? verdict : hairpin6_arrives(skb, port, work->request.mapping);
+}
+
+/* VERDICT_PEER: translated, for a namespace. VERDICT_KERNEL: unchanged. */
+static __always_inline int hairpin6_translate(struct __sk_buff *skb, const struct nsr_port *port,
+					      u32 uplink, struct nat_work6 *work)
+{
+	const struct transport6 *t = &work->transport;
+	const struct nsr_inside *inside;
+	struct packet p;
+
+	if (load(skb, &p) != PACKET_IPV6 || p.ip6->hop_limit <= 1)
+		return VERDICT_KERNEL;
+	__builtin_memcpy(&work->request.flow.inside.address, &p.ip6->saddr, sizeof(p.ip6->saddr));
+	__builtin_memcpy(&work->request.flow.remote_address, &p.ip6->daddr, sizeof(p.ip6->daddr));
+	inside = inside_of6(&p.ip6->saddr);
+	if (!inside || inside->uplink != uplink ||
+	    transport6_find(skb, sizeof(struct ethhdr), skb->len, &work->transport))
+		return VERDICT_KERNEL;
+	if (t->later)
+		return t->protocol == NSR_NAT_ICMP ? VERDICT_KERNEL : hairpin6_later(skb, port);
+	if (t->protocol == NSR_NAT_ICMP)
+		return is_icmp6_error(t->icmp_type) && !t->fragment ? hairpin6_error(skb, port)
+								    : VERDICT_KERNEL;
+	return t->check_offset ? hairpin6_packet(skb, port, work, inside) : VERDICT_KERNEL;
+}
+
+/* Where it goes, with its new headers; NULL: nowhere. */
+static __always_inline const struct nsr_endpoint *hairpin6_route(struct __sk_buff *skb)
+{
+	const struct nsr_endpoint *to;
+	struct packet p;
+
+	if (!packet_at(skb, &p, true))
+		return NULL;
+	to = fib_host6(&p.ip6->daddr);
+	TELL_ENDPOINT(ROUTED, to);
+	if (!to)
+		return NULL;
+	rewrite_hop_limit(p.ip6);
+	rewrite_macs(p.eth, to->mac, to->gateway_mac);
+	return to;
+}
+
+/* The program's action. */
+static __always_inline int port_hairpin6(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex, length = skb->len, mtu = 0;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	const struct nsr_endpoint *to = NULL;
+	const struct nsr_uplink *uplink;
+	int verdict = VERDICT_KERNEL;
+	struct nat_work6 *work;
+
+	if (!port)
+		return TC_ACT_UNSPEC;
+	uplink = hairpin_uplink(port);
+	work = uplink ? uplink6_work(uplink, false) : NULL;
+	if (work)
+		verdict = hairpin6_translate(skb, port, uplink->index, work);
+	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
+		mtu = verdict & 0xffff;
+		verdict = DROP(NAT_HAIRPIN);
+	}
+	if (verdict == VERDICT_PEER)
+		to = hairpin6_route(skb);
+	if (verdict == VERDICT_PEER && !to)
+		verdict = DROP(NAT_HAIRPIN);
+	count_port_tx(port->index, length, verdict);
+	if (to)
+		return hairpin_deliver(skb, to, length);
+	if (verdict >= 0)
+		return TC_ACT_UNSPEC;
+	drop(skb, verdict, NSR_HOOK_PORT_IN);
+	INSTEAD(TC_ACT_SHOT);
+	return mtu || is_refused(verdict) ? refuse6(skb, false, mtu) : TC_ACT_SHOT;
+}
+
+#endif
