@@ -146,17 +146,21 @@ static int run_hook(struct datapath_tracer *tracer, enum datapath_program hook, 
 	const struct bpf_program *program =
 		bpf_object__find_program_by_name(tracer->object->obj, datapath_program_name(hook));
 	struct nsr_trace *told = &tracer->object->bss->trace;
-	bool taken_over = false;
+	uint32_t i;
 	int result;
 
 	memset(told, 0, sizeof(*told));
 	result = run(bpf_program__fd(program), ifindex, came_in, packet);
-	for (uint32_t i = 0; i < told->count && i < NSR_TRACE_MAX; i++)
-		taken_over |= told->told[i].what == NSR_TELLS_PROGRAM6;
+	for (i = 0; i < told->count && i < NSR_TRACE_MAX; i++)
+		if (told->told[i].what == NSR_TELLS_PROGRAM6)
+			break;
 	program = program6_of(tracer, hook);
-	if (result || !taken_over || bpf_program__fd(program) < 0)
+	if (result || i == told->count || i == NSR_TRACE_MAX || bpf_program__fd(program) < 0)
 		return result;
-	memset(told, 0, sizeof(*told));
+	if (hook == DATAPATH_PORT_IN)
+		told->count = i; /* all of it is true until then */
+	else
+		memset(told, 0, sizeof(*told));
 	return run(bpf_program__fd(program), ifindex, came_in, packet);
 }
 

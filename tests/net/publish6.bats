@@ -72,6 +72,8 @@ teardown() {
 			[[ $(last_caller 8080) == "$uplink_address6 "* ]]
 		done
 	done
+	run -0 lab trace --from "$blue" --to "[$uplink_address6]:8080" --proto tcp
+	[[ $output == *"the kernel does not route it to the outside"*"delivered to $red eth0 by the fast path" ]]
 	SIZE=5000 calls "$green" udp6 "$uplink_address6" 8080
 	publish "$red" '"5201:5201/tcp"'
 	lab apply "$topology"
