@@ -136,7 +136,7 @@ calls_green() { # NAMESPACE...
 
 @test "nobody there reaches what is behind, by whichever way" {
 	capture_in "$red" "$white"
-	local before name refused=0
+	local before i name refused=0
 	before=$(refused inbound-refused)
 	for name in 192.168.15.11 192.168.17.11 fd00:15::11 fd00:17::11; do
 		run ! on "$green" ping -n -q -c 2 -i 0.05 -W 0.2 "$name"
@@ -156,6 +156,9 @@ calls_green() { # NAMESPACE...
 	exchange udp "$red" "$green" "$green_address"
 	before=$(lab -j nat list --namespace "$red" --protocol udp | jq -s -r 'max_by(.seconds_left).external_port')
 	run -0 on "$green" nc -n -u -q 0 -p 999 "$as_address" "$before" <<<x
+	for ((i = 0; i < 100 && $(refused nat-filtered) == 0; i++)); do
+		sleep 0.05
+	done
 	(($(refused nat-filtered) > 0))
 }
 
