@@ -113,7 +113,7 @@ static bool destroys(enum operation_kind kind)
 static bool guards(enum operation_kind kind)
 {
 	return kind == OPERATION_INSIDE_DELETE || kind == OPERATION_UPLINK_DELETE ||
-	       kind == OPERATION_DATAPATH_UNLOAD;
+	       kind == OPERATION_PROGRAMS_REMOVE || kind == OPERATION_DATAPATH_UNLOAD;
 }
 
 static bool has_master(struct runner *r, const struct operation *op, const struct state_link *link)
@@ -225,6 +225,7 @@ static bool undo(struct runner *r, const struct plan *plan, const enum outcome *
 			left++;
 			continue;
 		}
+		r->undone_in_part = left;
 		if (!undo_one(r, op, outcome, &inverse, &cause))
 			continue;
 		if (lost && cause.code == -ENODEV)

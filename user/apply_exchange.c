@@ -62,7 +62,8 @@ static int exchange_hooks(struct runner *r, struct error *err)
 /* On the way back hooks are exchanged whatever could not be written: each is one less to mend. */
 static int exchange(struct runner *r, bool back, struct error *err)
 {
-	int ret = datapath_exchange_begin(r->datapath, r->options->host_cookie, err);
+	int ret = datapath_exchange_begin(r->datapath, r->options->host_cookie, !r->undone_in_part,
+					  err);
 	struct error later;
 
 	if (!ret)
@@ -97,8 +98,9 @@ int run_programs(struct runner *r, const struct operation *op, struct error *err
 	if (ret)
 		return ret;
 	return op->kind == OPERATION_PROGRAMS_ADD
-		       ? datapath_programs_add(r->datapath, cookie, op->uses, err)
-		       : datapath_programs_remove(r->datapath, cookie, op->uses, err);
+		       ? datapath_programs_add(r->datapath, cookie, op->uses, &r->added_programs,
+					       err)
+		       : datapath_programs_remove(r->datapath, cookie, r->added_programs, err);
 }
 
 static void queue_left(struct runner *r, struct netlink *nl, const struct operation *op)

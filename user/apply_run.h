@@ -21,6 +21,8 @@ struct runner {
 	struct datapath *datapath;       /* NULL until it is needed */
 	struct datapath *other_datapath; /* its programs before an exchange, to go back to */
 	int record_fd;
+	uint32_t added_programs;     /* of the datapath, by this plan */
+	bool undone_in_part;         /* undoing: something stays, so what guards does too */
 	uint32_t doomed_group;       /* of links that are deleted together */
 	bool record_goes;            /* what is noted as gone may be lost: see apply.c */
 	int steps_fd;                /* -1: not opened; the record of single steps */

@@ -356,8 +356,6 @@ static int flush_parts(int program, void *request, uint32_t size, uint32_t *firs
 	uint64_t count = 0;
 	int ret;
 
-	if (program < 0) /* nothing was ever masqueraded */
-		words = 0;
 	for (*first_word = 0; *first_word < words; *first_word += FLUSH_WORDS) {
 		memset(packet, 0, sizeof(packet));
 		memcpy(packet + ETH_HLEN, request, size);
@@ -371,21 +369,42 @@ static int flush_parts(int program, void *request, uint32_t size, uint32_t *firs
 	return 0;
 }
 
+/* Without the program nothing was ever masqueraded, or somebody removed it. */
+static int flush_nothing(const struct datapath *datapath, bool ipv6, const char *what,
+			 uint64_t *ret_count, struct error *err)
+{
+	if (ret_count)
+		*ret_count = 0;
+	if (!datapath_has_sessions(datapath, ipv6))
+		return 0;
+	return error_set(
+		err, -ENOENT,
+		"cannot %s: the program for it was removed; \"nsroute apply\" loads it again",
+		what);
+}
+
 static int run_flush(const struct datapath *datapath, struct nsr_flush flush, const char *what,
 		     uint64_t *ret_count, struct error *err)
 {
+	const int program = datapath->programs[DATAPATH_FLUSH];
+
 	flush.words = FLUSH_WORDS;
-	return flush_parts(datapath->programs[DATAPATH_FLUSH], &flush, sizeof(flush),
-			   &flush.first_word, datapath->session_sets * NSR_SESSION_WORDS, what,
-			   ret_count, err);
+	if (program < 0)
+		return flush_nothing(datapath, false, what, ret_count, err);
+	return flush_parts(program, &flush, sizeof(flush), &flush.first_word,
+			   datapath->session_sets * NSR_SESSION_WORDS, what, ret_count, err);
 }
 
 static int run_flush6(const struct datapath *datapath, struct nsr_flush6 flush, const char *what,
 		      uint64_t *ret_count, struct error *err)
 {
+	const int program = datapath->programs[DATAPATH_FLUSH6];
+
 	flush.words = FLUSH_WORDS;
-	return flush_parts(datapath->programs[DATAPATH_FLUSH6], &flush, sizeof(flush),
-			   &flush.first_word, NSR_SESSION6_WORDS, what, ret_count, err);
+	if (program < 0)
+		return flush_nothing(datapath, true, what, ret_count, err);
+	return flush_parts(program, &flush, sizeof(flush), &flush.first_word, NSR_SESSION6_WORDS,
+			   what, ret_count, err);
 }
 
 int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,

@@ -57,11 +57,12 @@ int datapath_unpin(uint64_t cookie, struct error *err);
 /* -1: not what the datapath is used for. */
 int datapath_program_fd(const struct datapath *datapath, enum datapath_program program);
 
-/* Loads and pins what is missing of the programs for these uses; on failure none of it. */
+/* Loads and pins what is missing of the programs for these uses, and for those that it has already;
+ * ret_added is for datapath_programs_remove(). On failure nothing of it is there. */
 int datapath_programs_add(struct datapath *datapath, uint64_t cookie, uint32_t uses,
-			  struct error *err);
-/* Removes programs that are for one of these uses; those that are attached go on. */
-int datapath_programs_remove(struct datapath *datapath, uint64_t cookie, uint32_t uses,
+			  uint32_t *ret_added, struct error *err);
+/* Removes them; those that are attached go on. */
+int datapath_programs_remove(struct datapath *datapath, uint64_t cookie, uint32_t added,
 			     struct error *err);
 /* Loads this binary's programs on the maps of datapath, which may have another build's: those that
  * it has, and those for these uses. ret is to be closed like any other, and nothing of it is pinned
@@ -69,8 +70,10 @@ int datapath_programs_remove(struct datapath *datapath, uint64_t cookie, uint32_
 int datapath_load_programs(const struct datapath *datapath, uint32_t uses, struct datapath **ret,
 			   struct error *err);
 /* Pins the programs of datapath in place of those that are pinned. Between the two the caller puts
- * them at the hooks; when that does not come to its end, the next apply begins again. */
-int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, struct error *err);
+ * them at the hooks; when that does not come to its end, the next apply begins again. all: what
+ * datapath has not goes, or is nobody's any more; false: it may be at a hook still. */
+int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, bool all,
+			    struct error *err);
 /* Hands the clock that expires flows to them. */
 int datapath_exchange_end(const struct datapath *datapath, struct error *err);
 /* What the link's hooks are for, by the tables. */

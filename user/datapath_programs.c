@@ -5,7 +5,7 @@
  * The kernel takes most of a second to verify all programs, so only those are loaded that something
  * needs: programs of the same build that are loaded later work on the same maps. A pin is the sign
  * that a program is there, so it comes when the program can be called; whoever is killed before
- * that leaves a program missing, which the next apply loads.
+ * that leaves a program missing, which the next apply of any file loads.
  *
  * Exchanging: the programs of any build that has the same layout work on the same maps, one beside
  * the other. So packets are forwarded, and flows live on, while ours take the place of those that
@@ -31,7 +31,7 @@
 static const struct {
 	const char *name;
 	uint32_t uses;
-} programs[DATAPATH_ALL_PROGRAMS] = {
+} programs[] = {
 	[DATAPATH_PORT_IN] = {"nsr_port_in", USE_PORTS},
 	[DATAPATH_PORT_OUT] = {"nsr_port_out", USE_PORTS},
 	[DATAPATH_UPLINK_IN] = {"nsr_uplink_in", USE_ETHERNET},
@@ -57,6 +57,10 @@ const char *datapath_program_name(unsigned int program)
 	return programs[program].name;
 }
 
+_Static_assert(sizeof(programs) / sizeof(programs[0]) == DATAPATH_ALL_PROGRAMS &&
+		       DATAPATH_ALL_PROGRAMS <= 32,
+	       "each has its line, and its bit");
+
 uint32_t programs_for(uint32_t uses)
 {
 	uint32_t ret = 0;
@@ -77,8 +81,7 @@ static uint32_t programs_there(const struct datapath *datapath)
 	return ret;
 }
 
-/* What any program of is there. */
-static uint32_t uses_begun(const struct datapath *datapath)
+uint32_t programs_uses(const struct datapath *datapath)
 {
 	uint32_t there = programs_there(datapath), uses = 0;
 
@@ -88,15 +91,9 @@ static uint32_t uses_begun(const struct datapath *datapath)
 	return uses;
 }
 
-uint32_t programs_uses(const struct datapath *datapath)
+bool programs_lack(const struct datapath *datapath)
 {
-	uint32_t uses = uses_begun(datapath);
-	uint32_t missing = programs_for(uses) & ~programs_there(datapath);
-
-	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS; i++)
-		if (missing >> i & 1)
-			uses &= ~programs[i].uses;
-	return uses;
+	return programs_for(programs_uses(datapath)) & ~programs_there(datapath);
 }
 
 int datapath_program_fd(const struct datapath *datapath, enum datapath_program program)
@@ -248,7 +245,7 @@ static int drop_programs(struct datapath *datapath, uint64_t cookie, uint32_t wh
 }
 
 int datapath_programs_add(struct datapath *datapath, uint64_t cookie, uint32_t uses,
-			  struct error *err)
+			  uint32_t *ret_added, struct error *err)
 {
 	uint32_t there = programs_there(datapath);
 	uint32_t missing = programs_for(uses | programs_uses(datapath)) & ~there;
@@ -270,18 +267,16 @@ int datapath_programs_add(struct datapath *datapath, uint64_t cookie, uint32_t u
 			ret = pin_over(datapath->programs[i], folder, programs[i].name, err);
 	if (ret)
 		drop_programs(datapath, cookie, missing, &ignored);
+	else
+		*ret_added = missing;
 	return ret;
 }
 
-int datapath_programs_remove(struct datapath *datapath, uint64_t cookie, uint32_t uses,
+/* The clock, once it was started, goes on, and finds nothing to do. */
+int datapath_programs_remove(struct datapath *datapath, uint64_t cookie, uint32_t added,
 			     struct error *err)
 {
-	uint32_t which = 0;
-
-	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS; i++)
-		if (programs[i].uses & uses)
-			which |= 1u << i;
-	return drop_programs(datapath, cookie, which, err);
+	return drop_programs(datapath, cookie, added, err);
 }
 
 /* ---- Exchange of programs. */
@@ -295,7 +290,7 @@ int datapath_load_programs(const struct datapath *datapath, uint32_t uses, struc
 	if (!fresh)
 		return error_set(err, -ENOMEM, "out of memory");
 	result = object_load(datapath->maps, datapath->session_sets,
-			     programs_for(uses | uses_begun(datapath)), fresh, err);
+			     programs_for(uses | programs_uses(datapath)), fresh, err);
 	if (result)
 		datapath_close(fresh);
 	else
@@ -317,17 +312,20 @@ static int write_build(const struct datapath *datapath, uint64_t build, struct e
 	return error_set(err, -errno, "cannot write the datapath's settings: %s", strerror(errno));
 }
 
-int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, struct error *err)
+int datapath_exchange_begin(const struct datapath *datapath, uint64_t cookie, bool all,
+			    struct error *err)
 {
 	char folder[DATAPATH_PIN_MAX];
 	int ret = write_build(datapath, 0, err);
 
 	datapath_folder(folder, cookie, "");
-	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++)
-		ret = datapath->programs[i] >= 0
-			      ? pin_over(datapath->programs[i], folder, programs[i].name, err)
-			      : unpin(folder, programs[i].name, err);
-	return ret ? ret : enter_programs6(datapath, err);
+	for (unsigned int i = 0; i < DATAPATH_ALL_PROGRAMS && !ret; i++) {
+		if (datapath->programs[i] >= 0)
+			ret = pin_over(datapath->programs[i], folder, programs[i].name, err);
+		else if (all)
+			ret = unpin(folder, programs[i].name, err);
+	}
+	return ret || !all ? ret : enter_programs6(datapath, err);
 }
 
 int datapath_exchange_end(const struct datapath *datapath, struct error *err)

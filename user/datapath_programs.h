@@ -12,8 +12,9 @@
 
 /* The programs that are there when this is what is used (enum datapath_use), a bit each. */
 uint32_t programs_for(uint32_t uses);
-/* What all programs of are there. */
+/* What it is used for by the programs that are there, and whether some for that are not. */
 uint32_t programs_uses(const struct datapath *datapath);
+bool programs_lack(const struct datapath *datapath);
 
 /* COOKIE and a suffix, below DATAPATH_PINS. */
 void datapath_folder(char path[DATAPATH_PIN_MAX], uint64_t cookie, const char *suffix);

@@ -219,7 +219,8 @@ int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct sta
 	struct state_datapath state = {.loaded = true,
 				       .other_build = datapath->build != object_build(),
 				       .flows_max = datapath->session_sets * NSR_SESSION_SET,
-				       .uses = programs_uses(datapath)};
+				       .uses = programs_uses(datapath),
+				       .lacks_programs = programs_lack(datapath)};
 
 	(void)err; /* a table that cannot be read is one that is empty: they are all our own */
 	read_programs(datapath, arena, &state);

@@ -36,13 +36,10 @@ static bool is_traced(const struct datapath *datapath, unsigned int program)
 	const int *has = datapath->programs;
 
 	switch (program) {
-	case DATAPATH_ARM:
-	case DATAPATH_FLUSH:
-	case DATAPATH_FLUSH6:
-	case DATAPATH_PUBLISH:
-	case DATAPATH_PUBLISH6:
-	case DATAPATH_HAIRPIN:
-		return false;
+	case DATAPATH_PORT_IN:
+	case DATAPATH_PORT_OUT:
+	case DATAPATH_HAIRPIN6:
+		return has[program] >= 0;
 	case DATAPATH_UPLINK_IN:
 		return has[program] >= 0 || has[DATAPATH_BARE_IN] >= 0;
 	case DATAPATH_UPLINK_OUT:
@@ -52,7 +49,7 @@ static bool is_traced(const struct datapath *datapath, unsigned int program)
 	case DATAPATH_UPLINK_OUT6:
 		return has[program] >= 0 || has[DATAPATH_BARE_OUT6] >= 0;
 	default:
-		return has[program] >= 0;
+		return false;
 	}
 }
 

@@ -185,12 +185,13 @@ enum datapath_use {
 #define USE_ALL 63
 
 struct state_datapath {
-	bool loaded;        /* pinned for this host namespace */
-	bool other_build;   /* the programs are not this binary's, or not all of them */
-	bool unreadable;    /* of another layout: nothing else is known of it */
-	uint32_t flows_max; /* masqueraded flows that there is room for */
-	uint32_t uses;      /* enum datapath_use: what all programs of are loaded */
-	uint32_t *programs; /* the kernel's numbers of those that are pinned for hooks */
+	bool loaded;         /* pinned for this host namespace */
+	bool other_build;    /* the programs are not this binary's, or not all of them */
+	bool unreadable;     /* of another layout: nothing else is known of it */
+	uint32_t flows_max;  /* masqueraded flows that there is room for */
+	uint32_t uses;       /* enum datapath_use: what programs are loaded for */
+	bool lacks_programs; /* some for that are not there: somebody was killed, or removed them */
+	uint32_t *programs;  /* the kernel's numbers of those that are pinned for hooks */
 	size_t programs_count;
 	struct state_port *ports;
 	size_t ports_count;

@@ -24,6 +24,7 @@
 #include "plan_device.h"
 #include "plan_extra.h"
 #include "plan_files.h"
+#include "plan_flows.h"
 #include "plan_host.h"
 #include "plan_limits.h"
 #include "plan_ovs.h"
@@ -429,22 +430,6 @@ static void enter_wanted(struct build *b, const struct operation *op)
 	lookup_add(&b->wanted, b->arena, arena_strdup(b->arena, key), b);
 }
 
-/* A datapath that is there serves, but for programs that nobody needed before; those of another
- * build are exchanged for ours, which know what ours know, and have the same tables. */
-static void complete_programs(struct build *b, uint32_t uses)
-{
-	const struct state_datapath *datapath = &b->view->state->datapath;
-	struct operation *op;
-
-	if (!datapath->other_build && !(uses & ~datapath->uses))
-		return;
-	op = arena_push(b->arena, b->plan->operations, b->plan->count);
-	op->kind = datapath->other_build ? OPERATION_DATAPATH_EXCHANGE : OPERATION_PROGRAMS_ADD;
-	op->uses = datapath->other_build ? uses : uses & ~datapath->uses;
-	if (datapath->other_build)
-		op->why = "those of another build are attached; flows go on";
-}
-
 static void add_missing(struct build *b)
 {
 	for (size_t i = 0; i < b->desired.count; i++) {
@@ -452,8 +437,6 @@ static void add_missing(struct build *b)
 
 		if (plan_missing(b->view, op))
 			*arena_push(b->arena, b->plan->operations, b->plan->count) = *op;
-		else if (op->kind == OPERATION_DATAPATH_LOAD)
-			complete_programs(b, op->uses);
 	}
 }
 
@@ -515,6 +498,7 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 		return result;
 	index_wanted(&b);
 	extra.unload = !topology->networks_count && state->datapath.loaded && !state->others_count;
+	plan_programs(b.view, &b.desired, b.plan);
 	remake_broken(&b);
 	shake_changed_macs(&b);
 	extra_devices(&extra);
@@ -546,6 +530,7 @@ int plan_removal(const struct record *record, const struct kernel_state *state, 
 
 	(void)err;
 	view_init(extra.view, state, record, record->fabric, arena);
+	plan_programs(extra.view, NULL, extra.plan);
 	extra_devices(&extra);
 	plan_extra_objects(&extra);
 	*ret = extra.plan;

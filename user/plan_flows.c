@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "plan_uplink.h"
+
 /* What a network asks for: no less than one of its namespaces may have. */
 static uint32_t flows_of(const struct masquerade *masquerade)
 {
@@ -73,6 +75,60 @@ void complete_datapath(struct plan *desired)
 		else if (load)
 			load->uses |= uses_of(op);
 	}
+}
+
+/* What the entries of all fabrics need. */
+static uint32_t uses_of_tables(const struct view *view)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+	uint32_t uses = datapath->ports_count ? USE_PORTS : 0;
+
+	for (size_t i = 0; i < datapath->inside_count; i++)
+		uses |= USE_NAT | (datapath->inside[i].prefix.family == AF_INET6 ? USE_IPV6 : 0);
+	for (size_t i = 0; i < datapath->uplinks_count; i++) {
+		const struct nsr_uplink *uplink = &datapath->uplinks[i].uplink;
+		const struct state_link *link = view_link_by_index(view, NULL, uplink->ifindex);
+		struct operation op = {.kind = OPERATION_UPLINK_ADD};
+
+		plan_uplink_as_it_is(&op, uplink);
+		op.loopback = uplink->ifindex == STATE_LOOPBACK;
+		op.bare = link && plan_link_is_bare(link);
+		uses |= uses_of(&op);
+	}
+	return uses;
+}
+
+/* The first that needs what is not there. */
+static struct position asked_at(const struct plan *desired, uint32_t uses)
+{
+	for (size_t i = 0; desired && i < desired->count; i++)
+		if (uses_of(&desired->operations[i]) & uses)
+			return desired->operations[i].at;
+	return (struct position){0};
+}
+
+void plan_programs(const struct view *view, const struct plan *desired, struct plan *plan)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+	uint32_t uses = uses_of_tables(view);
+	struct operation *op;
+	bool exchange = false;
+
+	if (!datapath->loaded || datapath->unreadable)
+		return;
+	for (size_t i = 0; desired && i < desired->count; i++) {
+		uses |= desired->operations[i].uses;
+		exchange |= datapath->other_build &&
+			    desired->operations[i].kind == OPERATION_DATAPATH_LOAD;
+	}
+	if (!exchange && !datapath->lacks_programs && !(uses & ~datapath->uses))
+		return;
+	op = arena_push(view->arena, plan->operations, plan->count);
+	op->kind = exchange ? OPERATION_DATAPATH_EXCHANGE : OPERATION_PROGRAMS_ADD;
+	op->uses = exchange ? uses : uses & ~datapath->uses;
+	op->at = asked_at(desired, op->uses);
+	if (exchange)
+		op->why = "those of another build are attached; flows go on";
 }
 
 int want_datapath(struct builder *b, struct error *err)

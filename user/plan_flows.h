@@ -12,5 +12,9 @@
 int want_datapath(struct builder *builder, struct error *err);
 /* When all is wanted: which of the programs that is for. */
 void complete_datapath(struct plan *desired);
+/* A datapath that is there serves, but for programs that nobody needed before, or that somebody
+ * lost; those of another build are exchanged for ours, which know what ours know, and have the same
+ * tables. First of all: whatever follows works with them. desired NULL: all that is ours goes. */
+void plan_programs(const struct view *view, const struct plan *desired, struct plan *plan);
 
 #endif

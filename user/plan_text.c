@@ -331,7 +331,10 @@ static char *describe_programs(const struct operation *op, struct arena *arena)
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (op->uses >> i & 1)
 			list = arena_printf(arena, "%s%s%s", list, *list ? ", " : "", words[i]);
-	return arena_printf(arena, "datapath: BPF programs for %s", list);
+	return arena_printf(arena,
+			    *list ? "datapath: BPF programs for %s"
+				  : "datapath: BPF programs that were lost%s",
+			    list);
 }
 
 static char *describe_what(const struct operation *op, struct arena *arena)

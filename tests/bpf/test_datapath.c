@@ -90,29 +90,43 @@ static void test_programs(void **state)
 	struct lab *lab = lab_of(state);
 	struct datapath *made = NULL;
 	uint64_t cookie = own_cookie(lab), ended = 1;
+	uint32_t added;
 
 	assert_int_equal(datapath_open(&made, cookie, &small, &lab->err), 0);
 	assert_int_equal(pinned_uses(lab), USE_PORTS);
 	assert_int_equal(datapath_program_fd(made, DATAPATH_UPLINK_OUT), -1);
 	assert_int_equal(datapath_flush(made, &all, &ended, &lab->err), 0);
 	assert_int_equal(ended, 0);
-	assert_int_equal(datapath_programs_add(made, cookie, nat, &lab->err), 0);
+	assert_int_equal(datapath_programs_add(made, cookie, nat, &added, &lab->err), 0);
 	assert_int_equal(pinned_uses(lab), USE_PORTS | nat);
 	assert_true(datapath_program_fd(made, DATAPATH_UPLINK_OUT) >= 0);
 	assert_int_equal(datapath_program_fd(made, DATAPATH_BARE_OUT), -1);
 	assert_false(can_be_called(made, NSR_PROGRAM6_OUT));
-	assert_int_equal(datapath_programs_add(made, cookie, USE_IPV6, &lab->err), 0);
+	assert_int_equal(datapath_programs_add(made, cookie, USE_IPV6, &added, &lab->err), 0);
 	assert_int_equal(pinned_uses(lab), USE_PORTS | nat | USE_IPV6);
 	assert_true(can_be_called(made, NSR_PROGRAM6_OUT));
 	assert_false(can_be_called(made, NSR_PROGRAM6_BARE_OUT));
-	assert_int_equal(datapath_programs_remove(made, cookie, USE_IPV6, &lab->err), 0);
+	assert_int_equal(datapath_programs_remove(made, cookie, added, &lab->err), 0);
 	assert_int_equal(pinned_uses(lab), USE_PORTS | nat);
 	assert_false(can_be_called(made, NSR_PROGRAM6_OUT));
 	datapath_close(made);
 	assert_int_equal(datapath_unpin(cookie, &lab->err), 0);
 }
 
-/* A pin that is gone: what it was for counts as missing, and is made whole. */
+static bool pinned_lack(struct lab *lab)
+{
+	struct arena arena = {0};
+	struct state_datapath seen;
+	struct datapath *opened;
+
+	assert_int_equal(datapath_open(&opened, own_cookie(lab), NULL, &lab->err), 0);
+	assert_int_equal(datapath_snapshot(opened, &arena, &seen, &lab->err), 0);
+	datapath_close(opened);
+	arena_free(&arena);
+	return seen.lacks_programs;
+}
+
+/* A pin that is gone: that is seen, it alone is loaded again, and it alone goes. */
 static void test_lost_program(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -120,14 +134,20 @@ static void test_lost_program(void **state)
 	struct datapath *made = NULL, *opened = NULL;
 	uint64_t cookie = own_cookie(lab);
 	char path[128];
+	uint32_t added;
 
 	assert_int_equal(datapath_open(&made, cookie, &fresh, &lab->err), 0);
 	snprintf(path, sizeof(path), DATAPATH_PINS "/%llu/nsr_uplink_in",
 		 (unsigned long long)cookie);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(pinned_uses(lab), USE_PORTS | USE_NAT);
+	assert_true(pinned_lack(lab));
 	assert_int_equal(datapath_open(&opened, cookie, NULL, &lab->err), 0);
-	assert_int_equal(datapath_programs_add(opened, cookie, USE_ETHERNET, &lab->err), 0);
+	assert_int_equal(datapath_programs_add(opened, cookie, 0, &added, &lab->err), 0);
+	assert_int_equal(pinned_uses(lab), fresh.uses);
+	assert_false(pinned_lack(lab));
+	assert_int_equal(added, 1u << DATAPATH_UPLINK_IN);
+	assert_int_equal(datapath_programs_remove(opened, cookie, added, &lab->err), 0);
+	assert_true(pinned_lack(lab));
 	assert_int_equal(pinned_uses(lab), fresh.uses);
 	datapath_close(opened);
 	datapath_close(made);

@@ -66,6 +66,41 @@ teardown() {
 	assert_guarded
 }
 
+# It is what an edit begins with that needs more of them than there are.
+@test "killed, and failing, while programs are added: either file goes on from there" {
+	plain=$work/plain-$suffix.yaml
+	sed -e 's/, "fd00:15::[^"]*"//' -e '/publish/d' "$topology" >"$plain"
+	lab down lab
+	lab apply "$plain"
+	faulty trace apply "$topology"
+	mapfile -t pinned < <(awk '/ bpf_obj_pin .*\/nsr_/ { print $3, $5 + 0 }' <<<"$message")
+	((${#pinned[@]} > 3))
+	for pin in 1 3 $((${#pinned[@]} - 1)); do
+		read -r change step <<<"${pinned[pin]}"
+		lab down lab
+		lab apply "$plain"
+		killed_at "$change" apply "$topology"
+		lab apply "$plain"
+		assert_whole "$plain"
+		lab down lab
+		lab apply "$plain"
+		killed_at "$change" apply "$topology"
+		lab apply "$topology"
+		assert_whole
+		pings "$red" "$outside_address"
+	done
+	lab down lab
+	lab apply "$plain"
+	host_state >"$work/plain"
+	failed_at "$step" apply "$topology"
+	((status == 2))
+	[[ $message == *"cannot pin"* ]]
+	host_state | diff "$work/plain" -
+	lab down lab
+	assert_as_before
+	assert_guarded
+}
+
 # This step, or the last before it whose failure changes something.
 failed_from() { # NUMBER ARGUMENTS...
 	local number

@@ -283,6 +283,7 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 	case OPERATION_PROGRAMS_ADD:
 		assert_int_equal(datapath->uses & op->uses, 0);
 		datapath->uses |= op->uses;
+		datapath->lacks_programs = false;
 		break;
 	case OPERATION_PROGRAMS_REMOVE:
 		datapath->uses &= ~op->uses;

@@ -109,6 +109,23 @@ static void test_more_programs(void **state)
 	assert_int_equal(inverse.uses, USE_NAT | USE_ETHERNET);
 	converge(sim, plain);
 	assert_int_equal(count_kind(converge(sim, fabric), OPERATION_PROGRAMS_ADD), 0);
+	/* Some were lost: first of all they are loaded again, by whatever is asked for. */
+	sim->datapath.lacks_programs = true;
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 1);
+	assert_string_equal(plan_describe(&plan->operations[0], &sim->arena),
+			    "+ datapath: BPF programs that were lost");
+	sim->datapath.lacks_programs = true;
+	assert_int_equal(plan_of(sim, parse(sim, plain))->operations[0].kind,
+			 OPERATION_PROGRAMS_ADD);
+	assert_int_equal(removal_of(sim)->operations[0].kind, OPERATION_PROGRAMS_ADD);
+	sim->datapath.lacks_programs = false;
+	assert_null(find(removal_of(sim), OPERATION_PROGRAMS_ADD));
+	sim->datapath.uses = USE_PORTS; /* all of the uplink: what the tables need is missing */
+	plan = plan_of(sim, parse(sim, plain));
+	assert_int_equal(plan->operations[0].kind, OPERATION_PROGRAMS_ADD);
+	assert_int_equal(plan->operations[0].uses, USE_NAT | USE_ETHERNET);
+	assert_int_equal(removal_of(sim)->operations[0].uses, USE_NAT | USE_ETHERNET);
 	/* What is exchanged are as many as the file needs. */
 	sim->datapath.uses = USE_PORTS;
 	sim->datapath.other_build = true;
