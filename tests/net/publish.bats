@@ -175,7 +175,7 @@ teardown() {
 	publish "$red"
 	lab apply "$topology"
 	[[ $(sessions --port 8080) == 0 ]]
-	run ! still_held four
+	run ! still_held four 50
 	exec 7>&-
 	calls_in_vain "$outside" tcp "$uplink_address" 8080
 }

@@ -50,10 +50,10 @@ hold() { # NAMESPACE ADDRESS PORT
 	still_held one
 }
 
-still_held() { # WORD: comes back
+still_held() { # WORD [TRIES]: comes back
 	local i
 	echo "$1" >&7
-	for ((i = 0; i < 500; i++)); do
+	for ((i = 0; i < ${2-500}; i++)); do
 		[[ $(tail -n 1 "$work/held") != "$1" ]] || return 0
 		sleep 0.02
 	done
