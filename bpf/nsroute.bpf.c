@@ -206,9 +206,13 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 					  ? DROP(IP_OPTIONS)
 					  : uplink_judge(skb, uplink->index, whom, source, dest);
 	} else if (kind == PACKET_IPV6) {
-		if (address_equal6((void *)&p.ip6->daddr, (void *)uplink->address6))
+		if (address_equal6((void *)&p.ip6->daddr, (void *)uplink->address6)) {
 			to_program6(skb, bare ? NSR_PROGRAM6_BARE_IN : NSR_PROGRAM6_IN);
-		verdict = uplink6_judge_other(skb, uplink->index, p.ip6);
+			/* It is not there; to kernel 6.12 the call has changed the packet. */
+			kind = parse_as(skb, &p, bare);
+		}
+		if (kind == PACKET_IPV6)
+			verdict = uplink6_judge_other(skb, uplink->index, p.ip6);
 	}
 	if (whom == NAT_INBOUND_SESSION) {
 		verdict = rewrite_endpoint4(skb, &p, &t, false, request.flow.inside.address,
