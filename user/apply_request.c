@@ -20,10 +20,12 @@
 
 #include <linux/if_addr.h>
 
+#define HARMLESS_CODES 3
+
 /* Codes that an operation's requests may end with. */
-static void harmless_codes(const struct operation *op, int codes[2])
+static void harmless_codes(const struct operation *op, int codes[HARMLESS_CODES])
 {
-	codes[0] = codes[1] = 0;
+	memset(codes, 0, HARMLESS_CODES * sizeof(*codes));
 	switch (op->kind) {
 	case OPERATION_LINK_DELETE:
 		codes[0] = -ENODEV;
@@ -56,6 +58,7 @@ static void harmless_codes(const struct operation *op, int codes[2])
 	case OPERATION_UPLINK_DELETE:
 		codes[0] = -ENOENT;
 		codes[1] = -EINVAL; /* no clsact */
+		codes[2] = -ENODEV;
 		break;
 	default:
 		break;
@@ -65,20 +68,20 @@ static void harmless_codes(const struct operation *op, int codes[2])
 bool is_harmless(const struct operation *op, size_t request, int code)
 {
 	bool attaches = op->kind == OPERATION_PORT_ADD || op->kind == OPERATION_UPLINK_ADD;
-	int codes[2];
+	int codes[HARMLESS_CODES];
 
 	if (attaches && request) /* the filters, behind the clsact */
 		return !code;
 	harmless_codes(op, codes);
-	return !code || code == codes[0] || code == codes[1];
+	return !code || code == codes[0] || code == codes[1] || code == codes[2];
 }
 
 static void tolerate(struct netlink *nl, const struct operation *op)
 {
-	int codes[2];
+	int codes[HARMLESS_CODES];
 
 	harmless_codes(op, codes);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < HARMLESS_CODES; i++)
 		if (codes[i])
 			netlink_tolerate(nl, codes[i]);
 }

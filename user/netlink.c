@@ -38,7 +38,7 @@
 #define MESSAGE_MAX   65536             /* a read of a dump is at most 32 KiB (af_netlink.c) */
 #define DUMP_TRIES    100
 #define STRING_MAX    300 /* longer than IFALIASZ, 256, the longest string there is */
-#define TOLERATED_MAX 2
+#define TOLERATED_MAX 3
 
 struct request {
 	size_t offset; /* in netlink.buffer */

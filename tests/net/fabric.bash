@@ -128,8 +128,7 @@ clean_up() {
 		[[ -z $processes ]] || kill -9 $processes 2>/dev/null || true
 	done
 	if ip netns pids "$host" >/dev/null 2>&1; then
-		# With a process that was killed goes its tun interface, while this runs perhaps.
-		lab down --all >/dev/null 2>&1 || lab down --all >/dev/null 2>&1 || true
+		lab down --all >/dev/null 2>&1 || true
 	fi
 	for namespace in $(test_namespaces); do
 		ip netns del "$namespace"

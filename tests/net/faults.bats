@@ -123,6 +123,24 @@ failed_from() { # NUMBER ARGUMENTS...
 	done
 }
 
+@test "an uplink that goes while the fabric is removed: so does the rest" {
+	lab down lab
+	sed -i -e 's/masquerade: eth0/masquerade: eth8/' -e '/^devices/,$d' "$topology"
+	for before in 0 1; do
+		ip link add eth8 netns "$host" type veth peer name eth8 netns "$outside"
+		ip -n "$host" address add 203.0.113.129/25 dev eth8
+		ip -n "$host" link set eth8 up
+		lab apply "$topology"
+		faulty trace down lab
+		change=$(awk '/ netlink type 45$/ { print $3 }' <<<"$message" | tail -n 1) # a filter
+		lab apply "$topology"
+		stop_at $((change - before)) down lab
+		ip -n "$host" link delete eth8
+		go_on
+		[[ ! -e /sys/fs/bpf/nsroute/$cookie ]]
+	done
+}
+
 # The step at which the record is asked for the device that is given back, after this one.
 find_return() { # STEP
 	step=$(awk -v after="$1" '
