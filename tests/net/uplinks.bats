@@ -352,7 +352,7 @@ fragments_and_errors() { # KIND
 
 @test "tun: fragments in any order, and ICMP errors both ways" {
 	fragments_and_errors tun
-	run -1 grep -iE 'bad|wrong|incorrect' <<<"$(captured ip)"
+	run -1 grep -iwE 'bad|wrong|incorrect' <<<"$(captured ip)"
 }
 
 @test "WireGuard: fragments in any order, and ICMP errors both ways" {
