@@ -3,7 +3,9 @@
  * How it works: ovs-vsctl makes one transaction of a whole command line, so a port and its mark
  * appear together, and what is read of bridges and ports is of one moment. It then waits until
  * ovs-vswitchd has done what the database says; when that takes longer than the time limit an alarm
- * ends it, and the database keeps the change, so a port that was not taken is removed again.
+ * ends it, and the database keeps the change, so a port that was not taken is removed again. It
+ * waits for nothing when nothing changes, though the switch may not have taken yet what the
+ * database kept over a restart; so a port that is there already is exchanged for itself.
  */
 #include "ovs.h"
 
@@ -165,9 +167,9 @@ int ovs_port_add(const char *bridge, const char *port, const char *fabric, struc
 		 struct error *err)
 {
 	const char *mark = arena_printf(arena, "external_ids:nsroute=\"%s\"", fabric);
-	const char *const arguments[] = {PROGRAM, TIMEOUT, "--", "--may-exist", "add-port",
-					 bridge,  port,    "--", "set",         "Port",
-					 port,    mark,    NULL};
+	const char *const arguments[] = {
+		PROGRAM, TIMEOUT, "--", "--if-exists", "del-port", port, "--", "add-port",
+		bridge,  port,    "--", "set",         "Port",     port, mark, NULL};
 	static const char refused[] = "Error detected while setting up ";
 	struct process_result result;
 	struct error ignored;

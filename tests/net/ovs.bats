@@ -205,11 +205,12 @@ assert_traffic() {
 	[[ $(test_namespaces) != *"$red"* ]]
 	# It comes back with its ports, as after a reboot: they are ours still.
 	start_database
+	lab apply "$topology" 3>&- &
+	local apply=$!
+	sleep 2
+	kill -0 "$apply" # waits for the switch, though the database has all it wants
 	start_switch "$host"
-	run -0 lab apply "$topology"
-	for ((i = 0; i < 10; i++)); do # the switch takes up its ports by and by
-		! pings "$red" 192.168.15.12 || break
-	done
+	wait "$apply"
 	assert_traffic
 	run -0 lab down switched
 	[[ -z $(ports) ]]
