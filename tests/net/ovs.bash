@@ -34,7 +34,8 @@ start_database() {
 
 start_switch() { # NAMESPACE
 	ip netns exec "$1" ovs-vswitchd "unix:$OVS_RUNDIR/db.sock" \
-		"--unixctl=$OVS_RUNDIR/switch.ctl" -vconsole:off >/dev/null 2>&1 3>&- &
+		"--unixctl=$OVS_RUNDIR/switch.ctl" "--log-file=$OVS_RUNDIR/switch.log" -vconsole:off \
+		>/dev/null 2>&1 3>&- &
 	switch=$!
 }
 
@@ -57,9 +58,10 @@ stop_ovs() {
 	rm -f "$OVS_RUNDIR/db.sock"
 }
 
-# What is left of it, without a word.
+# What is left of it; without a word, unless the test failed.
 end_ovs() {
 	local process
+	[[ -n ${BATS_TEST_COMPLETED-} || ! -e $work/ovs/switch.log ]] || tail -n 40 "$work/ovs/switch.log"
 	for process in ${switch-} ${database-}; do
 		kill "$process" 2>/dev/null || true
 		wait "$process" 2>/dev/null || true
