@@ -24,6 +24,8 @@
 #include "apply_run.h"
 #include "apply_strip.h"
 #include "device.h"
+#include "guardian.h"
+#include "log.h"
 #include "record.h"
 
 /* file NULL: the record's header stays as it is. */
@@ -270,6 +272,41 @@ static void forget_file(const struct runner *r)
 		close(fd);
 }
 
+struct undoing {
+	struct runner *r;
+	const struct plan *plan;
+	const enum outcome *outcomes;
+};
+
+/* In the guardian's process. */
+static void undo_for_the_killed(void *context)
+{
+	const struct undoing *undoing = context;
+	const char *fabric = undoing->r->options->fabric;
+	struct error err;
+
+	error_set(&err, -EINTR, "killed while it waited for a confirmation");
+	if (undo(undoing->r, undoing->plan, undoing->outcomes, &err)) {
+		forget_file(undoing->r);
+		log_warning("fabric '%s': everything is as it was before: %s", fabric, err.message);
+	} else {
+		log_error("fabric '%s': %s", fabric, err.message);
+	}
+}
+
+static int ask(const struct undoing *undoing, struct error *err)
+{
+	const struct apply_options *options = undoing->r->options;
+	struct guardian guardian;
+	int ret = guardian_start(undo_for_the_killed, (void *)undoing, &guardian, err);
+
+	if (ret)
+		return ret;
+	ret = options->confirm(options->confirm_context, err);
+	guardian_dismiss(&guardian);
+	return ret;
+}
+
 int apply_run(const struct plan *plan, const struct apply_options *options, struct error *err)
 {
 	size_t middle = options->confirm ? plan->confirm_at : plan->count;
@@ -285,7 +322,7 @@ int apply_run(const struct plan *plan, const struct apply_options *options, stru
 	outcomes = arena_alloc(&r->arena, plan->count * sizeof(*outcomes));
 	ret = run_part(r, plan, 0, middle, outcomes, err);
 	if (!ret && options->confirm)
-		ret = options->confirm(options->confirm_context, err);
+		ret = ask(&(struct undoing){r, plan, outcomes}, err);
 	if (!ret)
 		ret = run_part(r, plan, middle, plan->count, outcomes, err);
 	if (ret && undo(r, plan, outcomes, err))

@@ -417,13 +417,13 @@ start_waiting() { # SECONDS [terminal]
 	"${command[@]}" <"$work/input" >"$work/waiting" 2>&1 3>&- &
 	waiting=$!
 	exec 7>"$work/input"
-	await_question
+	await_word 'done, but not for good'
 }
 
-await_question() {
+await_word() { # TEXT
 	local i
 	for ((i = 0; i < 400; i++)); do
-		! grep -q 'done, but not for good' "$work/waiting" || return 0
+		! grep -q -- "$1" "$work/waiting" || return 0
 		sleep 0.05
 	done
 	return 1
@@ -517,17 +517,24 @@ ended() { # STATUS: waits for it
 	done
 }
 
-@test "SIGKILL while it waits: the next apply or down goes on" {
+@test "SIGKILL while it waits: undone by its guardian" {
+	cookie=none
 	put_device
 	start_waiting 60
-	find_cookie
 	kill -9 "$waiting"
 	ended 137
-	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
-	pings "$red" 198.51.100.1
-	assert_given_back
+	await_word 'everything is as it was before: killed while it waited'
+	run -1 lab down lab # there is no such fabric; and the lock's file goes
+	assert_as_before
+	apply
+	find_cookie
+	put_device "$blue"
 	start_waiting 60
 	kill -9 "$waiting"
 	ended 137
+	# Who comes next waits for the lock, which the guardian has until all is undone.
+	put_device
+	[[ $(lab apply "$topology") == "fabric 'lab': nothing to do" ]]
+	pings "$red" 198.51.100.1
 	assert_given_back
 }
