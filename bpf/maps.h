@@ -103,6 +103,7 @@ NSR_FLOWS(session_by_flow, struct nsr_flow, struct nsr_session_ref, NSR_SESSION_
 NSR_FLOWS(mapping_by_inside, struct nsr_inside_endpoint, struct nsr_mapping_ref, NSR_SESSION_SET);
 NSR_ARRAY(shares, BPF_MAP_TYPE_ARRAY, struct nsr_share, NSR_OWNERS);
 NSR_TABLE(published, u32, struct nsr_published, NSR_PUBLISHED_MAX);
+NSR_ARRAY(set_aside, BPF_MAP_TYPE_ARRAY, struct nsr_set_aside, 1);
 NSR_ARRAY(nat_counters, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 
 NSR_ARRAY(refusals, BPF_MAP_TYPE_ARRAY, u64, NSR_PORTS_MAX);

@@ -224,6 +224,12 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define publish_release  publish_release6
 #define publish_is_taken publish_is_taken6
 #define publish_do       publish_do6
+#define publish_mark     publish_mark6
+#define publish_range    publish_range6
+#define publish_reserve  publish_reserve6
+#define publish_share    publish_share6
+
+#define publish_reserve_one publish_reserve_one6
 
 /* trace_nat.h */
 #define trace_any_free     trace_any_free6
@@ -466,6 +472,11 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef publish_release
 #undef publish_is_taken
 #undef publish_do
+#undef publish_mark
+#undef publish_range
+#undef publish_reserve
+#undef publish_share
+#undef publish_reserve_one
 #undef trace_any_free
 #undef trace_is_free
 #undef trace_mapping

@@ -132,26 +132,34 @@ NSR_STEP int expire_one_port(u32 mapping, const struct expire_slice *slice)
 {
 	struct nsr_mapping *record = nat_mapping(mapping);
 	u32 released_s, owner;
-	u8 protocol;
+	bool aside, reserved;
+	u8 protocol, uplink;
 
 	if (!record || !slice)
 		return 0;
 	released_s = READ_ONCE(record->released_s);
+	reserved = READ_ONCE(record->flags) & NSR_MAPPING_RESERVED;
+	aside = released_s == NSR_RELEASED_ASIDE;
 	/* Another CPU may have crossed a second since this pass began. */
-	if (!released_s ||
-	    (!slice->flushing && (int)(slice->now_s - released_s) < NSR_PORT_COOLDOWN_S))
+	if (!released_s || (aside && reserved) ||
+	    (!aside && !slice->flushing && (int)(slice->now_s - released_s) < NSR_PORT_COOLDOWN_S))
 		return 0;
-	/* References are 0 and the bit is set: nobody else touches the record, but who publishes
-	 * the port. */
-	if (__sync_val_compare_and_swap(&record->released_s, released_s, 0) != released_s)
-		return 0;
-	count_nat(record->inside.uplink, ports_used, record->inside.protocol, -1);
 	owner = record->owner;
 	protocol = record->inside.protocol;
+	uplink = record->inside.uplink;
 	barrier();
-	if (mapping_is_in_range(mapping))
+	/* References are 0 and the bit is set: nobody else touches the record, but who publishes
+	 * the port. What he finds set aside is counted no more; if he is ahead, neither is it. */
+	if (__sync_val_compare_and_swap(&record->released_s, released_s,
+					reserved ? NSR_RELEASED_ASIDE : 0) != released_s)
+		return 0;
+	if (!aside)
+		count_nat(uplink, ports_used, protocol, -1);
+	barrier();
+	if (!reserved && mapping_is_in_range(mapping))
 		mapping_free_port(mapping);
-	port_uncount(owner, protocol);
+	if (!aside)
+		port_uncount(owner, protocol);
 	return 0;
 }
 

@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 24
+#define NSR_LAYOUT_VERSION 25
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -320,6 +320,19 @@ _Static_assert(sizeof(struct nsr_mapping) == 24, "layout");
 /* nsr_mapping.flags: set and cleared by the program "nsr_publish" only. */
 #define NSR_MAPPING_PUBLISHED 1 /* any remote may send to it (RFC 4787 8: endpoint-independent) */
 #define NSR_MAPPING_HELD      2 /* one of the references is the publication's */
+#define NSR_MAPPING_RESERVED  4 /* not handed out, but published when asked for */
+
+/* nsr_mapping.released_s of a port that is set aside: its bit is set, and nobody has it. */
+#define NSR_RELEASED_ASIDE 0xffffffffu
+
+/* Map "set_aside": ARRAY of one, filled by user space, which alone reads it: the ports that no pool
+ * of TCP or UDP hands out, whatever its range. */
+struct nsr_set_aside {
+	__u64 words[NSR_POOL_PORTS / 64]; /* a bit a port */
+	__u32 unfinished;                 /* not all of the pools are so yet */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_set_aside) == NSR_POOL_PORTS / 8 + 8, "layout");
 
 /* What a namespace sees in place of the host's loopback address, as the client of a port that is
  * published there: 169.254.78.1. Host byte order. */
@@ -335,20 +348,24 @@ struct nsr_published {
 _Static_assert(sizeof(struct nsr_published) == 12, "layout");
 
 /* What the program "nsr_publish" is asked for, behind an Ethernet header of zeros: one step for one
- * port. 0 or a negative errno; see bpf/publish.h. */
+ * port, or for "count" of them. 0 or a negative errno; see bpf/publish.h. */
 enum nsr_publish_step {
 	NSR_PUBLISH_CLEAR,   /* who has the port, or the inside endpoint, opens no more sessions */
 	NSR_PUBLISH_MAKE,    /* -EADDRINUSE: a socket of the host has the port; -EBUSY: not yet */
 	NSR_PUBLISH_CLOSE,   /* no more sessions are opened */
 	NSR_PUBLISH_RELEASE, /* the publication's reference is given back */
+	NSR_PUBLISH_RESERVE, /* of a range: not handed out any more; who has one keeps it */
+	NSR_PUBLISH_UNRESERVE, /* of a range: handed out again */
+	NSR_PUBLISH_SHARE,     /* of a pool: count is what one namespace may have of it */
 };
 struct nsr_publish {
 	__u32 step; /* enum nsr_publish_step */
 	__u32 mapping;
 	struct nsr_inside_endpoint inside;
 	__be32 external; /* where sockets of the host would listen; 0: not asked for */
+	__u32 count;
 };
-_Static_assert(sizeof(struct nsr_publish) == 20, "layout");
+_Static_assert(sizeof(struct nsr_publish) == 24, "layout");
 
 struct nsr_mapping_ref {
 	__u32 mapping;

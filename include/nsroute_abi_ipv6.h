@@ -46,8 +46,9 @@ struct nsr_publish6 {
 	__u32 mapping;
 	struct nsr_inside_endpoint6 inside;
 	struct nsr_address6 external;
+	__u32 count;
 };
-_Static_assert(sizeof(struct nsr_publish6) == 44, "layout");
+_Static_assert(sizeof(struct nsr_publish6) == 48, "layout");
 
 struct nsr_flow6 {
 	struct nsr_inside_endpoint6 inside;

@@ -90,6 +90,7 @@ static const struct {
 	[OPERATION_PUBLISH_ADD] = {CLASS_DIRECT, NEED_LINKS},
 	[OPERATION_PUBLISH_DELETE] = {CLASS_DIRECT, NEED_IF_THERE},
 	[OPERATION_PORTS_RESERVE] = {CLASS_DIRECT, NEED_NOTHING},
+	[OPERATION_PORTS_SET_ASIDE] = {CLASS_DIRECT, NEED_NOTHING},
 };
 
 static bool same_place(const struct operation *a, const struct operation *b)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "datapath_publish.h"
+#include "datapath_reserve.h"
 
 int open_datapath(struct runner *r, const struct datapath_new *fresh, struct error *err)
 {
@@ -108,6 +109,14 @@ static int delete_host(struct runner *r, const struct operation *op, struct erro
 				  : datapath_fdb_delete(r->datapath, &key, err);
 }
 
+static int set_aside(struct runner *r, const struct operation *op, struct error *err)
+{
+	struct port_set set = {0};
+
+	port_set_read(&set, op->value);
+	return datapath_set_aside(r->datapath, &set, err);
+}
+
 static bool deletes(enum operation_kind kind)
 {
 	return kind == OPERATION_PORT_DELETE || kind == OPERATION_UPLINK_DELETE ||
@@ -154,6 +163,8 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 		return datapath_inside_set(r->datapath, &op->address,
 					   place_ifindex(&r->places, NULL, op->uplink), op->inside,
 					   err);
+	case OPERATION_PORTS_SET_ASIDE:
+		return set_aside(r, op, err);
 	default: /* INSIDE_DELETE */
 		return datapath_inside_delete(r->datapath, &op->address, err);
 	}

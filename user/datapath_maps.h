@@ -62,7 +62,8 @@
 	X(datagrams_in6)      \
 	X(held_fragments6)    \
 	X(host_remotes)       \
-	X(host_hears)
+	X(host_hears)         \
+	X(set_aside)
 
 enum datapath_map {
 #define X(name) MAP_##name,

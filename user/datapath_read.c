@@ -16,6 +16,7 @@
 #include "datapath_object.h"
 #include "datapath_programs.h"
 #include "datapath_publish.h"
+#include "datapath_reserve.h"
 
 /* The next key after *key (NULL: the first) with its value; false at the end. */
 static bool next_entry(int map, const void *key, void *next, void *value)
@@ -234,6 +235,7 @@ int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct sta
 	read_published(datapath, arena, &state);
 	read_sources(datapath, arena, &state);
 	read_inner_links(datapath, arena, &state);
+	state.set_aside = datapath_set_aside_text(datapath, arena, &state.set_aside_unfinished);
 	*ret = state;
 	return 0;
 }

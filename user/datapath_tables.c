@@ -25,6 +25,7 @@
 #include "datapath_maps.h"
 #include "datapath_pools.h"
 #include "datapath_publish.h"
+#include "datapath_reserve.h"
 
 /* ---- Ports. */
 
@@ -428,10 +429,14 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 		ret = forget_followed(datapath, uplink->index, err);
 	if (!ret && change4)
 		ret = datapath_pools_add(datapath, false, uplink, err);
+	if (!ret && change4)
+		ret = datapath_set_aside_in(datapath, false, uplink, err);
 	if (!ret && change6)
 		ret = empty_uplink(datapath, true, uplink->index, err);
 	if (!ret && change6 && has_address6(uplink))
 		ret = datapath_pools_add(datapath, true, uplink, err);
+	if (!ret && change6 && has_address6(uplink))
+		ret = datapath_set_aside_in(datapath, true, uplink, err);
 	if (!ret)
 		ret = datapath_put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
 				   "an uplink", err);

@@ -207,6 +207,8 @@ struct state_datapath {
 	size_t sources_count;
 	struct state_inner_link *inner_links;
 	size_t inner_links_count;
+	const char *set_aside; /* ports that no pool hands out, as port_set_text(); NULL: none */
+	bool set_aside_unfinished;
 };
 
 /* What lies at a path below /etc/netns. */

@@ -72,6 +72,7 @@ enum operation_kind {
 	OPERATION_PUBLISH_ADD,       /* ports of a namespace, at the uplink "link" */
 	OPERATION_PUBLISH_DELETE,
 	OPERATION_PORTS_RESERVE, /* in the host's ip_local_reserved_ports, a set others share */
+	OPERATION_PORTS_SET_ASIDE, /* of all pools of the host namespace */
 	OPERATION_KINDS
 };
 
@@ -102,7 +103,8 @@ struct operation {
 	struct ip_address address6;  /* PORT_*: the first IPv6 one; UPLINK_*: external one */
 	struct ip_address via;       /* ROUTE_* */
 	const char *key, *value;     /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie;
-				      * PORTS_RESERVE: value, old_value: what is ours in it */
+				      * PORTS_RESERVE: value, old_value: what is ours in it;
+				      * PORTS_SET_ASIDE: the set, and what it was */
 	const char *old_value;       /* SYSCTL_SET: what to return to; NULL: it ends with its link
 				      * or namespace, but what it was is read and recorded */
 	bool revert;                 /* SYSCTL_SET, DATAPATH_EXCHANGE: takes an earlier one back */

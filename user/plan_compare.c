@@ -512,6 +512,8 @@ bool plan_missing(const struct view *view, struct operation *op)
 		return publish_missing(view, op);
 	case OPERATION_PORTS_RESERVE:
 		return reserve_missing(view, op);
+	case OPERATION_PORTS_SET_ASIDE:
+		return set_aside_missing(view, op);
 	default:
 		return true; /* nothing else is desired */
 	}

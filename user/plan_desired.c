@@ -527,6 +527,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	ret = want_datapath(&b, err);
 	if (ret)
 		return ret;
+	want_set_aside(&b);
 	want_uplinks(&b, false);
 	want_host_sysctls(&b);
 	want_networks(&b);

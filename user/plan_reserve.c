@@ -9,6 +9,9 @@
  *	ours	what the record says
  *	others'	the same of the other fabrics
  *
+ * What is in it and not ours the host wants for its own sockets, so the pools of external ports
+ * leave it out; ours are left out by being published.
+ *
  * The set is of numbers: a port that is published as one of UDP is reserved for TCP too.
  */
 #include "plan_reserve.h"
@@ -25,9 +28,17 @@ static bool publishes(const struct topology *topology)
 	return false;
 }
 
+static bool masquerades(const struct topology *topology)
+{
+	for (size_t i = 0; topology && i < topology->networks_count; i++)
+		if (topology->networks[i].masquerade.enabled)
+			return true;
+	return false;
+}
+
 bool plan_needs_reserved_ports(const struct topology *topology, const struct record *record)
 {
-	return publishes(topology) || record_has(record, RECORD_RESERVED, RESERVED_KEY);
+	return publishes(topology) || masquerades(topology) || record_has(record, RECORD_RESERVED, RESERVED_KEY);
 }
 
 void want_reserved_ports(struct builder *b)
@@ -61,31 +72,42 @@ static void read_recorded(struct port_set *set, const struct record_entry *entry
 	port_set_read(set, entry->set);
 }
 
+/* Whose the ports are that are in the sysctl, or are said to be. */
+struct owners {
+	struct port_set observed, ours, others, strangers;
+};
+
+static void find_owners(const struct view *view, const char *observed_text, struct owners *ret)
+{
+	*ret = (struct owners){};
+	port_set_read(&ret->observed, observed_text);
+	read_recorded(&ret->ours, view_recorded(view, RECORD_RESERVED, RESERVED_KEY));
+	for (size_t i = 0; i < view->state->others_count; i++)
+		read_recorded(&ret->others,
+			      record_find(&view->state->others[i], RECORD_RESERVED, RESERVED_KEY));
+	ret->strangers = ret->observed;
+	port_set_take_out(&ret->strangers, &ret->ours);
+	port_set_take_out(&ret->strangers, &ret->others);
+}
+
 /* Makes of what is wanted the change that is needed. False: the sysctl is as it is to be. */
 static bool find_change(const struct view *view, const struct port_set *wanted,
 			const char *observed_text, struct operation *op)
 {
-	struct port_set observed = {}, ours = {}, others = {}, strangers, after, reserve, release;
-	const struct record_entry *entry = view_recorded(view, RECORD_RESERVED, RESERVED_KEY);
+	struct port_set after, reserve, release;
+	struct owners are;
 
-	port_set_read(&observed, observed_text);
-	read_recorded(&ours, entry);
-	for (size_t i = 0; i < view->state->others_count; i++)
-		read_recorded(&others,
-			      record_find(&view->state->others[i], RECORD_RESERVED, RESERVED_KEY));
-	strangers = observed;
-	port_set_take_out(&strangers, &ours);
-	port_set_take_out(&strangers, &others);
+	find_owners(view, observed_text, &are);
 	after = *wanted;
-	port_set_take_out(&after, &strangers);
+	port_set_take_out(&after, &are.strangers);
 	reserve = after;
-	port_set_take_out(&reserve, &observed);
-	release = ours;
+	port_set_take_out(&reserve, &are.observed);
+	release = are.ours;
 	port_set_take_out(&release, &after);
-	port_set_take_out(&release, &others);
-	port_set_keep(&release, &observed);
+	port_set_take_out(&release, &are.others);
+	port_set_keep(&release, &are.observed);
 	op->value = port_set_text(&after, view->arena);
-	op->old_value = port_set_text(&ours, view->arena);
+	op->old_value = port_set_text(&are.ours, view->arena);
 	op->reserve = port_set_text(&reserve, view->arena);
 	op->release = port_set_text(&release, view->arena);
 	return *op->reserve || *op->release || strcmp(op->value, op->old_value);
@@ -106,6 +128,28 @@ bool reserve_missing(const struct view *view, struct operation *op)
 
 	port_set_read(&wanted, op->value);
 	return observed && find_change(view, &wanted, observed, op);
+}
+
+void want_set_aside(struct builder *b)
+{
+	const char *observed = observed_ports(b->view);
+	struct operation *op;
+	struct owners are;
+
+	if (!observed || !masquerades(b->topology))
+		return;
+	find_owners(b->view, observed, &are);
+	op = want(b, OPERATION_PORTS_SET_ASIDE, (struct position){0});
+	op->value = port_set_text(&are.strangers, b->arena);
+	op->why = "the host's ip_local_reserved_ports";
+}
+
+bool set_aside_missing(const struct view *view, struct operation *op)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+
+	op->old_value = datapath->set_aside ? datapath->set_aside : "";
+	return datapath->set_aside_unfinished || strcmp(op->value, op->old_value);
 }
 
 void plan_extra_reserved_ports(struct extra *extra)

@@ -62,6 +62,7 @@ static const struct {
 	[OPERATION_PUBLISH_ADD] = {"publish_add", '+', OPERATION_PUBLISH_DELETE},
 	[OPERATION_PUBLISH_DELETE] = {"publish_delete", '-', OPERATION_PUBLISH_ADD},
 	[OPERATION_PORTS_RESERVE] = {"ports_reserve", '~', OPERATION_PORTS_RESERVE},
+	[OPERATION_PORTS_SET_ASIDE] = {"ports_set_aside", '~', OPERATION_PORTS_SET_ASIDE},
 };
 
 const char *plan_kind_name(enum operation_kind kind)
@@ -101,6 +102,11 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 		inverse.old_value = op->value;
 		inverse.reserve = op->release;
 		inverse.release = op->reserve;
+	}
+	if (op->kind == OPERATION_PORTS_SET_ASIDE) {
+		inverse.value = op->old_value;
+		inverse.old_value = op->value;
+		inverse.why = NULL;
 	}
 	if (op->kind == OPERATION_DATAPATH_EXCHANGE) {
 		inverse.revert = !op->revert;
@@ -376,6 +382,10 @@ static char *describe_what(const struct operation *op, struct arena *arena)
 		return describe_sysctl(op, arena);
 	case OPERATION_PORTS_RESERVE:
 		return describe_reserve(op, arena);
+	case OPERATION_PORTS_SET_ASIDE:
+		return arena_printf(arena, "ports not handed out: %s (were %s)",
+				    *op->value ? op->value : "none",
+				    *op->old_value ? op->old_value : "none");
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 		return arena_printf(arena, "datapath: BPF programs and tables%s",

@@ -121,6 +121,7 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		snprintf(buffer, OPERATION_KEY_MAX, "file/%s", op->path);
 		break;
 	case OPERATION_PORTS_RESERVE:
+	case OPERATION_PORTS_SET_ASIDE:
 	case OPERATION_DATAPATH_LOAD:
 	case OPERATION_DATAPATH_UNLOAD:
 	case OPERATION_DATAPATH_EXCHANGE:

@@ -340,6 +340,11 @@ void run_datapath(struct simulator *sim, const struct operation *op)
 	case OPERATION_PUBLISH_DELETE:
 		delete_published(sim, op);
 		break;
+	case OPERATION_PORTS_SET_ASIDE:
+		assert_string_equal(op->old_value, datapath->set_aside ? datapath->set_aside : "");
+		datapath->set_aside = *op->value ? op->value : NULL;
+		datapath->set_aside_unfinished = false;
+		break;
 	default:
 		fail_msg("%s is not for the datapath", plan_kind_name(op->kind));
 	}

@@ -157,8 +157,9 @@ static void test_reserved(void **state)
 	assert_string_equal(recorded(sim), "8080,9000,9002-9009");
 	simulator_set_sysctl(sim, RESERVED_KEY, "5000,8080,9000-9002,9004-9009,40000");
 	plan = converge(sim, published(sim));
-	assert_int_equal(plan->count, 1);
-	assert_string_equal(plan->operations[0].reserve, "9003");
+	assert_int_equal(plan->count, 2);
+	assert_string_equal(plan->operations[0].value, "5000,9001,40000"); /* set aside */
+	assert_string_equal(plan->operations[1].reserve, "9003");
 	plan = converge(sim, edited(sim, fabric, "  blue:\n",
 				    "  blue:\n    publish: [\"9005-9010:7000-7005/udp\"]\n"));
 	assert_string_equal(find(plan, OPERATION_PORTS_RESERVE)->reserve, "9010");
@@ -333,6 +334,62 @@ static void test_published_no_address(void **state)
 		       "address");
 }
 
+/* ---- Reserved by the host. */
+
+/* What is in the set and not ours is handed out to nobody; what changes is seen at the next apply,
+ * and the fabric's own published ports are not of it, whoever publishes. */
+static void test_set_aside(void **state)
+{
+	struct simulator *sim = *state;
+	struct plan *plan;
+
+	plan = converge(sim, fabric);
+	assert_string_equal(plan_describe(find(plan, OPERATION_PORTS_SET_ASIDE), &sim->arena),
+			    "~ ports not handed out: 9001,40000 (were none): the host's "
+			    "ip_local_reserved_ports");
+	assert_true(find(plan, OPERATION_PORTS_SET_ASIDE) < find(plan, OPERATION_UPLINK_ADD));
+	plan = converge(sim, published(sim));
+	assert_int_equal(count_kind(plan, OPERATION_PORTS_SET_ASIDE), 0);
+	assert_int_equal(converge(sim, published(sim))->count, 0);
+	simulator_set_sysctl(sim, RESERVED_KEY, "8080,9000-9009");
+	plan = converge(sim, published(sim));
+	assert_int_equal(plan->count, 1);
+	assert_string_equal(plan->operations[0].value, "9001");
+	assert_string_equal(plan->operations[0].old_value, "9001,40000");
+	converge(sim, fabric);
+	simulator_set_sysctl(sim, RESERVED_KEY, "");
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 1);
+	assert_string_equal(plan->operations[0].value, "");
+	assert_null(sim->datapath.set_aside);
+}
+
+/* A process was killed before all pools were so; and one that failed takes it back. */
+static void test_set_aside_in_part(void **state)
+{
+	struct simulator *sim = *state;
+	struct operation inverse;
+	struct plan *plan;
+
+	converge(sim, fabric);
+	sim->datapath.set_aside_unfinished = true;
+	plan = converge(sim, fabric);
+	assert_int_equal(plan->count, 1);
+	assert_int_equal(plan->operations[0].kind, OPERATION_PORTS_SET_ASIDE);
+	simulator_set_sysctl(sim, RESERVED_KEY, "7");
+	plan = plan_of(sim, parse(sim, fabric));
+	simulator_run(sim, plan);
+	assert_string_equal(sim->datapath.set_aside, "7");
+	assert_true(plan_inverse(&plan->operations[0], &inverse));
+	simulator_execute(sim, &inverse);
+	assert_string_equal(sim->datapath.set_aside, "9001,40000");
+	/* Nothing is masqueraded: nothing is looked at. */
+	simulator_run(sim, removal_of(sim));
+	sim->record.count = 0;
+	plan = converge(sim, edited(sim, fabric, ", masquerade: eth0", ""));
+	assert_int_equal(count_kind(plan, OPERATION_PORTS_SET_ASIDE), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +401,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reserved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserved_by_two, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserved_in_part, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_set_aside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_set_aside_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_loopback_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_ipv6, setup, teardown),
