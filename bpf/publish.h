@@ -162,7 +162,8 @@ struct publish_range {
 };
 
 /* A port that is free is taken, and its record says that it is nobody's; one that somebody has
- * becomes so when it has cooled down (reclaim.h), which also gives back what is reserved no more. */
+ * becomes so when it has cooled down (reclaim.h), which also gives back what is reserved no more.
+ */
 static long publish_reserve_one(u32 i, const struct publish_range *range)
 {
 	u32 mapping = range->mapping + i;

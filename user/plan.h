@@ -71,7 +71,7 @@ enum operation_kind {
 	OPERATION_DATAPATH_EXCHANGE, /* of its programs; "revert": back to what they were */
 	OPERATION_PUBLISH_ADD,       /* ports of a namespace, at the uplink "link" */
 	OPERATION_PUBLISH_DELETE,
-	OPERATION_PORTS_RESERVE, /* in the host's ip_local_reserved_ports, a set others share */
+	OPERATION_PORTS_RESERVE,   /* in the host's ip_local_reserved_ports, a set others share */
 	OPERATION_PORTS_SET_ASIDE, /* of all pools of the host namespace */
 	OPERATION_KINDS
 };

@@ -38,7 +38,8 @@ static bool masquerades(const struct topology *topology)
 
 bool plan_needs_reserved_ports(const struct topology *topology, const struct record *record)
 {
-	return publishes(topology) || masquerades(topology) || record_has(record, RECORD_RESERVED, RESERVED_KEY);
+	return publishes(topology) || masquerades(topology) ||
+	       record_has(record, RECORD_RESERVED, RESERVED_KEY);
 }
 
 void want_reserved_ports(struct builder *b)

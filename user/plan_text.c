@@ -106,7 +106,6 @@ bool plan_inverse(const struct operation *op, struct operation *ret)
 	if (op->kind == OPERATION_PORTS_SET_ASIDE) {
 		inverse.value = op->old_value;
 		inverse.old_value = op->value;
-		inverse.why = NULL;
 	}
 	if (op->kind == OPERATION_DATAPATH_EXCHANGE) {
 		inverse.revert = !op->revert;

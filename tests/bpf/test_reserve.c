@@ -126,18 +126,17 @@ static void test_published(void **state)
 	struct frame f;
 
 	set_aside(lab, "5353-5360");
-	assert_int_equal(datapath_publish(lab->datapath, lab->uplink[UP0], &red, &dns, OWN_NETNS,
-					  &lab->err),
-			 0);
+	assert_int_equal(
+		datapath_publish(lab->datapath, lab->uplink[UP0], &red, &dns, OWN_NETNS, &lab->err),
+		0);
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
 	      .sport = 4000, .dport = 5353);
 	assert_int_equal(EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER)->delivered, RED);
 	assert_int_equal(lab_nat(lab, UP0).ports_used[NSR_NAT_UDP], 1);
 	set_aside(lab, "5353-5361"); /* it stays published */
 	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
-	assert_int_equal(datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &dns,
-					    &lab->err),
-			 0);
+	assert_int_equal(
+		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &dns, &lab->err), 0);
 	pass(lab, false);
 	assert_int_equal(lab_nat(lab, UP0).ports_used[NSR_NAT_UDP], 0);
 	EXPECT_IN(lab, UP0, &f, PASSED);
@@ -206,12 +205,9 @@ static void test_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_not_handed_out),
-		LAB_TEST(test_flow_keeps_its_port),
-		LAB_TEST(test_published),
-		LAB_TEST(test_pools_made_anew),
-		LAB_TEST(test_ipv6),
-		LAB_TEST(test_told),
+		LAB_TEST(test_not_handed_out), LAB_TEST(test_flow_keeps_its_port),
+		LAB_TEST(test_published),      LAB_TEST(test_pools_made_anew),
+		LAB_TEST(test_ipv6),           LAB_TEST(test_told),
 	};
 
 	return LAB_MAIN(tests);

@@ -266,6 +266,11 @@ asks_from_any_port() { # ADDRESS PORT
 	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=7777,8079-8082
 	lab down lab
 	reserved 7777,8079,8081-8082
+	# What is others' is handed out to nobody; it has changed.
+	run -3 lab plan "$work/other.yaml"
+	[[ $output == *"~ ports not handed out: 7777,8079 (were 8079,9999): the host's ip_local_reserved_ports"* ]]
+	((${#lines[@]} == 1))
+	lab apply "$work/other.yaml"
 	run -0 lab plan "$work/other.yaml"
 	lab down other
 	reserved 7777,8079
@@ -279,6 +284,23 @@ asks_from_any_port() { # ADDRESS PORT
 	reserved "${odd/,8079,8081,/,8079-8081,}"
 	lab down lab
 	reserved "$odd"
+}
+
+@test "reserved: what the host has reserved for itself is handed out to nobody, from the next apply on" {
+	put_topology
+	lab apply "$topology"
+	find_cookie
+	serve "$outside" udp 4000
+	calls "$red" udp "$outside_address" 4000 7000
+	[[ $(last_caller 4000) == "$uplink_address 7000" ]]
+	on "$host" sysctl -qw net.ipv4.ip_local_reserved_ports=7000-7001
+	lab apply "$topology"
+	# Who has it keeps it.
+	calls "$red" udp "$outside_address" 4000 7000
+	[[ $(last_caller 4000) == "$uplink_address 7000" ]]
+	calls "$red" udp "$outside_address" 4000 7001
+	[[ $(last_caller 4000) == "$uplink_address "* ]]
+	[[ $(last_caller 4000) != "$uplink_address 7001" ]]
 }
 
 # ---- Refused

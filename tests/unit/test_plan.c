@@ -18,6 +18,8 @@ static void test_text_from_nothing(void **state)
 {
 	static const char *const expected[] = {
 		"+ datapath: BPF programs and tables",
+		("~ ports not handed out: 9001,40000 (were none): the host's "
+		 "ip_local_reserved_ports"),
 		"+ uplink eth0: masquerade as 198.51.100.1, ports 1024-65535",
 		"+ masquerade 192.168.15.0/24 to eth0",
 		("~ sysctl net/ipv4/conf/eth0/forwarding = 1 (was 0): replies come in by eth0 and "
