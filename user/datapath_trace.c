@@ -205,3 +205,20 @@ bool datapath_find_host(const struct datapath *datapath, const struct ip_address
 
 	return bpf_map_lookup_elem(datapath->maps[map], ip->bytes, ret) == 0;
 }
+
+bool datapath_find_uplink_of(const struct datapath *datapath, const struct nsr_port *port,
+			     struct nsr_uplink *ret)
+{
+	uint32_t index = port->uplink - 1u, ifindex;
+
+	return port->uplink &&
+	       bpf_map_lookup_elem(datapath->maps[MAP_uplink_by_index], &index, &ifindex) == 0 &&
+	       datapath_find_uplink(datapath, ifindex, ret);
+}
+
+bool datapath_leads_inside(const struct datapath *datapath, uint32_t uplink_ifindex)
+{
+	struct nsr_inner_link inner;
+
+	return bpf_map_lookup_elem(datapath->maps[MAP_inner_links], &uplink_ifindex, &inner) == 0;
+}

@@ -47,5 +47,10 @@ bool datapath_find_uplink(const struct datapath *datapath, uint32_t ifindex,
 			  struct nsr_uplink *ret);
 bool datapath_find_host(const struct datapath *datapath, const struct ip_address *ip,
 			struct nsr_endpoint *ret);
+/* The uplink that a port's network is masqueraded to. */
+bool datapath_find_uplink_of(const struct datapath *datapath, const struct nsr_port *port,
+			     struct nsr_uplink *ret);
+/* Whether an uplink is the bridge of another network. */
+bool datapath_leads_inside(const struct datapath *datapath, uint32_t uplink_ifindex);
 
 #endif

@@ -4,7 +4,8 @@
  * namespace's own tables say by which interface, from which address and to which MAC. Then it goes
  * from stage to stage (trace_walk.h), each of which is a hook's steps, told and without effect, or
  * what the kernel's tables say; the packet of a stage is what the one before made of it. There is
- * no way round: a packet meets at most a port's hook, the kernel, and the hook that it leaves by.
+ * no way round: a packet meets at most a port's hook, the kernel, and the hook that it leaves by;
+ * where a network is masqueraded to another one, that one's bridge and a port of it besides.
  */
 #include "trace.h"
 
@@ -124,38 +125,39 @@ int walk_port_out(struct walk *walk, uint32_t ifindex, uint32_t came_in)
 
 	if (!ret && !is_dropped(walk, &told))
 		walk_answer(walk, "delivered", ifindex, "slow", NULL,
-			    "delivered to %s by the kernel", walk_name(walk, ifindex, name));
+			    "delivered to %s%s%s%s by the kernel", walk_name(walk, ifindex, name),
+			    *walk->external ? " as " : "", walk->external, walk->external_more);
 	return ret;
 }
 
-/* "203.0.113.1:5000", as the outside sees it; any: the port is not decided. */
-static void put_external(const struct walk *walk, const struct nsr_trace *told,
-			 char external[TRACE_END_MAX], bool *ret_any)
+/* "203.0.113.1:5000", as the outside sees it. */
+static void find_external(struct walk *walk, const struct nsr_trace *told)
 {
 	const struct nsr_told *opens = walk_find(told, NSR_TELLS_OPENS);
+	bool any = opens && opens->b == NSR_OPENS_ANY;
 	struct dissection packet;
 
-	*ret_any = opens && opens->b == NSR_OPENS_ANY;
 	dissect(walk->packet.bytes, walk->packet.length, walk->packet.length, &packet);
-	walk_end(&packet.source, packet.ports && !*ret_any, packet.source_port, external);
+	walk_end(&packet.source, packet.ports && !any, packet.source_port, walk->external);
+	walk->external_more = any ? " and any free port" : "";
 }
 
 int walk_uplink_out(struct walk *walk, uint32_t ifindex, uint32_t came_in, bool fast)
 {
-	char name[TRACE_NAME_MAX], external[TRACE_END_MAX];
+	char name[TRACE_NAME_MAX];
 	struct nsr_trace told;
-	bool any;
 	int ret = run(walk, DATAPATH_UPLINK_OUT, ifindex, came_in, &told);
 
 	if (ret || is_dropped(walk, &told))
 		return ret;
-	put_external(walk, &told, external, &any);
+	find_external(walk, &told);
+	if (datapath_leads_inside(walk->datapath, ifindex))
+		return walk_inner(walk, ifindex, came_in);
 	walk_answer(walk, "sent", ifindex, fast ? "fast" : "slow", NULL, "sent by %s as %s%s by %s",
-		    walk_name(walk, ifindex, name), external, any ? " and any free port" : "",
+		    walk_name(walk, ifindex, name), walk->external, walk->external_more,
 		    fast                ? "the fast path"
 		    : walk->unknown_mac ? "the kernel, once the next hop's MAC is known"
 					: "the kernel");
-	model_set_text(json_object_get(walk->result, "answer"), "source", external);
 	return 0;
 }
 
@@ -300,8 +302,11 @@ static bool stays_inside(struct walk *walk, struct origin *origin, const struct 
 
 static bool is_group(const struct ip_address *to)
 {
-	return to->family == AF_INET6 ? to->bytes[0] == 0xff
-				      : to->bytes[0] >= 224; /* broadcast is 255 */
+	static const uint8_t broadcast[] = {255, 255, 255, 255};
+
+	if (to->family == AF_INET6)
+		return to->bytes[0] == 0xff;
+	return to->bytes[0] >> 4 == 0xe || memcmp(to->bytes, broadcast, 4) == 0;
 }
 
 /* RFC 1112 6.4, RFC 2464 7; a broadcast goes to all. */
@@ -470,6 +475,7 @@ int trace_packet(const struct trace_request *request, const struct datapath *dat
 			      .host_fd = host_fd,
 			      .arena = arena,
 			      .places = places,
+			      .external_more = "",
 			      .result = json_object(),
 			      .err = err};
 	json_object_set_new(walk->result, "packet", json_null());

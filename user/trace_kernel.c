@@ -34,6 +34,17 @@ static bool is_bridge(const struct walk *walk, uint32_t ifindex)
 	return link && strcmp(link->kind, "bridge") == 0;
 }
 
+/* To the host by a bridge, or by a port where there is none: another network may be masqueraded to
+ * that, and then its hook comes first. */
+static int into_host(struct walk *walk, uint32_t ifindex)
+{
+	struct nsr_uplink uplink;
+
+	return datapath_find_uplink(walk->datapath, ifindex, &uplink)
+		       ? walk_uplink_in(walk, ifindex)
+		       : walk_kernel_route(walk, ifindex);
+}
+
 /* ---- Bridged. */
 
 static int through_bridge(struct walk *walk, uint32_t bridge, const uint8_t mac[6],
@@ -50,7 +61,7 @@ static int through_bridge(struct walk *walk, uint32_t bridge, const uint8_t mac[
 	walk_name(walk, bridge, name);
 	mac_format(mac, text);
 	if (own)
-		return walk_kernel_route(walk, bridge);
+		return into_host(walk, bridge);
 	if (!ifindex) {
 		walk_say(walk, WHERE, "fdb", "bridge %s does not know %s", name, text);
 		walk_answer(walk, "kernel", 0, "slow", NULL,
@@ -85,7 +96,7 @@ int walk_kernel_frame(struct walk *walk, uint32_t port_ifindex)
 	}
 	if (port.gateway_ifindex && (memcmp(to, port.gateway_mac, ETH_ALEN) == 0 ||
 				     (link && memcmp(to, link->mac, ETH_ALEN) == 0)))
-		return walk_kernel_route(walk, port.gateway_ifindex);
+		return into_host(walk, port.gateway_ifindex);
 	if (link && is_bridge(walk, link->master))
 		return through_bridge(walk, link->master, to, port_ifindex);
 	if (link && link->master) {
@@ -188,8 +199,13 @@ static int into_fabric(struct walk *walk, uint32_t ifindex, uint32_t came_in,
 	return 0;
 }
 
+static bool is_link_local(const struct ip_address *ip)
+{
+	return ip->family == AF_INET6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}
+
 /* Whether the host answers in place of forwarding it. */
-static bool is_answered(struct walk *walk, uint32_t ifindex)
+static bool is_answered(struct walk *walk, const struct route_question *question, uint32_t ifindex)
 {
 	const struct state_link *link = walk_link(walk, ifindex);
 	char name[TRACE_NAME_MAX];
@@ -199,6 +215,12 @@ static bool is_answered(struct walk *walk, uint32_t ifindex)
 			    "left to the kernel: its TTL is %u, and the host answers with \"time "
 			    "exceeded\"",
 			    probe_ttl(walk->packet.bytes));
+		return true;
+	}
+	if (is_link_local(&question->from)) { /* net/ipv6/ip6_output.c, ip6_forward() */
+		walk_answer(walk, "answered", 0, "slow", NULL,
+			    "left to the kernel: its source is of one link only, and the host "
+			    "answers with \"beyond scope of source address\"");
 		return true;
 	}
 	if (!link || size_of(walk) <= link->mtu)
@@ -255,12 +277,13 @@ static int forward(struct walk *walk, const struct route_question *question,
 	walk_say(walk, WHERE, "route", "forwarded by %s, next hop %s",
 		 walk_name(walk, route->ifindex, name), ip_format(hop, text));
 	ret = find_forwarding(walk, question, &forwards);
-	if (ret || !forwards || is_answered(walk, route->ifindex))
+	if (ret || !forwards || is_answered(walk, question, route->ifindex))
 		return ret;
 	probe_hop(walk->packet.bytes);
 	if (!datapath_find_uplink(walk->datapath, route->ifindex, &uplink))
 		return into_fabric(walk, route->ifindex, question->came_in, hop);
-	ret = find_mac(walk, route->ifindex, hop, &mac);
+	if (!datapath_leads_inside(walk->datapath, route->ifindex))
+		ret = find_mac(walk, route->ifindex, hop, &mac);
 	return ret ? ret : walk_uplink_out(walk, route->ifindex, question->came_in, false);
 }
 
@@ -286,4 +309,20 @@ int walk_kernel_route(struct walk *walk, uint32_t came_in)
 	walk_answer(walk, "kernel", 0, "slow", NULL,
 		    "left to the kernel: its destination is one of many");
 	return 0;
+}
+
+int walk_inner(struct walk *walk, uint32_t bridge, uint32_t came_in)
+{
+	struct route_question question;
+	struct route_answer route;
+	int ret;
+
+	put_question(walk, 0, &question); /* its source is the host's now */
+	question.ifindex = bridge;
+	ret = route_ask(walk->nl, &question, &route, walk->err);
+	if (ret)
+		return ret;
+	if (route.refused)
+		return refused(walk, &question, route.refused);
+	return into_fabric(walk, bridge, came_in, route.via.family ? &route.via : &question.to);
 }

@@ -165,7 +165,7 @@ void walk_answer(struct walk *walk, const char *result, uint32_t ifindex, const 
 			       namespace ? json_string_value(json_object_get(place, "interface"))
 			       : link    ? link->name
 					 : NULL);
-	json_object_set_new(answer, "source", json_null());
+	model_set_text_or_null(answer, "source", *walk->external ? walk->external : NULL);
 	model_set_text(answer, "text", text);
 	json_object_set_new(walk->result, "answer", answer);
 }
@@ -244,6 +244,16 @@ static bool is_ipv6(const struct walk *walk)
 	return walk->packet.bytes[12] == 0x86 && walk->packet.bytes[13] == 0xdd;
 }
 
+/* The uplink at whose hook the packet is, or that of the port, whose hook does a hairpin. */
+static void find_uplink(const struct walk *walk, uint32_t ifindex, struct nsr_uplink *ret)
+{
+	struct nsr_port port;
+
+	if (!datapath_find_uplink(walk->datapath, ifindex, ret) &&
+	    datapath_find_port(walk->datapath, ifindex, &port))
+		datapath_find_uplink_of(walk->datapath, &port, ret);
+}
+
 /* What a flow of the packet's family leaves the uplink with: IPv6 has no room in what is told. */
 static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 address4,
 			   char buffer[IP_TEXT_MAX + 2])
@@ -254,7 +264,7 @@ static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 add
 
 	if (!is_ipv6(walk))
 		return name_address(address4, buffer);
-	datapath_find_uplink(walk->datapath, ifindex, &uplink);
+	find_uplink(walk, ifindex, &uplink);
 	memcpy(ip.bytes, uplink.address6, sizeof(uplink.address6));
 	snprintf(buffer, IP_TEXT_MAX + 2, "[%s]", ip_format(&ip, text));
 	return buffer;
@@ -278,7 +288,7 @@ static void put_opens(const struct walk *walk, uint32_t ifindex, const struct ns
 	struct nsr_uplink uplink = {0};
 	char address[IP_TEXT_MAX + 2];
 
-	datapath_find_uplink(walk->datapath, ifindex, &uplink);
+	find_uplink(walk, ifindex, &uplink);
 	name_external(walk, ifindex, uplink.address4, address);
 	if (told->b == NSR_OPENS_ADDRESS)
 		snprintf(text, TEXT_MAX, "no session: it would open one as %s", address);

@@ -27,6 +27,8 @@ struct walk {
 	const json_t *places;
 	struct datapath_packet packet; /* as it is here */
 	bool unknown_mac;              /* the kernel has to ask for the next hop's first */
+	char external[TRACE_END_MAX];  /* its source as it leaves by an uplink; empty: it has not */
+	const char *external_more;     /* empty, or that the port is not decided */
 	json_t *result;
 	struct error *err;
 };
@@ -58,7 +60,6 @@ const struct state_link *walk_link(const struct walk *walk, uint32_t ifindex);
 
 int walk_port_in(struct walk *walk, uint32_t ifindex);
 int walk_port_out(struct walk *walk, uint32_t ifindex, uint32_t came_in);
-/* next_hop may have no family. */
 int walk_uplink_out(struct walk *walk, uint32_t ifindex, uint32_t came_in, bool fast);
 int walk_uplink_in(struct walk *walk, uint32_t ifindex);
 
@@ -66,5 +67,7 @@ int walk_uplink_in(struct walk *walk, uint32_t ifindex);
  * packet that came in by a link to be routed. */
 int walk_kernel_frame(struct walk *walk, uint32_t port_ifindex);
 int walk_kernel_route(struct walk *walk, uint32_t came_in);
+/* What a network's bridge does with a packet that has been masqueraded to it. */
+int walk_inner(struct walk *walk, uint32_t bridge, uint32_t came_in);
 
 #endif

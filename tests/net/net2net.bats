@@ -128,6 +128,10 @@ calls_green() { # NAMESPACE...
 	lab apply "$topology"
 	exchange tcp "$green" "$red" "$as_address"
 	[[ $caller == "$green_address" ]]
+	run -0 lab trace --from "$green" --to "$as_address:8080"
+	[[ ${lines[-1]} == "delivered to $red eth0 by the fast path" ]]
+	run -0 lab trace --from "$blue" --to "$as_address:8080" # a hairpin
+	[[ $output == *"would open one as $as_address:40000"*"delivered to $red eth0 by the fast path" ]]
 	run ! on "$outside" nc -n -z -w 1 "$uplink_address" 8080
 	put_behind
 	lab apply "$topology"
@@ -205,8 +209,14 @@ calls_green() { # NAMESPACE...
 	[[ $(jq -r '.uplinks[] | select(.name == "v-net-1").address' <<<"$output") == "$as_address" ]]
 	run lab -j doctor lab
 	[[ $(jq -r '.findings[] | select(.where | contains("v-net-1")) | .check' <<<"$output") == "" ]]
-	run -0 lab trace --from "$red" --to "$green_address:80"
-	[[ $output == *"sent by v-net-1 as $as_address:40000"* ]]
+	run -0 lab -j trace --from "$red" --to "$green_address:80"
+	jq -e --arg green "$green" --arg source "$as_address:40000" '.answer == {result: "delivered", path: "slow", reason: null,
+		namespace: $green, interface: "eth0", source: $source, text: "delivered to \($green) eth0 as \($source) by the kernel"} and
+		[.hooks[] | .hook + " " + .verdict] == ["port-in fast", "uplink-out translated", "port-out received"]' <<<"$output"
+	run -0 lab trace --from "$white" --to "[$green_address6]:80"
+	[[ ${lines[-1]} == "delivered to $green eth0 as [$as_address6]:40000 by the kernel" ]]
+	run -0 lab trace --from "$red" --to 192.168.16.99
+	[[ ${lines[-1]} == "nobody is known to have 192.168.16.99: the host asks for its MAC by v-net-1 first" ]]
 	run lab trace --from "$green" --to 192.168.15.11:80
 	[[ $output == *"dropped, counted as inbound-refused"* ]]
 }

@@ -28,6 +28,10 @@ answer() { # ARGUMENTS...: the last line
 	lab trace "$@" | tail -n 1
 }
 
+link_local() { # NAMESPACE
+	ip -n "$1" -o -6 address show dev eth0 scope link | awk '{ sub("/.*", "", $4); print $4 }'
+}
+
 # A UDP packet from a port of its own, which opens a session.
 datagram() { # NAMESPACE PORT ADDRESS PORT
 	on "$1" perl -MSocket -e 'socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
@@ -58,6 +62,8 @@ await_session() {
 	[[ $(answer --from "$red" --to 192.168.15.99) == "nobody is known to have 192.168.15.99: $red asks"* ]]
 	[[ $(answer --from "$red" --to 192.168.15.12 --size 1501) == "$red does not send it in one piece: larger than the MTU of eth0 (1500)" ]]
 	[[ $(answer --from "$red" --to 255.255.255.255) == *"all of the network" ]]
+	[[ $(answer --from "$red" --to 240.0.0.1) == "sent by eth0 as $uplink_address by the kernel"* ]] # no group
+	[[ $(answer --from "$red" --to "$outside_address6" --source "$(link_local "$red")") == *'answers with "beyond scope'* ]]
 	[[ $(answer --from "$red" --to 192.168.15.12 --source 192.168.15.13) == "dropped: spoofed-address ("* ]]
 	[[ $(answer --from "$green" --to '[2001:db8:113::10]:80') == "sent by eth0 as [$uplink_address6]:40000 by the kernel"* ]]
 	run -0 lab trace --from "$green" --to '[2001:db8:113::10]:80'
