@@ -29,7 +29,7 @@ NSR_STEP int hairpin6_may_be(struct __sk_buff *skb, const struct nsr_port *port)
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return false;
-	__builtin_memcpy(&external, uplink->address6, sizeof(external));
+	external = address6_of(uplink);
 	__builtin_memcpy(&dest, &p.ip6->daddr, sizeof(dest));
 	return !address_is_none6(&external) && address_equal6(&dest, &external);
 }

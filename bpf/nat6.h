@@ -14,6 +14,7 @@
 #ifndef NSROUTE_BPF_NAT6_H
 #define NSROUTE_BPF_NAT6_H
 
+#include "address6.h"
 #include "nat.h"
 #include "publish.h"
 #include "reclaim.h"
@@ -288,13 +289,10 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
-/* As it was entered: it is not followed. */
+/* The external address as it was last found. */
 static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
 {
-	nat_address address;
-
-	__builtin_memcpy(&address, uplink->address6, sizeof(address));
-	return address;
+	return address6_of(uplink);
 }
 
 #define SOCKET_ADDRESS6(socket) \

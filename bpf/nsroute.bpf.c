@@ -206,7 +206,7 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 					  ? DROP(IP_OPTIONS)
 					  : uplink_judge(skb, uplink->index, whom, source, dest);
 	} else if (kind == PACKET_IPV6) {
-		if (address_equal6((void *)&p.ip6->daddr, (void *)uplink->address6)) {
+		if (address6_is_external(uplink, (void *)&p.ip6->daddr)) {
 			to_program6(skb, bare ? NSR_PROGRAM6_BARE_IN : NSR_PROGRAM6_IN);
 			/* It is not there; to kernel 6.12 the call has changed the packet. */
 			kind = parse_as(skb, &p, bare);

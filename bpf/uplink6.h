@@ -45,7 +45,7 @@ static __always_inline struct nat_work6 *uplink6_work(const struct nsr_uplink *u
 	if (!work || !settings)
 		return NULL;
 	__builtin_memset(&work->request, 0, sizeof(work->request));
-	__builtin_memcpy(&work->request.external, uplink->address6, sizeof(uplink->address6));
+	work->request.external = address6_of(uplink);
 	work->request.flow.inside.uplink = uplink->index;
 	work->request.now_s = nat_now_s(settings);
 	work->link = link_bytes(bare);
@@ -123,7 +123,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	special = ip6_is_special(&p.ip6->daddr);
 	inside = inside_at6(skb, uplink->index, &p.ip6->saddr);
-	if (address_equal6(&request->flow.inside.address, &request->external)) {
+	if (address6_is_external(uplink, &request->flow.inside.address)) {
 		request->forwarded = port_translated(skb);
 		inside = NULL;
 	}
@@ -138,6 +138,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return DROP(WRONG_UPLINK);
 	if (special)
 		return DROP(NAT_PROTOCOL);
+	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
 	if (address_is_none6(&request->external))
 		return DROP(NAT_CLOSED);
 	return uplink6_masquerade(skb, work, inside, unfit);
@@ -172,6 +173,7 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
 		return NAT_INBOUND_HOST;
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
+	__builtin_memcpy(&request->external, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, t);
 	if (unfit)
 		return unfit == DROP(IP_OPTIONS) ? NAT_INBOUND_ROUTED : NAT_INBOUND_HOST;

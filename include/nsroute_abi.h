@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 25
+#define NSR_LAYOUT_VERSION 26
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -263,7 +263,7 @@ struct nsr_uplink {
 	__u32 ifindex;     /* the key again, to compare a route's interface with */
 	__u8 address6[16]; /* external address of IPv6; ::, likewise: none */
 	__u32 fixed;       /* 1: address4 is the one to use; 0: and whatever comes in its place */
-	__u32 reserved;
+	__u32 fixed6;      /* the same of address6 */
 };
 _Static_assert(sizeof(struct nsr_uplink) == 40, "layout");
 

@@ -77,6 +77,20 @@ struct nsr_session6 {
 };
 _Static_assert(sizeof(struct nsr_session6) == 88, "layout");
 
+/* Map "followed6": ARRAY by uplink index, see bpf/address6.h. */
+struct nsr_found6 {
+	struct nsr_address6 entered; /* nsr_uplink.address6 then; another: now means nothing */
+	struct nsr_address6 now;     /* ::, it has gone, and there is none in its place */
+};
+struct nsr_followed6 {
+	struct nsr_found6 found[2]; /* by the lowest bit of turn */
+	__u32 turn;
+	__u32 busy; /* 1: the other one is being written */
+	__u32 asked_s;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_followed6) == 80, "layout");
+
 #define NSR_SESSION6_WORDS      (NSR_SESSIONS6_MAX / 64)
 #define NSR_SESSION6_BITS_WORDS (NSR_SESSION6_WORDS + NSR_SESSION6_WORDS / 64 + 1)
 

@@ -60,8 +60,10 @@ static int set_port(struct runner *r, const struct operation *op, struct error *
 
 static int set_uplink(struct runner *r, const struct operation *op, struct error *err)
 {
-	struct nsr_uplink uplink = {
-		.port_min = op->port_min, .port_max = op->port_max, .fixed = op->fixed};
+	struct nsr_uplink uplink = {.port_min = op->port_min,
+				    .port_max = op->port_max,
+				    .fixed = op->fixed,
+				    .fixed6 = op->fixed6};
 	uint32_t index;
 	int ret;
 

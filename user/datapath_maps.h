@@ -63,7 +63,8 @@
 	X(held_fragments6)    \
 	X(host_remotes)       \
 	X(host_hears)         \
-	X(set_aside)
+	X(set_aside)          \
+	X(followed6)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -371,20 +371,31 @@ static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *
 
 void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
 {
+	const struct nsr_found6 *last;
+	struct nsr_followed6 found6;
 	struct nsr_followed found;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_followed], &uplink->index, &found) == 0 &&
 	    found.address.entered == uplink->address4)
 		uplink->address4 = found.address.now;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_followed6], &uplink->index, &found6))
+		return;
+	last = &found6.found[found6.turn & 1];
+	if (!memcmp(&last->entered, uplink->address6, sizeof(uplink->address6)))
+		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
 }
 
 /* Nothing is known of its address but what is entered. */
-static int forget_followed(const struct datapath *datapath, uint32_t number, struct error *err)
+static int forget_followed(const struct datapath *datapath, bool ipv6, uint32_t number,
+			   struct error *err)
 {
 	static const struct nsr_followed nothing;
+	static const struct nsr_followed6 nothing6;
 
-	return datapath_put(datapath, MAP_followed, &number, &nothing, "the address of an uplink",
-			    err);
+	return ipv6 ? datapath_put(datapath, MAP_followed6, &number, &nothing6,
+				   "the IPv6 address of an uplink", err)
+		    : datapath_put(datapath, MAP_followed, &number, &nothing,
+				   "the address of an uplink", err);
 }
 
 /* Without an address the programs open no sessions of the family, and translate nothing. */
@@ -426,13 +437,15 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 	if (change4)
 		ret = empty_uplink(datapath, false, uplink->index, err);
 	if (!ret && change4)
-		ret = forget_followed(datapath, uplink->index, err);
+		ret = forget_followed(datapath, false, uplink->index, err);
 	if (!ret && change4)
 		ret = datapath_pools_add(datapath, false, uplink, err);
 	if (!ret && change4)
 		ret = datapath_set_aside_in(datapath, false, uplink, err);
 	if (!ret && change6)
 		ret = empty_uplink(datapath, true, uplink->index, err);
+	if (!ret && change6)
+		ret = forget_followed(datapath, true, uplink->index, err);
 	if (!ret && change6 && has_address6(uplink))
 		ret = datapath_pools_add(datapath, true, uplink, err);
 	if (!ret && change6 && has_address6(uplink))

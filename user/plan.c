@@ -128,8 +128,11 @@ void plan_needs_sysctls(const struct topology *topology, const struct record *re
 		if (network->type == NETWORK_BRIDGE)
 			add_name(&keys,
 				 arena_printf(arena, "net/ipv4/conf/%s/forwarding", network->name));
-		if (uplink)
+		if (uplink) {
 			add_name(&keys, arena_printf(arena, "net/ipv4/conf/%s/forwarding", uplink));
+			add_name(&keys,
+				 arena_printf(arena, "net/ipv6/conf/%s/use_tempaddr", uplink));
+		}
 	}
 	if (topology)
 		add_ipv6_keys(&keys, state);

@@ -123,6 +123,7 @@ struct operation {
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max;  /* UPLINK_ADD */
 	bool fixed;                   /* UPLINK_ADD: the file names the address of IPv4 */
+	bool fixed6;                  /* of IPv6, or none that comes in its place would do */
 	struct published_ports ports; /* PUBLISH_*; "address" is inside */
 	bool clsact;                  /* UPLINK_*: the clsact qdisc is made, or removed, by us */
 	bool bare;                    /* UPLINK_*: a layer-3 device, no Ethernet headers there */

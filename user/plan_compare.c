@@ -385,7 +385,8 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 		   sizeof(observed->uplink.address4)) ||
 	    memcmp(observed->uplink.address6, op->address6.bytes,
 		   sizeof(observed->uplink.address6)) ||
-	    observed->uplink.fixed != op->fixed || observed->uplink.port_min != op->port_min ||
+	    observed->uplink.fixed != op->fixed || observed->uplink.fixed6 != op->fixed6 ||
+	    observed->uplink.port_min != op->port_min ||
 	    observed->uplink.port_max != op->port_max) {
 		old = copy(view, op);
 		old->address = address_of(AF_INET, &observed->uplink.address4,
@@ -393,6 +394,7 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 		old->address6 = address_of(AF_INET6, observed->uplink.address6,
 					   sizeof(observed->uplink.address6));
 		old->fixed = observed->uplink.fixed;
+		old->fixed6 = observed->uplink.fixed6;
 		old->port_min = observed->uplink.port_min;
 		old->port_max = observed->uplink.port_max;
 		op->replaces = old;

@@ -316,6 +316,23 @@ int find_uplinks(struct builder *b, struct error *err)
 	return 0;
 }
 
+static const char *sysctl_value(const struct builder *b, const char *key)
+{
+	const struct state_sysctl *sysctl =
+		view_find(b->view, &(struct operation){.kind = OPERATION_SYSCTL_SET, .key = key});
+
+	return sysctl && sysctl->value ? sysctl->value : "";
+}
+
+/* Whether the kernel would choose temporary addresses for what leaves by an interface. */
+static bool prefers_temporary(const struct builder *b, const char *link)
+{
+	const char *value =
+		sysctl_value(b, arena_printf(b->arena, "net/ipv6/conf/%s/use_tempaddr", link));
+
+	return atoi(value) > 1;
+}
+
 static void want_uplink(struct builder *b, const struct uplink *uplink, struct position at)
 {
 	const struct state_link *link = view_link(b->view, NULL, uplink->name);
@@ -326,6 +343,8 @@ static void want_uplink(struct builder *b, const struct uplink *uplink, struct p
 	op->address = uplink->address;
 	op->fixed = uplink->fixed;
 	op->address6 = plan_uplink_address6(b, uplink);
+	op->fixed6 = op->address6.family &&
+		     (uplink->address6.family || prefers_temporary(b, uplink->name));
 	op->port_min = uplink->port_min;
 	op->port_max = uplink->port_max;
 	op->clsact = !link || !link->clsact ||
@@ -360,14 +379,6 @@ static bool is_recorded(const struct builder *b, const char *key)
 {
 	return view_recorded(b->view, RECORD_SYSCTL, key) ||
 	       view_recorded_elsewhere(b->view, RECORD_SYSCTL, key);
-}
-
-static const char *sysctl_value(const struct builder *b, const char *key)
-{
-	const struct state_sysctl *sysctl =
-		view_find(b->view, &(struct operation){.kind = OPERATION_SYSCTL_SET, .key = key});
-
-	return sysctl && sysctl->value ? sysctl->value : "";
 }
 
 /* One that belongs to others: what it was is recorded, and down brings it back. When another fabric

@@ -87,6 +87,7 @@ void plan_uplink_as_it_is(struct operation *op, const struct nsr_uplink *uplink)
 		memcpy(op->address6.bytes, uplink->address6, sizeof(uplink->address6));
 	}
 	op->fixed = uplink->fixed;
+	op->fixed6 = uplink->fixed6;
 	op->port_min = uplink->port_min;
 	op->port_max = uplink->port_max;
 }

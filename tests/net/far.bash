@@ -80,6 +80,44 @@ send_early() { # NAMESPACE [PORT]
 		send($s, "early", 0, address($like, 8080)) or die' "$server_address" "${2-0}"
 }
 
+# ---- Another address of the uplink
+
+# From 6.7 on the kernel tells which address takes the place of one that has gone.
+kernel_chooses() {
+	local major minor
+	IFS=. read -r major minor _ <<<"$(uname -r)"
+	((major > 6 || (major == 6 && ${minor%%[!0-9]*} >= 7)))
+}
+
+# Nobody tells us of it. What is sent is captured.
+uplink_becomes() { # NAMESPACE OLD NEW PREFIX-LENGTH REMOTE
+	local tries
+	pings "$1" "$5"
+	ip -n "$host" address del "$2/$4" dev eth0
+	if [[ $3 == *:* ]]; then
+		ip -n "$host" address add "$3/$4" dev eth0 nodad
+		await_address "$host" "$3"
+	else
+		ip -n "$host" address add "$3/$4" dev eth0
+		ip -n "$host" route add default via "$5"
+	fi
+	if kernel_chooses; then
+		for ((tries = 0; tries < 50; tries++)); do
+			on "$1" ping -nqc 1 -W 1 "$5" || true
+			run -0 captured "src host $3"
+			[[ $output != *"$3 > $5: "*"echo request"* ]] || break
+			sleep 0.1
+		done
+		[[ $output == *"$3 > $5: "*"echo request"* ]]
+	else
+		sleep 1.5
+		run -1 on "$1" ping -nqc 1 -W 1 "$5"
+		(($(uplink_dropped nat-uplink-closed) > 0))
+		lab apply "$topology"
+	fi
+	run -0 lab plan "$topology"
+}
+
 # ---- The way
 
 routers_show() { # -4|-6 GATEWAY ROUTER...: as traceroute sees them, and tracepath

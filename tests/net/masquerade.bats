@@ -47,36 +47,11 @@ await_icmp() { # WORDS
 	return 1
 }
 
-# From 6.7 on the kernel tells which address takes the place of one that has gone.
-kernel_chooses() {
-	local major minor
-	IFS=. read -r major minor _ <<<"$(uname -r)"
-	((major > 6 || (major == 6 && ${minor%%[!0-9]*} >= 7)))
-}
-
 address_changes() { # DATAPATH
-	local old=$uplink_address new=203.0.113.7 tries
+	local old=$uplink_address new=203.0.113.7
 	up "$1"
 	watch
-	pings "$red" "$outside_address"
-	ip -n "$host" address del "$old/24" dev eth0
-	ip -n "$host" address add "$new/24" dev eth0
-	ip -n "$host" route add default via "$outside_address"
-	if kernel_chooses; then
-		for ((tries = 0; tries < 50; tries++)); do
-			on "$red" ping -nqc 1 -W 1 "$outside_address" || true
-			run -0 captured "icmp and src host $new"
-			[[ $output != *"$new > $outside_address"* ]] || break
-			sleep 0.1
-		done
-		[[ $output == *"$new > $outside_address"* ]]
-	else
-		sleep 1.5
-		run -1 on "$red" ping -nqc 1 -W 1 "$outside_address"
-		(($(uplink_dropped nat-uplink-closed) > 0))
-		lab apply "$topology"
-	fi
-	run -0 lab plan "$topology"
+	uplink_becomes "$red" "$old" "$new" 24 "$outside_address"
 	uplink_address=$new
 	traffic
 	uplink_address="($old or $new)"

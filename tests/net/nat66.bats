@@ -230,6 +230,49 @@ fragments_pass() { # [DATAPATH]
 	assert_no_leak
 }
 
+another_address() { # DATAPATH
+	local old=$uplink_address6 new=2001:db8:113::7
+	up "$1"
+	settle
+	watch
+	uplink_becomes "$red" "$old" "$new" 64 "$outside_address6"
+	run -0 lab -j show lab
+	[[ $(jq -r '.uplinks[0].address6' <<<"$output") == "$new" ]]
+	exchange tcp "$red" "$server" "$server_address"
+	[[ $caller == "$new" ]]
+	exchange udp "$blue" "$outside" "$outside_address6"
+	[[ $caller == "$new" ]]
+	uplink_address6="($old or $new)"
+	stop_capture
+	assert_no_leak
+}
+
+@test "another address of the uplink: followed without a command" {
+	another_address auto
+}
+
+@test "another address of the uplink: followed without a command, datapath: kernel" {
+	another_address kernel
+}
+
+@test "where the host prefers temporary addresses none takes the place of one that has gone" {
+	on "$host" sysctl -qw net.ipv6.conf.eth0.use_tempaddr=2
+	up
+	settle
+	ip -n "$host" address del "$uplink_address6/64" dev eth0
+	ip -n "$host" address add 2001:db8:113::7/64 dev eth0 nodad
+	await_address "$host" 2001:db8:113::7
+	sleep 1.5
+	counts 3 nat-uplink-closed -- no_ping "$red" "$outside_address6"
+	lab apply "$topology"
+	pings "$red" "$outside_address6"
+	run -0 lab plan "$topology"
+	on "$host" sysctl -qw net.ipv6.conf.eth0.use_tempaddr=0
+	run -3 lab plan "$topology"
+	lab apply "$topology"
+	run -0 lab plan "$topology"
+}
+
 @test "nat list and flush know sessions of both families" {
 	up
 	settle

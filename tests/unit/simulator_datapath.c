@@ -151,6 +151,7 @@ static void set_uplink(struct simulator *sim, const struct operation *op)
 	uplink->uplink.port_min = op->port_min;
 	uplink->uplink.port_max = op->port_max;
 	uplink->uplink.fixed = op->fixed;
+	uplink->uplink.fixed6 = op->fixed6;
 	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
 	memcpy(uplink->uplink.address6, op->address6.bytes, 16);
 	hook(sim, op, link);
