@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <linux/pkt_cls.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lab_bare.h"
@@ -91,6 +92,7 @@ static struct lab *ipv6_of(void **state)
 	struct nsr_endpoint endpoint = lab_endpoint(lab, RED);
 	struct nsr_uplink uplink = {.port_min = LAB_PORT_MIN, .port_max = LAB_PORT_MAX};
 
+	assert_int_equal(system("ip address replace " UPLINK2_IP6 "/64 dev up1 nodad"), 0);
 	memcpy(&uplink.address4, lab_ip(UPLINK2_IP).bytes, sizeof(uplink.address4));
 	memcpy(uplink.address6, lab_ip(UPLINK2_IP6).bytes, sizeof(uplink.address6));
 	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP1], &uplink,
