@@ -134,19 +134,29 @@ static void format_rate(char *text, size_t size, double rate)
 	snprintf(text, size, "%.1f%s", rate, prefixes[i]);
 }
 
+/* Without a figure there is no panel. */
+static double panel_height(const json_t *tree, const char *test)
+{
+	size_t figures = count_figures(tree, test);
+
+	return figures ? PANEL_HEAD + PANEL_FOOT + ROW * (double)figures : 0;
+}
+
 /* Returns where the next panel begins. */
 static double print_panel(FILE *out, const json_t *tree, const char *test, double y, double scale)
 {
 	const json_t *direct = json_array_get(json_object_get(tree, "paths"), 0);
 	const json_t *unit = figure_of(direct, test);
-	double end = y + PANEL_HEAD + ROW * (double)count_figures(tree, test);
+	double end = y + panel_height(tree, test) - PANEL_FOOT;
 	char title[128], rate[32];
 	json_t *path;
 	size_t i;
 
-	format_rate(rate, sizeof(rate), unit ? number_of(unit, "rate") : 0);
+	if (!unit)
+		return y;
+	format_rate(rate, sizeof(rate), number_of(unit, "rate"));
 	snprintf(title, sizeof(title), "%s: 1.00 is %s %s a second", test, rate,
-		 unit ? string_of(unit, "unit") : "");
+		 string_of(unit, "unit"));
 	print_text(out, LABEL_WIDTH, y + 24, "test", title);
 	fprintf(out, "<path d=\"M%.1f %.0fV%.0f\" class=\"one\"/>\n", LABEL_WIDTH + scale,
 		y + PANEL_HEAD - 6, end);
@@ -170,8 +180,7 @@ static double find_height(const json_t *tree)
 	size_t i;
 
 	json_array_foreach(json_object_get(tree, "tests"), i, test) height +=
-		PANEL_HEAD + PANEL_FOOT +
-		ROW * (double)count_figures(tree, json_string_value(test));
+		panel_height(tree, json_string_value(test));
 	return height;
 }
 

@@ -234,6 +234,9 @@ static double quick_seconds(const struct bench_options *options)
 
 int bench_options_finish(struct bench_options *options, struct error *err)
 {
+	if (count_true(options->paths, BENCH_PATHS) < 2)
+		return error_invalid(
+			err, "--paths takes one besides direct, which is measured with each");
 	if (options->client_cpu < 0)
 		options->client_cpu = options->cpu;
 	if (options->rounds == 0)

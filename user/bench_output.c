@@ -228,13 +228,19 @@ static void print_percentiles(FILE *out, const json_t *tree, struct arena *arena
 static void print_rates(FILE *out, const json_t *tree)
 {
 	const json_t *direct = json_array_get(json_object_get(tree, "paths"), 0);
+	const char *separator = "";
 	json_t *result;
 	size_t i;
 
 	fputs("\ndirect veth, a second:", out);
 	json_array_foreach(json_object_get(direct, "results"), i, result)
-		fprintf(out, "%s %s %.0f %s", i ? "," : "", string_of(result, "test"),
+	{
+		if (!json_is_number(json_object_get(result, "rate")))
+			continue;
+		fprintf(out, "%s %s %.0f %s", separator, string_of(result, "test"),
 			number_of(result, "rate"), string_of(result, "unit"));
+		separator = ",";
+	}
 	fputc('\n', out);
 }
 

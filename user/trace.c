@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
@@ -92,12 +93,26 @@ static bool is_dropped(struct walk *walk, const struct nsr_trace *told)
 	return reason;
 }
 
+/* Whether nobody receives it, which no hook can tell. What is redirected passes the host's end, be
+ * it up or not, and when it is not, the other one's state is not known. */
+static bool is_lost(struct walk *walk, uint32_t ifindex, bool fast)
+{
+	const struct state_link *link = walk_link(walk, ifindex);
+	char name[TRACE_NAME_MAX];
+
+	if (link && (link->carrier || (fast && !(link->flags & IFF_UP))))
+		return false;
+	walk_answer(walk, "lost", 0, fast ? "fast" : "slow", NULL, "lost behind the hook: %s is %s",
+		    walk_name(walk, ifindex, name), link ? "down" : "gone");
+	return true;
+}
+
 static bool is_delivered(struct walk *walk, const struct nsr_trace *told)
 {
 	const struct nsr_told *into = walk_find(told, NSR_TELLS_DELIVERS);
 	char name[TRACE_NAME_MAX];
 
-	if (into)
+	if (into && !is_lost(walk, (uint32_t)into->a, true))
 		walk_answer(walk, "delivered", (uint32_t)into->a, "fast", NULL,
 			    "delivered to %s by the fast path",
 			    walk_name(walk, (uint32_t)into->a, name));
@@ -123,7 +138,7 @@ int walk_port_out(struct walk *walk, uint32_t ifindex, uint32_t came_in)
 	struct nsr_trace told;
 	int ret = run(walk, DATAPATH_PORT_OUT, ifindex, came_in, &told);
 
-	if (!ret && !is_dropped(walk, &told))
+	if (!ret && !is_dropped(walk, &told) && !is_lost(walk, ifindex, false))
 		walk_answer(walk, "delivered", ifindex, "slow", NULL,
 			    "delivered to %s%s%s%s by the kernel", walk_name(walk, ifindex, name),
 			    *walk->external ? " as " : "", walk->external, walk->external_more);

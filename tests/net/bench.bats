@@ -161,6 +161,8 @@ await_bench() {
 	[[ $stderr == *"no path is called 'nonsense'; there are direct, switched,"* ]]
 	run -1 --separate-stderr "$NSROUTE" bench --tests tcp
 	[[ $stderr == *"no test is called 'tcp'; there are tcp_rr,"* ]]
+	run -1 --separate-stderr "$NSROUTE" bench --paths direct
+	[[ $stderr == *"--paths takes one besides direct"* ]]
 	run -1 "$NSROUTE" bench --rounds 0
 	run -1 "$NSROUTE" bench --seconds x
 	run -1 "$NSROUTE" bench --cpu 100000

@@ -90,6 +90,8 @@ await_session() {
 	run -0 lab -j trace --from "$red" --to 192.168.16.11
 	jq -e --arg green "$green" '[.hooks[] | [.hook, .verdict]] == [["port-in", "slow"], ["port-out", "received"]] and
 		.answer.path == "slow" and .answer.namespace == $green' <<<"$output"
+	ip -n "$green" link set eth0 down
+	[[ $(answer --from "$red" --to 192.168.16.11) == "lost behind the hook: $green eth0 is down" ]]
 }
 
 @test "a program that is not attached is named" {
@@ -100,6 +102,10 @@ await_session() {
 	run -0 lab trace --from "$red" --to 192.168.15.12
 	[[ $output == *"nsroute's program is not attached at $red eth0"* ]]
 	[[ ${lines[-1]} == "delivered to $blue eth0 by the kernel" ]]
+	ip -n "$blue" link set eth0 down
+	[[ $(answer --from "$green" --to 192.168.15.12) == "lost behind the hook: $blue eth0 is down" ]]
+	on "$host" ip link delete "$(host_end_of "$blue")"
+	[[ $(answer --from "$green" --to 192.168.15.12) == "lost behind the hook: interface "*" is gone" ]]
 }
 
 @test "outside and back: sessions are told, and none is opened" {

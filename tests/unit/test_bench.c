@@ -189,6 +189,8 @@ static void test_options_quick(void **state)
 	bench_options_paths(&options, "bridge", &err);
 	assert_int_equal(bench_options_finish(&options, &err), 0);
 	assert_float_equal(options.seconds, 0.2, 1e-9);
+	assert_int_equal(bench_options_paths(&options, "direct", &err), 0);
+	assert_int_equal(bench_options_finish(&options, &err), -EINVAL); /* to be compared with? */
 }
 
 /* ---- A result, and what is made of it. */
@@ -196,7 +198,7 @@ static void test_options_quick(void **state)
 static double ratios[BENCH_ENOUGH_ROUNDS] = {0.9, 0.95, 0.94, 0.93, 0.96, 0.97, 0.92};
 static double rates[BENCH_ENOUGH_ROUNDS] = {10, 20, 30, 40, 50, 60, 70};
 
-/* direct and nft have figures of tcp_rr, netkit is not there. */
+/* direct and nft have figures of tcp_rr, and none of stream; netkit is not there. */
 static struct bench_result *make_result(struct bench_options *options)
 {
 	struct bench_result *result = calloc(1, sizeof(*result));
@@ -205,7 +207,7 @@ static struct bench_result *make_result(struct bench_options *options)
 	assert_non_null(result);
 	bench_options_init(options, 1);
 	bench_options_paths(options, "nft,netkit", &err);
-	bench_options_tests(options, "tcp_rr", &err);
+	bench_options_tests(options, "tcp_rr,stream", &err);
 	bench_options_require(options, "nft:tcp_rr:0.9,nft:tcp_rr:0.95", &err);
 	bench_options_finish(options, &err);
 	result->options = options;
@@ -299,6 +301,7 @@ static void test_text(void **state)
 	assert_non_null(strstr(text, "nft     0.94 (0.92-0.96)"));
 	assert_non_null(strstr(text, "not here: netkit: <no> \"netkit\" & nothing\n"));
 	assert_non_null(strstr(text, "unlike the direct veth: nft: mtu 9000\n"));
+	assert_non_null(strstr(text, "\ndirect veth, a second: tcp_rr 40 transactions\n"));
 	assert_non_null(strstr(text, "required: nft tcp_rr >= 0.95, measured 0.940: NOT met\n"));
 	free(text);
 	json_decref(tree);
@@ -355,7 +358,8 @@ static void test_chart(void **state)
 	assert_non_null(strstr(text, ">0.94</text>"));
 	assert_non_null(strstr(text, ">tcp_rr: 1.00 is 40.0 transactions a second</text>"));
 	assert_non_null(strstr(text, "Linux 6.1 &lt;&amp;&gt;;"));
-	assert_null(strstr(text, "netkit")); /* no figure, no bar */
+	assert_null(strstr(text, "netkit")); /* no figure, no bar, */
+	assert_null(strstr(text, "stream")); /* and no panel */
 	assert_null(strstr(text, "<script"));
 	assert_null(strstr(text, "href"));
 	free(text);
