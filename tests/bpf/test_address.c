@@ -8,10 +8,10 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 
 #include "datapath_maps.h"
@@ -116,14 +116,14 @@ static void next_second(struct lab *lab)
 	lab_clock_offset(lab, ++seconds);
 }
 
+/* Since 6.7, and in what was made of older ones: Debian's 6.1 among them. */
 static bool kernel_chooses(void)
 {
-	struct utsname name;
-	int major, minor;
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool chooses = btf__find_str(btf, "BPF_FIB_LOOKUP_SRC") > 0;
 
-	uname(&name);
-	return sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-	       (major > 6 || (major == 6 && minor >= 7));
+	btf__free(btf);
+	return chooses;
 }
 
 static struct run *out(struct lab *lab, int outcome)

@@ -82,11 +82,10 @@ send_early() { # NAMESPACE [PORT]
 
 # ---- Another address of the uplink
 
-# From 6.7 on the kernel tells which address takes the place of one that has gone.
+# Which address takes the place of one that has gone: since 6.7, and in what was made of older ones
+# (Debian's 6.1).
 kernel_chooses() {
-	local major minor
-	IFS=. read -r major minor _ <<<"$(uname -r)"
-	((major > 6 || (major == 6 && ${minor%%[!0-9]*} >= 7)))
+	grep -qa BPF_FIB_LOOKUP_SRC /sys/kernel/btf/vmlinux
 }
 
 # Nobody tells us of it. What is sent is captured.
