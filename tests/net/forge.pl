@@ -146,7 +146,7 @@ $groups{'spoofed-address:ipv6'} = sub {
 		frame($is{host_end}, ip6($source, $is{gateway6}));
 		frame("33:33:00:00:00:01", ip6($source, "ff02::1"));
 		frame($is{near}, ip6($source, $is{near6}, headers => [extension($_)])) for (0, 43, 60, 253);
-		frame($is{near}, ip6($source, $is{near6}, headers => [fragment(1, 0)]));
+		frame($is{near}, ip6($source, $is{near6}, headers => [fragment($_, 0)])) for (0, 1);
 	}
 };
 $groups{'spoofed-address:arp'} = sub {
@@ -225,7 +225,9 @@ $groups{'malformed'} = sub {
 	}
 };
 
-# To a namespace of another network that its source may not reach.
+# To a namespace of another network that its source may not reach. All fragments are of one datagram:
+# those that begin at 8 overlap those that begin at 0, and pieces of 8 bytes have no more than a part
+# of TCP's header.
 $groups{'isolated'} = sub {
 	for my $to (@is{qw(gateway host_end)}) {
 		for my $fragment (0, 0x2000, 0x2001, 0x0001, 0x1fff) {
@@ -246,6 +248,8 @@ $groups{'isolated'} = sub {
 		frame($to, ip6($is{own6}, $is{far6}, headers => [extension($_)])) for (0, 43, 60, 253);
 		frame($to, ip6($is{own6}, $is{far6}, headers => [fragment(@$_)]))
 			for ([0, 1], [1, 1], [1, 0], [0, 0]);
+		frame($to, ip6($is{own6}, $is{far6}, protocol => 6, payload => substr($mark, 0, 8),
+			       headers => [fragment(@$_)])) for ([0, 1], [1, 1], [0x1fff, 0]);
 		frame($to, ip6($is{own6}, $is{far6}, protocol => $_, payload => $mark)) for (4, 41, 99);
 		# A jumbogram, RFC 2675, and one that only says so.
 		frame($to, ip6($is{own6}, $is{far6}, total => 0,
