@@ -34,8 +34,23 @@ NSR_STEP int hairpin6_may_be(struct __sk_buff *skb, const struct nsr_port *port)
 	return !address_is_none6(&external) && address_equal6(&dest, &external);
 }
 
+/* The host's own, as far as a session of the sender's goes. It has asked for an answer only of a
+ * port that is published: that is the packet's source then, and VERDICT_NEIGHBOUR. */
+NSR_STEP int hairpin6_returns(struct __sk_buff *skb, u32 sender)
+{
+	struct nat_work6 *work = nat_work();
+
+	if (!work || work->transport.fragment || !mapping_is_published6(sender))
+		return VERDICT_KERNEL;
+	return rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old,
+				 &work->request.external, bpf_htons(NSR_MAPPING_PORT(sender)))
+		       ? DROP(NAT_REWRITE)
+		       : VERDICT_NEIGHBOUR;
+}
+
 /* What the packet is to a namespace: VERDICT_PEER; VERDICT_KERNEL: it is for none; or a reason to
- * drop, with HAIRPIN_LARGE. Nothing is changed. */
+ * drop, with HAIRPIN_LARGE. Nothing is changed, but for VERDICT_NEIGHBOUR: for the host, which has
+ * asked. */
 NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
@@ -50,12 +65,16 @@ NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
 	request = &work->request;
 	record = nat_mapping6(NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t->protocol),
 					  bpf_ntohs(t->dest)));
-	if (!record || !READ_ONCE(record->references))
-		return VERDICT_KERNEL;
+	uplink6_flow(work);
+	if (!record || !READ_ONCE(record->references)) {
+		work->old = request->flow.inside.address;
+		return session_use6(&request->flow, request)
+			       ? hairpin6_returns(skb, request->mapping)
+			       : VERDICT_KERNEL;
+	}
 	to = fib_host6(&record->inside.address);
 	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
-	uplink6_flow(work);
 	if (!session_use6(&request->flow, request) &&
 	    host_has_socket6(skb, t->protocol, &request->flow.inside.address, t->source,
 			     &request->external, t->dest, record->flags & NSR_MAPPING_PUBLISHED))
@@ -111,6 +130,8 @@ NSR_STEP int hairpin6_arrives(struct __sk_buff *skb, const struct nsr_port *port
 	whom = uplink6_classify(skb, work);
 	work->transport.source = source;
 	TELL(INBOUND, whom, 0, 0);
+	if (whom == NAT_INBOUND_HOST)
+		return hairpin6_returns(skb, sender);
 	if (whom != NAT_INBOUND_SESSION)
 		return inbound_refused(whom);
 	/* The mapping may be another's by now. */
@@ -156,14 +177,20 @@ NSR_STEP int hairpin6_error(struct __sk_buff *skb, const struct nsr_port *port)
 	t = &work->quote.transport;
 	record = nat_mapping6(NSR_MAPPING(NSR_POOL(work->request.flow.inside.uplink, t->protocol),
 					  bpf_ntohs(t->source)));
-	if (!record || !READ_ONCE(record->references))
-		return VERDICT_KERNEL;
-	if (hairpin_isolated(port, fib_host6(&record->inside.address)))
+	if (record && READ_ONCE(record->references) &&
+	    hairpin_isolated(port, fib_host6(&record->inside.address)))
 		return DROP(ISOLATED);
 	result = icmp6_leaves(skb, true);
 	if (result)
 		return result == DROP(NAT_ICMP_ERROR) ? VERDICT_KERNEL : DROP(NAT_REWRITE);
-	return icmp6_arrives(skb) == NAT_INBOUND_SESSION ? VERDICT_PEER : DROP(NAT_REWRITE);
+	switch (icmp6_arrives(skb)) {
+	case NAT_INBOUND_SESSION:
+		return VERDICT_PEER;
+	case NAT_INBOUND_HOST:
+		return VERDICT_NEIGHBOUR; /* the host has sent what it is about */
+	default:
+		return DROP(NAT_REWRITE);
+	}
 }
 
 /* TCP and UDP. */
@@ -246,6 +273,8 @@ static __always_inline int port_hairpin6(struct __sk_buff *skb)
 	count_port_tx(port->index, length, verdict);
 	if (to)
 		return hairpin_deliver(skb, to, length);
+	if (verdict == VERDICT_NEIGHBOUR)
+		return local_deliver(skb);
 	if (verdict >= 0)
 		return TC_ACT_UNSPEC;
 	drop(skb, verdict, NSR_HOOK_PORT_IN);

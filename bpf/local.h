@@ -235,8 +235,11 @@ static __always_inline int local_out(struct __sk_buff *skb)
 
 	if (!loopback)
 		return TC_ACT_UNSPEC;
-	if (!skb->ingress_ifindex)
+	if (!skb->ingress_ifindex) {
+		if (skb->protocol == bpf_htons(ETH_P_IPV6))
+			to_program6(skb, NSR_PROGRAM6_LOCAL); /* not there: the host's own */
 		verdict = local_leaves(skb);
+	}
 	if (verdict == VERDICT_PEER && packet_at(skb, &p, false))
 		to = fib_host4(p.ip4->daddr);
 	if (verdict == VERDICT_PEER && !to)

@@ -12,6 +12,7 @@
  *                   the same for IPv6 that the NAT may have a part in, by a tail call
  *   nsr_hairpin6    IPv6 of a namespace to its uplink's address, likewise
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
+ *   nsr_local_out6  the same for IPv6, by a tail call
  *   nsr_hairpin     what a namespace sends to an external address, by a tail call
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
@@ -27,7 +28,7 @@
 #include "events.h"
 #include "expire.h"
 #include "hairpin6.h"
-#include "local.h"
+#include "local6.h"
 #include "maps.h"
 #include "port.h"
 #include "publish.h"
@@ -336,6 +337,12 @@ SEC("tc")
 int nsr_local_out(struct __sk_buff *skb)
 {
 	return local_out(skb);
+}
+
+SEC("tc")
+int nsr_local_out6(struct __sk_buff *skb)
+{
+	return local_out6(skb);
 }
 
 SEC("tc")

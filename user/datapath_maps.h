@@ -86,6 +86,7 @@ enum {
 	DATAPATH_BARE_IN6,
 	DATAPATH_HAIRPIN, /* called by that of a port, likewise */
 	DATAPATH_HAIRPIN6,
+	DATAPATH_LOCAL_OUT6, /* called by that of the loopback interface */
 	DATAPATH_ALL_PROGRAMS
 };
 

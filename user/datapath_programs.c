@@ -50,6 +50,7 @@ static const struct {
 	[DATAPATH_BARE_IN6] = {"nsr_bare_in6", USE_BARE | USE_IPV6},
 	[DATAPATH_HAIRPIN] = {"nsr_hairpin", USE_NAT},
 	[DATAPATH_HAIRPIN6] = {"nsr_hairpin6", USE_IPV6},
+	[DATAPATH_LOCAL_OUT6] = {"nsr_local_out6", USE_LOOPBACK | USE_IPV6},
 };
 
 const char *datapath_program_name(unsigned int program)
@@ -123,6 +124,7 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM6_BARE_IN] = DATAPATH_BARE_IN6,
 		[NSR_PROGRAM_HAIRPIN] = DATAPATH_HAIRPIN,
 		[NSR_PROGRAM6_HAIRPIN] = DATAPATH_HAIRPIN6,
+		[NSR_PROGRAM6_LOCAL] = DATAPATH_LOCAL_OUT6,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the host itself sends to published ports, at the external address and at the loopback one,
- * and what comes back.
+ * and what comes back. Of both families, but for the loopback address.
  */
 #include "lab.h"
 
@@ -22,13 +22,20 @@
 #define LOOPBACK_IP "127.0.0.1"
 #define CLIENT_IP   "169.254.78.1"
 
+static const struct family {
+	bool ipv6;
+	const char *external, *other, *red, *blue, *remote;
+	uint16_t headers; /* of IP and UDP */
+} ipv4 = {false, UPLINK_IP, UPLINK2_IP, RED_IP, BLUE_IP, REMOTE_IP, 28},
+  ipv6 = {true, UPLINK_IP6, REMOTE2_IP6, RED_IP6, BLUE_IP6, REMOTE_IP6, 48}, *family;
+
 static uint32_t loopback_number;
 
 static void publish(struct lab *lab, uint32_t ifindex, enum nsr_nat_protocol protocol,
 		    uint16_t external, uint16_t inside)
 {
 	struct published_ports what = {external, inside, 1, (uint8_t)protocol};
-	struct ip_address red = lab_ip(RED_IP);
+	struct ip_address red = lab_ip(family->red);
 
 	if (datapath_publish(lab->datapath, ifindex, &red, &what, OWN_NETNS, &lab->err))
 		fail_msg("%s", lab->err.message);
@@ -51,10 +58,13 @@ static void done(struct lab *lab, enum nsr_nat_protocol protocol)
 	struct published_ports what = {8080, 80, 1, (uint8_t)protocol};
 
 	if (datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err) ||
-	    datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &what, &lab->err))
+	    datapath_unpublish(lab->datapath, lab->uplink[UP0], family->ipv6, &what, &lab->err))
 		fail_msg("%s", lab->err.message);
-	assert_int_equal(lab_entries(lab, MAP_published), 0);
-	lab_expect_no_flows(lab);
+	assert_int_equal(lab_entries(lab, family->ipv6 ? MAP_published6 : MAP_published), 0);
+	if (family->ipv6)
+		lab_expect_no_flows6(lab);
+	else
+		lab_expect_no_flows(lab);
 }
 
 static struct nsr_uplink_counters counters(struct lab *lab)
@@ -112,7 +122,7 @@ static struct frame *answers(struct lab *lab, enum lab_port which, const char *t
 	struct frame f;
 
 	FRAME(&f, .to = mac_br1, .from = which == RED ? mac_red : mac_blue,
-	      .source = which == RED ? RED_IP : BLUE_IP, .dest = to, .protocol = protocol,
+	      .source = which == RED ? family->red : family->blue, .dest = to, .protocol = protocol,
 	      .sport = sport, .dport = dport, .tcp_flags = flags, .payload = 20);
 	return &EXPECT_PORT_IN(lab, which, &f, outcome)->out;
 }
@@ -120,10 +130,22 @@ static struct frame *answers(struct lab *lab, enum lab_port which, const char *t
 static void expect(struct frame *frame, const char *source, uint16_t sport, const char *dest,
 		   uint16_t dport)
 {
-	assert_int_equal(frame_ip4(frame)->saddr, address4(source));
-	assert_int_equal(frame_ip4(frame)->daddr, address4(dest));
+	const struct ip_address from = lab_ip(source), to = lab_ip(dest);
+
+	if (family->ipv6) {
+		assert_memory_equal(&frame_ip6(frame)->saddr, from.bytes, 16);
+		assert_memory_equal(&frame_ip6(frame)->daddr, to.bytes, 16);
+	} else {
+		assert_memory_equal(&frame_ip4(frame)->saddr, from.bytes, 4);
+		assert_memory_equal(&frame_ip4(frame)->daddr, to.bytes, 4);
+	}
 	assert_int_equal(frame_sport(frame), sport);
 	assert_int_equal(frame_dport(frame), dport);
+}
+
+static uint32_t sessions(struct lab *lab)
+{
+	return lab_entries(lab, family->ipv6 ? MAP_session_by_flow6 : MAP_session_by_flow);
 }
 
 static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
@@ -137,19 +159,21 @@ static void test_external(void **state)
 		struct frame *out;
 
 		publish(lab, lab->uplink[UP0], (enum nsr_nat_protocol)i, 8080, 80);
-		out = sends(lab, UPLINK_IP, UPLINK_IP, protocol, 4000, 8080, FRAME_SYN,
-			    TC_ACT_REDIRECT);
-		expect(out, UPLINK_IP, 4000, RED_IP, 80);
-		assert_int_equal(frame_ip4(out)->ttl, 64);
+		out = sends(lab, family->external, family->external, protocol, 4000, 8080,
+			    FRAME_SYN, TC_ACT_REDIRECT);
+		expect(out, family->external, 4000, family->red, 80);
+		assert_int_equal(family->ipv6 ? frame_ip6(out)->hop_limit : frame_ip4(out)->ttl,
+				 64);
 		assert_memory_equal(frame_eth(out)->h_dest, mac_red, 6);
 		assert_memory_equal(frame_eth(out)->h_source, mac_br1, 6);
-		out = answers(lab, RED, UPLINK_IP, protocol, 80, 4000, FRAME_SYN | FRAME_ACK,
+		out = answers(lab, RED, family->external, protocol, 80, 4000, FRAME_SYN | FRAME_ACK,
 			      TO_NEIGHBOUR);
-		expect(out, UPLINK_IP, 8080, UPLINK_IP, 4000);
-		sends(lab, UPLINK_IP, UPLINK_IP, protocol, 4000, 8080, FRAME_ACK, TC_ACT_REDIRECT);
-		assert_int_equal(lab_active_sessions(lab), 1);
+		expect(out, family->external, 8080, family->external, 4000);
+		sends(lab, family->external, family->external, protocol, 4000, 8080, FRAME_ACK,
+		      TC_ACT_REDIRECT);
+		assert_int_equal(sessions(lab), 1);
 		/* Without a session, what red sends to the host is not touched. */
-		answers(lab, RED, UPLINK_IP, protocol, 80, 4001, FRAME_ACK, TO_KERNEL);
+		answers(lab, RED, family->external, protocol, 80, 4001, FRAME_ACK, TO_KERNEL);
 		done(lab, (enum nsr_nat_protocol)i);
 		lab_with_loopback(state);
 	}
@@ -162,22 +186,23 @@ static void test_not_published(void **state)
 	struct frame f;
 
 	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->blue, .dest = family->remote,
 	      .sport = 6000, .dport = 80);
 	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	/* Nobody's, a mapped one, the other protocol. */
-	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 8081, 0, TC_ACT_UNSPEC);
-	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 6000, 0, TC_ACT_UNSPEC);
-	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 8081, 0, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 6000, 0, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->external, IPPROTO_TCP, 4000, 8080, FRAME_SYN,
+	      TC_ACT_UNSPEC);
 	/* Other addresses, at either end. */
-	sends(lab, UPLINK_IP, UPLINK2_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
-	sends(lab, LOOPBACK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
-	sends(lab, LOOPBACK_IP, LOOPBACK_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->other, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, family->other, family->external, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, family->other, family->other, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
 	/* What is on its way back to the host. */
 	lab->came_in = lab->port[RED];
-	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
 	lab->came_in = 0;
-	assert_int_equal(lab_active_sessions(lab), 1);
+	assert_int_equal(sessions(lab), 1);
 	done(lab, NSR_NAT_UDP);
 }
 
@@ -213,29 +238,46 @@ static void test_loopback(void **state)
 	answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN, TO_NEIGHBOUR);
 }
 
+static struct sockaddr_storage socket_address(uint16_t port)
+{
+	const struct ip_address ip = lab_ip(family->external);
+	struct sockaddr_storage address = {0};
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
+	struct sockaddr_in *in4 = (struct sockaddr_in *)&address;
+
+	address.ss_family = family->ipv6 ? AF_INET6 : AF_INET;
+	if (family->ipv6) {
+		in6->sin6_port = htons(port);
+		memcpy(&in6->sin6_addr, ip.bytes, 16);
+	} else {
+		in4->sin_port = htons(port);
+		memcpy(&in4->sin_addr, ip.bytes, 4);
+	}
+	return address;
+}
+
 /* The host's socket has a port that a namespace has mapped. */
 static void test_port_of_two(void **state)
 {
-	struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(6000)}, peer = own;
+	struct sockaddr_storage own = socket_address(6000), peer = socket_address(8080);
 	struct lab *lab = lab_with_loopback(state);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(own.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct frame f;
 
-	own.sin_addr.s_addr = peer.sin_addr.s_addr = address4(UPLINK_IP);
-	peer.sin_port = htons(8080);
 	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->blue, .dest = family->remote,
 	      .sport = 6000, .dport = 80);
 	assert_int_equal(frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out), 6000);
 	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&peer, sizeof(peer)), 0);
-	expect(sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_UDP, 6000, 8080, 0, TC_ACT_REDIRECT),
-	       UPLINK_IP, 6000, RED_IP, 80);
-	expect(answers(lab, RED, UPLINK_IP, IPPROTO_UDP, 80, 6000, 0, TO_NEIGHBOUR), UPLINK_IP,
-	       8080, UPLINK_IP, 6000);
+	expect(sends(lab, family->external, family->external, IPPROTO_UDP, 6000, 8080, 0,
+		     TC_ACT_REDIRECT),
+	       family->external, 6000, family->red, 80);
+	expect(answers(lab, RED, family->external, IPPROTO_UDP, 80, 6000, 0, TO_NEIGHBOUR),
+	       family->external, 8080, family->external, 6000);
 	close(fd);
 	/* Its socket has gone: the port is blue's again, whose filter has not heard of red. */
-	answers(lab, RED, UPLINK_IP, IPPROTO_UDP, 80, 6000, 0, DROPPED(NAT_FILTERED));
+	answers(lab, RED, family->external, IPPROTO_UDP, 80, 6000, 0, DROPPED(NAT_FILTERED));
 	done(lab, NSR_NAT_UDP);
 }
 
@@ -248,20 +290,35 @@ static void test_too_large(void **state)
 
 	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
 	endpoint.mtu = 1280;
-	lab_host_set(lab, RED_IP, &endpoint);
+	lab_host_set(lab, family->red, &endpoint);
 	for (uint16_t excess = 0; excess < 2; excess++) {
-		FRAME(&f, .to = nobody, .from = nobody, .source = UPLINK_IP, .dest = UPLINK_IP,
-		      .sport = 4000, .dport = 8080, .payload = (uint16_t)(1280 - 28 + excess));
+		FRAME(&f, .to = nobody, .from = nobody, .source = family->external,
+		      .dest = family->external, .sport = 4000, .dport = 8080,
+		      .payload = (uint16_t)(1280 - family->headers + excess));
 		runs(lab, &f, excess ? TC_ACT_SHOT : TC_ACT_REDIRECT);
 	}
 	done(lab, NSR_NAT_UDP);
 }
 
+static int set_up_ipv4(void **state)
+{
+	family = &ipv4;
+	return lab_set_up(state);
+}
+
+static int set_up_ipv6(void **state)
+{
+	family = &ipv6;
+	return lab_set_up(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_external),    LAB_TEST(test_not_published), LAB_TEST(test_loopback),
-		LAB_TEST(test_port_of_two), LAB_TEST(test_too_large),
+#define IPV4(name) cmocka_unit_test_setup(name, set_up_ipv4)
+#define BOTH(name) IPV4(name), {#name "_ipv6", name, set_up_ipv6, NULL, NULL}
+		BOTH(test_external),    BOTH(test_not_published), IPV4(test_loopback),
+		BOTH(test_port_of_two), BOTH(test_too_large),
 	};
 
 	return LAB_MAIN(tests);

@@ -25,8 +25,8 @@ teardown() {
 
 # What a UDP client learns of a port where nobody listens: its second datagram fails.
 is_refused() { # NAMESPACE ADDRESS PORT
-	on "$1" timeout 30 perl -MIO::Socket::INET -e '
-		my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die;
+	on "$1" timeout 30 perl -MIO::Socket::IP -e '
+		my $s = IO::Socket::IP->new(Proto => "udp", PeerHost => $ARGV[0], PeerPort => $ARGV[1]) or die;
 		for (1 .. 100) {
 			defined($s->send("x")) or exit !$!{ECONNREFUSED};
 			select undef, undef, undef, 0.1;
@@ -40,27 +40,37 @@ is_refused() { # NAMESPACE ADDRESS PORT
 	lab apply "$topology"
 	for name in "$blue" "$green" "$red" "$host" "$outside"; do
 		is_refused "$name" "$uplink_address" 8080
+		is_refused "$name" "$uplink_address6" 8080
 	done
 	is_refused "$host" 127.0.0.1 8080
 }
 
-@test "from the host: at the uplink's address, both ways in bulk, its own services beside it" {
-	local protocol
+@test "from the host: at the uplink's addresses, both ways in bulk, its own services beside it" {
+	local protocol address
 	published_up
 	on "$host" sysctl -qw net.ipv4.conf.all.rp_filter=1
-	for protocol in tcp udp; do
-		exchange "$protocol" "$host" "$red" "$uplink_address"
-		[[ $caller == "$uplink_address" ]]
+	for address in "$uplink_address" "$uplink_address6"; do
+		for protocol in tcp udp; do
+			exchange "$protocol" "$host" "$red" "$address"
+			[[ $caller == "$address" ]]
+		done
 	done
 	publish "$red" '"5201:5201/tcp"'
 	lab apply "$topology"
 	bulk "$host" "$red" "$uplink_address"
 	bulk "$host" "$red" "$uplink_address" -R
+	bulk "$host" "$red" "$uplink_address6"
+	bulk "$host" "$red" "$uplink_address6" -R
 	serve "$host" tcp 2222
 	calls "$host" tcp "$uplink_address" 2222
 	calls "$host" tcp 127.0.0.1 2222
+	serve "$host" tcp6 2223
+	calls "$host" tcp6 "$uplink_address6" 2223
+	calls "$host" tcp6 ::1 2223
 	pings "$host" 127.0.0.1
+	pings "$host" ::1
 	pings "$host" "$uplink_address"
+	pings "$host" "$uplink_address6"
 	[[ $(dropped nat-hairpin) == 0 ]]
 	run -0 lab plan "$topology"
 }
@@ -74,6 +84,8 @@ is_refused() { # NAMESPACE ADDRESS PORT
 	[[ $caller == "$uplink_address" ]]
 	exchange udp "$host" "$red" 127.0.0.1
 	[[ $caller == 169.254.78.1 ]]
+	exchange tcp "$host" "$red" "$uplink_address6"
+	[[ $caller == "$uplink_address6" ]]
 }
 
 @test "on the loopback address: the host reaches it, and nobody else" {
