@@ -16,6 +16,7 @@
 
 #include "address6.h"
 #include "nat.h"
+#include "own.h"
 #include "publish.h"
 #include "reclaim.h"
 #ifdef NSR_TRACE
@@ -45,6 +46,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_CONTACT_H
 #undef NSROUTE_BPF_MAPPING_H
 #undef NSROUTE_BPF_NAT_H
+#undef NSROUTE_BPF_OWN_H
 #undef NSROUTE_BPF_DATAGRAM_H
 #undef NSROUTE_BPF_RECLAIM_H
 #undef NSROUTE_BPF_PUBLISH_H
@@ -189,6 +191,10 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_in_unknown       nat_in_unknown6
 #define nat_in               nat_in6
 
+/* own.h */
+#define own_port_is_taken own_port_is_taken6
+#define own_begins        own_begins6
+
 /* datagram.h */
 #define datagram_is_old  datagram_is_old6
 #define datagram_whom    datagram_whom6
@@ -324,6 +330,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 }
 
 #include "nat.h"
+#include "own.h"
 #include "publish.h"
 #include "reclaim.h"
 #ifdef NSR_TRACE
@@ -439,6 +446,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_admit
 #undef nat_in_unknown
 #undef nat_in
+#undef own_port_is_taken
+#undef own_begins
 #undef datagram_is_old
 #undef datagram_whom
 #undef fragment_copy

@@ -131,7 +131,8 @@ static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 	if (!bare && skb->vlan_present)
 		verdict = uplink_tagged(skb);
 	else if (kind != PACKET_IPV4)
-		verdict = bare ? bare_leaks(skb, &p, kind) : uplink_leaks(skb, uplink, &p, kind);
+		verdict = bare ? bare_leaks(skb, uplink, &p, kind)
+			       : uplink_leaks(skb, uplink, &p, kind);
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
 	if (verdict == VERDICT_RARE)

@@ -322,6 +322,12 @@ struct transport {
 #define TCP_RST       0x04
 #define TCP_ACK       0x10
 
+/* Whether a packet can be the first of its flow: of TCP a SYN alone. */
+static __always_inline bool transport_may_begin(bool tcp, u8 tcp_flags)
+{
+	return !tcp || (tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
 /* 0, or the reason why this packet cannot be translated. A first fragment is read like any packet.
  */
 static __always_inline int transport_parse(const struct packet *p, struct transport *t)

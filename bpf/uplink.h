@@ -12,6 +12,7 @@
 #include "inner.h"
 #include "options.h"
 #include "other.h"
+#include "own.h"
 #include "policy.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -21,6 +22,43 @@
 
 /* One on the stack is without padding: steps want all of it to be set. */
 _Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
+
+/* A datagram of the host's own, or the first segment of a connection, may meet a mapping's. */
+static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool bare)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request = {};
+	struct transport t = {};
+	struct packet p;
+
+	if (!settings || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
+	    !outbound_flow(settings, uplink, &p, &t, &request) ||
+	    !transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags) ||
+	    !own_port_is_taken(uplink, t.protocol, t.source))
+		return 0;
+	request.external = p.ip4->saddr;
+	return own_begins(skb, &request);
+}
+
+NSR_STEP int uplink_own(struct __sk_buff *skb, u32 uplink)
+{
+	return own_leaves(skb, uplink, false);
+}
+
+NSR_STEP int bare_own(struct __sk_buff *skb, u32 uplink)
+{
+	return own_leaves(skb, uplink, true);
+}
+
+/* Of TCP, all but the first segment is told from it without that: it is most of what the host
+ * sends. */
+static __always_inline bool own_may_begin(const struct packet *p)
+{
+	const u8 *flags = (const u8 *)(p->ip4 + 1) + TCP_FLAG_BYTE;
+
+	return p->ip4->protocol != IPPROTO_TCP || p->ip4->ihl != 5 ||
+	       (void *)(flags + 1) > p->end || transport_may_begin(true, *flags);
+}
 
 /*
  * What an IPv4 packet that leaves by the uplink needs: a reason to drop it, or 0 and, when it is to
@@ -40,7 +78,11 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 
 	if (address_is_external(uplink, source)) {
 		request->forwarded = port_translated(skb);
-		return rare ? VERDICT_RARE : 0;
+		if (rare)
+			return VERDICT_RARE;
+		if (!skb->ingress_ifindex && own_may_begin(p))
+			p->bare ? bare_own(skb, uplink->index) : uplink_own(skb, uplink->index);
+		return 0;
 	}
 	settings = nat_settings();
 	if (!settings)
@@ -149,7 +191,7 @@ static __always_inline int uplink_leaks(struct __sk_buff *skb, const struct nsr_
 	case PACKET_MALFORMED:
 		return leaks_malformed(skb, p) ? DROP(MALFORMED) : 0;
 	case PACKET_IPV6:
-		return uplink6_leaves(skb, p->ip6, false);
+		return uplink6_leaves(skb, uplink, p, false);
 	case PACKET_ARP:
 		return uplink_ask(skb, uplink, p);
 	default:
@@ -168,11 +210,11 @@ NSR_STEP int bare_leaks_malformed(struct __sk_buff *skb)
 }
 
 /* uplink_leaks() of it. What makes a tail call is no step: its program's caller would go on. */
-static __always_inline int bare_leaks(struct __sk_buff *skb, const struct packet *p,
-				      enum packet_kind kind)
+static __always_inline int bare_leaks(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+				      const struct packet *p, enum packet_kind kind)
 {
 	if (kind == PACKET_IPV6)
-		return uplink6_leaves(skb, p->ip6, true);
+		return uplink6_leaves(skb, uplink, p, true);
 	return drop_or_pass(bare_leaks_malformed(skb));
 }
 

@@ -25,14 +25,35 @@ static __always_inline void to_program6(struct __sk_buff *skb, enum nsr_program6
 	bpf_tail_call(skb, &programs6, program);
 }
 
+/* Whether TCP or UDP of the host's own, from the external address, may begin a flow, from a port
+ * that is not free: see own.h. Where the headers are not at hand, it may. */
+static __always_inline bool uplink6_own_may_begin(struct __sk_buff *skb,
+						  const struct nsr_uplink *uplink,
+						  const struct packet *p)
+{
+	const u8 *l4 = (const u8 *)(p->ip6 + 1);
+	bool tcp = p->ip6->nexthdr == IPPROTO_TCP;
+
+	if (skb->ingress_ifindex ||
+	    !address_equal6((void *)&p->ip6->saddr, (void *)uplink->address6))
+		return false;
+	if ((void *)(l4 + TCP_FLAG_BYTE + 1) > p->end)
+		return true;
+	return transport_may_begin(tcp, l4[TCP_FLAG_BYTE]) &&
+	       own_port_is_taken6(uplink->index, tcp ? NSR_NAT_TCP : NSR_NAT_UDP,
+				  *(const __be16 *)l4);
+}
+
 /* What leaves: 0, or a reason to drop where the program did not take over. Anything but TCP and UDP
  * may be, or hide, an ICMPv6 error that quotes an inside address. */
-static __always_inline int uplink6_leaves(struct __sk_buff *skb, const struct ipv6hdr *ip,
-					  bool bare)
+static __always_inline int uplink6_leaves(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					  const struct packet *p, bool bare)
 {
+	const struct ipv6hdr *ip = p->ip6;
 	bool inside = inside_of6(&ip->saddr);
 
-	if (inside || (ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP))
+	if (inside || (ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) ||
+	    uplink6_own_may_begin(skb, uplink, p))
 		to_program6(skb, bare ? NSR_PROGRAM6_BARE_OUT : NSR_PROGRAM6_OUT);
 	return inside ? DROP(NAT_PROTOCOL) : 0;
 }
@@ -62,6 +83,18 @@ static __always_inline void uplink6_flow(struct nat_work6 *work)
 	request->flow.inside.protocol = t->protocol;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
 	request->seen = seen_by(true, t->protocol, t->tcp_flags);
+}
+
+/* What the host itself sends from the external address. */
+static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 *work)
+{
+	const struct transport6 *t = &work->transport;
+
+	if (t->later || t->protocol == NSR_NAT_ICMP ||
+	    !transport_may_begin(t->protocol == NSR_NAT_TCP, t->tcp_flags))
+		return;
+	uplink6_flow(work);
+	own_begins6(skb, &work->request);
 }
 
 /* The mapping of what leaves, and its session: 0, or a reason to drop. */
@@ -114,7 +147,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	struct nat_request6 *request = &work->request;
 	const struct nsr_inside *inside;
 	struct packet p;
-	bool special;
+	bool special, own = false;
 	int unfit;
 
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
@@ -125,9 +158,12 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	inside = inside_at6(skb, uplink->index, &p.ip6->saddr);
 	if (address6_is_external(uplink, &request->flow.inside.address)) {
 		request->forwarded = port_translated(skb);
+		own = !skb->ingress_ifindex;
 		inside = NULL;
 	}
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, &work->transport);
+	if (own && !unfit)
+		uplink6_own(skb, work);
 	if (!inside)
 		return !unfit && !work->transport.later &&
 				       work->transport.protocol == NSR_NAT_ICMP &&

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A flow of the host's own that begins later, from a port which is mapped to the same remote: it is
+ * the host's from its first packet on, and what the inside has with others goes on.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath_maps.h"
+#include "datapath_publish.h"
+
+#define OWN_NETNS   (-1) /* the test is in the lab's namespace */
+#define PORT        4321
+#define REMOTE_PORT 80
+
+/* What differs between the families. */
+struct family {
+	int number;
+	const char *red, *uplink, *remote, *remote2;
+	int sessions; /* enum datapath_map */
+};
+static const struct family ipv4 = {AF_INET,   RED_IP,     UPLINK_IP,
+				   REMOTE_IP, REMOTE2_IP, MAP_session_by_flow};
+static const struct family ipv6 = {AF_INET6,   RED_IP6,     UPLINK_IP6,
+				   REMOTE_IP6, REMOTE2_IP6, MAP_session_by_flow6};
+
+static struct sockaddr_in6 endpoint(const struct family *is, const char *ip, uint16_t port)
+{
+	struct sockaddr_in6 ret = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in *ret4 = (struct sockaddr_in *)&ret;
+
+	if (is->number == AF_INET)
+		*ret4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+	assert_int_equal(
+		inet_pton(is->number, ip,
+			  is->number == AF_INET ? (void *)&ret4->sin_addr : (void *)&ret.sin6_addr),
+		1);
+	return ret;
+}
+
+/* A socket of the host's with this port, and remote if there is one; a connection of TCP stays in
+ * the making, because nobody is there. */
+static int host_opens(const struct family *is, int type, const char *local, const char *remote)
+{
+	struct sockaddr_in6 at = endpoint(is, local, PORT), to;
+	int fd = socket(is->number, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1;
+
+	assert_true(fd >= 0);
+	if (is == &ipv6) /* the lab's address may still be tentative */
+		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	if (!remote)
+		return fd;
+	to = endpoint(is, remote, REMOTE_PORT);
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
+		assert_int_equal(errno, EINPROGRESS);
+	return fd;
+}
+
+static struct run *leaves(struct lab *lab, const char *source, const char *dest, uint8_t protocol,
+			  uint8_t flags, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = source, .dest = dest,
+	      .protocol = protocol, .sport = PORT, .dport = REMOTE_PORT, .tcp_flags = flags);
+	return EXPECT_OUT(lab, UP0, &f, outcome);
+}
+
+static struct run *arrives(struct lab *lab, const struct family *is, const char *remote,
+			   uint8_t protocol, uint8_t flags, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = is->uplink,
+	      .protocol = protocol, .sport = REMOTE_PORT, .dport = PORT, .tcp_flags = flags);
+	return EXPECT_IN(lab, UP0, &f, outcome);
+}
+
+/* Of red, to the remote and to another one. */
+static void open_flows(struct lab *lab, const struct family *is, uint8_t protocol)
+{
+	struct run *run = leaves(lab, is->red, is->remote, protocol, FRAME_SYN, TRANSLATED);
+
+	assert_int_equal(frame_sport(&run->out), PORT);
+	leaves(lab, is->red, is->remote2, protocol, FRAME_SYN, TRANSLATED);
+	assert_int_equal(lab_entries(lab, is->sessions), 2);
+}
+
+static void expect_end(struct lab *lab, const struct family *is)
+{
+	if (is == &ipv4)
+		lab_expect_no_flows(lab);
+	else
+		lab_expect_no_flows6(lab);
+}
+
+static void expect_udp(struct lab *lab, const struct family *is)
+{
+	int fd;
+
+	open_flows(lab, is, IPPROTO_UDP);
+	arrives(lab, is, is->remote, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	fd = host_opens(is, SOCK_DGRAM, is->uplink, is->remote);
+	/* It has not sent anything yet. */
+	arrives(lab, is, is->remote, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 1);
+	arrives(lab, is, is->remote, IPPROTO_UDP, 0, PASSED);
+	leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, REFUSED(NAT_SOCKET));
+	/* With the other remote nothing has changed. */
+	arrives(lab, is, is->remote2, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	leaves(lab, is->red, is->remote2, IPPROTO_UDP, 0, TRANSLATED);
+	close(fd);
+	leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, TRANSLATED);
+	expect_end(lab, is);
+}
+
+static void test_udp(void **state)
+{
+	expect_udp(lab_of(state), &ipv4);
+}
+
+static void test_udp6(void **state)
+{
+	expect_udp(lab_of(state), &ipv6);
+}
+
+static void expect_tcp(struct lab *lab, const struct family *is)
+{
+	static const uint8_t no_beginning[] = {FRAME_ACK, FRAME_SYN | FRAME_ACK, FRAME_RST,
+					       FRAME_RST | FRAME_ACK, FRAME_FIN | FRAME_ACK};
+	int fd;
+
+	open_flows(lab, is, IPPROTO_TCP);
+	fd = host_opens(is, SOCK_STREAM, is->uplink, is->remote);
+	for (size_t i = 0; i < sizeof(no_beginning); i++)
+		leaves(lab, is->uplink, is->remote, IPPROTO_TCP, no_beginning[i], PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 2);
+	leaves(lab, is->uplink, is->remote, IPPROTO_TCP, FRAME_SYN, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 1);
+	arrives(lab, is, is->remote, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, PASSED);
+	leaves(lab, is->red, is->remote, IPPROTO_TCP, FRAME_ACK, REFUSED(NAT_SOCKET));
+	arrives(lab, is, is->remote2, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, TRANSLATED_TO_PEER);
+	close(fd);
+	expect_end(lab, is);
+}
+
+static void test_tcp(void **state)
+{
+	expect_tcp(lab_of(state), &ipv4);
+}
+
+static void test_tcp6(void **state)
+{
+	expect_tcp(lab_of(state), &ipv6);
+}
+
+/* A socket for all remotes and addresses, and a mapping that has but this one session: what the
+ * inside sends next has another port. */
+static void expect_wild(struct lab *lab, const struct family *is)
+{
+	int fd;
+
+	leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, TRANSLATED);
+	fd = host_opens(is, SOCK_DGRAM, is == &ipv4 ? "0.0.0.0" : "::", NULL);
+	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 0);
+	arrives(lab, is, is->remote, IPPROTO_UDP, 0, PASSED);
+	assert_int_not_equal(
+		frame_sport(&leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, TRANSLATED)->out),
+		PORT);
+	close(fd);
+	expect_end(lab, is);
+}
+
+static void test_wild(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	expect_wild(lab, &ipv4);
+	expect_wild(lab, &ipv6);
+}
+
+/* What no socket of the host's has sent ends nothing: forged, or forwarded for somebody whom
+ * netfilter masquerades. Nor does what is to another remote, or from another port. */
+static void expect_others(struct lab *lab, const struct family *is)
+{
+	struct frame f;
+	int fd;
+
+	open_flows(lab, is, IPPROTO_UDP);
+	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 2);
+	fd = host_opens(is, SOCK_DGRAM, is->uplink, NULL);
+	lab->came_in = lab->elsewhere;
+	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
+	lab->came_in = 0;
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = is->uplink, .dest = is->remote,
+	      .sport = PORT, .dport = REMOTE_PORT + 1);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = is->uplink, .dest = is->remote,
+	      .sport = PORT + 1, .dport = REMOTE_PORT);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	leaves(lab, is->uplink, is->remote, IPPROTO_TCP, FRAME_SYN, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 2);
+	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 1);
+	close(fd);
+	expect_end(lab, is);
+}
+
+static void test_others(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	expect_others(lab, &ipv4);
+	expect_others(lab, &ipv6);
+}
+
+/* Of a published port a socket of all addresses gets nothing, so it takes nothing; one of this
+ * address does. */
+static void test_published(void **state)
+{
+	const struct published_ports sip = {PORT, 5060, 1, NSR_NAT_UDP};
+	const struct ip_address red = lab_ip(RED_IP);
+	struct lab *lab = lab_of(state);
+	int fd;
+
+	assert_int_equal(
+		datapath_publish(lab->datapath, lab->uplink[UP0], &red, &sip, OWN_NETNS, &lab->err),
+		0);
+	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	fd = host_opens(&ipv4, SOCK_DGRAM, "0.0.0.0", NULL);
+	leaves(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	close(fd);
+	fd = host_opens(&ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
+	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	leaves(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
+	close(fd);
+	assert_int_equal(
+		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &sip, &lab->err), 0);
+	lab_expect_no_flows(lab);
+}
+
+/* Of a datagram in fragments the first has the ports. */
+static void test_shapes(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	int fd;
+
+	open_flows(lab, &ipv4, IPPROTO_UDP);
+	fd = host_opens(&ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
+	      .sport = PORT, .dport = REMOTE_PORT, .payload = 64, .fragment = 0x2001, .id = 7);
+	EXPECT_OUT(lab, UP0, &f, PASSED); /* a later one */
+	assert_int_equal(lab_active_sessions(lab), 2);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
+	      .sport = PORT, .dport = REMOTE_PORT, .payload = 64, .fragment = 0x2000, .id = 7);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	close(fd);
+	lab_expect_no_flows(lab);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_udp),       LAB_TEST(test_udp6),   LAB_TEST(test_tcp),
+		LAB_TEST(test_tcp6),      LAB_TEST(test_wild),   LAB_TEST(test_others),
+		LAB_TEST(test_published), LAB_TEST(test_shapes),
+	};
+
+	return LAB_MAIN(tests);
+}
