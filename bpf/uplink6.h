@@ -25,8 +25,8 @@ static __always_inline void to_program6(struct __sk_buff *skb, enum nsr_program6
 	bpf_tail_call(skb, &programs6, program);
 }
 
-/* Whether TCP or UDP of the host's own, from the external address, may begin a flow, from a port
- * that is not free: see own.h. Where the headers are not at hand, it may. */
+/* Whether TCP or UDP of the host's own may begin a flow, from a port that is not free (own.h); from
+ * which address is asked later. Where the headers are not at hand, it may. */
 static __always_inline bool uplink6_own_may_begin(struct __sk_buff *skb,
 						  const struct nsr_uplink *uplink,
 						  const struct packet *p)
@@ -34,8 +34,7 @@ static __always_inline bool uplink6_own_may_begin(struct __sk_buff *skb,
 	const u8 *l4 = (const u8 *)(p->ip6 + 1);
 	bool tcp = p->ip6->nexthdr == IPPROTO_TCP;
 
-	if (skb->ingress_ifindex ||
-	    !address_equal6((void *)&p->ip6->saddr, (void *)uplink->address6))
+	if (skb->ingress_ifindex)
 		return false;
 	if ((void *)(l4 + TCP_FLAG_BYTE + 1) > p->end)
 		return true;
@@ -93,6 +92,7 @@ static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 
 	if (t->later || t->protocol == NSR_NAT_ICMP ||
 	    !transport_may_begin(t->protocol == NSR_NAT_TCP, t->tcp_flags))
 		return;
+	work->request.external = work->request.flow.inside.address;
 	uplink6_flow(work);
 	own_begins6(skb, &work->request);
 }
