@@ -228,6 +228,7 @@ void doctor_judge(struct doctor_world *world)
 	doctor_check_addresses(world);
 	doctor_check_routes(world);
 	doctor_check_fabrics(world);
+	doctor_check_sockets(world);
 	doctor_check_hooks(world);
 	doctor_check_netfilter(world);
 	doctor_check_host(world);

@@ -25,6 +25,7 @@
 #include "programs.h"
 #include "record.h"
 #include "route_choices.h"
+#include "sockets.h"
 
 enum doctor_status {
 	DOCTOR_GOOD,
@@ -115,6 +116,8 @@ struct doctor_world {
 	const char *orphans_problem; /* why it is not known whether there are more, or NULL */
 	struct doctor_managers managers;
 	struct doctor_limits limits;
+	struct socket_open *sockets; /* of the host's own programs */
+	size_t sockets_count;
 	/* doctor_connect() */
 	struct doctor_interface *interfaces;
 	size_t interfaces_count;
@@ -176,6 +179,7 @@ void doctor_check_links(struct doctor_world *world);     /* up, connected, MTU *
 void doctor_check_addresses(struct doctor_world *world); /* prefix, duplicates, overlap */
 void doctor_check_routes(struct doctor_world *world);    /* way out, gateways, forwarding */
 void doctor_check_fabrics(struct doctor_world *world);   /* records, programs, file */
+void doctor_check_sockets(struct doctor_world *world);   /* of the host, with published ports */
 void doctor_check_hooks(struct doctor_world *world);     /* what else is there */
 void doctor_check_netfilter(struct doctor_world *world);
 void doctor_check_host(struct doctor_world *world); /* managers, limits, orphans */

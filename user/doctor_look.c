@@ -569,6 +569,9 @@ int doctor_look(struct doctor_world *world, int host_fd, uint64_t cookie, struct
 		ret = read_programs(&look, err);
 	if (!ret)
 		ret = read_choices(&look, err);
+	if (!ret)
+		ret = sockets_read(host_fd, world->arena, &world->sockets, &world->sockets_count,
+				   err);
 	if (ret)
 		return ret;
 	read_netfilter(&look);

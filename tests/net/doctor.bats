@@ -667,6 +667,21 @@ program() { # tc|xdp
 	! found unreserved $key || return 1
 }
 
+@test "a published port that a program of the host has taken since" {
+	put_topology
+	sed -i "s|^  $red:|&\n    publish: [\"8080:80/tcp\", \"5353:53/udp\"]|" "$topology"
+	lab apply "$topology"
+	find_cookie
+	ip netns exec "$host" timeout 100 nc -n -l "$uplink_address" 8080 >"$work/nc" 3>&- &
+	ip netns exec "$host" timeout 100 nc -n -u -l 0.0.0.0 5353 >"$work/nc-udp" 3>&- &
+	await_listener "$host" tcp 8080
+	await_listener "$host" udp 5353
+	EDITOR="sed -i s/8080:/8082:/" assert_mended port-taken "eth0 tcp port 8080"
+	[[ $what == *"has a socket there, on $uplink_address" ]]
+	EDITOR="sed -i s/5353:/5355:/" assert_mended port-taken "eth0 udp port 5353" note
+	[[ $what == *"on all addresses" ]]
+}
+
 # ---- The file, the record, the host
 
 @test "the file: not what is there, gone, invalid, refused" {
