@@ -30,6 +30,7 @@
 #include "hairpin6.h"
 #include "local6.h"
 #include "maps.h"
+#include "mark.h"
 #include "port.h"
 #include "publish.h"
 #include "refuse.h"
@@ -155,16 +156,22 @@ static __noinline int bare_leave(struct __sk_buff *skb)
 SEC("tc")
 int nsr_uplink_out(struct __sk_buff *skb)
 {
-	int action = uplink_leave(skb);
+	int action;
 
+	if (mark_counted(skb))
+		return TC_ACT_UNSPEC;
+	action = uplink_leave(skb);
 	return action == ACTION_RARE ? uplink_out_rare(skb) : action;
 }
 
 SEC("tc")
 int nsr_bare_out(struct __sk_buff *skb)
 {
-	int action = bare_leave(skb);
+	int action;
 
+	if (mark_counted(skb))
+		return TC_ACT_UNSPEC;
+	action = bare_leave(skb);
 	return action == ACTION_RARE ? bare_out_rare(skb) : action;
 }
 

@@ -11,7 +11,9 @@
 #include "inner.h"
 #include "leave.h"
 #include "local.h"
+#include "mark.h"
 #include "policy.h"
+#include "quick.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
@@ -91,6 +93,14 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 	return VERDICT_NEIGHBOUR;
 }
 
+static __always_inline void route_by_session(struct route *route, u32 ifindex, __be32 next_hop)
+{
+	route->ifindex = ifindex;
+	route->next = (struct bpf_redir_neigh){};
+	route->next.nh_family = ADDRESS_FAMILY_IPV4;
+	route->next.ipv4_nh = next_hop;
+}
+
 /* Where the FIB has sent a session within this second: false when it has to be asked. */
 static __always_inline bool route_known(struct __sk_buff *skb, const struct nsr_port *port,
 					const struct session_view *view, u32 now_s, u32 state,
@@ -103,10 +113,7 @@ static __always_inline bool route_known(struct __sk_buff *skb, const struct nsr_
 	    !packet_fits(skb, *uplink, view->mtu))
 		return false;
 	TELL(REMEMBERED, *uplink, view->mtu, view->route.next_hop);
-	route->ifindex = *uplink;
-	route->next = (struct bpf_redir_neigh){};
-	route->next.nh_family = ADDRESS_FAMILY_IPV4;
-	route->next.ipv4_nh = view->route.next_hop;
+	route_by_session(route, *uplink, view->route.next_hop);
 	return true;
 }
 
@@ -122,6 +129,46 @@ static __always_inline int port_translate(struct __sk_buff *skb, struct packet *
 		return unfit;
 	rewrite_ttl4(p->ip4);
 	return VERDICT_NEIGHBOUR;
+}
+
+/* VERDICT_RARE: not so plain, for port_masquerade(). */
+static __noinline int port_quick(struct __sk_buff *skb, const struct nsr_port *port,
+				 struct route *route)
+{
+	const struct nsr_settings *settings;
+	const struct nsr_session_ref *ref;
+	const struct nsr_session *session;
+	u32 number, state, slot, ifindex, *uplink;
+	struct session_view view;
+	struct quick quick;
+	struct packet p;
+	int unfit;
+
+	INSTEAD(VERDICT_RARE);
+	slot = port->uplink - 1;
+	if (!packet_at(skb, &p, false) || !(port->flags & NSR_PORT_FAST) ||
+	    !quick_parse(&p, slot, &quick))
+		return VERDICT_RARE;
+	ref = bpf_map_lookup_elem(&session_by_flow, &quick.flow);
+	if (!ref)
+		return VERDICT_RARE;
+	number = READ_ONCE(ref->session);
+	state = READ_ONCE(ref->state);
+	session = bpf_map_lookup_elem(&sessions, &number);
+	settings = nat_settings();
+	if (!session || !settings ||
+	    !quick_matches(session, state, &quick, nat_now_s(settings), &view) ||
+	    skb->len - sizeof(struct ethhdr) > view.mtu)
+		return VERDICT_RARE;
+	uplink = bpf_map_lookup_elem(&uplink_by_index, &slot);
+	ifindex = uplink ? READ_ONCE(*uplink) : 0;
+	if (!ifindex)
+		return VERDICT_RARE;
+	route_by_session(route, ifindex, view.route.next_hop);
+	mark_translated(skb, settings, slot, ifindex);
+	unfit = quick_translate(skb, &quick, view.external,
+				bpf_htons(NSR_MAPPING_PORT(view.mapping)));
+	return unfit ? unfit : VERDICT_NEIGHBOUR;
 }
 
 /* What has no session: the uplink's hook opens one or refuses. */
@@ -176,8 +223,10 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 			session_keep_route(session, route->next.ipv4_nh, route->mtu,
 					   NSR_ROUTE_TAG(request.now_s, state, route->mtu));
 	}
-	if (still && session_seen(session, state, request.seen, request.now_s))
+	if (still && session_seen(session, state, request.seen, request.now_s)) {
+		mark_translated(skb, settings, port->uplink - 1, route->ifindex);
 		return port_translate(skb, &p, &transport, &view);
+	}
 	rewrite_ttl4(p.ip4); /* it ends: as of what has none */
 	return VERDICT_NEIGHBOUR;
 }
@@ -216,8 +265,11 @@ static __always_inline int port_route_out(struct __sk_buff *skb, const struct ns
 	int verdict = VERDICT_RARE;
 
 	TELL_UNFIT(SPECIAL, dest_is_special(p, ipv6));
-	if (port->uplink && !ipv6 && !dest_is_special(p, ipv6))
-		verdict = port_masquerade(skb, port, route);
+	if (port->uplink && !ipv6 && !dest_is_special(p, ipv6)) {
+		verdict = port_quick(skb, port, route);
+		if (verdict == VERDICT_RARE)
+			verdict = port_masquerade(skb, port, route);
+	}
 	if (verdict != VERDICT_RARE)
 		return verdict;
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);

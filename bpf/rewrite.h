@@ -69,6 +69,18 @@ static __always_inline void rewrite_address4(struct iphdr *ip, bool source, __be
 	*field = address;
 }
 
+/* Both at once, of what a router sends on in its own name. */
+static __always_inline void rewrite_source_and_ttl4(struct iphdr *ip, __be32 address)
+{
+	u64 sum = (u64)(u32)~ip->saddr + address + (u16)~ip->check + (u16)~bpf_htons(0x0100);
+
+	sum = (sum & 0xffff) + (sum >> 16); /* of 35 bits, ... */
+	sum = (sum & 0xffff) + (sum >> 16); /* ... of 20 */
+	ip->check = ~(sum + (sum >> 16));
+	ip->saddr = address;
+	ip->ttl--;
+}
+
 #ifdef __bpf__
 
 /*

@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 27
+#define NSR_LAYOUT_VERSION 28
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -251,8 +251,9 @@ struct nsr_settings {
 	__u32 layout_version;
 	__u32 clock_offset_s; /* added to the clock; tests only */
 	__u64 build;          /* of the programs (datapath_object.h); 0: they are being exchanged */
+	__u64 secret;         /* at random, of what bpf/mark.h says of a packet */
 };
-_Static_assert(sizeof(struct nsr_settings) == 16, "layout");
+_Static_assert(sizeof(struct nsr_settings) == 24, "layout");
 
 /* Map "uplinks": HASH by ifindex. */
 struct nsr_uplink {

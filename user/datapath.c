@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -57,13 +58,16 @@ bool datapath_exists(uint64_t cookie)
 
 static int first_contents(const struct datapath *datapath, struct error *err)
 {
-	const struct nsr_settings settings = {
+	struct nsr_settings settings = {
 		.layout_version = object_layout,
 		.build = datapath->build,
 	};
 	static struct nsr_session_bits6 bits; /* 8 KiB: not for the stack */
 	uint32_t zero = 0;
 
+	if (getrandom(&settings.secret, sizeof(settings.secret), 0) !=
+	    (ssize_t)sizeof(settings.secret))
+		return error_set(err, -errno, "no random number: %s", strerror(errno));
 	/* Summaries that do not exist are full. */
 	bits.words[NSR_SESSION6_BITS_WORDS - 1] = ~0ull << NSR_SESSION6_WORDS / 64;
 	if (bpf_map_update_elem(datapath->maps[MAP_settings], &zero, &settings, BPF_ANY) ||

@@ -584,6 +584,10 @@ static uint32_t packet_type(const struct ethhdr *eth, const uint8_t mac[6])
 int machine_run(struct machine *m, const char *program, const struct machine_link *link,
 		struct frame *frame, struct work *ret_work)
 {
+	uint32_t beside[5] = {0};
+
+	if (link->handed_on)
+		memcpy(beside, m->context.cb, sizeof(beside));
 	*ret_work = (struct work){0};
 	m->context = (struct __sk_buff){
 		.len = frame->length,
@@ -593,6 +597,7 @@ int machine_run(struct machine *m, const char *program, const struct machine_lin
 		.pkt_type = packet_type(frame_eth(frame), link->mac),
 		.protocol = frame_eth(frame)->h_proto,
 	};
+	memcpy(m->context.cb, beside, sizeof(beside));
 	m->frame = frame;
 	m->work = ret_work;
 	m->depth = 0;

@@ -48,6 +48,7 @@ struct machine_link {
 	uint32_t ifindex;
 	uint8_t mac[6];           /* what has it as destination is for the host */
 	uint32_t ingress_ifindex; /* of what was forwarded; else 0 */
+	bool handed_on;           /* with what the run before has left beside the packet */
 };
 
 /* The program's result; the frame is changed as the program changes it. */

@@ -65,6 +65,8 @@ struct lab {
 	struct nsr_pool_bits free_pool; /* of a pool with every port free */
 	bool ready;                     /* free_pool is filled in */
 	uint32_t came_in;               /* the ifindex that what is run came in by; 0: none */
+	uint32_t beside[5];             /* skb->cb of what is run */
+	uint32_t left_beside[5];        /* and of the last packet, after it was */
 	struct error err;
 };
 

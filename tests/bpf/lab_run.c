@@ -199,21 +199,25 @@ static int action_of(int outcome)
 	return TC_ACT_UNSPEC;
 }
 
-static int prog_run(const struct lab *lab, enum datapath_program which, uint32_t ifindex,
+static int prog_run(struct lab *lab, enum datapath_program which, uint32_t ifindex,
 		    const struct frame *frame, struct frame *out, int *ret_action)
 {
 	struct __sk_buff context = {
 		.ifindex = ifindex, .ingress_ifindex = lab->came_in, .gso_size = frame->gso_size};
+	struct __sk_buff after;
 	struct frame scrap;
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes,
 		    .data_size_in = frame->length, .data_out = out ? out->bytes : scrap.bytes,
-		    .data_size_out = FRAME_MAX, .ctx_in = &context, .ctx_size_in = sizeof(context));
+		    .data_size_out = FRAME_MAX, .ctx_in = &context, .ctx_size_in = sizeof(context),
+		    .ctx_out = &after, .ctx_size_out = sizeof(after));
 	int ret;
 
 	if (frame->gso_size)
 		context.gso_segs = frame->length / frame->gso_size + 1;
+	memcpy(context.cb, lab->beside, sizeof(context.cb));
 	ret = bpf_prog_test_run_opts(lab->datapath->programs[which], &options);
 	*ret_action = (int)options.retval;
+	memcpy(lab->left_beside, after.cb, sizeof(after.cb));
 	if (out) {
 		out->length = options.data_size_out;
 		out->gso_size = frame->gso_size;

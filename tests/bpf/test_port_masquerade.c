@@ -270,6 +270,61 @@ static void test_state_is_seen(void **state)
 	assert_int_equal(lab_active_sessions(lab), 0);
 }
 
+/* What the uplink's hook is told of a packet that it leaves as it is. */
+static void expect_out(struct lab *lab, enum lab_uplink which, struct frame *f, int outcome)
+{
+	EXPECT_OUT(lab, which, f, outcome);
+	memset(lab->beside, 0, sizeof(lab->beside));
+}
+
+/* A packet that was translated here is known at its uplink, once. It came in by no port here, so
+ * that nothing but the mark tells. */
+static void test_mark(void **state)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	for (size_t i = 0; i < 6; i++) { /* by the way that asks the FIB, and by the other */
+		uint16_t port = open_session(lab, protocols[i / 2]);
+
+		to_remote(&f, protocols[i / 2], 10);
+		expect_translated(lab, &f, port);
+		if (i & 1)
+			expect_translated(lab, &f, port);
+		f = EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR)->out;
+		memcpy(lab->beside, lab->left_beside, sizeof(lab->beside));
+		expect_out(lab, UP1, &f, PASSED);
+		memcpy(lab->beside, lab->left_beside, sizeof(lab->beside));
+		expect_out(lab, UP0, &f, TRANSLATED);
+		memcpy(lab->beside, lab->left_beside, sizeof(lab->beside));
+		expect_out(lab, UP0, &f, PASSED);
+	}
+}
+
+/* Who does not know the secret gets no packet out. */
+static void test_forged_mark(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_AH);
+	for (uint32_t index = 0; index < LAB_UPLINKS; index++) {
+		lab->beside[0] = index;
+		lab->beside[1] = lab->uplink[UP0];
+		expect_out(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
+	}
+	to_remote(&f, IPPROTO_TCP, 10);
+	expect_translated(lab, &f, port);
+	memcpy(lab->beside, lab->left_beside, sizeof(lab->beside));
+	lab->beside[0] ^= 1u << 31;
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_AH);
+	expect_out(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +333,7 @@ int main(void)
 		LAB_TEST(test_time),           LAB_TEST(test_the_kernel_decides),
 		LAB_TEST(test_mixed_answers),  LAB_TEST(test_kernel_mode),
 		LAB_TEST(test_policy_first),   LAB_TEST(test_state_is_seen),
+		LAB_TEST(test_mark),           LAB_TEST(test_forged_mark),
 	};
 
 	return LAB_MAIN(tests);

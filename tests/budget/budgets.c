@@ -156,7 +156,8 @@ static void put_uplink(struct machine *m)
 
 static void put_fabric(struct machine *m)
 {
-	static const struct nsr_settings settings = {.layout_version = NSR_LAYOUT_VERSION};
+	static const struct nsr_settings settings = {.layout_version = NSR_LAYOUT_VERSION,
+						     .secret = 0x5ec4e7};
 	uint32_t zero = 0, bridges[] = {BR1_IFINDEX, BR2_IFINDEX};
 	uint8_t nothing = 0;
 
@@ -176,7 +177,8 @@ static void measure_path(struct machine *m, const struct path *path, uint16_t *p
 {
 	static const uint32_t ifindexes[] = {RED_IFINDEX, GREEN_IFINDEX, UP0_IFINDEX};
 	struct machine_link link = {.ifindex = ifindexes[path->at],
-				    .ingress_ifindex = path->forwarded ? RED_IFINDEX : 0};
+				    .ingress_ifindex = path->forwarded ? RED_IFINDEX : 0,
+				    .handed_on = path->forwarded};
 	struct frame frame;
 	struct work work;
 
