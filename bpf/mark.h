@@ -20,9 +20,8 @@
 
 #define MARK_OF(skb) (*(u64 *)&(skb)->cb[0])
 
-static __always_inline void mark_translated(struct __sk_buff *skb,
-					    const struct nsr_settings *settings, u32 uplink,
-					    u32 ifindex)
+static __always_inline void
+mark_translated(struct __sk_buff *skb, const struct nsr_settings *settings, u32 uplink, u32 ifindex)
 {
 	MARK_OF(skb) = settings->secret + ((u64)ifindex << 32 | uplink);
 }
