@@ -260,13 +260,15 @@ static __always_inline bool has_options(const struct packet *p, bool ipv6)
 /* To what is no namespace's address. What an uplink takes are functions of their own, so that what
  * stays inside has the registers. IPv6 is not masqueraded: the uplink's hook refuses it. */
 static __always_inline int port_route_out(struct __sk_buff *skb, const struct nsr_port *port,
-					  const struct packet *p, bool ipv6, struct route *route)
+					  const struct packet *p, bool ipv6, bool glanced,
+					  struct route *route)
 {
 	int verdict = VERDICT_RARE;
 
 	TELL_UNFIT(SPECIAL, dest_is_special(p, ipv6));
 	if (port->uplink && !ipv6 && !dest_is_special(p, ipv6)) {
-		verdict = port_quick(skb, port, route);
+		if (glanced)
+			verdict = port_quick(skb, port, route);
 		if (verdict == VERDICT_RARE)
 			verdict = port_masquerade(skb, port, route);
 	}
@@ -301,7 +303,7 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 		return leave(skb, port);
 	}
 	if (!to)
-		return port_route_out(skb, port, p, ipv6, route);
+		return port_route_out(skb, port, p, ipv6, glanced, route);
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
 	TELL_UNFIT_ENDPOINT(skb, to, turns_back(skb, port, to));
 	/* A router answers these: too old, options, too large, or back where it came from. */
