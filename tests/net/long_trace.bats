@@ -26,10 +26,11 @@ teardown() {
 	clean_up
 }
 
-# red and blue on a bridge, lone on an isolated one, wire on a routed network; green on a bridge of
-# another fabric, with a smaller MTU.
+# red and blue on a bridge, back on a network that is masqueraded to it, lone on an isolated one, wire
+# on a routed network; green on a bridge of another fabric, with a smaller MTU. Two have published.
 put_all() { # DATAPATH
 	red=red-$suffix blue=blue-$suffix green=green-$suffix lone=lone-$suffix wire=wire-$suffix
+	back=back-$suffix
 	cat >"$topology" <<-END
 		version: 1
 		name: lab
@@ -38,8 +39,14 @@ put_all() { # DATAPATH
 		  v-net-0: {subnets: [192.168.15.0/24, "fd00:15::/64"], masquerade: eth0}
 		  v-net-2: {subnets: [192.168.17.0/24, "fd00:17::/64"], isolate: true}
 		  v-net-3: {type: routed, subnets: [192.168.18.0/24, "fd00:18::/64"], masquerade: eth0}
+		  v-net-4: {subnets: [192.168.19.0/24, "fd00:19::/64"], masquerade: v-net-0}
 		namespaces:
-		  $red: {interfaces: {eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}}}
+		  $red:
+		    interfaces: {eth0: {network: v-net-0, addresses: [192.168.15.11/24, "fd00:15::11/64"]}}
+		    publish: ["8:8/udp", "8:8/tcp"]
+		  $back:
+		    interfaces: {eth0: {network: v-net-4, addresses: [192.168.19.11/24, "fd00:19::11/64"]}}
+		    publish: ["9:9/udp", "9:9/tcp"]
 		  $blue: {interfaces: {eth0: {network: v-net-0, addresses: [192.168.15.12/24, "fd00:15::12/64"]}}}
 		  $lone: {interfaces: {eth0: {network: v-net-2, addresses: [192.168.17.11/24, "fd00:17::11/64"]}}}
 		  $wire: {interfaces: {eth0: {network: v-net-3, addresses: [192.168.18.11/24, "fd00:18::11/64"]}}}
@@ -57,9 +64,9 @@ put_all() { # DATAPATH
 	lab apply "$work/small-$suffix.yaml"
 	find_cookie
 	settle
-	senders=("$red" "$green" "$lone" "$wire")
-	own4=(192.168.15.11 192.168.16.11 192.168.17.11 192.168.18.11)
-	own6=(fd00:15::11 fd00:16::11 fd00:17::11 fd00:18::11)
+	senders=("$red" "$green" "$lone" "$wire" "$back")
+	own4=(192.168.15.11 192.168.16.11 192.168.17.11 192.168.18.11 192.168.19.11)
+	own6=(fd00:15::11 fd00:16::11 fd00:17::11 fd00:18::11 fd00:19::11)
 	# No packet waits for a MAC, nor counts with one that asks for it.
 	local mac
 	mac=$(on "$outside" cat /sys/class/net/eth0/address)
@@ -76,16 +83,16 @@ any() { # WORD...: one of them, in $chosen
 choose() {
 	local i=$((RANDOM % ${#senders[@]})) ipv6=$((RANDOM % 3 == 0)) foreign=$((RANDOM % 6 == 0)) other
 	namespace=${senders[i]}
-	other=$(((i + 1 + RANDOM % 3) % 4))
+	other=$(((i + 1 + RANDOM % 4) % 5))
 	if ((ipv6)); then
 		source=${own6[foreign ? other : i]}
 		any "${own6[other]}" "${own6[other]}" "${own6[other]}" fd00:15::12 fd00:15::1 fd00:18::1 \
-			"$outside_address6" 2001:db8:99::9 "$uplink_address6" ff02::1
+			"$outside_address6" 2001:db8:99::9 "$uplink_address6" "$uplink_address6" ff02::1
 	else
 		source=${own4[foreign ? other : i]}
 		any "${own4[other]}" "${own4[other]}" "${own4[other]}" "${own4[other]}" 192.168.15.12 192.168.16.1 \
-			192.168.18.1 "$outside_address" "$outside_address" "$outside_address" 198.51.100.7 \
-			"$uplink_address" 224.0.0.77
+			192.168.15.1 192.168.18.1 "$outside_address" "$outside_address" "$outside_address" \
+			198.51.100.7 "$uplink_address" "$uplink_address" 224.0.0.77
 	fi
 	dest=$chosen
 	any tcp udp icmp
@@ -109,12 +116,13 @@ choose() {
 	fi
 }
 
-# A line a counter: "red eth0 fast 7", "eth0 translated 3".
+# A line a counter: "red eth0 fast 7", "eth0 translated 3", and "in-translated" of what comes in.
 counters() {
 	stats '.fabrics[] | (.namespaces[] | .name as $name | .interfaces[] | select(.port) | "\($name) \(.name)" as $at |
 		"\($at) fast \(.fast_packets)", "\($at) slow \(.slow_packets)", "\($at) received \(.rx_packets)",
 		"\($at) sent \(.tx_packets)", (.drops | to_entries[] | "\($at) dropped-\(.key) \(.value)")),
 		(.uplinks[] | .name as $at | "\($at) translated \(.tx_translated)", "\($at) passed \(.tx_passed)",
+		"\($at) in-translated \(.rx_translated)", "\($at) in-passed \(.rx_passed)",
 		(.drops | to_entries[] | "\($at) dropped-\(.key) \(.value)"))' | sort -u
 }
 
@@ -141,7 +149,8 @@ compare() {
 	local mac status=0
 	counters >"$work/before"
 	lab -j trace "${words[@]}" >"$work/trace"
-	jq -r '(.hooks[] | "\(.interface) \(.verdict)\(if .reason then "-" + .reason else "" end)"),
+	jq -r '(.hooks[] | "\(.interface) \(if .hook == "uplink-in" and .reason == null then "in-" else "" end)\(
+		.verdict)\(if .reason then "-" + .reason else "" end)"),
 		(.answer | select(.result == "delivered") | "\(.namespace) \(.interface) received")' "$work/trace" |
 		sort -u >"$work/told"
 	[[ -s $work/told ]] || return 0 # it does not leave the namespace
