@@ -26,6 +26,12 @@ mark_translated(struct __sk_buff *skb, const struct nsr_settings *settings, u32 
 	MARK_OF(skb) = settings->secret + ((u64)ifindex << 32 | uplink);
 }
 
+/* A veth lets these words through: what a namespace's own programs wrote there goes no further. */
+static __always_inline void mark_none(struct __sk_buff *skb)
+{
+	MARK_OF(skb) = 0;
+}
+
 /* Whether what leaves by an uplink bears the mark of it; then it is counted. */
 static __always_inline bool mark_counted(struct __sk_buff *skb)
 {
@@ -37,7 +43,7 @@ static __always_inline bool mark_counted(struct __sk_buff *skb)
 	mark = MARK_OF(skb) - settings->secret;
 	if (mark >> 32 != skb->ifindex || (u32)mark >= NSR_UPLINKS_MAX)
 		return false;
-	MARK_OF(skb) = 0;
+	mark_none(skb);
 	count_uplink_tx((u32)mark, skb->len, VERDICT_KERNEL, true);
 	return true;
 }

@@ -90,6 +90,7 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 	route->mtu = lookup.mtu_result;
 	route->next.nh_family = lookup.family;
 	__builtin_memcpy(route->next.ipv6_nh, lookup.ipv6_dst, sizeof(lookup.ipv6_dst));
+	mark_none(skb);
 	return VERDICT_NEIGHBOUR;
 }
 
@@ -227,7 +228,8 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 		mark_translated(skb, settings, port->uplink - 1, route->ifindex);
 		return port_translate(skb, &p, &transport, &view);
 	}
-	rewrite_ttl4(p.ip4); /* it ends: as of what has none */
+	mark_none(skb); /* it ends: as of what has none */
+	rewrite_ttl4(p.ip4);
 	return VERDICT_NEIGHBOUR;
 }
 

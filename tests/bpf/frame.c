@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <linux/if_arp.h>
+#include <linux/if_packet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,4 +296,17 @@ void frame_arp(struct frame *frame, const uint8_t *to, const uint8_t *from,
 	address = address4(target);
 	memcpy(behind + 16, &address, sizeof(address));
 	frame->length = ETH_HLEN + 28;
+}
+
+/* As eth_type_trans(). */
+uint32_t frame_packet_type(struct frame *frame, const uint8_t mac[6])
+{
+	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const uint8_t *to = frame_eth(frame)->h_dest;
+
+	if (!memcmp(to, mac, sizeof(all)))
+		return PACKET_HOST;
+	if (!memcmp(to, all, sizeof(all)))
+		return PACKET_BROADCAST;
+	return to[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
 }

@@ -92,6 +92,9 @@ static inline struct ethhdr *frame_eth(struct frame *frame)
 	return (void *)frame->bytes;
 }
 
+/* PACKET_HOST and so on, at an interface with this MAC. */
+uint32_t frame_packet_type(struct frame *frame, const uint8_t mac[6]);
+
 static inline struct iphdr *frame_ip4(struct frame *frame)
 {
 	return (void *)(frame->bytes + ETH_HLEN);

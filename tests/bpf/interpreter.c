@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <libelf.h>
 #include <linux/bpf.h>
-#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -569,35 +568,22 @@ void machine_clock(struct machine *m, uint64_t now_ns)
 	m->now_ns = now_ns;
 }
 
-/* As eth_type_trans(). */
-static uint32_t packet_type(const struct ethhdr *eth, const uint8_t mac[6])
-{
-	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-	if (!memcmp(eth->h_dest, mac, sizeof(eth->h_dest)))
-		return PACKET_HOST;
-	if (!memcmp(eth->h_dest, all, sizeof(all)))
-		return PACKET_BROADCAST;
-	return eth->h_dest[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
-}
-
 int machine_run(struct machine *m, const char *program, const struct machine_link *link,
 		struct frame *frame, struct work *ret_work)
 {
-	uint32_t beside[5] = {0};
+	struct __sk_buff before = m->context;
 
-	if (link->handed_on)
-		memcpy(beside, m->context.cb, sizeof(beside));
 	*ret_work = (struct work){0};
 	m->context = (struct __sk_buff){
 		.len = frame->length,
 		.ifindex = link->ifindex,
 		.ingress_ifindex = link->ingress_ifindex,
 		.gso_size = frame->gso_size,
-		.pkt_type = packet_type(frame_eth(frame), link->mac),
+		.pkt_type = frame_packet_type(frame, link->mac),
 		.protocol = frame_eth(frame)->h_proto,
 	};
-	memcpy(m->context.cb, beside, sizeof(beside));
+	if (link->handed_on)
+		memcpy(m->context.cb, before.cb, sizeof(before.cb));
 	m->frame = frame;
 	m->work = ret_work;
 	m->depth = 0;

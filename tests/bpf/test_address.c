@@ -120,8 +120,10 @@ static void next_second(struct lab *lab)
 static bool kernel_chooses(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool chooses = btf__find_str(btf, "BPF_FIB_LOOKUP_SRC") > 0;
+	bool chooses;
 
+	assert_non_null(btf);
+	chooses = btf__find_str(btf, "BPF_FIB_LOOKUP_SRC") > 0;
 	btf__free(btf);
 	return chooses;
 }

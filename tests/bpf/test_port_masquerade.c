@@ -303,6 +303,19 @@ static void test_mark(void **state)
 }
 
 /* Who does not know the secret gets no packet out. */
+/* What a namespace's programs wrote beside a packet goes no further. */
+static void test_foreign_mark(void **state)
+{
+	static const uint8_t none[sizeof(((struct lab *)NULL)->beside)];
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	to_remote(&f, IPPROTO_TCP, 10); /* without a session */
+	lab->beside[0] = lab->beside[1] = UINT32_MAX;
+	EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	assert_memory_equal(lab->left_beside, none, 2 * sizeof(*lab->beside));
+}
+
 static void test_forged_mark(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -334,6 +347,7 @@ int main(void)
 		LAB_TEST(test_mixed_answers),  LAB_TEST(test_kernel_mode),
 		LAB_TEST(test_policy_first),   LAB_TEST(test_state_is_seen),
 		LAB_TEST(test_mark),           LAB_TEST(test_forged_mark),
+		LAB_TEST(test_foreign_mark),
 	};
 
 	return LAB_MAIN(tests);
