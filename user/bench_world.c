@@ -2,7 +2,7 @@
 /*
  * How it works: names are noted before anything is made, and the end removes whatever of them is
  * there. What a killed run left is known by its name, nsrb-PID-..., and by the mark on its lo; the
- * lock, which the kernel takes from a killed process, tells that no other run is alive. A fabric
+ * locks, which the kernel takes from killed processes, tell that no other run is alive. A fabric
  * that it left is removed first, by its record, and then the namespaces.
  *
  * Commands and measurements are children with default signals. ^C reaches them as it reaches us, so
@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench_fabric.h"
@@ -37,6 +38,9 @@
 #define COMPLAINT    512
 #define COMMAND_MAX  1024
 #define EXIT_NO_EXEC 127
+
+#define CHILDREN_END_MS 30000 /* a killed run's children end at once where nothing starves them */
+#define LOCK_POLL_MS    20
 
 /* ---- Namespaces. */
 
@@ -103,8 +107,15 @@ static int remove_left(struct error *err)
 	return code ? error_context(err, "removing what a killed run left") : 0;
 }
 
+/*
+ * Two locks on one file. The record lock is the process's own: it ends with it, and says that a run
+ * is under way. The other is shared with the children that were forked, and says that one of them
+ * lives: when a run was killed they are killed as well, but may have a moment left.
+ */
 static int take_lock(int *ret_fd, struct error *err)
 {
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	unsigned int waited_ms = 0;
 	int fd;
 
 	if (mkdir(RUN_FOLDER, 0700) != 0 && errno != EEXIST)
@@ -112,11 +123,22 @@ static int take_lock(int *ret_fd, struct error *err)
 	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_set(err, -errno, "cannot open %s: %s", LOCK_FILE, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	if (fcntl(fd, F_SETLK, &whole) != 0) {
 		close(fd);
 		return error_set(err, -EBUSY,
 				 "another \"nsroute bench\" is running; each would "
 				 "measure the other");
+	}
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (waited_ms >= CHILDREN_END_MS) {
+			close(fd);
+			return error_set(err, -EBUSY,
+					 "processes of an \"nsroute bench\" that was killed have "
+					 "not ended in %d s",
+					 CHILDREN_END_MS / 1000);
+		}
+		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
+		waited_ms += LOCK_POLL_MS;
 	}
 	*ret_fd = fd;
 	return 0;

@@ -146,6 +146,18 @@ await_bench() {
 	assert_nothing_left
 }
 
+@test "a killed run's children are waited for: they hold the lock a moment longer than it" {
+	local child
+	mkdir -p /run/nsroute
+	: >>/run/nsroute/bench.lock
+	flock /run/nsroute/bench.lock sleep 2 3>&- &
+	child=$!
+	while flock -n /run/nsroute/bench.lock true; do kill -0 "$child"; done
+	"$NSROUTE" bench --quick --rounds 1 --paths bridge --tests udp_rr
+	wait "$child"
+	assert_nothing_left
+}
+
 @test "a namespace with such a name that is not ours is left alone" {
 	ip netns add "nsrb-1-mine$BATS_SUITE_TEST_NUMBER"
 	ip netns add "nsrb-1-lab$BATS_SUITE_TEST_NUMBER" # as one of a fabric of that name
