@@ -84,7 +84,7 @@ demo: ## an example fabric: built, used, measured, removed (needs root)
 check: ## all tests; the last line is "N passed, N failed, N skipped"
 	@tools/deps
 	@$(BUILD) tests
-	@$(RUN_TESTS) $(TESTS) tools/budgets $(BATS)
+	@$(RUN_TESTS) $(BATS) $(TESTS) tools/budgets # the long ones first: short ones fill the end
 
 check-unit: ## tests that need no privilege
 	@tools/deps
