@@ -2,7 +2,7 @@
 /*
  * How it works: the frame is built here, once a measurement (UDP from the client to the server, to
  * the MAC that the client's neighbour table has for the next hop); the program copies it, and fills
- * in ports and the end of the address. The warm-up is as long as there are flows. A child in the
+ * in ports and the end of the address. A child in the
  * client's namespace runs the program in batches of BATCH live frames for the time given. What
  * arrived is read from the sink's counter when the last has had time to arrive; the rest is lost.
  *
@@ -448,6 +448,17 @@ static int send_batch(int program, const struct bench_frame *frame)
 	return bpf_prog_test_run_opts(program, &options);
 }
 
+static _Noreturn void generate_each_flow(const struct bench_frames *frames)
+{
+	int program = bpf_program__fd(frames->skeleton->progs.bench_generate);
+	uint32_t flows = frames->skeleton->bss->frame.flows;
+	int code = 0;
+
+	for (uint32_t sent = 0; code == 0 && sent < flows; sent += REPEAT)
+		code = send_batch(program, &frames->skeleton->bss->frame);
+	_exit(code == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
 static _Noreturn void generate(struct bench_frames *frames, double seconds,
 			       struct bench_sample *sample)
 {
@@ -457,8 +468,7 @@ static _Noreturn void generate(struct bench_frames *frames, double seconds,
 	uint64_t before, start, end, sent = 0;
 	int code;
 
-	for (uint32_t warm = 0; warm < frame->flows; warm += REPEAT)
-		send_batch(program, frame);
+	send_batch(program, frame); /* neighbours and routes */
 	nanosleep(&rest, NULL);
 	before = count_arrived(frames);
 	start = now_ns();
@@ -494,8 +504,11 @@ int bench_frames_run(struct bench_frames *frames, const struct bench_world *worl
 	}
 	if (bench_fork(place->client, cpu, &pid, err) != 0)
 		return err->code;
-	if (pid == 0)
-		generate(frames, seconds, shared);
+	if (pid == 0) {
+		if (seconds > 0)
+			generate(frames, seconds, shared);
+		generate_each_flow(frames);
+	}
 	if (bench_wait(world, pid, &status, err) != 0)
 		return err->code;
 	if (status != 0)

@@ -35,7 +35,8 @@ void bench_frames_prepare(struct bench_place *place);
 int bench_frames_hosts(struct bench_frames *frames, const struct bench_place *place,
 		       unsigned int hosts, struct error *err);
 
-/* As bench_client_run(). */
+/* As bench_client_run(). For 0 seconds: sends a frame of each of the test's flows, and measures
+ * nothing. */
 int bench_frames_run(struct bench_frames *frames, const struct bench_world *world,
 		     const struct bench_place *place, enum bench_test test, double seconds, int cpu,
 		     struct bench_sample *shared, struct error *err);

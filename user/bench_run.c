@@ -40,7 +40,7 @@ struct run {
 	double bracket;              /* the last rate of the direct veth */
 	struct timespec start;
 	bench_progress progress;
-	enum bench_path order[BENCH_PATHS]; /* of those built, without the direct veth */
+	enum bench_path order[BENCH_PATHS]; /* asked for and built, without the direct veth */
 	size_t paths;
 	pid_t servers[BENCH_PATHS]; /* of the test that runs; 0: none */
 	bool sinks[BENCH_PATHS];    /* the test's sink is there */
@@ -54,7 +54,8 @@ static double rate_of(const struct bench_sample *sample)
 }
 
 /* Into run->shared. */
-static int measure(struct run *run, enum bench_path path, enum bench_test test, struct error *err)
+static int measure_for(struct run *run, double seconds, enum bench_path path, enum bench_test test,
+		       struct error *err)
 {
 	const struct bench_options *options = run->options;
 	const struct bench_place *place = &run->result->places[path];
@@ -62,10 +63,15 @@ static int measure(struct run *run, enum bench_path path, enum bench_test test, 
 	if (*run->world.interrupted)
 		return error_set(err, -EINTR, "interrupted");
 	if (bench_tests[test].frames)
-		return bench_frames_run(run->frames, &run->world, place, test, options->seconds,
+		return bench_frames_run(run->frames, &run->world, place, test, seconds,
 					options->client_cpu, run->shared, err);
-	return bench_client_run(&run->world, place, test, options->seconds, options->client_cpu,
-				run->shared, err);
+	return bench_client_run(&run->world, place, test, seconds, options->client_cpu, run->shared,
+				err);
+}
+
+static int measure(struct run *run, enum bench_path path, enum bench_test test, struct error *err)
+{
+	return measure_for(run, run->options->seconds, path, test, err);
 }
 
 /* One of the direct veth, which has to work. */
@@ -98,6 +104,16 @@ static bool is_still(double before, double after)
 	return difference * 100 <= mean * BRACKET_PERCENT;
 }
 
+/* Has the path see each of the test's flows, before the direct veth is measured that stands before
+ * it: that takes seconds, in which the machine may become another one. */
+static int meet_flows(struct run *run, enum bench_path path, enum bench_test test,
+		      struct error *err)
+{
+	if (measure_for(run, 0, path, test, err) != 0)
+		return err->code;
+	return measure_direct(run, test, err);
+}
+
 /* Measures the path between two direct veths, the first of which is the one just measured, until
  * the two agree. */
 static int measure_bracketed(struct run *run, enum bench_path path, enum bench_test test,
@@ -106,6 +122,8 @@ static int measure_bracketed(struct run *run, enum bench_path path, enum bench_t
 	struct bench_result *result = run->result;
 	bool quick = run->options->quick;
 
+	if (bench_tests[test].flows && meet_flows(run, path, test, err) != 0)
+		return err->code;
 	for (unsigned int tries = 0; tries < TRIES; tries++) {
 		double before = run->bracket, mean;
 
@@ -181,7 +199,7 @@ static int start_path(struct run *run, enum bench_path path, enum bench_test tes
 	return 0;
 }
 
-/* All built paths, the direct veth first. */
+/* All paths, the direct veth first. */
 static int start_test(struct run *run, enum bench_test test, struct error *err)
 {
 	int code = start_path(run, BENCH_DIRECT, test, err);
@@ -343,7 +361,8 @@ static void prepare(struct run *run, struct arena *arena)
 		}
 	}
 	for (int i = 0; i < BENCH_PATHS; i++) {
-		if (i != BENCH_DIRECT && result->places[i].built)
+		/* nsroute's own are all built when one of them is asked for. */
+		if (i != BENCH_DIRECT && run->options->paths[i] && result->places[i].built)
 			run->order[run->paths++] = (enum bench_path)i;
 	}
 }

@@ -102,6 +102,13 @@ await_bench() {
 	assert_nothing_left
 }
 
+@test "of nsroute's paths only those are measured that are asked for" {
+	"$NSROUTE" -j bench --quick --rounds 1 --seconds 0.01 --paths routed --tests flows_128k >"$work/out"
+	# Each flow once, before the measurement, and the measurement.
+	jq -e '.fast_packets | . > 131072 and . < 2 * 131072' "$work/out"
+	assert_nothing_left
+}
+
 @test "without --paths: what the machine has not is named, with the reason" {
 	"$NSROUTE" -j bench --quick --rounds 1 --seconds 0.01 --tests udp_rr >"$work/out"
 	jq -e '.paths | length == 17' "$work/out"
