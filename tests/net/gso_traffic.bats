@@ -308,6 +308,16 @@ uplink_sizes() { # BYTES
 	on "$outside" tests/net/link_sizes.pl eth0 "$1"
 }
 
+# A try is some 300 packets of that size, of two connections, and the first packet of each goes to the
+# uplink, which opens its session.
+by_fast_path_but_first() {
+	local fast slow
+	fast=$(($(total fast_packets) - fast_before))
+	slow=$(($(total slow_packets) - slow_before))
+	echo "$fast packets by the fast path, $slow not"
+	((fast > 200 && (slow <= 20 || 100 * slow <= fast)))
+}
+
 @test "BIG TCP: masqueraded, when the uplink takes it; else the fabric has none" {
 	up
 	settle
@@ -320,7 +330,7 @@ uplink_sizes() { # BYTES
 	large_packets "$outside"
 	mark_counters
 	mean_is large "$red" "$outside" "$outside_address"
-	(($(fast_share) >= 99))
+	by_fast_path_but_first
 	mean_size "$red" "$outside" "$outside_address" --reverse
 
 	# The kernel cuts them up and completes the checksums, which the receiver looks at.
