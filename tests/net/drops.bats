@@ -173,15 +173,15 @@ left_out() { # REASON
 	"$NSROUTE" --netns "$host" drops --seconds 60 2>"$work/drops.log" 3>&- | head -n 1 >"$work/drops" 3>&- &
 	listener=$!
 	await_listening
-	spoof 1 "$red"
-	ends 0 # head
 	local i
+	# The reader ends after a line, and it when the next one cannot be written.
 	for ((i = 0; i < 100; i++)); do
 		spoof 1 "$red"
 		! lab drops --seconds 0.1 >/dev/null 2>&1 || break
 	done
 	[[ -s $work/drops ]]
 	((i < 100)) # another can listen: the first is gone
+	ends 0      # head
 	listen --seconds 30
 	run -0 lab down --all
 	ends 2
