@@ -161,6 +161,8 @@ is_refused() { # NAMESPACE ADDRESS PORT
 	[[ $(last_caller 9090) == "$uplink_address6 4000" ]]
 	run -0 lab nat list --port 8080
 	[[ $output == *"[::1]"* ]]
+	run -0 lab trace --from "$red" --source "[fd00:15::11]:8080" --to "[$client6]:4000" --proto tcp
+	[[ $output == *"known outside as [::1]:8080"*"delivered to lo by the fast path" ]]
 	run -0 lab -j show lab
 	run -0 jq -r '.uplinks[] | select(.name == "lo") | "\(.address) \(.address6)"' <<<"$output"
 	[[ $output == "127.0.0.1 ::1" ]]
