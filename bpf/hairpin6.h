@@ -262,7 +262,7 @@ static __always_inline int port_hairpin6(struct __sk_buff *skb)
 	uplink = hairpin_uplink(port);
 	work = uplink ? uplink6_work(uplink, false) : NULL;
 	if (local6_is_for_client(skb))
-		verdict = local6_answer(skb);
+		verdict = local6_return(skb);
 	else if (work)
 		verdict = hairpin6_translate(skb, port, uplink->index, work);
 	if (verdict > 0 && verdict & HAIRPIN_LARGE) {

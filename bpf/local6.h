@@ -143,7 +143,7 @@ NSR_STEP int local6_error(struct __sk_buff *skb)
 	return icmp6_leaves(skb, true) ? DROP(NAT_REWRITE) : VERDICT_NEIGHBOUR;
 }
 
-/* As local_answer(), and errors. */
+/* As local_answer(); VERDICT_RARE: it is an error. */
 NSR_STEP int local6_answer(struct __sk_buff *skb)
 {
 	const struct nsr_uplink *loopback = local_loopback();
@@ -162,7 +162,7 @@ NSR_STEP int local6_answer(struct __sk_buff *skb)
 	if (transport6_find(skb, sizeof(struct ethhdr), skb->len, &work->transport) || t->fragment)
 		return DROP(NAT_STATE);
 	if (t->protocol == NSR_NAT_ICMP)
-		return is_icmp6_error(t->icmp_type) ? local6_error(skb) : DROP(NAT_STATE);
+		return is_icmp6_error(t->icmp_type) ? VERDICT_RARE : DROP(NAT_STATE);
 	uplink6_flow(work);
 	if (!t->check_offset || !session_use6(&request->flow, request))
 		return DROP(NAT_STATE);
@@ -174,6 +174,14 @@ NSR_STEP int local6_answer(struct __sk_buff *skb)
 						 bpf_htons(NSR_MAPPING_PORT(request->mapping)))
 		       ? DROP(NAT_REWRITE)
 		       : VERDICT_NEIGHBOUR;
+}
+
+/* What is for the client. Errors are not below answers, for the sake of the stack. */
+static __always_inline int local6_return(struct __sk_buff *skb)
+{
+	int verdict = local6_answer(skb);
+
+	return verdict == VERDICT_RARE ? local6_error(skb) : verdict;
 }
 
 /* Where it goes, with its new header; NULL: nowhere. */

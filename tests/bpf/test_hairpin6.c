@@ -403,10 +403,14 @@ static void test_errors_about_the_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_both_ways), LAB_TEST(test_isolated),
-		LAB_TEST(test_filter),    LAB_TEST(test_to_the_host),
-		LAB_TEST(test_too_large), LAB_TEST(test_fragments),
-		LAB_TEST(test_errors),    LAB_TEST(test_errors_to_the_host),
+		LAB_TEST(test_both_ways),
+		LAB_TEST(test_isolated),
+		LAB_TEST(test_filter),
+		LAB_TEST(test_to_the_host),
+		LAB_TEST(test_too_large),
+		LAB_TEST(test_fragments),
+		LAB_TEST(test_errors),
+		LAB_TEST(test_errors_to_the_host),
 		LAB_TEST(test_errors_about_the_host),
 	};
 

@@ -18,8 +18,8 @@
 #include "datapath_maps.h"
 #include "datapath_publish.h"
 
-#define OWN_NETNS   (-1) /* the test is in the lab's namespace */
-#define LOOPBACK_IP "127.0.0.1"
+#define OWN_NETNS     (-1) /* the test is in the lab's namespace */
+#define LOOPBACK_IP   "127.0.0.1"
 #define LOOPBACK_LAST 15 /* of the bytes of ::1 */
 
 static const struct family {
@@ -29,7 +29,7 @@ static const struct family {
 	int client_is_other; /* what becomes of a packet to the client when nothing is published */
 } ipv4 = {false,     UPLINK_IP,   UPLINK2_IP,     RED_IP, BLUE_IP,
 	  REMOTE_IP, LOOPBACK_IP, "169.254.78.1", 28,     TO_NEIGHBOUR},
-  ipv6 = {true,       UPLINK_IP6, REMOTE2_IP6,           RED_IP6, BLUE_IP6,
+  ipv6 = {true,       UPLINK_IP6, REMOTE2_IP6,         RED_IP6, BLUE_IP6,
 	  REMOTE_IP6, "::1",      "fd0d:2b16:9ad7::1", 48,      TO_KERNEL},
   *family;
 
@@ -240,7 +240,8 @@ static void test_loopback(void **state)
 			      TO_NEIGHBOUR);
 		expect(out, loopback, 8080, loopback, 4000);
 		sends(lab, loopback, loopback, protocol, 4000, 8080, FRAME_ACK, TC_ACT_REDIRECT);
-		/* Nobody else reaches it: not the outside, whatever it sends to, not a namespace. */
+		/* Nobody else reaches it: not the outside, whatever it sends to, not a namespace.
+		 */
 		arrives(lab, family->remote, family->external, protocol, PASSED);
 		arrives(lab, family->remote, loopback, protocol, PASSED);
 		answers(lab, BLUE, family->external, protocol, 4000, 8080, FRAME_SYN, TO_KERNEL);
@@ -266,8 +267,7 @@ static void test_forged(void **state)
 
 	for (size_t i = 0; i < 2; i++) {
 		publish(lab, lab->uplink[UP0], (enum nsr_nat_protocol)i, 8080, 80);
-		arrives(lab, family->client, family->external, protocols[i],
-			DROPPED(NAT_FILTERED));
+		arrives(lab, family->client, family->external, protocols[i], DROPPED(NAT_FILTERED));
 		assert_int_equal(sessions(lab), 0);
 		arrives(lab, family->remote, family->external, protocols[i], TRANSLATED_TO_PEER);
 		done(lab, (enum nsr_nat_protocol)i);
