@@ -205,6 +205,25 @@ is_refused() { # NAMESPACE ADDRESS PORT
 	calls "$outside" udp6 "$uplink_address6" 8080
 }
 
+@test "on ::1 beside 127.0.0.1: what comes later, and goes, ends nothing of the other" {
+	put_topology
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	find_cookie
+	serve "$red" tcp 8080
+	hold "$host" 127.0.0.1 8080
+	publish "$red" '"127.0.0.1:8080:8080/tcp", "[::1]:8080:8081/tcp"'
+	lab apply "$topology"
+	serve "$red" tcp6 8081
+	calls "$host" tcp6 ::1 8080
+	still_held two
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	calls_in_vain "$host" tcp6 ::1 8080
+	still_held three
+	exec 7>&-
+}
+
 @test "on ::1 without IPv6 at the uplink, and not without it at the loopback interface" {
 	put_topology
 	publish "$red" '"[::1]:8080:8080/tcp"'
