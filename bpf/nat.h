@@ -534,6 +534,8 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 			    request->flow.remote_port, &request->external,
 			    bpf_htons(NSR_MAPPING_PORT(mapping)), mapping_is_published(mapping)))
 		return NAT_INBOUND_HOST;
+	if (nat_is_client(&request->flow.remote_address))
+		return NAT_INBOUND_REFUSED; /* forged, to be taken for the host */
 	request->mapping = mapping;
 	refused = nat_admit(skb, request);
 	if (refused == DROP(NAT_LIMIT))

@@ -74,6 +74,7 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 #ifdef __bpf__
 
 #include "address.h"
+#include "client.h"
 #include "fib.h"
 
 static __always_inline const struct nsr_inside *nat_inside_of(const nat_address *address)
@@ -84,6 +85,11 @@ static __always_inline const struct nsr_inside *nat_inside_of(const nat_address 
 static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address *address)
 {
 	return fib_host4(*address);
+}
+
+static __always_inline bool nat_is_client(const nat_address *address)
+{
+	return local_is_client(*address);
 }
 
 /* The external address as it was last found. */

@@ -107,6 +107,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define flow_to_key     flow_to_key6
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
+#define nat_is_client   nat_is_client6
 #define nat_address_of  nat_address_of6
 #define host_socket     host_socket6
 #define datagram_equal  datagram_equal6
@@ -295,6 +296,11 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
+static __always_inline bool nat_is_client(const nat_address *address)
+{
+	return local6_is_client(address);
+}
+
 /* The external address as it was last found. */
 static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
 {
@@ -373,6 +379,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef flow_to_key
 #undef nat_inside_of
 #undef nat_owner_of
+#undef nat_is_client
 #undef nat_address_of
 #undef host_socket
 #undef datagram_equal

@@ -154,6 +154,12 @@ struct nsr_flush6 {
 	struct nsr_selection6 selection;
 };
 
+/* As NSR_LOOPBACK_CLIENT: fd0d:2b16:9ad7::1, by its words, of which the third is 0. Of a prefix
+ * that was drawn by lot (RFC 4193 3.2.2); docs/nat.md tells why. Host byte order. */
+#define NSR_LOOPBACK_CLIENT6_0 0xfd0d2b16u
+#define NSR_LOOPBACK_CLIENT6_1 0x9ad70000u
+#define NSR_LOOPBACK_CLIENT6_3 0x00000001u
+
 /* Fragments: keys and values of "datagrams_in6" and "held_fragments6". */
 #define NSR_DATAGRAMS6_MAX 4096 /* remembered */
 #define NSR_HELD6_MAX      256

@@ -215,6 +215,8 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 
 /* As in the file: "tcp". */
 const char *published_protocol(uint8_t protocol);
+/* On 127.0.0.1 or ::1, where a port is published for the host alone. */
+bool publish_is_loopback(const struct publish *publish);
 
 /* As in the file: "bridge". */
 const char *network_type_name(enum network_type type);

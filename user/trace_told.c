@@ -6,7 +6,10 @@
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <net/ethernet.h>
+#include <netinet/ip6.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -244,6 +247,16 @@ static bool is_ipv6(const struct walk *walk)
 	return walk->packet.bytes[12] == 0x86 && walk->packet.bytes[13] == 0xdd;
 }
 
+/* Whether it is for what stands for the host's ::1. */
+static bool is_to_client6(const struct walk *walk)
+{
+	const uint32_t client[] = {htonl(NSR_LOOPBACK_CLIENT6_0), htonl(NSR_LOOPBACK_CLIENT6_1), 0,
+				   htonl(NSR_LOOPBACK_CLIENT6_3)};
+
+	return !memcmp(walk->packet.bytes + ETH_HLEN + offsetof(struct ip6_hdr, ip6_dst), client,
+		       sizeof(client));
+}
+
 /* The uplink at whose hook the packet is, or that of the port, whose hook does a hairpin. */
 static void find_uplink(const struct walk *walk, uint32_t ifindex, struct nsr_uplink *ret)
 {
@@ -265,6 +278,8 @@ static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 add
 	if (!is_ipv6(walk))
 		return name_address(address4, buffer);
 	find_uplink(walk, ifindex, &uplink);
+	if (is_to_client6(walk)) /* and comes from the host's loopback address */
+		datapath_find_uplink(walk->datapath, STATE_LOOPBACK, &uplink);
 	memcpy(ip.bytes, uplink.address6, sizeof(uplink.address6));
 	snprintf(buffer, IP_TEXT_MAX + 2, "[%s]", ip_format(&ip, text));
 	return buffer;
