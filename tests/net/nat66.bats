@@ -204,7 +204,7 @@ fragments_pass() { # [DATAPATH]
 	settle
 	ip -n "$outside" route add fd00::/16 via "$uplink_address6"
 	start_capture "$outside" eth0
-	counts 3 nat-protocol -- send_ipv6 "$red" "$outside_address6" 47
+	counts 3 nat-protocol -- send_ipv6 "$red" "$outside_address6" 200
 	counts 3 inbound-refused -- no_ping "$outside" fd00:15::11
 	stop_capture
 	assert_no_leak
