@@ -41,7 +41,7 @@ struct nat_work6 {
 	u32 link;                /* where its IPv6 header is: bytes of a link's */
 };
 
-_Static_assert(sizeof(struct nat_work6) <= NAT_WORK_MAX, "room in nat_scratch6");
+_Static_assert(sizeof(struct nat_work6) <= NAT_WORK_ENTRY, "room in nat_scratch6");
 
 static __always_inline struct nat_work6 *nat_work(void)
 {

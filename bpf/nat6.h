@@ -26,6 +26,9 @@
 
 #define NAT_WORK_MAX 512
 
+/* Where in it a step that enters a flow without ports has its key, behind all that is anybody's. */
+#define NAT_WORK_ENTRY (NAT_WORK_MAX - sizeof(struct nsr_flow6))
+
 /* Of one: struct nat_request6, and what else a step puts behind it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -56,12 +59,14 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
 #undef NAT_KEY
+#undef NAT_ENTRY
 #undef nat_request_here
 #undef nat_told
 
 #define NAT_SESSION_WORDS             NSR_SESSION6_WORDS
 #define NAT_SHARE_FIRST               (NSR_SHARE_PORTS / 2)
 #define NAT_KEY(key_type, name, from) const key_type *name = (from)
+#define NAT_ENTRY(name, from)         const struct nsr_flow *name = flow_entry(from)
 #define nat_request_here(request)     ((request) ? nat_scratch() : NULL)
 
 /* The half that hosts of one network differ by. */
@@ -109,6 +114,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define inside_equal    inside_equal6
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
+#define flow_entry      flow_entry6
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_address_of  nat_address_of6
@@ -297,6 +303,18 @@ static __always_inline void flow_to_key(struct nsr_flow *flow)
 		__builtin_memset(&flow->inside.address, 0, sizeof(flow->inside.address));
 }
 
+/* Of the request's flow, which begins "nat_scratch6". */
+static __always_inline const struct nsr_flow *flow_entry(const struct nsr_flow *flow)
+{
+	struct nsr_flow *entry = (void *)flow + NAT_WORK_ENTRY;
+
+	if (flow->inside.protocol != NSR_NAT_OTHER)
+		return flow;
+	*entry = *flow;
+	flow_to_key(entry);
+	return entry;
+}
+
 static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 					   const struct nsr_datagram *b)
 {
@@ -395,6 +413,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef inside_equal
 #undef flow_equal
 #undef flow_to_key
+#undef flow_entry
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_address_of
@@ -530,6 +549,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_told
 #undef nat_request_here
 #undef NAT_KEY
+#undef NAT_ENTRY
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
 
