@@ -64,9 +64,9 @@ static __always_inline bool is_icmp6_error(u8 type)
 /*
  * Protocols without ports of which the addresses are translated (other6.h). Those that are known,
  * and not all but those that are known to be unfit, as of IPv4: the number of an extension header
- * is one like any other, and behind one that nobody has heard of there may be an address, or a
- * checksum that covers some (RFC 7045 2.1). Each of these ends the chain of headers, has none of
- * the packet's addresses in it, and a checksum that covers none, or no checksum.
+ * is one like any other, and in or behind one that nobody has heard of there may be an address, or
+ * a checksum that covers some. Each of these ends the chain of headers, has none of the packet's
+ * addresses in it, and a checksum that covers none, or no checksum.
  */
 static __always_inline bool is_portless6(u8 next)
 {

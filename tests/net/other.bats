@@ -75,6 +75,7 @@ each_way() { # NAME=NUMBER...
 		jq -e --arg name "$name" --arg red "$red" '.protocol == $name and .namespace == $red and
 			.state == "replied" and ([.inside_port, .external_port, .remote_port] | all(. == null))' \
 			<<<"$output"
+		[[ $(stats '.uplinks[0].nat.protocols.other.flows') == 1 ]]
 		[[ $(lab -j nat flush --protocol "$name") == '{"ended":1}' ]]
 		ask "$blue" "$number" 100 30
 		[[ $(lab -j nat flush --protocol "$name") == '{"ended":1}' ]]

@@ -58,6 +58,7 @@ my $address = inet_pton($six ? AF_INET6 : AF_INET, $text) // die "not an address
 my $socket = raw($protocol);
 my $sent = join "", map { chr($_ * 7 & 255) } 1 .. $size;
 my $end = time + $seconds;
+connect($socket, named($address)) or die "connect: $!"; # so that it hears of a smaller MTU
 do {
 	send($socket, $sent, 0, named($address)) // die "send: $!";
 	exit 0 if !$seconds;
