@@ -90,13 +90,14 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 				      : 0;
 }
 
-/* A packet to the external address. request has uplink and time. NAT_INBOUND_SESSION: it is for the
- * inside, and has been translated. */
+/* A packet to the external address, or to the one that it was before. request has uplink, external
+ * address and time. NAT_INBOUND_SESSION: it is for the inside, and has been translated. What comes
+ * to the address that was says nothing of who has the protocol at the one that is. */
 NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct other_session found = {};
 	struct packet p;
-	bool ends;
+	bool ends, current;
 	int known;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
@@ -104,9 +105,10 @@ NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request
 	ends = sctp_ends(skb, &p);
 	other_ask(request, p.ip4->protocol, p.ip4->saddr);
 	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
+	current = request->external == p.ip4->daddr;
 	request->external = p.ip4->daddr;
 	known = host_has(request) ? VERDICT_RARE : other_look(request, &found);
-	if (known == VERDICT_RARE && !ends && !other_is_refused(p.ip4->protocol))
+	if (known == VERDICT_RARE && current && !ends && !other_is_refused(p.ip4->protocol))
 		host_note(request, NSR_HOST_HEARS);
 	if (known || !other_seen(request, &found))
 		return NAT_INBOUND_HOST;

@@ -188,9 +188,10 @@ NSR_STEP int other6_leaves(struct __sk_buff *skb)
 	return 0;
 }
 
-/* A packet to the external address. request has uplink, remote, external address and time.
- * NAT_INBOUND_SESSION: it is for the inside, and has been translated. */
-NSR_STEP int other6_arrives(struct __sk_buff *skb)
+/* A packet to the external address; current: it is the one that is in use. request has uplink,
+ * remote, that address and time. NAT_INBOUND_SESSION: it is for the inside, and has been
+ * translated. */
+NSR_STEP int other6_arrives(struct __sk_buff *skb, u32 current)
 {
 	struct nat_work6 *work = nat_work();
 	struct other_session6 found = {};
@@ -205,7 +206,7 @@ NSR_STEP int other6_arrives(struct __sk_buff *skb)
 	other_ask6(request, work->transport.next, request->flow.remote_address);
 	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
 	known = host_has6(request) ? VERDICT_RARE : other_look6(request, &found);
-	if (known == VERDICT_RARE && !ends)
+	if (known == VERDICT_RARE && current && !ends)
 		host_note6(request, NSR_HOST_HEARS);
 	if (known || !other_seen6(request, &found))
 		return NAT_INBOUND_HOST;
@@ -248,11 +249,12 @@ static __always_inline enum nat_inbound other6_receive(struct __sk_buff *skb,
 {
 	struct nat_request6 *request = &work->request;
 	int unfit = other6_load(skb, work, bare);
+	bool current = address_equal6(&request->external, &request->flow.remote_address);
 
 	request->external = request->flow.remote_address;
 	request->flow.remote_address = work->old;
 	if (unfit == VERDICT_RARE)
-		return other6_arrives(skb);
+		return other6_arrives(skb, current);
 	return unfit ? NAT_INBOUND_HOST : other6_error_arrives(skb);
 }
 
