@@ -26,7 +26,7 @@
 
 #include "inner.h"
 #include "options.h"
-#include "other.h"
+#include "other4.h"
 #include "rewrite.h"
 #include "steps.h"
 

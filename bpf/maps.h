@@ -165,6 +165,8 @@ struct {
 /* Protocols without ports. */
 NSR_LRU(host_remotes, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 NSR_LRU(host_hears, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
+NSR_LRU(host_remotes6, struct nsr_host_remote6, u32, NSR_HOST_REMOTES_MAX);
+NSR_LRU(host_hears6, struct nsr_host_remote6, u32, NSR_HOST_REMOTES_MAX);
 
 /* Events. */
 struct {

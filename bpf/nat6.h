@@ -16,6 +16,7 @@
 
 #include "address6.h"
 #include "nat.h"
+#include "other.h"
 #include "own.h"
 #include "publish.h"
 #include "reclaim.h"
@@ -24,6 +25,9 @@
 #endif
 
 #define NAT_WORK_MAX 512
+
+/* Where in it a step that enters a flow without ports has its key, behind all that is anybody's. */
+#define NAT_WORK_ENTRY (NAT_WORK_MAX - sizeof(struct nsr_flow6))
 
 /* Of one: struct nat_request6, and what else a step puts behind it. */
 struct {
@@ -47,6 +51,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_MAPPING_H
 #undef NSROUTE_BPF_NAT_H
 #undef NSROUTE_BPF_OWN_H
+#undef NSROUTE_BPF_OTHER_H
 #undef NSROUTE_BPF_DATAGRAM_H
 #undef NSROUTE_BPF_RECLAIM_H
 #undef NSROUTE_BPF_PUBLISH_H
@@ -61,7 +66,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define NAT_SESSION_WORDS             NSR_SESSION6_WORDS
 #define NAT_SHARE_FIRST               (NSR_SHARE_PORTS / 2)
 #define NAT_KEY(key_type, name, from) const key_type *name = (from)
-#define NAT_ENTRY(name, from)         const struct nsr_flow *name = (from)
+#define NAT_ENTRY(name, from)         const struct nsr_flow *name = flow_entry(from)
 #define nat_request_here(request)     ((request) ? nat_scratch() : NULL)
 
 /* The half that hosts of one network differ by. */
@@ -87,6 +92,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nsr_held_key        nsr_held_key6
 #define nsr_publish         nsr_publish6
 #define held_release        held_release6
+#define nsr_host_remote     nsr_host_remote6
+#define other_session       other_session6
 
 /* Tables. */
 #define pools             pools6
@@ -98,6 +105,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_counters      nat_counters6
 #define datagrams_in      datagrams_in6
 #define held_fragments    held_fragments6
+#define host_remotes      host_remotes6
+#define host_hears        host_hears6
 
 /* What a family brings with it. */
 #define address_equal   address_equal6
@@ -105,6 +114,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define inside_equal    inside_equal6
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
+#define flow_entry      flow_entry6
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_is_client   nat_is_client6
@@ -196,6 +206,20 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define own_port_is_taken own_port_is_taken6
 #define own_begins        own_begins6
 
+/* other.h */
+#define other_ask    other_ask6
+#define host_remote  host_remote6
+#define host_known   host_known6
+#define host_note    host_note6
+#define host_did     host_did6
+#define host_has     host_has6
+#define other_is_end other_is_end6
+#define other_look   other_look6
+#define other_seen   other_seen6
+#define other_open   other_open6
+#define other_try    other_try6
+#define other_join   other_join6
+
 /* datagram.h */
 #define datagram_is_old  datagram_is_old6
 #define datagram_whom    datagram_whom6
@@ -246,6 +270,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define trace_port_is_ours trace_port_is_ours6
 #define trace_has_room     trace_has_room6
 #define trace_open         trace_open6
+#define trace_open_other   trace_open_other6
 
 typedef struct nsr_address6 nat_address;
 
@@ -273,10 +298,22 @@ static __always_inline bool flow_equal(const struct nsr_flow *a, const struct ns
 	       a->contact == b->contact && address_equal(&a->remote_address, &b->remote_address);
 }
 
-/* What has no ports has no session. */
 static __always_inline void flow_to_key(struct nsr_flow *flow)
 {
-	(void)flow;
+	if (flow->inside.protocol == NSR_NAT_OTHER)
+		__builtin_memset(&flow->inside.address, 0, sizeof(flow->inside.address));
+}
+
+/* Of the request's flow, which begins "nat_scratch6". */
+static __always_inline const struct nsr_flow *flow_entry(const struct nsr_flow *flow)
+{
+	struct nsr_flow *entry = (void *)flow + NAT_WORK_ENTRY;
+
+	if (flow->inside.protocol != NSR_NAT_OTHER)
+		return flow;
+	*entry = *flow;
+	flow_to_key(entry);
+	return entry;
 }
 
 static __always_inline bool datagram_equal(const struct nsr_datagram *a,
@@ -336,6 +373,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 }
 
 #include "nat.h"
+#include "other.h"
 #include "own.h"
 #include "publish.h"
 #include "reclaim.h"
@@ -363,6 +401,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nsr_held_key
 #undef nsr_publish
 #undef held_release
+#undef nsr_host_remote
+#undef other_session
 #undef pools
 #undef pool_bits
 #undef mapping_by_inside
@@ -372,11 +412,14 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_counters
 #undef datagrams_in
 #undef held_fragments
+#undef host_remotes
+#undef host_hears
 #undef address_equal
 #undef address_is_none
 #undef inside_equal
 #undef flow_equal
 #undef flow_to_key
+#undef flow_entry
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_is_client
@@ -455,6 +498,18 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_in
 #undef own_port_is_taken
 #undef own_begins
+#undef other_ask
+#undef host_remote
+#undef host_known
+#undef host_note
+#undef host_did
+#undef host_has
+#undef other_is_end
+#undef other_look
+#undef other_seen
+#undef other_open
+#undef other_try
+#undef other_join
 #undef datagram_is_old
 #undef datagram_whom
 #undef fragment_copy
@@ -497,6 +552,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef trace_port_is_ours
 #undef trace_has_room
 #undef trace_open
+#undef trace_open_other
 #undef nat_told
 #undef nat_request_here
 #undef NAT_KEY

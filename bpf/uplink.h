@@ -11,7 +11,7 @@
 #include "icmp.h"
 #include "inner.h"
 #include "options.h"
-#include "other.h"
+#include "other4.h"
 #include "own.h"
 #include "policy.h"
 #include "rewrite.h"

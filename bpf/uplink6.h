@@ -140,14 +140,14 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 				 &request->external, bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 }
 
-/* What leaves, whoever sent it: 0, or a reason to drop. */
+/* What leaves, whoever sent it: 0, or a reason to drop; VERDICT_RARE: it is for other6.h. */
 static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_uplink *uplink,
 					struct nat_work6 *work, bool bare)
 {
 	struct nat_request6 *request = &work->request;
 	const struct nsr_inside *inside;
 	struct packet p;
-	bool special, own = false;
+	bool special, own = false, external = false;
 	int unfit;
 
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
@@ -160,8 +160,11 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		request->forwarded = port_translated(skb);
 		own = !skb->ingress_ifindex;
 		inside = NULL;
+		external = true;
 	}
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, &work->transport);
+	if (unfit == VERDICT_RARE)
+		return inside || external ? VERDICT_RARE : 0;
 	if (own && !unfit)
 		uplink6_own(skb, work);
 	if (!inside)
@@ -180,6 +183,17 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	return uplink6_masquerade(skb, work, inside, unfit);
 }
 
+/* What was for other6.h, where its program did not take over, as in uplink6_leaves(): the host's
+ * own passes, unless it is an error, which may quote an inside address. */
+static __always_inline int uplink6_not_sent(const struct nsr_uplink *uplink,
+					    const struct nat_work6 *work)
+{
+	return work->transport.protocol == NSR_NAT_OTHER &&
+			       address6_is_external(uplink, &work->request.flow.inside.address)
+		       ? 0
+		       : DROP(NAT_PROTOCOL);
+}
+
 /* Whom a packet that is whole, or the first fragment of one, is for. */
 static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
 							 struct nat_work6 *work)
@@ -196,7 +210,8 @@ static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
 }
 
 /* Whom a packet that arrives at the external address is for. NAT_INBOUND_SESSION: it has been
- * translated. NAT_INBOUND_HELD: there is nothing more to do with it. */
+ * translated. NAT_INBOUND_HELD: there is nothing more to do with it. NAT_INBOUND_RARE: it is for
+ * other6.h, and unchanged. */
 static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 							struct nat_work6 *work, bool bare)
 {
@@ -211,6 +226,8 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
 	__builtin_memcpy(&request->external, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, t);
+	if (unfit == VERDICT_RARE)
+		return NAT_INBOUND_RARE;
 	if (unfit)
 		return unfit == DROP(IP_OPTIONS) ? NAT_INBOUND_ROUTED : NAT_INBOUND_HOST;
 	if (t->later)

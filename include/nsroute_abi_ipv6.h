@@ -4,7 +4,8 @@
  *
  * It has tables of its own, by the rules of those of IPv4: "mapping_by_inside6", "pools6",
  * "pool_bits6", "session_by_flow6", "sessions6", "session_bits6", "published6", "datagrams_in6",
- * "held_fragments6". Records have the same fields, for one text makes and reads both (bpf/nat6.h).
+ * "held_fragments6", "host_remotes6", "host_hears6". Records have the same fields, for one text
+ * makes and reads both (bpf/nat6.h).
  */
 #ifndef NSROUTE_ABI_IPV6_H
 #define NSROUTE_ABI_IPV6_H
@@ -141,9 +142,12 @@ static inline int nsr_selects6(const struct nsr_selection6 *selection, const str
 	    (selection->inside_last && (__be16_to_cpu(inside->port) < selection->inside_first ||
 					__be16_to_cpu(inside->port) > selection->inside_last)))
 		return 0;
-	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
-	       NSR_MAPPING_PORT(mapping) == selection->port ||
-	       __be16_to_cpu(flow->remote_port) == selection->port;
+	if (!selection->port)
+		return 1;
+	return inside->protocol != NSR_NAT_OTHER &&
+	       (__be16_to_cpu(inside->port) == selection->port ||
+		NSR_MAPPING_PORT(mapping) == selection->port ||
+		__be16_to_cpu(flow->remote_port) == selection->port);
 }
 
 /* Of the program "nsr_flush6". */
@@ -187,6 +191,15 @@ struct nsr_held_key6 {
 };
 _Static_assert(sizeof(struct nsr_held_key6) == 48, "layout");
 
+/* Protocols without ports: keys of "host_remotes6" and "host_hears6". */
+struct nsr_host_remote6 {
+	struct nsr_address6 address;
+	__u8 protocol;
+	__u8 uplink;
+	__u16 does; /* enum nsr_host_does */
+};
+_Static_assert(sizeof(struct nsr_host_remote6) == 20, "layout");
+
 /* Map "programs6": PROG_ARRAY of the programs that take over a packet: of IPv6 at an uplink's hook,
  * where it needs the NAT, or at that of the loopback interface, and a hairpin at a port's. Each has
  * the stack to itself then. */
@@ -198,6 +211,10 @@ enum nsr_program6 {
 	NSR_PROGRAM_HAIRPIN,
 	NSR_PROGRAM6_HAIRPIN,
 	NSR_PROGRAM6_LOCAL,
+	NSR_PROGRAM6_OTHER_OUT, /* called by the first four */
+	NSR_PROGRAM6_OTHER_IN,
+	NSR_PROGRAM6_OBARE_OUT,
+	NSR_PROGRAM6_OBARE_IN,
 	NSR_PROGRAMS6
 };
 

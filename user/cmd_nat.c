@@ -271,7 +271,9 @@ static int set_protocol(struct nat *nat, const char *text)
 	nat->selection.protocol = (uint8_t)(1 + kind);
 	nat->selection6.protocol = nat->selection.protocol;
 	if (kind == NSR_NAT_OTHER)
-		nat->selection.inside_first = nat->selection.inside_last = (uint16_t)number;
+		nat->selection.inside_first = nat->selection.inside_last =
+			nat->selection6.inside_first = nat->selection6.inside_last =
+				(uint16_t)number;
 	return 0;
 }
 

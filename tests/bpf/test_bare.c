@@ -121,7 +121,7 @@ static void incoming6(struct frame *f, uint8_t protocol, bool outside, uint16_t 
 
 static void test_ipv6(void **state)
 {
-	static const uint8_t all[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6};
+	static const uint8_t all[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6, IPPROTO_GRE};
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	struct lab *lab = ipv6_of(state);
 	struct frame f, wanted;
@@ -140,7 +140,7 @@ static void test_ipv6(void **state)
 		assert_int_equal(run->delivered, RED);
 		assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
 	}
-	settings.flows_max = 3;
+	settings.flows_max = 4;
 	lab_inside_set(lab, "fd00:18::/64", UP1, &settings);
 	outgoing6(&f, IPPROTO_UDP, false, 4322);
 	run = EXPECT_BARE_OUT(lab, &f, REFUSED(NAT_LIMIT));
@@ -149,6 +149,9 @@ static void test_ipv6(void **state)
 	EXPECT_BARE_IN(lab, &f, DROPPED(INBOUND));
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP6, .dest = REMOTE_IP6,
 	      .protocol = IPPROTO_ESP);
+	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_LIMIT));
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP6, .dest = REMOTE_IP6,
+	      .protocol = IPPROTO_AH);
 	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_PROTOCOL));
 	lab_expect_no_flows(lab);
 }
