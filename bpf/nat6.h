@@ -197,6 +197,9 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 /* datagram.h */
 #define datagram_is_old  datagram_is_old6
+#define datagram_lasts   datagram_lasts6
+#define held_lasts       held_lasts6
+#define datagram_counts  datagram_counts6
 #define datagram_whom    datagram_whom6
 #define fragment_copy    fragment_copy6
 #define datagram_waiting datagram_waiting6
@@ -449,6 +452,9 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef own_port_is_taken
 #undef own_begins
 #undef datagram_is_old
+#undef datagram_lasts
+#undef held_lasts
+#undef datagram_counts
 #undef datagram_whom
 #undef fragment_copy
 #undef datagram_waiting

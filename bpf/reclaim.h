@@ -212,7 +212,7 @@ static long expire_held(void *map, const struct nsr_held_key *fragment, struct n
 	u32 length = held->length;
 
 	(void)map;
-	if (datagram_is_old(held->since_s, slice->now_s) &&
+	if (datagram_is_old(held->since_s, slice->now_s, held_lasts(key.datagram.uplink)) &&
 	    !bpf_map_delete_elem(&held_fragments, &key))
 		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
 	return 0;

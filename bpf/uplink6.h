@@ -219,7 +219,7 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 		return t->check_offset ? icmp6_arrives(skb) : NAT_INBOUND_HOST;
 	whom = uplink6_classify(skb, work);
 	if (t->fragment && fragment6_learn(whom)) {
-		fragment6_release(skb);
+		fragment6_release(skb, whom);
 		return NAT_INBOUND_HELD;
 	}
 	if (whom != NAT_INBOUND_SESSION)

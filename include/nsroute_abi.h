@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 28
+#define NSR_LAYOUT_VERSION 29
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -233,7 +233,8 @@ enum nsr_nat_protocol {
 	X(UDP_DNS, "udp_dns", 30)                     \
 	X(ICMP, "icmp", 60)                           \
 	X(SCTP, "sctp", 7440)                         \
-	X(OTHER, "other", 600)
+	X(OTHER, "other", 600)                        \
+	X(FRAGMENT, "fragment", NSR_DATAGRAM_S)
 
 enum nsr_nat_timeout {
 #define X(name, text, seconds) NSR_TIMEOUT_##name,

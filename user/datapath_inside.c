@@ -202,6 +202,64 @@ static int change_sessions(const struct datapath *datapath, const struct ip_addr
 	return ret;
 }
 
+/* ---- Fragments that are held. */
+
+static uint32_t fragment_s(const struct nsr_inside *inside)
+{
+	return inside->timeout_s[NSR_TIMEOUT_FRAGMENT];
+}
+
+static uint32_t longest_in(const struct datapath *datapath, enum datapath_map map, uint32_t uplink)
+{
+	struct nsr_inside6_key key, previous;
+	struct nsr_inside inside;
+	uint32_t longest = 0;
+	bool first = true;
+
+	while (bpf_map_get_next_key(datapath->maps[map], first ? NULL : &previous, &key) == 0) {
+		if (bpf_map_lookup_elem(datapath->maps[map], &key, &inside) == 0 &&
+		    inside.uplink == uplink && fragment_s(&inside) > longest)
+			longest = fragment_s(&inside);
+		previous = key;
+		first = false;
+	}
+	return longest;
+}
+
+static int wait_for(const struct datapath *datapath, uint32_t uplink, uint32_t seconds,
+		    struct error *err)
+{
+	if (!bpf_map_update_elem(datapath->maps[MAP_held_waits], &uplink, &seconds, BPF_ANY))
+		return 0;
+	return error_set(err, -errno, "cannot set how long fragments wait: %s", strerror(errno));
+}
+
+/* Before an entry is there: what is held may be for its network. */
+static int wait_longer(const struct datapath *datapath, const struct nsr_inside *now,
+		       struct error *err)
+{
+	uint32_t uplink = now->uplink, known;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_held_waits], &uplink, &known) ||
+	    fragment_s(now) <= NSR_DATAGRAM_S || fragment_s(now) <= known)
+		return 0;
+	return wait_for(datapath, uplink, fragment_s(now), err);
+}
+
+/* After one has gone, or has changed: it may have been the longest. Whoever is killed before leaves
+ * a wait that is too long, until the next of them goes: it costs room, and nothing else. */
+static int wait_no_longer(const struct datapath *datapath, const struct nsr_inside *before,
+			  struct error *err)
+{
+	uint32_t uplink = before->uplink, ipv4, ipv6;
+
+	if (fragment_s(before) <= NSR_DATAGRAM_S && !before->unfinished)
+		return 0;
+	ipv4 = longest_in(datapath, MAP_inside4, uplink);
+	ipv6 = longest_in(datapath, MAP_inside6, uplink);
+	return wait_for(datapath, uplink, ipv4 > ipv6 ? ipv4 : ipv6, err);
+}
+
 /* ---- Entries. */
 
 /* What was unfinished may have sessions at an uplink that it has no more: they are ended first, so
@@ -222,7 +280,11 @@ static int change(const struct datapath *datapath, const struct ip_address *pref
 	now->slot = before->slot;
 	now->unfinished = (uint16_t)(1 + before->uplink);
 	if (!ret)
+		ret = wait_longer(datapath, now, err);
+	if (!ret)
 		ret = put(datapath, prefix, now, err);
+	if (!ret)
+		ret = wait_no_longer(datapath, before, err);
 	if (!ret)
 		ret = change_sessions(datapath, prefix, before, now, err);
 	now->unfinished = 0;
@@ -244,7 +306,9 @@ int datapath_inside_set(struct datapath *datapath, const struct ip_address *pref
 	if (find(datapath, prefix, &known))
 		return change(datapath, prefix, &known, &inside, err);
 	inside.unfinished = 0;
-	ret = take_slot(datapath, &inside.slot, err);
+	ret = wait_longer(datapath, &inside, err);
+	if (!ret)
+		ret = take_slot(datapath, &inside.slot, err);
 	if (ret)
 		return ret;
 	ret = put(datapath, prefix, &inside, err);
@@ -275,5 +339,5 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 		return error_set(err, -errno, "cannot remove a masqueraded prefix: %s",
 				 strerror(errno));
 	give_slot(datapath, inside.slot);
-	return 0;
+	return wait_no_longer(datapath, &inside, err);
 }

@@ -64,7 +64,8 @@
 	X(host_remotes)       \
 	X(host_hears)         \
 	X(set_aside)          \
-	X(followed6)
+	X(followed6)          \
+	X(held_waits)
 
 enum datapath_map {
 #define X(name) MAP_##name,
