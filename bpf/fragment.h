@@ -70,7 +70,8 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	if (!settings)
 		return false;
 	fresh.since_s = nat_now_s(settings);
-	if (known && !datagram_is_old(known->since_s, fresh.since_s, datagram_lasts(&key.source))) {
+	if (known && !known->state && /* and not of a direct flow before */
+	    !datagram_is_old(known->since_s, fresh.since_s, datagram_lasts(&key.source))) {
 		*ret = known->id;
 		return true;
 	}

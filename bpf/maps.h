@@ -154,6 +154,7 @@ struct {
 	__type(value, struct nsr_held);
 } held_fragments SEC(".maps");
 
+NSR_LRU(datagrams_out6, struct nsr_datagram6, struct nsr_datagram_out, NSR_DATAGRAMS6_MAX);
 NSR_LRU(datagrams_in6, struct nsr_datagram6, struct nsr_datagram_in6, NSR_DATAGRAMS6_MAX);
 
 struct {

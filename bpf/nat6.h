@@ -15,6 +15,7 @@
 #define NSROUTE_BPF_NAT6_H
 
 #include "address6.h"
+#include "direct.h"
 #include "nat.h"
 #include "own.h"
 #include "publish.h"
@@ -48,6 +49,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_NAT_H
 #undef NSROUTE_BPF_OWN_H
 #undef NSROUTE_BPF_DATAGRAM_H
+#undef NSROUTE_BPF_DIRECT_H
 #undef NSROUTE_BPF_RECLAIM_H
 #undef NSROUTE_BPF_PUBLISH_H
 #undef NSROUTE_BPF_TRACE_NAT_H
@@ -97,6 +99,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_by_flow   session_by_flow6
 #define nat_counters      nat_counters6
 #define datagrams_in      datagrams_in6
+#define datagrams_out     datagrams_out6
 #define held_fragments    held_fragments6
 
 /* What a family brings with it. */
@@ -105,6 +108,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define inside_equal    inside_equal6
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
+#define nat_number      nat_number6
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_address_of  nat_address_of6
@@ -208,6 +212,22 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define datagram_learn   datagram_learn6
 #define datagram_release datagram_release6
 
+/* direct.h */
+#define direct_inside        direct_inside6
+#define direct_since         direct_since6
+#define direct_is_stranded   direct_is_stranded6
+#define direct_find          direct_find6
+#define direct_use           direct_use6
+#define direct_known         direct_known6
+#define direct_is_translated direct_is_translated6
+#define direct_would_be      direct_would_be6
+#define direct_open          direct_open6
+#define direct_arrives       direct_arrives6
+#define direct_refused       direct_refused6
+#define direct_note          direct_note6
+#define direct_is_of         direct_is_of6
+#define direct_later         direct_later6
+
 /* reclaim.h */
 #define expire_selects       expire_selects6
 #define expire_stranded      expire_stranded6
@@ -262,6 +282,12 @@ static __always_inline bool address_is_none(const nat_address *a)
 	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
 }
 
+static __always_inline void nat_number(u32 number, nat_address *ret)
+{
+	ret->words[0] = number;
+	ret->words[1] = ret->words[2] = ret->words[3] = 0;
+}
+
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 					 const struct nsr_inside_endpoint *b)
 {
@@ -272,7 +298,7 @@ static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
 {
 	return inside_equal(&a->inside, &b->inside) && a->remote_port == b->remote_port &&
-	       a->contact == b->contact && address_equal(&a->remote_address, &b->remote_address);
+	       a->kind == b->kind && address_equal(&a->remote_address, &b->remote_address);
 }
 
 /* What has no ports has no session. */
@@ -332,6 +358,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 	return socket;
 }
 
+#include "direct.h"
 #include "nat.h"
 #include "own.h"
 #include "publish.h"
@@ -368,12 +395,14 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef session_by_flow
 #undef nat_counters
 #undef datagrams_in
+#undef datagrams_out
 #undef held_fragments
 #undef address_equal
 #undef address_is_none
 #undef inside_equal
 #undef flow_equal
 #undef flow_to_key
+#undef nat_number
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_address_of
@@ -462,6 +491,20 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef held_release_one
 #undef datagram_learn
 #undef datagram_release
+#undef direct_inside
+#undef direct_since
+#undef direct_is_stranded
+#undef direct_find
+#undef direct_use
+#undef direct_known
+#undef direct_is_translated
+#undef direct_would_be
+#undef direct_open
+#undef direct_arrives
+#undef direct_refused
+#undef direct_note
+#undef direct_is_of
+#undef direct_later
 #undef expire_selects
 #undef expire_stranded
 #undef expire_due

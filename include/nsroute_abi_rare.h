@@ -35,8 +35,11 @@ struct nsr_datagram_out {
 	__u32 since_s;
 	__be16 id; /* that it leaves with */
 	__u16 reserved;
+	/* The direct session that it leaves by; a state of 0: it is translated. */
+	__u32 session;
+	__u32 state;
 };
-_Static_assert(sizeof(struct nsr_datagram_out) == 8, "layout");
+_Static_assert(sizeof(struct nsr_datagram_out) == 16, "layout");
 
 struct nsr_datagram_in {
 	struct nsr_datagram datagram; /* the key again: a reader may find another one's value */

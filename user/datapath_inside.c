@@ -8,6 +8,10 @@
  * before: a process that was killed leaves the mark, plans take such an entry for another than the
  * wanted one, and the next change begins with what the last one has left.
  *
+ * "inbound" is a number chosen at random when it is set, which stays until it is taken away. Direct
+ * sessions have a copy, so none of them is good for anything from the moment that the entry says
+ * otherwise; that they are ended after that gives their records back.
+ *
  * Before an entry goes, it allows no flow any more; then sessions are ended; then it goes. So
  * nobody is left who could open one, whenever the process ends.
  */
@@ -18,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "datapath_maps.h"
@@ -175,6 +180,34 @@ static int end_unanswered(const struct datapath *datapath, const struct ip_addre
 					 : datapath_flush6(datapath, &ending6, NULL, err);
 }
 
+/* Those that the outside had begun straight with its addresses, when it may no more. */
+static int end_direct(const struct datapath *datapath, const struct ip_address *prefix,
+		      uint32_t uplink, struct error *err)
+{
+	struct nsr_selection ending = sessions_of(prefix, uplink);
+	struct nsr_selection6 ending6 = sessions_of6(prefix, uplink);
+
+	ending.kind = ending6.kind = 1 + NSR_FLOW_DIRECT;
+	return prefix->family == AF_INET ? datapath_flush(datapath, &ending, NULL, err)
+					 : datapath_flush6(datapath, &ending6, NULL, err);
+}
+
+/* The number that "inbound" has: a new one when it was not set before. */
+static int choose_inbound(const struct nsr_inside *before, struct nsr_inside *now,
+			  struct error *err)
+{
+	if (now->inbound && before && before->inbound && before->uplink == now->uplink) {
+		now->inbound = before->inbound;
+		return 0;
+	}
+	if (!now->inbound)
+		return 0;
+	if (getrandom(&now->inbound, sizeof(now->inbound), 0) != sizeof(now->inbound))
+		return error_set(err, -errno, "cannot choose a number: %s", strerror(errno));
+	now->inbound |= 1; /* never 0 */
+	return 0;
+}
+
 static bool same_timeouts(const struct nsr_inside *a, const struct nsr_inside *b)
 {
 	return !memcmp(a->timeout_s, b->timeout_s, sizeof(a->timeout_s));
@@ -196,6 +229,8 @@ static int change_sessions(const struct datapath *datapath, const struct ip_addr
 		ret = datapath_wait_for_programs(datapath, now->uplink, err);
 	if (!ret && (unknown || !same_timeouts(before, now)))
 		ret = renew_sessions(datapath, prefix, now->uplink, err);
+	if (!ret && !now->inbound && (unknown || before->inbound))
+		ret = end_direct(datapath, prefix, now->uplink, err);
 	if (!ret && (unknown || now->filtering < before->filtering) &&
 	    now->filtering != NSR_FILTER_NOTHING)
 		ret = end_unanswered(datapath, prefix, now->uplink, err);
@@ -280,6 +315,8 @@ static int change(const struct datapath *datapath, const struct ip_address *pref
 	now->slot = before->slot;
 	now->unfinished = (uint16_t)(1 + before->uplink);
 	if (!ret)
+		ret = choose_inbound(before, now, err);
+	if (!ret)
 		ret = wait_longer(datapath, now, err);
 	if (!ret)
 		ret = put(datapath, prefix, now, err);
@@ -306,7 +343,9 @@ int datapath_inside_set(struct datapath *datapath, const struct ip_address *pref
 	if (find(datapath, prefix, &known))
 		return change(datapath, prefix, &known, &inside, err);
 	inside.unfinished = 0;
-	ret = wait_longer(datapath, &inside, err);
+	ret = choose_inbound(NULL, &inside, err);
+	if (!ret)
+		ret = wait_longer(datapath, &inside, err);
 	if (!ret)
 		ret = take_slot(datapath, &inside.slot, err);
 	if (ret)
@@ -328,6 +367,7 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 		return 0;
 	ret = finish_last(datapath, prefix, &inside, err);
 	inside.flows_max = 0;
+	inside.inbound = 0;
 	inside.unfinished = (uint16_t)(1 + inside.uplink);
 	if (!ret)
 		ret = put(datapath, prefix, &inside, err);

@@ -65,7 +65,8 @@
 	X(host_hears)         \
 	X(set_aside)          \
 	X(followed6)          \
-	X(held_waits)
+	X(held_waits)         \
+	X(datagrams_out6)
 
 enum datapath_map {
 #define X(name) MAP_##name,

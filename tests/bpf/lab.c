@@ -263,6 +263,7 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_mapping_by_inside);
 	clear(lab, MAP_datagrams_out);
 	clear(lab, MAP_datagrams_in);
+	clear(lab, MAP_datagrams_out6);
 	clear(lab, MAP_held_fragments);
 	clear(lab, MAP_host_remotes);
 	clear(lab, MAP_host_hears);
