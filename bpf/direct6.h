@@ -95,17 +95,24 @@ NSR_STEP int direct6_leaves(struct __sk_buff *skb)
 
 /* ---- What arrives. */
 
-/* 0, or the reason to drop what is for an inside address. */
-static __always_inline int inbound6_judge(const struct nsr_uplink *uplink, const struct ipv6hdr *ip)
+/* 0, or the reason to drop what is for an inside address. On its own: its keys take no room on the
+ * stack below which a session is made. */
+NSR_STEP int inbound6_judge(struct __sk_buff *skb, bool bare)
 {
-	const struct nsr_inside *inside = inside_of6(&ip->daddr);
+	u32 ifindex = skb->ifindex;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_inside *inside;
+	struct packet p;
 
-	if (!inside || !inside->inbound || inside->uplink != uplink->index ||
-	    !fib_host6(&ip->daddr))
+	if (!uplink || parse_as(skb, &p, bare) != PACKET_IPV6)
 		return DROP(INBOUND);
-	return ip6_is_special(&ip->saddr) ||
-			       address6_is_external(uplink, (const void *)&ip->saddr) ||
-			       inside_of6(&ip->saddr) || fib_host6(&ip->saddr)
+	inside = inside_of6(&p.ip6->daddr);
+	if (!inside || !inside->inbound || inside->uplink != uplink->index ||
+	    !fib_host6(&p.ip6->daddr))
+		return DROP(INBOUND);
+	return ip6_is_special(&p.ip6->saddr) ||
+			       address6_is_external(uplink, (const void *)&p.ip6->saddr) ||
+			       inside_of6(&p.ip6->saddr) || fib_host6(&p.ip6->saddr)
 		       ? DROP(SPOOFED_ADDRESS)
 		       : 0;
 }

@@ -330,7 +330,7 @@ static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
 	straight = uplink6_is_inbound(skb, uplink, bare);
 	refused = DROP(INBOUND);
 	if (work && straight)
-		whom = uplink6_inbound(skb, uplink, work, bare, &refused);
+		whom = uplink6_inbound(skb, work, bare, &refused);
 	else if (work)
 		whom = uplink6_receive(skb, work, bare);
 	if (!straight)

@@ -257,23 +257,19 @@ static __always_inline bool uplink6_is_inbound(struct __sk_buff *skb,
 	       !address6_is_external(uplink, (void *)&p.ip6->daddr);
 }
 
-/* What is for an inside address straight, and comes from a program that has seen that it may be:
- * NAT_INBOUND_SESSION, it goes on as it is. Otherwise *ret_refused is the reason to drop it. */
-static __always_inline enum nat_inbound uplink6_inbound(struct __sk_buff *skb,
-							const struct nsr_uplink *uplink,
-							struct nat_work6 *work, bool bare,
-							int *ret_refused)
+/* What is for an inside address straight: NAT_INBOUND_SESSION, it goes on as it is. Otherwise
+ * *ret_refused is the reason to drop it. */
+static __always_inline enum nat_inbound
+uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *ret_refused)
 {
 	enum nat_inbound whom = NAT_INBOUND_REFUSED;
 	struct packet p;
 
-	*ret_refused = DROP(INBOUND);
-	if (parse_as(skb, &p, bare) != PACKET_IPV6)
-		return whom;
-	*ret_refused = inbound6_judge(uplink, p.ip6);
+	*ret_refused = drop_or_pass(inbound6_judge(skb, bare));
 	if (*ret_refused)
 		return whom;
-	whom = inbound6_receive(skb, work, bare, p.ip6);
+	if (parse_as(skb, &p, bare) == PACKET_IPV6)
+		whom = inbound6_receive(skb, work, bare, p.ip6);
 	*ret_refused = direct_refused6(whom);
 	return whom;
 }
