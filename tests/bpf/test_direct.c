@@ -9,7 +9,6 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <linux/pkt_cls.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -461,17 +460,14 @@ static void check_fragments_of_ended(struct lab *lab)
 {
 	static const struct nsr_selection all;
 	static const struct nsr_selection6 all6;
+	struct frame frame;
 
 	set_inbound(lab, true);
 	expect_udp(lab, f->remote, f->red, PASSED_TO_PEER);
-	{
-		struct frame frame;
-
-		piece(&frame, true, IPPROTO_UDP, PORT, 7, 0);
-		*(uint16_t *)((uint8_t *)frame_transport(&frame) + 2) = htons(80);
-		frame_seal(&frame);
-		EXPECT_OUT(lab, UP0, &frame, PASSED);
-	}
+	piece(&frame, true, IPPROTO_UDP, PORT, 7, 0);
+	*(uint16_t *)((uint8_t *)frame_transport(&frame) + 2) = htons(80);
+	frame_seal(&frame);
+	EXPECT_OUT(lab, UP0, &frame, PASSED);
 	expect_piece(lab, IPPROTO_UDP, 7, 1, PASSED);
 	assert_int_equal(datapath_flush(lab->datapath, &all, NULL, &lab->err), 0);
 	assert_int_equal(datapath_flush6(lab->datapath, &all6, NULL, &lab->err), 0);
