@@ -177,8 +177,6 @@ static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_wor
 	struct session_view6 view;
 	u32 state;
 
-	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY)
-		return DROP(NAT_ICMP_ERROR);
 	__builtin_memcpy(&request->flow.inside.address, &work->quote.ip.daddr,
 			 sizeof(request->flow.inside.address));
 	request->flow.inside.port = t->dest;
@@ -186,11 +184,23 @@ static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_wor
 	__builtin_memcpy(&request->flow.remote_address, &work->quote.ip.saddr,
 			 sizeof(request->flow.remote_address));
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	if (!session_peek6(&request->flow, request->now_s, &view, &state))
+	if ((t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY) ||
+	    !session_peek6(&request->flow, request->now_s, &view, &state))
 		return DROP(NAT_ICMP_ERROR);
 	work->to.address = view.external;
 	work->to.port = bpf_htons(NSR_MAPPING_PORT(view.mapping));
 	return quote6_rewrite(skb, work, false);
+}
+
+/* Whether the quote of an error that leaves is of a packet of a direct flow. */
+static __always_inline bool icmp6_direct(struct nat_work6 *work)
+{
+	const struct transport6 *t = &work->quote.transport;
+
+	if (t->protocol == NSR_NAT_ICMP ? t->icmp_type != ICMP6_ECHO_REQUEST : !t->dest)
+		return false;
+	/* The request has the flow from icmp6_translate(). */
+	return direct_known6(&work->request);
 }
 
 /*
@@ -220,6 +230,12 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 		return DROP(NAT_ICMP_ERROR);
 	work->old = request->flow.inside.address;
 	result = icmp6_translate(skb, work);
+	if (result == DROP(NAT_ICMP_ERROR) && icmp6_direct(work)) {
+		/* The quote stays as it is; so does the error, unless somebody else reports. */
+		if (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr))
+			return 0;
+		result = 0;
+	}
 	if (!result && inside)
 		result = rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old,
 					   &request->external, work->transport.source);

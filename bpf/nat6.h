@@ -15,6 +15,7 @@
 #define NSROUTE_BPF_NAT6_H
 
 #include "address6.h"
+#include "direct.h"
 #include "nat.h"
 #include "other.h"
 #include "own.h"
@@ -53,6 +54,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_OWN_H
 #undef NSROUTE_BPF_OTHER_H
 #undef NSROUTE_BPF_DATAGRAM_H
+#undef NSROUTE_BPF_DIRECT_H
 #undef NSROUTE_BPF_RECLAIM_H
 #undef NSROUTE_BPF_PUBLISH_H
 #undef NSROUTE_BPF_TRACE_NAT_H
@@ -104,6 +106,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_by_flow   session_by_flow6
 #define nat_counters      nat_counters6
 #define datagrams_in      datagrams_in6
+#define datagrams_out     datagrams_out6
 #define held_fragments    held_fragments6
 #define host_remotes      host_remotes6
 #define host_hears        host_hears6
@@ -115,6 +118,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
 #define flow_entry      flow_entry6
+#define nat_number      nat_number6
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_is_client   nat_is_client6
@@ -222,6 +226,9 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 /* datagram.h */
 #define datagram_is_old  datagram_is_old6
+#define datagram_lasts   datagram_lasts6
+#define held_lasts       held_lasts6
+#define datagram_counts  datagram_counts6
 #define datagram_whom    datagram_whom6
 #define fragment_copy    fragment_copy6
 #define datagram_waiting datagram_waiting6
@@ -229,6 +236,22 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define held_release_one held_release_one6
 #define datagram_learn   datagram_learn6
 #define datagram_release datagram_release6
+
+/* direct.h */
+#define direct_inside        direct_inside6
+#define direct_since         direct_since6
+#define direct_is_stranded   direct_is_stranded6
+#define direct_find          direct_find6
+#define direct_use           direct_use6
+#define direct_known         direct_known6
+#define direct_is_translated direct_is_translated6
+#define direct_would_be      direct_would_be6
+#define direct_open          direct_open6
+#define direct_arrives       direct_arrives6
+#define direct_refused       direct_refused6
+#define direct_note          direct_note6
+#define direct_is_of         direct_is_of6
+#define direct_later         direct_later6
 
 /* reclaim.h */
 #define expire_selects       expire_selects6
@@ -285,6 +308,12 @@ static __always_inline bool address_is_none(const nat_address *a)
 	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
 }
 
+static __always_inline void nat_number(u32 number, nat_address *ret)
+{
+	ret->words[0] = number;
+	ret->words[1] = ret->words[2] = ret->words[3] = 0;
+}
+
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 					 const struct nsr_inside_endpoint *b)
 {
@@ -295,7 +324,7 @@ static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
 {
 	return inside_equal(&a->inside, &b->inside) && a->remote_port == b->remote_port &&
-	       a->contact == b->contact && address_equal(&a->remote_address, &b->remote_address);
+	       a->kind == b->kind && address_equal(&a->remote_address, &b->remote_address);
 }
 
 static __always_inline void flow_to_key(struct nsr_flow *flow)
@@ -372,6 +401,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 	return socket;
 }
 
+#include "direct.h"
 #include "nat.h"
 #include "other.h"
 #include "own.h"
@@ -411,6 +441,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef session_by_flow
 #undef nat_counters
 #undef datagrams_in
+#undef datagrams_out
 #undef held_fragments
 #undef host_remotes
 #undef host_hears
@@ -420,6 +451,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef flow_equal
 #undef flow_to_key
 #undef flow_entry
+#undef nat_number
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_is_client
@@ -511,6 +543,9 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef other_try
 #undef other_join
 #undef datagram_is_old
+#undef datagram_lasts
+#undef held_lasts
+#undef datagram_counts
 #undef datagram_whom
 #undef fragment_copy
 #undef datagram_waiting
@@ -518,6 +553,20 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef held_release_one
 #undef datagram_learn
 #undef datagram_release
+#undef direct_inside
+#undef direct_since
+#undef direct_is_stranded
+#undef direct_find
+#undef direct_use
+#undef direct_known
+#undef direct_is_translated
+#undef direct_would_be
+#undef direct_open
+#undef direct_arrives
+#undef direct_refused
+#undef direct_note
+#undef direct_is_of
+#undef direct_later
 #undef expire_selects
 #undef expire_stranded
 #undef expire_due

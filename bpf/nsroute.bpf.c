@@ -30,6 +30,7 @@
 #include "events.h"
 #include "expire.h"
 #include "hairpin6.h"
+#include "inbound.h"
 #include "local6.h"
 #include "maps.h"
 #include "mark.h"
@@ -41,7 +42,9 @@
 #include "rewrite.h"
 #include "uplink.h"
 
-#define ACTION_RARE 0x100 /* no action: not decided yet */
+/* No actions: not decided yet. */
+#define ACTION_RARE    0x100
+#define ACTION_INBOUND 0x101
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -178,7 +181,7 @@ int nsr_bare_out(struct __sk_buff *skb)
 	return action == ACTION_RARE ? bare_out_rare(skb) : action;
 }
 
-/* What arrives at an uplink; ACTION_RARE: see in_rare(). */
+/* What arrives at an uplink; ACTION_RARE: see in_rare(), ACTION_INBOUND: see inbound.h. */
 static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -226,6 +229,8 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		if (kind == PACKET_IPV6)
 			verdict = uplink6_judge_other(skb, uplink->index, p.ip6);
 	}
+	if (verdict == DROP(INBOUND))
+		return ACTION_INBOUND;
 	if (whom == NAT_INBOUND_SESSION) {
 		verdict = rewrite_endpoint4(skb, &p, &t, false, request.flow.inside.address,
 					    request.flow.inside.port);
@@ -256,6 +261,10 @@ int nsr_uplink_in(struct __sk_buff *skb)
 {
 	int action = uplink_arrive(skb);
 
+	if (action == ACTION_INBOUND && skb->protocol == bpf_htons(ETH_P_IPV6))
+		to_program6(skb, NSR_PROGRAM6_IN); /* not there: dropped below */
+	if (action == ACTION_INBOUND)
+		return uplink_inbound(skb);
 	return action == ACTION_RARE ? uplink_in_rare(skb) : action;
 }
 
@@ -264,6 +273,10 @@ int nsr_bare_in(struct __sk_buff *skb)
 {
 	int action = bare_arrive(skb);
 
+	if (action == ACTION_INBOUND && skb->protocol == bpf_htons(ETH_P_IPV6))
+		to_program6(skb, NSR_PROGRAM6_BARE_IN); /* not there: dropped below */
+	if (action == ACTION_INBOUND)
+		return bare_inbound(skb);
 	return action == ACTION_RARE ? bare_in_rare(skb) : action;
 }
 
@@ -307,15 +320,16 @@ int nsr_bare_out6(struct __sk_buff *skb)
 	return uplink_out6(skb, true);
 }
 
-/* The last step of what arrives, of IPv6: it is delivered, left to the kernel, or dropped. */
+/* The last step of what arrives, of IPv6: it is delivered, left to the kernel, or dropped, for the
+ * reason refused. straight: nothing of it has been translated. */
 static __always_inline int arrived6(struct __sk_buff *skb, const struct nsr_uplink *uplink,
-				    enum nat_inbound whom, u32 length, bool bare)
+				    enum nat_inbound whom, int refused, u32 length, bool bare,
+				    bool straight)
 {
 	const struct nsr_endpoint *to = NULL;
-	int verdict = whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to)
-						  : inbound_refused(whom);
+	int verdict = whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to) : refused;
 
-	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
+	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION && !straight);
 	if (verdict < 0)
 		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
 	if (!to)
@@ -324,25 +338,32 @@ static __always_inline int arrived6(struct __sk_buff *skb, const struct nsr_upli
 	return deliver(skb, to->ifindex);
 }
 
-/* What arrives at the external address, of IPv6. */
+/* What arrives at the external address, or for an inside one straight, of IPv6. */
 static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	enum nat_inbound whom = NAT_INBOUND_HOST;
+	int refused = DROP(INBOUND);
 	struct nat_work6 *work;
+	bool straight;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	work = uplink6_work(uplink, bare);
-	if (work)
+	straight = uplink6_is_inbound(skb, uplink, bare);
+	if (work && straight)
+		whom = uplink6_inbound(skb, work, bare, &refused);
+	else if (work)
 		whom = uplink6_receive(skb, work, bare);
-	if (whom == NAT_INBOUND_RARE)
+	if (whom == NAT_INBOUND_RARE && !straight)
 		to_program6(skb, bare ? NSR_PROGRAM6_OBARE_IN : NSR_PROGRAM6_OTHER_IN);
+	if (!straight)
+		refused = inbound_refused(whom);
 	TELL(INBOUND, whom, 0, 0);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
-	return arrived6(skb, uplink, whom, length, bare);
+	return arrived6(skb, uplink, whom, refused, length, bare, straight);
 }
 
 SEC("tc")
@@ -399,7 +420,7 @@ static __always_inline int other_in6(struct __sk_buff *skb, bool bare)
 	if (work)
 		whom = other6_receive(skb, work, bare);
 	TELL(INBOUND, whom, 0, 0);
-	return arrived6(skb, uplink, whom, length, bare);
+	return arrived6(skb, uplink, whom, inbound_refused(whom), length, bare, false);
 }
 
 SEC("tc")

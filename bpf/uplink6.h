@@ -12,6 +12,7 @@
 #ifndef NSROUTE_BPF_UPLINK6_H
 #define NSROUTE_BPF_UPLINK6_H
 
+#include "direct6.h"
 #include "fragment6.h"
 #include "icmp6.h"
 #include "inner.h"
@@ -177,6 +178,12 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return DROP(WRONG_UPLINK);
 	if (special)
 		return DROP(NAT_PROTOCOL);
+	if (inside->inbound && !unfit) {
+		unfit = direct6_leaves(skb);
+		if (unfit != VERDICT_RARE)
+			return drop_or_pass(unfit);
+		unfit = 0;
+	}
 	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
 	if (address_is_none6(&request->external))
 		return DROP(NAT_CLOSED);
@@ -236,7 +243,7 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 		return t->check_offset ? icmp6_arrives(skb) : NAT_INBOUND_HOST;
 	whom = uplink6_classify(skb, work);
 	if (t->fragment && fragment6_learn(whom)) {
-		fragment6_release(skb);
+		fragment6_release(skb, whom);
 		return NAT_INBOUND_HELD;
 	}
 	if (whom != NAT_INBOUND_SESSION)
@@ -255,6 +262,33 @@ static __always_inline int uplink6_judge_other(struct __sk_buff *skb, u32 uplink
 	if (inside_at6(skb, uplink, &ip->daddr))
 		return DROP(INBOUND);
 	return inside_at6(skb, uplink, &ip->saddr) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
+}
+
+/* Whether a packet that arrives is for an inside address, and not for the external one. */
+static __always_inline bool uplink6_is_inbound(struct __sk_buff *skb,
+					       const struct nsr_uplink *uplink, bool bare)
+{
+	struct packet p;
+
+	return load_as(skb, &p, bare) == PACKET_IPV6 &&
+	       !address6_is_external(uplink, (void *)&p.ip6->daddr);
+}
+
+/* What is for an inside address straight: NAT_INBOUND_SESSION, it goes on as it is. Otherwise
+ * *ret_refused is the reason to drop it. */
+static __always_inline enum nat_inbound
+uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *ret_refused)
+{
+	enum nat_inbound whom = NAT_INBOUND_REFUSED;
+	struct packet p;
+
+	*ret_refused = drop_or_pass(inbound6_judge(skb, bare));
+	if (*ret_refused)
+		return whom;
+	if (parse_as(skb, &p, bare) == PACKET_IPV6)
+		whom = inbound6_receive(skb, work, bare, p.ip6);
+	*ret_refused = direct_refused6(whom);
+	return whom;
 }
 
 /* An Ethernet header for a packet that came without, because a namespace's interface wants one.

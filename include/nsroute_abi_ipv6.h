@@ -54,7 +54,7 @@ _Static_assert(sizeof(struct nsr_publish6) == 48, "layout");
 struct nsr_flow6 {
 	struct nsr_inside_endpoint6 inside;
 	__be16 remote_port;
-	__u16 contact;
+	__u16 kind;
 	struct nsr_address6 remote_address;
 };
 _Static_assert(sizeof(struct nsr_flow6) == 40, "layout");
@@ -114,8 +114,9 @@ struct nsr_selection6 {
 	__u16 inside_first, inside_last;
 	__u32 unpublished;
 	__u32 unanswered;
+	__u32 kind;
 };
-_Static_assert(sizeof(struct nsr_selection6) == 88, "layout");
+_Static_assert(sizeof(struct nsr_selection6) == 92, "layout");
 
 static inline int nsr_is_in6(const struct nsr_address6 *address, const struct nsr_address6 *prefix,
 			     const struct nsr_address6 *mask)
@@ -135,7 +136,8 @@ static inline int nsr_selects6(const struct nsr_selection6 *selection, const str
 	    !nsr_is_in6(&flow->remote_address, &selection->remote, &selection->remote_mask))
 		return 0;
 	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
-	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+	    (selection->protocol && inside->protocol + 1 != selection->protocol) ||
+	    (selection->kind && flow->kind + 1u != selection->kind))
 		return 0;
 	if ((selection->mapping_last &&
 	     (mapping < selection->mapping_first || mapping > selection->mapping_last)) ||
@@ -164,7 +166,8 @@ struct nsr_flush6 {
 #define NSR_LOOPBACK_CLIENT6_1 0x9ad70000u
 #define NSR_LOOPBACK_CLIENT6_3 0x00000001u
 
-/* Fragments: keys and values of "datagrams_in6" and "held_fragments6". */
+/* Fragments: keys and values of "datagrams_in6" and "held_fragments6". "datagrams_out6", whose
+ * values are those of "datagrams_out", has those of networks with "inbound" alone. */
 #define NSR_DATAGRAMS6_MAX 4096 /* remembered */
 #define NSR_HELD6_MAX      256
 

@@ -66,7 +66,9 @@
 	X(host_remotes6)      \
 	X(host_hears6)        \
 	X(set_aside)          \
-	X(followed6)
+	X(followed6)          \
+	X(held_waits)         \
+	X(datagrams_out6)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -338,12 +338,15 @@ int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number,
 	return bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id) ? 0 : datapath_wait(err);
 }
 
-/* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */
+/* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. Direct
+ * ones have nothing to do with its address: they go with the inside prefix. */
 static int empty_uplink(const struct datapath *datapath, bool ipv6, uint32_t number,
 			struct error *err)
 {
-	struct nsr_selection all = {.uplink = (uint8_t)(1 + number)};
-	struct nsr_selection6 all6 = {.uplink = (uint8_t)(1 + number)};
+	struct nsr_selection all = {.uplink = (uint8_t)(1 + number),
+				    .kind = 1 + NSR_FLOW_TRANSLATED};
+	struct nsr_selection6 all6 = {.uplink = (uint8_t)(1 + number),
+				      .kind = 1 + NSR_FLOW_TRANSLATED};
 	int ret = datapath_publish_suspend(datapath, ipv6, number, err);
 
 	if (!ret)
