@@ -16,7 +16,11 @@
 #include "share.h"
 #include "trace.h"
 
-#define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
+/* A search for a port ends after so many looks: nine are for the ends of its parts, and each of the
+ * others is at another port, but for those that begin anew at random because the host has the one
+ * that was found. */
+#define NAT_PORT_LOOKS   128
+#define NAT_PORT_RESTART 8
 
 /* A packet's flow, and what is found for it. */
 struct nat_request {
@@ -86,20 +90,27 @@ static __always_inline void mapping_free_port(u32 mapping)
 	u64 *words = nat_pool_words(mapping);
 
 	if (words)
-		bits_release(words, NSR_POOL_WORDS, NSR_MAPPING_PORT(mapping));
+		bits_release(words, NSR_POOL_WORDS, NSR_POOL_BIT(NSR_MAPPING_PORT(mapping)));
+}
+
+/* The uplink whose pool it is, by the mapping. */
+static __always_inline const struct nsr_uplink *nat_pool_uplink(u32 mapping)
+{
+	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, key;
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot);
+
+	if (!ifindex)
+		return NULL;
+	key = *ifindex;
+	return bpf_map_lookup_elem(&uplinks, &key);
 }
 
 /* Whether the port is one that its uplink hands out. */
 NSR_STEP int mapping_is_in_range(u32 mapping)
 {
-	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, port = NSR_MAPPING_PORT(mapping);
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = nat_pool_uplink(mapping);
+	u32 port = NSR_MAPPING_PORT(mapping);
 
-	if (!ifindex)
-		return 0;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	return uplink && port >= uplink->port_min && port <= uplink->port_max;
 }
 
@@ -217,19 +228,11 @@ static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol,
 	return !(published && wild);
 }
 
-/* Any free port of a pool, of the parity of start if possible; BITS_NONE when all are in use. */
-NSR_STEP u32 pool_claim_any(u32 pool, u32 start)
-{
-	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
-
-	return words ? bits_claim_any(words, NSR_POOL_WORDS, start) : BITS_NONE;
-}
-
 static __always_inline u32 pool_claim(u32 pool, u32 port)
 {
 	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
 
-	return words && bits_claim(words, NSR_POOL_WORDS, port) ? port : BITS_NONE;
+	return words && bits_claim(words, NSR_POOL_WORDS, NSR_POOL_BIT(port)) ? port : BITS_NONE;
 }
 
 /* ---- How many ports a namespace has. */
@@ -267,36 +270,130 @@ static __always_inline void port_uncount(u32 number, u8 protocol)
 		share_give(share_ports(share, NAT_SHARE_FIRST, protocol));
 }
 
-/* Claims an external port: the inside one when it can be had, else one of its parity, else any.
- * Ports that the host itself uses towards this remote are left to it. */
-NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
+/* A search for a port. Its looks are numbers of the pool's set. */
+struct port_search {
+	u32 part;    /* that is searched: see port_part() */
+	u32 start;   /* where in it */
+	u32 from;    /* where it goes on; BITS_NONE: it has not begun */
+	u32 wrapped; /* what is before start is searched */
+	u32 hosts;   /* ports that were found to be the host's */
+};
+
+struct port_looks {
+	struct __sk_buff *skb;
+	struct nat_request *request;
+	struct port_search *search;
+};
+
+/* Claims the port, unless it is taken, or one that the host itself uses towards this remote: 0, or
+ * why not. The host is asked first: a bit that is set only for a moment could be the last one that
+ * another CPU looks for. */
+static __always_inline int port_take(struct __sk_buff *skb, struct nat_request *request, u64 *words,
+				     u32 mapping)
 {
-	u32 pool, wanted, port, mapping;
-	int i;
+	u32 port = NSR_MAPPING_PORT(mapping), number = NSR_POOL_BIT(port);
+
+	if (!bits_is_free(words, NSR_POOL_WORDS, number))
+		return DROP(NAT_PORTS);
+	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			    request->flow.remote_port, &request->external, bpf_htons(port), false))
+		return DROP(NAT_SOCKET);
+	if (!bits_claim(words, NSR_POOL_WORDS, number))
+		return DROP(NAT_PORTS);
+	request->mapping = mapping;
+	return 0;
+}
+
+/* One look; 1: the search is over. */
+NSR_STEP int port_look(struct __sk_buff *skb, struct nat_request *request,
+		       struct port_search *search)
+{
+	const struct nsr_uplink *uplink;
+	struct port_part part;
+	u32 pool, number = BITS_NONE;
+	u64 *words;
+	int result;
+
+	request = nat_request_here(request);
+	if (!request || !search || search->part >= PORT_PARTS)
+		return 1;
+	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	words = nat_pool_words(NSR_MAPPING(pool, 0));
+	if (!words)
+		return 1;
+	part = port_part(bpf_ntohs(request->flow.inside.port), search->part);
+	if (search->from == BITS_NONE) {
+		uplink = nat_pool_uplink(NSR_MAPPING(pool, 0));
+		search->start = port_start(part, uplink ? uplink->port_min : 0,
+					   uplink ? uplink->port_max : 0, bpf_get_prandom_u32());
+		search->from = search->start;
+		search->wrapped = false;
+	}
+	if (search->wrapped)
+		part.end = search->start;
+	if (search->from < part.end)
+		number = bits_next(words, NSR_POOL_WORDS, search->from);
+	if (number < part.end) {
+		result = port_take(skb, request, words,
+				   NSR_MAPPING(pool, NSR_POOL_BIT_PORT(number)));
+		search->from = number + 1;
+		if (result == DROP(NAT_SOCKET) && search->hosts++ < NAT_PORT_RESTART)
+			search->from = BITS_NONE;
+		return !result;
+	}
+	if (search->wrapped) {
+		search->part++;
+		search->from = BITS_NONE;
+	} else {
+		search->wrapped = true;
+		search->from = part.first;
+	}
+	return 0;
+}
+
+static long port_look_again(u32 i, struct port_looks *looks)
+{
+	int over = port_look(looks->skb, looks->request, looks->search);
+
+	(void)i;
+	barrier_var(over); /* clang knows that it is 0 or 1, the verifier does not */
+	return over & 1;
+}
+
+/* Claims a port that is next to a random one, of the wanted one's class and parity if there is any.
+ */
+NSR_STEP int port_find(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct port_search search = {.from = BITS_NONE};
+	struct port_looks looks = {skb, request, &search};
 
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
-	wanted = bpf_ntohs(request->flow.inside.port);
-	port = pool_claim(pool, wanted);
-	for (i = 0; i < NAT_SOCKET_TRIES; i++) {
-		if (port == BITS_NONE)
-			port = pool_claim_any(pool,
-					      (bpf_get_prandom_u32() & 0xfffe) | (wanted & 1));
-		if (port == BITS_NONE)
-			return DROP(NAT_PORTS);
-		mapping = NSR_MAPPING(pool, port);
-		if (!host_has_socket(skb, request->flow.inside.protocol,
-				     &request->flow.remote_address, request->flow.remote_port,
-				     &request->external, bpf_htons(port), false)) {
-			request->mapping = mapping;
-			return 0;
-		}
-		mapping_free_port(mapping);
-		port = BITS_NONE;
-	}
-	return DROP(NAT_SOCKET);
+	request->mapping = 0;
+	bpf_loop(NAT_PORT_LOOKS, port_look_again, &looks, 0);
+	if (request->mapping)
+		return 0;
+	return search.hosts ? DROP(NAT_SOCKET) : DROP(NAT_PORTS);
+}
+
+/* Claims an external port: the inside one when it can be had, else another. */
+NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct nat_request *here = nat_request_here(request);
+	u32 mapping;
+	u64 *words;
+
+	if (!here)
+		return DROP(NAT_PORTS);
+	mapping = NSR_MAPPING(NSR_POOL(here->flow.inside.uplink, here->flow.inside.protocol),
+			      bpf_ntohs(here->flow.inside.port));
+	words = nat_pool_words(mapping);
+	if (!words)
+		return DROP(NAT_PORTS);
+	if (!port_take(skb, here, words, mapping))
+		return 0;
+	return port_find(skb, request);
 }
 
 /* Gives back a port that nobody can have used, and the count of it. number: of the owner. */
