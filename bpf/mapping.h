@@ -270,13 +270,12 @@ static __always_inline void port_uncount(u32 number, u8 protocol)
 		share_give(share_ports(share, NAT_SHARE_FIRST, protocol));
 }
 
-/* A search for a port. Its looks are numbers of the pool's set. */
+/* A search for a port: places are numbers of the pool's set. Small, for the stack. */
 struct port_search {
-	u32 part;    /* that is searched: see port_part() */
-	u32 start;   /* where in it */
-	u32 from;    /* where it goes on; BITS_NONE: it has not begun */
-	u32 wrapped; /* what is before start is searched */
-	u32 hosts;   /* ports that were found to be the host's */
+	u32 from;  /* where it goes on; BITS_NONE: its part has not begun */
+	u16 start; /* where its part was begun */
+	u8 stage;  /* twice the part, see port_part(); 1 more: what is before start */
+	u8 hosts;  /* ports that were found to be the host's */
 };
 
 struct port_looks {
@@ -315,21 +314,21 @@ NSR_STEP int port_look(struct __sk_buff *skb, struct nat_request *request,
 	int result;
 
 	request = nat_request_here(request);
-	if (!request || !search || search->part >= PORT_PARTS)
+	if (!request || !search || search->stage >= 2 * PORT_PARTS)
 		return 1;
 	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
 	words = nat_pool_words(NSR_MAPPING(pool, 0));
 	if (!words)
 		return 1;
-	part = port_part(bpf_ntohs(request->flow.inside.port), search->part);
+	part = port_part(bpf_ntohs(request->flow.inside.port), search->stage / 2);
 	if (search->from == BITS_NONE) {
 		uplink = nat_pool_uplink(NSR_MAPPING(pool, 0));
 		search->start = port_start(part, uplink ? uplink->port_min : 0,
 					   uplink ? uplink->port_max : 0, bpf_get_prandom_u32());
 		search->from = search->start;
-		search->wrapped = false;
+		search->stage &= ~1;
 	}
-	if (search->wrapped)
+	if (search->stage & 1)
 		part.end = search->start;
 	if (search->from < part.end)
 		number = bits_next(words, NSR_POOL_WORDS, search->from);
@@ -341,13 +340,7 @@ NSR_STEP int port_look(struct __sk_buff *skb, struct nat_request *request,
 			search->from = BITS_NONE;
 		return !result;
 	}
-	if (search->wrapped) {
-		search->part++;
-		search->from = BITS_NONE;
-	} else {
-		search->wrapped = true;
-		search->from = part.first;
-	}
+	search->from = search->stage++ & 1 ? BITS_NONE : part.first;
 	return 0;
 }
 
@@ -360,7 +353,7 @@ static long port_look_again(u32 i, struct port_looks *looks)
 	return over & 1;
 }
 
-/* Claims a port that is next to a random one, of the wanted one's class and parity if there is any.
+/* Claims a port that is next to a random one, of the inside one's class and parity if there is any.
  */
 NSR_STEP int port_find(struct __sk_buff *skb, struct nat_request *request)
 {
@@ -377,23 +370,26 @@ NSR_STEP int port_find(struct __sk_buff *skb, struct nat_request *request)
 	return search.hosts ? DROP(NAT_SOCKET) : DROP(NAT_PORTS);
 }
 
-/* Claims an external port: the inside one when it can be had, else another. */
-NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
+/* Claims the inside port as the external one. */
+NSR_STEP int port_claim_same(struct __sk_buff *skb, struct nat_request *request)
 {
-	struct nat_request *here = nat_request_here(request);
 	u32 mapping;
 	u64 *words;
 
-	if (!here)
+	request = nat_request_here(request);
+	if (!request)
 		return DROP(NAT_PORTS);
-	mapping = NSR_MAPPING(NSR_POOL(here->flow.inside.uplink, here->flow.inside.protocol),
-			      bpf_ntohs(here->flow.inside.port));
+	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol),
+			      bpf_ntohs(request->flow.inside.port));
 	words = nat_pool_words(mapping);
-	if (!words)
-		return DROP(NAT_PORTS);
-	if (!port_take(skb, here, words, mapping))
-		return 0;
-	return port_find(skb, request);
+	return words ? port_take(skb, request, words, mapping) : DROP(NAT_PORTS);
+}
+
+/* Claims an external port: the inside one when it can be had, else another. One step behind the
+ * other, and not from it: kernel 6.1 counts the stack of both. */
+static __always_inline int port_claim(struct __sk_buff *skb, struct nat_request *request)
+{
+	return port_claim_same(skb, request) ? port_find(skb, request) : 0;
 }
 
 /* Gives back a port that nobody can have used, and the count of it. number: of the owner. */

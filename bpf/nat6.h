@@ -166,6 +166,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define port_look            port_look6
 #define port_look_again      port_look_again6
 #define port_find            port_find6
+#define port_claim_same      port_claim_same6
 #define port_claim           port_claim6
 #define mapping_enter        mapping_enter6
 
@@ -429,6 +430,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef port_look
 #undef port_look_again
 #undef port_find
+#undef port_claim_same
 #undef port_claim
 #undef mapping_enter
 #undef flows_claim
