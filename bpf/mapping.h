@@ -16,9 +16,8 @@
 #include "share.h"
 #include "trace.h"
 
-/* A search for a port ends after so many looks: nine are for the ends of its parts, and each of the
- * others is at another port, but for those that begin anew at random because the host has the one
- * that was found. */
+/* A search for a port ends after so many looks: eight for the ends of its parts, as many that begin
+ * anew at random, and the others each at another port. */
 #define NAT_PORT_LOOKS   128
 #define NAT_PORT_RESTART 8
 
