@@ -21,6 +21,8 @@
 #define NAT_PORT_LOOKS   128
 #define NAT_PORT_RESTART 8
 
+#define NAT_MAPPING_TRIES 64 /* CPUs that may take references to one mapping at once */
+
 /* A packet's flow, and what is found for it. */
 struct nat_request {
 	struct nsr_flow flow;
@@ -170,7 +172,7 @@ static __always_inline bool mapping_get(struct nsr_mapping *record)
 	u32 count = READ_ONCE(record->references), seen;
 	int i;
 
-	for (i = 0; i < NAT_TRIES; i++) {
+	for (i = 0; i < NAT_MAPPING_TRIES; i++) {
 		if (!count)
 			return false;
 		seen = __sync_val_compare_and_swap(&record->references, count, count + 1);
