@@ -16,7 +16,12 @@
 #include "share.h"
 #include "trace.h"
 
-#define NAT_SOCKET_TRIES 4 /* ports that the host itself uses before giving up */
+/* A search for a port ends after so many looks: eight for the ends of its parts, as many that begin
+ * anew at random, and the others each at another port. */
+#define NAT_PORT_LOOKS   128
+#define NAT_PORT_RESTART 8
+
+#define NAT_MAPPING_TRIES 64 /* CPUs that may take references to one mapping at once */
 
 /* A packet's flow, and what is found for it. */
 struct nat_request {
@@ -86,20 +91,27 @@ static __always_inline void mapping_free_port(u32 mapping)
 	u64 *words = nat_pool_words(mapping);
 
 	if (words)
-		bits_release(words, NSR_POOL_WORDS, NSR_MAPPING_PORT(mapping));
+		bits_release(words, NSR_POOL_WORDS, NSR_POOL_BIT(NSR_MAPPING_PORT(mapping)));
+}
+
+/* The uplink whose pool it is, by the mapping. */
+static __always_inline const struct nsr_uplink *nat_pool_uplink(u32 mapping)
+{
+	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, key;
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot);
+
+	if (!ifindex)
+		return NULL;
+	key = *ifindex;
+	return bpf_map_lookup_elem(&uplinks, &key);
 }
 
 /* Whether the port is one that its uplink hands out. */
 NSR_STEP int mapping_is_in_range(u32 mapping)
 {
-	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, port = NSR_MAPPING_PORT(mapping);
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = nat_pool_uplink(mapping);
+	u32 port = NSR_MAPPING_PORT(mapping);
 
-	if (!ifindex)
-		return 0;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	return uplink && port >= uplink->port_min && port <= uplink->port_max;
 }
 
@@ -160,7 +172,7 @@ static __always_inline bool mapping_get(struct nsr_mapping *record)
 	u32 count = READ_ONCE(record->references), seen;
 	int i;
 
-	for (i = 0; i < NAT_TRIES; i++) {
+	for (i = 0; i < NAT_MAPPING_TRIES; i++) {
 		if (!count)
 			return false;
 		seen = __sync_val_compare_and_swap(&record->references, count, count + 1);
@@ -217,19 +229,11 @@ static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol,
 	return !(published && wild);
 }
 
-/* Any free port of a pool, of the parity of start if possible; BITS_NONE when all are in use. */
-NSR_STEP u32 pool_claim_any(u32 pool, u32 start)
-{
-	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
-
-	return words ? bits_claim_any(words, NSR_POOL_WORDS, start) : BITS_NONE;
-}
-
 static __always_inline u32 pool_claim(u32 pool, u32 port)
 {
 	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
 
-	return words && bits_claim(words, NSR_POOL_WORDS, port) ? port : BITS_NONE;
+	return words && bits_claim(words, NSR_POOL_WORDS, NSR_POOL_BIT(port)) ? port : BITS_NONE;
 }
 
 /* ---- How many ports a namespace has. */
@@ -267,36 +271,126 @@ static __always_inline void port_uncount(u32 number, u8 protocol)
 		share_give(share_ports(share, NAT_SHARE_FIRST, protocol));
 }
 
-/* Claims an external port: the inside one when it can be had, else one of its parity, else any.
- * Ports that the host itself uses towards this remote are left to it. */
-NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
+/* A search for a port: places are numbers of the pool's set. Small, for the stack. */
+struct port_search {
+	u32 from;  /* where it goes on; BITS_NONE: its part has not begun */
+	u16 start; /* where its part was begun */
+	u8 stage;  /* twice the part, see port_part(); 1 more: what is before start */
+	u8 hosts;  /* ports that were found to be the host's */
+};
+
+struct port_looks {
+	struct __sk_buff *skb;
+	struct nat_request *request;
+	struct port_search *search;
+};
+
+/* Claims the port, unless it is taken, or one that the host itself uses towards this remote: 0, or
+ * why not. The host is asked first: a bit that is set only for a moment could be the last one that
+ * another CPU looks for. */
+static __always_inline int port_take(struct __sk_buff *skb, struct nat_request *request, u64 *words,
+				     u32 mapping)
 {
-	u32 pool, wanted, port, mapping;
-	int i;
+	u32 port = NSR_MAPPING_PORT(mapping), number = NSR_POOL_BIT(port);
+
+	if (!bits_is_free(words, NSR_POOL_WORDS, number))
+		return DROP(NAT_PORTS);
+	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			    request->flow.remote_port, &request->external, bpf_htons(port), false))
+		return DROP(NAT_SOCKET);
+	if (!bits_claim(words, NSR_POOL_WORDS, number))
+		return DROP(NAT_PORTS);
+	request->mapping = mapping;
+	return 0;
+}
+
+/* One look; 1: the search is over. */
+NSR_STEP int port_look(struct __sk_buff *skb, struct nat_request *request,
+		       struct port_search *search)
+{
+	const struct nsr_uplink *uplink;
+	struct port_part part;
+	u32 pool, number = BITS_NONE;
+	u64 *words;
+	int result;
+
+	request = nat_request_here(request);
+	if (!request || !search || search->stage >= 2 * PORT_PARTS)
+		return 1;
+	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	words = nat_pool_words(NSR_MAPPING(pool, 0));
+	if (!words)
+		return 1;
+	part = port_part(bpf_ntohs(request->flow.inside.port), search->stage / 2);
+	if (search->from == BITS_NONE) {
+		uplink = nat_pool_uplink(NSR_MAPPING(pool, 0));
+		search->start = port_start(part, uplink ? uplink->port_min : 0,
+					   uplink ? uplink->port_max : 0, bpf_get_prandom_u32());
+		search->from = search->start;
+		search->stage &= ~1;
+	}
+	if (search->stage & 1)
+		part.end = search->start;
+	if (search->from < part.end)
+		number = bits_next(words, NSR_POOL_WORDS, search->from);
+	if (number < part.end) {
+		result = port_take(skb, request, words,
+				   NSR_MAPPING(pool, NSR_POOL_BIT_PORT(number)));
+		search->from = number + 1;
+		if (result == DROP(NAT_SOCKET) && search->hosts++ < NAT_PORT_RESTART)
+			search->from = BITS_NONE;
+		return !result;
+	}
+	search->from = search->stage++ & 1 ? BITS_NONE : part.first;
+	return 0;
+}
+
+static long port_look_again(u32 i, struct port_looks *looks)
+{
+	int over = port_look(looks->skb, looks->request, looks->search);
+
+	(void)i;
+	barrier_var(over); /* clang knows that it is 0 or 1, the verifier does not */
+	return over & 1;
+}
+
+/* Claims a port that is next to a random one, of the inside one's class and parity if there is any.
+ */
+NSR_STEP int port_find(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct port_search search = {.from = BITS_NONE};
+	struct port_looks looks = {skb, request, &search};
 
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
-	wanted = bpf_ntohs(request->flow.inside.port);
-	port = pool_claim(pool, wanted);
-	for (i = 0; i < NAT_SOCKET_TRIES; i++) {
-		if (port == BITS_NONE)
-			port = pool_claim_any(pool,
-					      (bpf_get_prandom_u32() & 0xfffe) | (wanted & 1));
-		if (port == BITS_NONE)
-			return DROP(NAT_PORTS);
-		mapping = NSR_MAPPING(pool, port);
-		if (!host_has_socket(skb, request->flow.inside.protocol,
-				     &request->flow.remote_address, request->flow.remote_port,
-				     &request->external, bpf_htons(port), false)) {
-			request->mapping = mapping;
-			return 0;
-		}
-		mapping_free_port(mapping);
-		port = BITS_NONE;
-	}
-	return DROP(NAT_SOCKET);
+	request->mapping = 0;
+	bpf_loop(NAT_PORT_LOOKS, port_look_again, &looks, 0);
+	if (request->mapping)
+		return 0;
+	return search.hosts ? DROP(NAT_SOCKET) : DROP(NAT_PORTS);
+}
+
+/* Claims the inside port as the external one. */
+NSR_STEP int port_claim_same(struct __sk_buff *skb, struct nat_request *request)
+{
+	u32 mapping;
+	u64 *words;
+
+	request = nat_request_here(request);
+	if (!request)
+		return DROP(NAT_PORTS);
+	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol),
+			      bpf_ntohs(request->flow.inside.port));
+	words = nat_pool_words(mapping);
+	return words ? port_take(skb, request, words, mapping) : DROP(NAT_PORTS);
+}
+
+/* Claims an external port: the inside one when it can be had, else another. One step behind the
+ * other, and not from it: kernel 6.1 counts the stack of both. */
+static __always_inline int port_claim(struct __sk_buff *skb, struct nat_request *request)
+{
+	return port_claim_same(skb, request) ? port_find(skb, request) : 0;
 }
 
 /* Gives back a port that nobody can have used, and the count of it. number: of the owner. */

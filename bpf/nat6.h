@@ -170,11 +170,18 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define mapping_get          mapping_get6
 #define mapping_find         mapping_find6
 #define host_has_socket      host_has_socket6
-#define pool_claim_any       pool_claim_any6
+#define nat_pool_uplink      nat_pool_uplink6
 #define pool_claim           pool_claim6
 #define port_count           port_count6
 #define port_uncount         port_uncount6
 #define mapping_undo         mapping_undo6
+#define port_search          port_search6
+#define port_looks           port_looks6
+#define port_take            port_take6
+#define port_look            port_look6
+#define port_look_again      port_look_again6
+#define port_find            port_find6
+#define port_claim_same      port_claim_same6
 #define port_claim           port_claim6
 #define mapping_enter        mapping_enter6
 
@@ -288,7 +295,6 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 /* trace_nat.h */
 #define trace_any_free     trace_any_free6
-#define trace_is_free      trace_is_free6
 #define trace_mapping      trace_mapping6
 #define trace_port_is_ours trace_port_is_ours6
 #define trace_has_room     trace_has_room6
@@ -495,11 +501,18 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef mapping_get
 #undef mapping_find
 #undef host_has_socket
-#undef pool_claim_any
+#undef nat_pool_uplink
 #undef pool_claim
 #undef port_count
 #undef port_uncount
 #undef mapping_undo
+#undef port_search
+#undef port_looks
+#undef port_take
+#undef port_look
+#undef port_look_again
+#undef port_find
+#undef port_claim_same
 #undef port_claim
 #undef mapping_enter
 #undef flows_claim
@@ -596,7 +609,6 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef publish_share
 #undef publish_reserve_one
 #undef trace_any_free
-#undef trace_is_free
 #undef trace_mapping
 #undef trace_port_is_ours
 #undef trace_has_room

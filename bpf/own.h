@@ -20,10 +20,10 @@
 /* Whether a port is not free, which it is before anything else is asked: the pool's bit. */
 static __always_inline bool own_port_is_taken(u32 uplink, u8 protocol, __be16 port_be)
 {
-	u32 port = bpf_ntohs(port_be), word = bits_word(port, NSR_POOL_WORDS);
+	u32 number = NSR_POOL_BIT(bpf_ntohs(port_be));
 	const u64 *words = nat_pool_words(NSR_MAPPING(NSR_POOL(uplink, protocol), 0));
 
-	return words && READ_ONCE(words[word]) >> (port % 64) & 1;
+	return words && !bits_is_free(words, NSR_POOL_WORDS, number);
 }
 
 /* request->flow has remote, protocol and uplink, and the host's port in place of the inside one. */

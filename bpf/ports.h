@@ -5,7 +5,7 @@
  * One bit a number, set while it is in use, cooling down or reserved. Above the words, one summary
  * bit for each word that is full, and one for each summary word that is full. Claiming is one
  * atomic fetch-or: whoever changed the bit from 0 to 1 owns the number, so two CPUs can never have
- * the same one. Finding a free one takes at most three bit scans, however full the set is.
+ * the same one. Finding the next free one takes at most three bit scans, however full the set is.
  *
  * Summary bits are hints. Setting one may race with a release, so it is followed by a second look
  * at what it sums up, which takes it back: a word with a free bit is never hidden for good. That
@@ -19,8 +19,6 @@
 
 #define BITS_NONE  0xffffffffu
 #define BITS_TRIES 8 /* races with other CPUs before giving up */
-
-#define PARITY_EVEN 0x5555555555555555ull
 
 /* How many bits are set. */
 static __always_inline u32 bits_count(u64 x)
@@ -90,17 +88,9 @@ static __always_inline void bits_release(u64 *words, u32 count, u32 number)
 	__sync_fetch_and_and(&words[count + count / 64], ~(1ull << (word / 64)));
 }
 
-/* Claims one of the free bits of a word that preferred allows; BITS_NONE when another CPU was
- * faster or there is none. */
-static __always_inline u32 bits_claim_in(u64 *words, u32 count, u32 word, u64 preferred)
+static __always_inline bool bits_is_free(const u64 *words, u32 count, u32 number)
 {
-	u64 free = ~READ_ONCE(words[word & (count - 1)]) & preferred;
-	u32 number;
-
-	if (!free)
-		return BITS_NONE;
-	number = (word & (count - 1)) * 64 + lowest_bit(free);
-	return bits_claim(words, count, number) ? number : BITS_NONE;
+	return !(READ_ONCE(words[bits_word(number, count)]) >> number % 64 & 1);
 }
 
 /* Whether there is one that is free, by the summary. */
@@ -109,31 +99,81 @@ static __always_inline bool bits_any_free(const u64 *words, u32 count)
 	return ~READ_ONCE(words[count + count / 64]);
 }
 
-/* Claims any free number. The search starts at the word that start falls on; numbers whose parity
- * is that of start are preferred in the words that it looks at (RFC 4787 REQ-4). */
-static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
+/* The lowest free number from this one on; BITS_NONE: there is none. What is returned may be taken:
+ * by another CPU just now, or because a mark was missing, which is then made. */
+static __always_inline u32 bits_next(u64 *words, u32 count, u32 from)
 {
-	u32 word = bits_word(start, count), number, summary, i;
-	u64 free, parity = start & 1 ? ~PARITY_EVEN : PARITY_EVEN;
+	u32 word = bits_word(from, count), summary = bits_word(word, count / 64);
+	u64 free = ~READ_ONCE(words[word]) & ~0ull << from % 64;
 
-	number = bits_claim_in(words, count, word, parity);
-	if (number != BITS_NONE)
-		return number;
-	number = bits_claim_in(words, count, word, ~0ull);
-	for (i = 0; i < BITS_TRIES && number == BITS_NONE; i++) {
-		free = ~READ_ONCE(words[count + count / 64]);
+	if (free)
+		return word * 64 + lowest_bit(free);
+	free = ~READ_ONCE(words[count + summary]) & ~1ull << word % 64;
+	if (!free) {
+		free = ~READ_ONCE(words[count + count / 64]) & ~1ull << summary;
 		if (!free)
 			return BITS_NONE;
 		summary = bits_word(lowest_bit(free) * 64, count / 64);
 		free = ~READ_ONCE(words[count + summary]);
-		word = bits_word((summary * 64 + (free ? lowest_bit(free) : 0)) * 64, count);
-		number = bits_claim_in(words, count, word, parity);
-		if (number == BITS_NONE)
-			number = bits_claim_in(words, count, word, ~0ull);
-		if (number == BITS_NONE)
-			bits_mark_full(words, count, word);
 	}
-	return number;
+	word = bits_word((summary * 64 + (free ? lowest_bit(free) : 0)) * 64, count);
+	free = ~READ_ONCE(words[word]);
+	if (!free)
+		bits_mark_full(words, count, word);
+	return word * 64 + (free ? lowest_bit(free) : 0);
+}
+
+/* Claims any free number; the search begins at start. */
+static __always_inline u32 bits_claim_any(u64 *words, u32 count, u32 start)
+{
+	u32 from = start & (count * 64 - 1), number, i;
+
+	for (i = 0; i <= BITS_TRIES; i++) {
+		number = bits_next(words, count, from);
+		if (number == BITS_NONE && !from)
+			return BITS_NONE;
+		if (number == BITS_NONE)
+			from = 0;
+		else if (bits_claim(words, count, number))
+			return number;
+	}
+	return BITS_NONE;
+}
+
+/* ---- Which ports come first: those of the wanted one's class and parity; those of its class, for
+ * servers ask for it (RFC 4787 REQ-3a); those of its parity (REQ-4); the others. Each are numbers
+ * in a row in the set of a pool. */
+
+#define PORT_PARTS 4
+#define PORT_HALF  (NSR_POOL_PORTS / 2) /* the first odd port's number */
+#define PORT_LOW   512                  /* ports of a parity that are privileged: below 1024 */
+
+struct port_part {
+	u32 first, end; /* the number behind the last */
+};
+
+static __always_inline struct port_part port_part(u32 wanted, u32 part)
+{
+	u32 low = (wanted < 2 * PORT_LOW) ^ (part >> 1 & 1), odd = (wanted ^ part) & 1;
+	u32 base = odd ? PORT_HALF : 0;
+
+	return (struct port_part){
+		.first = base + (low ? 0 : PORT_LOW),
+		.end = base + (low ? PORT_LOW : PORT_HALF),
+	};
+}
+
+/* Where the search of a part begins: at a random one of those that are in the range (RFC 6056). */
+static __always_inline u32 port_start(struct port_part part, u32 port_min, u32 port_max, u32 random)
+{
+	u32 odd = part.first >= PORT_HALF, base = odd ? PORT_HALF : 0;
+	u32 first = base + ((port_min + !odd) >> 1), end = base + ((port_max + 2 - odd) >> 1);
+
+	if (first < part.first)
+		first = part.first;
+	if (end > part.end)
+		end = part.end;
+	return first < end ? first + random % (end - first) : part.first;
 }
 
 #endif

@@ -169,15 +169,16 @@ NSR_STEP int expire_one_port(u32 mapping, const struct expire_slice *slice)
 static long expire_port_word(u32 i, struct expire_slice *slice)
 {
 	u64 *words = nat_pool_words(NSR_MAPPING(slice->pool, 0));
-	u32 word = (slice->first_word + i) & (NSR_POOL_WORDS - 1), bit;
+	u32 word = (slice->first_word + i) & (NSR_POOL_WORDS - 1), bit, first;
 	u64 used;
 
 	if (!words)
 		return 1;
+	first = NSR_MAPPING(slice->pool, NSR_POOL_BIT_PORT(word * 64));
 	used = READ_ONCE(words[word]);
 	for (bit = 0; bit < 64 && used; bit++, used >>= 1)
 		if (used & 1)
-			expire_one_port(NSR_MAPPING(slice->pool, word * 64 + bit), slice);
+			expire_one_port(first + 2 * bit, slice); /* all of one parity */
 	return 0;
 }
 

@@ -24,7 +24,13 @@ static __always_inline struct nsr_share *share_of(u32 number)
 	return bpf_map_lookup_elem(&shares, &number);
 }
 
-/* 0, or the reason why there is no more. */
+static __always_inline void share_give(u32 *count)
+{
+	__sync_fetch_and_add(count, -1);
+}
+
+/* 0, or the reason why there is no more. Where so many CPUs are at it that others were faster each
+ * time, it is added to, which none can be faster than: one too many is given back at once. */
 static __always_inline int share_take(u32 *count, u32 most)
 {
 	u32 known = READ_ONCE(*count), found;
@@ -39,12 +45,10 @@ static __always_inline int share_take(u32 *count, u32 most)
 			return 0;
 		known = found;
 	}
-	return DROP(NAT_CONTENTION);
-}
-
-static __always_inline void share_give(u32 *count)
-{
-	__sync_fetch_and_add(count, -1);
+	if (__sync_fetch_and_add(count, 1) < most)
+		return 0;
+	share_give(count);
+	return DROP(NAT_LIMIT);
 }
 
 /* All together: not by compare-and-swap, for many CPUs may be at it. One too many is given back at

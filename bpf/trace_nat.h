@@ -12,11 +12,6 @@ static __always_inline bool trace_any_free(const u64 *words, u32 count)
 	return words && bits_any_free(words, count);
 }
 
-static __always_inline bool trace_is_free(const u64 *words, u32 count, u32 number)
-{
-	return words && !(READ_ONCE(words[bits_word(number, count)]) >> number % 64 & 1);
-}
-
 /* As mapping_find(), without a reference. */
 static __always_inline u32 trace_mapping(const struct nsr_inside_endpoint *inside)
 {
@@ -93,7 +88,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	words = nat_pool_words(NSR_MAPPING(pool, 0));
 	if (!trace_any_free(words, NSR_POOL_WORDS))
 		return DROP(NAT_PORTS);
-	if (trace_is_free(words, NSR_POOL_WORDS, wanted) &&
+	if (bits_is_free(words, NSR_POOL_WORDS, NSR_POOL_BIT(wanted)) &&
 	    trace_port_is_ours(skb, request, wanted, false))
 		TELL(OPENS, NSR_MAPPING(pool, wanted), NSR_OPENS_SAME, 0);
 	else

@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 31
+#define NSR_LAYOUT_VERSION 32
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -551,6 +551,13 @@ struct nsr_flush {
 #define NSR_POOL_BITS_WORDS    (NSR_POOL_WORDS + NSR_POOL_WORDS / 64 + 1)
 #define NSR_SESSION_WORDS      (NSR_SESSION_SET / 64)
 #define NSR_SESSION_BITS_WORDS (NSR_SESSION_WORDS + NSR_SESSION_WORDS / 64 + 1)
+
+/* A port's number in the set of its pool: all even ports, then all odd ones. So the ports of one
+ * parity, above 1023 or not, are words of their own, and one that is free is found by the
+ * summaries.
+ */
+#define NSR_POOL_BIT(port)     ((__u32)(__u16)(port) >> 1 | ((__u32)(port)&1) << 15)
+#define NSR_POOL_BIT_PORT(bit) (((__u32)(bit) << 1 & 0xfffe) | ((__u32)(bit) >> 15 & 1))
 
 /* Map "pool_bits": ARRAY by pool. */
 struct nsr_pool_bits {

@@ -33,7 +33,7 @@ static void fill_bits(struct nsr_pool_bits *bits, uint16_t port_min, uint16_t po
 	memset(bits, 0, sizeof(*bits));
 	for (port = 0; port < NSR_POOL_PORTS; port++)
 		if (port == 0 || port < port_min || port > port_max)
-			bits->words[port / 64] |= 1ull << port % 64;
+			bits->words[NSR_POOL_BIT(port) / 64] |= 1ull << NSR_POOL_BIT(port) % 64;
 	for (i = 0; i < NSR_POOL_WORDS; i++) {
 		left += (unsigned int)__builtin_popcountll(~bits->words[i]);
 		if (!~bits->words[i])

@@ -194,7 +194,7 @@ static void clear_pool(struct lab *lab, enum datapath_map map, enum datapath_map
 	fd = bpf_map_get_fd_by_id(id);
 	assert_true(fd >= 0);
 	for (port = LAB_PORT_MIN; port <= LAB_PORT_MAX; port++)
-		if (bits.words[port / 64] >> port % 64 & 1)
+		if (bits.words[NSR_POOL_BIT(port) / 64] >> NSR_POOL_BIT(port) % 64 & 1)
 			assert_int_equal(bpf_map_update_elem(fd, &port, &unused, BPF_ANY), 0);
 	close(fd);
 	put(lab, map_bits, pool, &lab->free_pool);

@@ -124,10 +124,17 @@ static void put_inside(struct machine *m, const char *prefix)
 static void put_pools(struct machine *m)
 {
 	static struct nsr_pool_bits bits;
-	uint32_t pool, zero = 0;
+	uint32_t pool, port, zero = 0;
 
-	memset(bits.words, 0xff, LAB_PORT_MIN / 8);
-	bits.words[NSR_POOL_WORDS] = (1ull << LAB_PORT_MIN / 64) - 1;
+	for (port = 0; port < LAB_PORT_MIN; port += 64) {
+		/* A half of them are even. */
+		uint32_t words[] = {port / 128, NSR_POOL_WORDS / 2 + port / 128};
+
+		for (int i = 0; i < 2; i++) {
+			bits.words[words[i]] = ~0ull;
+			bits.words[NSR_POOL_WORDS + words[i] / 64] |= 1ull << words[i] % 64;
+		}
+	}
 	bits.words[NSR_POOL_BITS_WORDS - 1] = ~0ull << NSR_POOL_WORDS / 64;
 	bits.share = NSR_POOL_PORTS / 2;
 	for (pool = 0; pool < NSR_NAT_PROTOCOLS; pool++) {

@@ -85,6 +85,32 @@ refused() { # NAMESPACE PROTOCOL
 	[[ $begun == 4 ]]
 }
 
+@test "a port that the host has is left to it, and all the others are handed out" {
+	local name socket i
+	# shellcheck disable=SC2016 # perl's
+	ip netns exec "$host" timeout 60 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 40000, PeerHost => $ARGV[0],
+			PeerPort => 9) or die;
+		sleep' "$outside_address" 3>&- &
+	socket=$!
+	for ((i = 0; i < 100; i++)); do
+		! on "$host" ss -Hun src :40000 | grep -q . || break
+		sleep 0.05
+	done
+	for name in "$blue" "$green" "$red"; do
+		# shellcheck disable=SC2016 # expanded inside
+		on "$name" bash -c 'echo >"/dev/udp/$0/9"' "$outside_address"
+	done
+	run -0 lab -j nat list --protocol udp
+	[[ $(jq .external_port <<<"$output" | sort | xargs) == "40001 40002 40003" ]]
+	run -0 on "$red" perl "$BATS_TEST_DIRNAME/refused.pl" udp "$outside_address" 9
+	[[ $output == "No route to host" ]]
+	(($(uplink_dropped nat-host-socket) >= 1))
+	kill "$socket"
+	run -0 on "$red" bash -c "echo >/dev/udp/$outside_address/9"
+	await_sessions udp
+}
+
 @test "the same by the kernel's path" {
 	lab down lab
 	put_topology kernel

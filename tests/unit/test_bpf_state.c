@@ -90,17 +90,85 @@ static void test_last_free_number(void **state)
 	free(words);
 }
 
-static void test_parity_is_kept(void **state)
+/* A number that is asked for is found by whatever way leads to it; what comes first is its next. */
+static void test_next(void **state)
 {
+	static const u32 left[] = {0, 63, 64, 4095, 4096, 40000, 65535};
+	const u32 count = sizeof(left) / sizeof(left[0]);
 	u64 *words = new_set();
-	u32 i;
+	u32 i, from;
 
 	(void)state;
-	for (i = 0; i < 32; i++)
-		assert_int_equal(bits_claim_any(words, WORDS, 1001) % 2, 1);
-	for (i = 0; i < 32; i++)
-		assert_int_equal(bits_claim_any(words, WORDS, 1000) % 2, 0);
+	for (i = 0; i < NSR_POOL_PORTS; i++)
+		assert_true(bits_claim(words, WORDS, i));
+	for (i = 0; i < count; i++)
+		bits_release(words, WORDS, left[i]);
+	for (i = 0, from = 0; from < NSR_POOL_PORTS; from++) {
+		i += from > left[i];
+		assert_int_equal(bits_next(words, WORDS, from), left[i]);
+	}
+	assert_true(bits_claim(words, WORDS, 65535));
+	assert_int_equal(bits_next(words, WORDS, 40001), BITS_NONE);
 	free(words);
+}
+
+/* Each number is a port's; parts are those of a class and parity, in order, and all of them. */
+static void test_parts(void **state)
+{
+	static const u32 wanted[] = {0, 1, 1022, 1023, 1024, 1025, 65534, 65535};
+	u32 i, number;
+
+	(void)state;
+	for (number = 0; number < NSR_POOL_PORTS; number++)
+		assert_int_equal(NSR_POOL_BIT(NSR_POOL_BIT_PORT(number)), number);
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		u32 all = 0, part;
+
+		for (part = 0; part < PORT_PARTS; part++) {
+			struct port_part range = port_part(wanted[i], part);
+
+			for (number = range.first; number < range.end; number++, all++) {
+				u32 port = NSR_POOL_BIT_PORT(number);
+
+				assert_int_equal((port < 1024) == (wanted[i] < 1024), part < 2);
+				assert_int_equal(port % 2 == wanted[i] % 2, part % 2 == 0);
+			}
+		}
+		assert_int_equal(all, NSR_POOL_PORTS);
+	}
+}
+
+/* A search begins at each port of the range and part, and at no other, as long as there is one. */
+static void test_starts(void **state)
+{
+	static const u32 ranges[][2] = {{1, 65535},   {1024, 65535}, {1000, 1050}, {1023, 1024},
+					{1023, 1023}, {1024, 1024},  {1, 1},       {40001, 40003}};
+	u32 i, j, part, random;
+
+	(void)state;
+	for (i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		for (part = 0; part < PORT_PARTS; part++) {
+			struct port_part range = port_part(2000, part);
+			u32 low = ranges[i][0], high = ranges[i][1], starts = 0, ports = 0;
+			u8 *seen = calloc(NSR_POOL_PORTS, 1);
+
+			for (random = 0; random < NSR_POOL_PORTS; random++)
+				seen[port_start(range, low, high, random)] = 1;
+			for (j = range.first; j < range.end; j++) {
+				u32 port = NSR_POOL_BIT_PORT(j);
+
+				if (port < low || port > high)
+					continue;
+				assert_true(seen[j]);
+				ports++;
+			}
+			for (j = 0; j < NSR_POOL_PORTS; j++)
+				starts += seen[j];
+			assert_int_equal(starts, ports ? ports : 1);
+			assert_true(ports || seen[range.first]);
+			free(seen);
+		}
+	}
 }
 
 /* The table of sessions is the largest set that there may be. */
@@ -286,7 +354,9 @@ int main(void)
 		cmocka_unit_test(test_lowest_bit),
 		cmocka_unit_test(test_handed_out_once),
 		cmocka_unit_test(test_last_free_number),
-		cmocka_unit_test(test_parity_is_kept),
+		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_starts),
 		cmocka_unit_test(test_largest_set),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_what_a_packet_tells),
