@@ -7,7 +7,7 @@
  * flow that is marked and has no remote port, so asking for it costs two look-ups; its record stays
  * CLAIMED, so it is a session to nobody. Where nsr_session.life would be it counts the sessions
  * that the inside has opened to that address while the filter was set: each holds one reference,
- * and the last one ends the contact.
+ * and the last one ends the contact. Its record counts for the namespace whose session made it.
  *
  * Who takes a reference compares state and count in one, so the record is of the generation that
  * the entry named, and the count was not 0: from then on it stays what it is. Only then is the flow
@@ -19,6 +19,7 @@
 
 #include "conntrack.h"
 #include "maps.h"
+#include "share.h"
 #include "slots.h"
 
 static __always_inline struct nsr_flow contact_key(const struct nsr_flow *flow)
@@ -51,12 +52,15 @@ NSR_STEP int contact_put(u32 number)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	struct nsr_flow key;
+	u32 owner;
 
 	if (!session || __sync_fetch_and_add(&session->life, -1) != 1)
 		return 0;
 	key = session->flow;
+	owner = session->owner;
 	bpf_map_delete_elem(&session_by_flow, &key);
 	session_vacate(session, number);
+	share_give_record(owner, NAT_FAMILY);
 	return 0;
 }
 
@@ -95,7 +99,8 @@ static __always_inline int contact_join(const struct nsr_flow *key,
 	return DROP(NAT_CONTENTION);
 }
 
-static __always_inline int contact_make(const struct nsr_flow *key)
+/* Fills a record that is counted for the owner. */
+static __always_inline int contact_enter(const struct nsr_flow *key, u32 owner)
 {
 	struct nsr_session_ref ref = {.session = session_claim()};
 	struct nsr_session *session;
@@ -109,6 +114,7 @@ static __always_inline int contact_make(const struct nsr_flow *key)
 	ref.state = (session->state & ~NSR_SESSION_STATUS) | NSR_SESSION_CLAIMED;
 	WRITE_ONCE(session->state, ref.state);
 	session->flow = *key;
+	session->owner = owner;
 	WRITE_ONCE(session->life, 1);
 	barrier();
 	result = bpf_map_update_elem(&session_by_flow, key, &ref, BPF_NOEXIST);
@@ -118,8 +124,20 @@ static __always_inline int contact_make(const struct nsr_flow *key)
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
-/* A reference to the contact of a flow that is about to be opened. 0 or a reason to drop. */
-NSR_STEP int contact_get(const struct nsr_flow *flow)
+static __always_inline int contact_make(const struct nsr_flow *key, u32 owner)
+{
+	int result = share_take_record(owner, NAT_FAMILY, session_room());
+
+	if (result)
+		return result;
+	result = contact_enter(key, owner);
+	if (result)
+		share_give_record(owner, NAT_FAMILY);
+	return result;
+}
+
+/* A reference to the contact of a flow that the owner is about to open. 0 or a reason to drop. */
+NSR_STEP int contact_get(const struct nsr_flow *flow, u32 owner)
 {
 	union contact_entry entry;
 	struct nsr_flow key;
@@ -127,7 +145,8 @@ NSR_STEP int contact_get(const struct nsr_flow *flow)
 	if (!flow)
 		return DROP(NAT_SESSIONS);
 	key = contact_key(flow);
-	return contact_entry_read(&key, &entry) ? contact_join(&key, &entry) : contact_make(&key);
+	return contact_entry_read(&key, &entry) ? contact_join(&key, &entry)
+						: contact_make(&key, owner);
 }
 
 /* Whether the inside endpoint has sent to the remote address. */

@@ -171,11 +171,11 @@ static void test_last_record(void **state)
 	expect_works(lab, 1001);
 }
 
-/* Half of the whole table may be what the outside begins, not half of a set. */
+/* A quarter of the whole table may be what the outside begins, not a quarter of a set. */
 static void test_inbound(void **state)
 {
 	struct nsr_inside anybody = NSR_INSIDE_DEFAULT;
-	struct nsr_share all = {.inbound = NSR_SESSION_SET - 1};
+	struct nsr_share all = {.records = {NSR_INBOUND_MAX(SETS * NSR_SESSION_SET) - 1}};
 	struct lab *lab = lab_of(state);
 	uint32_t everybody = 0;
 	struct frame f;
@@ -191,7 +191,7 @@ static void test_inbound(void **state)
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
 	      .sport = 81, .dport = 2000);
 	EXPECT_IN(lab, UP0, &f, DROPPED(NAT_SESSIONS));
-	all.inbound = 1;
+	all.records[0] = 1;
 	assert_int_equal(
 		bpf_map_update_elem(lab->datapath->maps[MAP_shares], &everybody, &all, BPF_ANY), 0);
 	lab_expect_no_flows(lab);
