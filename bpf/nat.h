@@ -360,6 +360,8 @@ static __always_inline int session_make_counted(struct __sk_buff *skb, struct na
 		return result;
 	if (contact)
 		result = contact_get(&request->flow, request->owner);
+	if (result == VERDICT_RARE)
+		result = contact_make(&request->flow, request->owner);
 	if (!result) {
 		result = session_make(skb, request);
 		if (result && contact)

@@ -29,8 +29,8 @@ static __always_inline u32 session_sets(void)
 	return sets;
 }
 
-/* Records of the table. */
-static __always_inline u32 session_room(void)
+/* Records of the table. On its own, for the stack of who asks. */
+NSR_STEP u32 session_room(void)
 {
 	return session_sets() * NAT_SESSION_SET;
 }
