@@ -7,7 +7,8 @@
  * the host: then it would not be forwarded to. When it would, it has gone, and its successor is
  * what the kernel would give a packet that leaves by the uplink as its source (from 6.7 on; before,
  * none). Without a successor the uplink is closed, and asked again each second. One that the file
- * names has none.
+ * names has none. Nor is it one that another uplink has, which user space refuses too: each hands
+ * out its ports by itself, so two flows could have one translation.
  *
  * Sessions keep the address that they were opened with: they end when it is not the uplink's any
  * more, at their next packet or when expire.h comes by.
@@ -51,6 +52,25 @@ static __always_inline bool address_is_external(const struct nsr_uplink *uplink,
 	return address == uplink->address4 || address == address_of(uplink);
 }
 
+/* Whether another uplink has the address, or had it. */
+NSR_STEP int address_is_anothers(u32 index, u32 address)
+{
+	const struct nsr_uplink *uplink;
+	u32 i, number, key, *ifindex;
+
+	for (i = 0; i < NSR_UPLINKS_MAX; i++) {
+		number = i;
+		ifindex = bpf_map_lookup_elem(&uplink_by_index, &number);
+		if (!ifindex)
+			continue;
+		key = *ifindex;
+		uplink = bpf_map_lookup_elem(&uplinks, &key);
+		if (uplink && uplink->index != index && address_is_external(uplink, address))
+			return true;
+	}
+	return false;
+}
+
 /* Whether an address is the host's, or may be. */
 static __always_inline bool address_is_here(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
 					    u32 ifindex, __be32 address)
@@ -68,7 +88,7 @@ static __always_inline bool address_is_here(struct __sk_buff *skb, struct bpf_fi
 
 /* What the kernel would choose as the source towards dest; 0: none that would do. */
 static __always_inline __be32 address_chosen(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
-					     u32 ifindex, __be32 dest)
+					     u32 ifindex, __be32 dest, u32 index)
 {
 	int result;
 
@@ -82,7 +102,7 @@ static __always_inline __be32 address_chosen(struct __sk_buff *skb, struct bpf_f
 	     result != BPF_FIB_LKUP_RET_FRAG_NEEDED) ||
 	    lookup->ifindex != ifindex ||
 	    (lookup->ipv4_src & bpf_htonl(0xffff0000)) == LINK_LOCAL4 ||
-	    inside_of4(lookup->ipv4_src))
+	    inside_of4(lookup->ipv4_src) || address_is_anothers(index, lookup->ipv4_src))
 		return 0;
 	return lookup->ipv4_src;
 }
@@ -97,7 +117,7 @@ static __always_inline void address_found(struct nsr_followed *found,
 					  union nsr_followed_address address)
 {
 	INSTEAD();
-	WRITE_ONCE(found->address.both, address.both);
+	__sync_lock_test_and_set(&found->address.both, address.both);
 }
 
 /* The external address for a packet to dest that leaves by the uplink now. Closed by user space,
@@ -122,13 +142,19 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 	next.entered = uplink->address4;
 	next.now = 0;
 	if (!uplink->fixed) {
-		next.now = address_chosen(skb, &lookup, ifindex, 0); /* by the default route */
+		next.now = address_chosen(skb, &lookup, ifindex, 0,
+					  uplink->index); /* by the default route */
 		if (!next.now)
-			next.now = address_chosen(skb, &lookup, ifindex, dest);
+			next.now = address_chosen(skb, &lookup, ifindex, dest, uplink->index);
 	}
 	if (!next.now && address_is_here(skb, &lookup, ifindex, next.entered))
 		next.now = next.entered;
 	address_found(found, next);
+	/* Two uplinks have chosen at once: whoever is seen by the other gives up. */
+	if (next.now && next.now != next.entered && address_is_anothers(uplink->index, next.now)) {
+		next.now = 0;
+		address_found(found, next);
+	}
 	return next.now;
 }
 

@@ -75,6 +75,25 @@ static __always_inline bool address6_is_external(const struct nsr_uplink *uplink
 	return address6_equal(address, &now);
 }
 
+/* As address_is_anothers(). */
+NSR_STEP int address6_is_anothers(u32 index, const struct nsr_address6 *address)
+{
+	const struct nsr_uplink *uplink;
+	u32 i, number, key, *ifindex;
+
+	for (i = 0; address && i < NSR_UPLINKS_MAX; i++) {
+		number = i;
+		ifindex = bpf_map_lookup_elem(&uplink_by_index, &number);
+		if (!ifindex)
+			continue;
+		key = *ifindex;
+		uplink = bpf_map_lookup_elem(&uplinks, &key);
+		if (uplink && uplink->index != index && address6_is_external(uplink, address))
+			return true;
+	}
+	return false;
+}
+
 /* Whether an address is the host's, or may be. Asked as of what the loopback interface sends: where
  * forwarding is off on the uplink alone, the kernel would not say. */
 static __always_inline bool address6_is_here(struct __sk_buff *skb, struct bpf_fib_lookup *lookup,
@@ -123,6 +142,8 @@ static __always_inline void address6_choose(struct __sk_buff *skb, struct bpf_fi
 	    inside_of6(lookup->ipv6_src))
 		return;
 	__builtin_memcpy(ret, lookup->ipv6_src, sizeof(*ret));
+	if (address6_is_anothers(uplink->index, ret))
+		__builtin_memset(ret, 0, sizeof(*ret));
 }
 
 static __always_inline void address6_asked(struct nsr_followed6 *followed, u32 now_s)
@@ -180,6 +201,11 @@ NSR_STEP int address6_ask(struct __sk_buff *skb, u32 now_s, struct nsr_address6 
 	if (address6_is_none(&next) && address6_is_here(skb, &lookup, &entered))
 		next = entered;
 	address6_found(followed, uplink, &next);
+	if (!address6_is_none(&next) && !address6_equal(&next, &entered) &&
+	    address6_is_anothers(uplink->index, &next)) {
+		__builtin_memset(&next, 0, sizeof(next));
+		address6_found(followed, uplink, &next);
+	}
 	*address = next;
 	return 0;
 }

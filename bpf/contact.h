@@ -7,7 +7,7 @@
  * flow that is marked and has no remote port, so asking for it costs two look-ups; its record stays
  * CLAIMED, so it is a session to nobody. Where nsr_session.life would be it counts the sessions
  * that the inside has opened to that address while the filter was set: each holds one reference,
- * and the last one ends the contact.
+ * and the last one ends the contact. Its record counts for the namespace whose session made it.
  *
  * Who takes a reference compares state and count in one, so the record is of the generation that
  * the entry named, and the count was not 0: from then on it stays what it is. Only then is the flow
@@ -19,6 +19,7 @@
 
 #include "conntrack.h"
 #include "maps.h"
+#include "share.h"
 #include "slots.h"
 
 static __always_inline struct nsr_flow contact_key(const struct nsr_flow *flow)
@@ -51,12 +52,15 @@ NSR_STEP int contact_put(u32 number)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	struct nsr_flow key;
+	u32 owner;
 
 	if (!session || __sync_fetch_and_add(&session->life, -1) != 1)
 		return 0;
 	key = session->flow;
+	owner = session->owner;
 	bpf_map_delete_elem(&session_by_flow, &key);
 	session_vacate(session, number);
+	share_give_record(owner, NAT_FAMILY);
 	return 0;
 }
 
@@ -95,39 +99,58 @@ static __always_inline int contact_join(const struct nsr_flow *key,
 	return DROP(NAT_CONTENTION);
 }
 
-static __always_inline int contact_make(const struct nsr_flow *key)
+/* Fills a claimed record and enters it; on failure it is free again. */
+static __always_inline int contact_enter(const struct nsr_flow *flow, u32 owner, u32 number)
 {
-	struct nsr_session_ref ref = {.session = session_claim()};
-	struct nsr_session *session;
+	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
+	struct nsr_flow key = contact_key(flow);
+	struct nsr_session_ref ref = {};
 	int result;
 
-	if (ref.session == BITS_NONE)
-		return DROP(NAT_SESSIONS);
-	session = bpf_map_lookup_elem(&sessions, &ref.session);
 	if (!session)
 		return DROP(NAT_SESSIONS);
+	ref.session = number;
 	ref.state = (session->state & ~NSR_SESSION_STATUS) | NSR_SESSION_CLAIMED;
 	WRITE_ONCE(session->state, ref.state);
-	session->flow = *key;
+	session->flow = key;
+	session->owner = owner;
 	WRITE_ONCE(session->life, 1);
 	barrier();
-	result = bpf_map_update_elem(&session_by_flow, key, &ref, BPF_NOEXIST);
+	result = bpf_map_update_elem(&session_by_flow, &key, &ref, BPF_NOEXIST);
 	if (!result)
 		return 0;
-	session_vacate(session, ref.session);
+	session_vacate(session, number);
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
-/* A reference to the contact of a flow that is about to be opened. 0 or a reason to drop. */
-NSR_STEP int contact_get(const struct nsr_flow *flow)
+/* A contact with a reference, when contact_get() has found none. 0 or a reason to drop. */
+NSR_STEP int contact_make(const struct nsr_flow *flow, u32 owner)
+{
+	u32 number = session_claim();
+	int result = DROP(NAT_SESSIONS);
+
+	if (flow && number != BITS_NONE)
+		result = contact_enter(flow, owner, number);
+	if (result)
+		share_give_record(owner, NAT_FAMILY);
+	return result;
+}
+
+/* A reference to the contact of a flow that the owner is about to open. 0, a reason to drop, or
+ * VERDICT_RARE: there is none, and a record for it is counted. */
+NSR_STEP int contact_get(const struct nsr_flow *flow, u32 owner)
 {
 	union contact_entry entry;
 	struct nsr_flow key;
+	int result;
 
 	if (!flow)
 		return DROP(NAT_SESSIONS);
 	key = contact_key(flow);
-	return contact_entry_read(&key, &entry) ? contact_join(&key, &entry) : contact_make(&key);
+	if (contact_entry_read(&key, &entry))
+		return contact_join(&key, &entry);
+	result = share_take_record(owner, NAT_FAMILY, session_room());
+	return result ? result : VERDICT_RARE;
 }
 
 /* Whether the inside endpoint has sent to the remote address. */

@@ -72,7 +72,7 @@ static int expire_tick(void *map, u32 *key, struct expire_clock *clock)
 		slice.first_word = part * (NSR_POOL_WORDS / EXPIRE_TICKS);
 		bpf_loop(NSR_POOLS_MAX, expire_pool, &slice, 0);
 		slice6.now_s = slice.now_s;
-		slice6.spare = NSR_SESSIONS6_MAX / 4;
+		slice6.spare = session_sets6() * (NSR_SESSION6_SET / 4);
 		slice6.lacking = expire_lacking(&clock->used6, slice6.spare);
 		expire_sessions6(part, &slice6);
 		expire_seen(&clock->used6, part, slice6.used);

@@ -125,11 +125,11 @@ struct {
 } pools6 SEC(".maps");
 
 NSR_ARRAY(pool_bits6, BPF_MAP_TYPE_ARRAY, struct nsr_pool_bits, NSR_POOLS_MAX);
-NSR_ARRAY(sessions6, BPF_MAP_TYPE_ARRAY, struct nsr_session6, NSR_SESSIONS6_MAX);
+NSR_ARRAY(sessions6, BPF_MAP_TYPE_ARRAY, struct nsr_session6, NSR_SESSION6_SET);
 NSR_ARRAY(session_bits6, BPF_MAP_TYPE_ARRAY, struct nsr_session_bits6, 1);
-NSR_FLOWS(session_by_flow6, struct nsr_flow6, struct nsr_session_ref, NSR_SESSIONS6_MAX);
+NSR_FLOWS(session_by_flow6, struct nsr_flow6, struct nsr_session_ref, NSR_SESSION6_SET);
 NSR_FLOWS(mapping_by_inside6, struct nsr_inside_endpoint6, struct nsr_mapping_ref,
-	  NSR_SESSIONS6_MAX);
+	  NSR_SESSION6_SET);
 NSR_TABLE(published6, u32, struct nsr_published6, NSR_PUBLISHED_MAX);
 NSR_ARRAY(nat_counters6, BPF_MAP_TYPE_ARRAY, struct nsr_nat_counters, NSR_UPLINKS_MAX);
 

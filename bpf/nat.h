@@ -56,7 +56,13 @@ NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return DROP(NAT_SESSIONS);
 	request->owner = flows_owner(skb, request);
-	return share_take_session(request->owner, request->flows_max);
+	return share_take_session(request->owner, request->flows_max, NAT_FAMILY, session_room());
+}
+
+/* What flows_claim() took. */
+static __always_inline void flows_give(u32 owner)
+{
+	share_give_session(owner, NAT_FAMILY);
 }
 
 /* ---- Sessions. */
@@ -87,7 +93,7 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 		mapping_put(session->mapping, now_s);
 	if (NSR_OWNER_KIND(session->owner) == NSR_OWNER_CONTACT)
 		contact_forget(&flow);
-	share_give_session(session->owner);
+	flows_give(session->owner);
 	count_nat(flow.inside.uplink, sessions_expired, flow.inside.protocol, 1);
 	session_vacate(session, number);
 	return 1;
@@ -354,14 +360,16 @@ static __always_inline int session_make_counted(struct __sk_buff *skb, struct na
 	if (result)
 		return result;
 	if (contact)
-		result = contact_get(&request->flow);
+		result = contact_get(&request->flow, request->owner);
+	if (result == VERDICT_RARE)
+		result = contact_make(&request->flow, request->owner);
 	if (!result) {
 		result = session_make(skb, request);
 		if (result && contact)
 			contact_forget(&request->flow);
 	}
 	if (result)
-		share_give_session(request->owner);
+		flows_give(request->owner);
 	return result;
 }
 
@@ -478,7 +486,8 @@ static __always_inline bool filter_admits(const struct nat_request *request, u32
 	       (filtering == NSR_FILTER_ADDRESS && contact_known(&request->flow));
 }
 
-/* A session of the outside's, for request->mapping. 0: it has one now. */
+/* A session of the outside's, for request->mapping. 0: it has one now; VERDICT_RARE: the remote has
+ * one with the endpoint, by another port of it. */
 static __always_inline int session_admit(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct session_view view;
@@ -490,15 +499,14 @@ static __always_inline int session_admit(struct __sk_buff *skb, struct nat_reque
 		number = session_claim();
 		result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
 		if (result)
-			share_give_session(request->owner);
+			flows_give(request->owner);
 	}
 	if (result != DROP(NAT_CONTENTION))
 		return result;
 	/* Another CPU has made it, of a packet like this one: nothing new has been seen. */
-	return session_peek(&request->flow, request->now_s, &view, &state) &&
-			       view.mapping == request->mapping
-		       ? 0
-		       : result;
+	if (!session_peek(&request->flow, request->now_s, &view, &state))
+		return result;
+	return view.mapping == request->mapping ? 0 : VERDICT_RARE;
 }
 
 /*
@@ -519,7 +527,10 @@ static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *
 	request_limits(request, inside);
 	request->owner = NSR_OWNER(NSR_OWNER_INBOUND, NSR_OWNER_NUMBER(request->owner));
 	refused = session_admit(skb, request);
-	return published && share_is_short(refused) ? 0 : refused;
+	if (refused == VERDICT_RARE) /* it could not tell the two ports apart */
+		return DROP(NAT_CONTENTION);
+	return published && (refused == DROP(NAT_CONTENTION) || share_is_short(refused)) ? 0
+											 : refused;
 }
 
 /* Of a packet to a mapped port that belongs to no session. */

@@ -17,6 +17,7 @@ typedef __be32 nat_address;
 
 #define NAT_SESSION_WORDS NSR_SESSION_WORDS
 #define NAT_SHARE_FIRST   0 /* of nsr_share.ports */
+#define NAT_FAMILY        0 /* of nsr_share.records */
 
 /* A key on the stack, where kernel 6.1 wants keys: *from, copied. */
 #define NAT_KEY(key_type, name, from) const key_type name[1] = {*(from)}

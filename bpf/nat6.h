@@ -60,6 +60,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_TRACE_NAT_H
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
+#undef NAT_FAMILY
 #undef NAT_KEY
 #undef NAT_ENTRY
 #undef nat_request_here
@@ -67,6 +68,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 #define NAT_SESSION_WORDS             NSR_SESSION6_WORDS
 #define NAT_SHARE_FIRST               (NSR_SHARE_PORTS / 2)
+#define NAT_FAMILY                    1
 #define NAT_KEY(key_type, name, from) const key_type *name = (from)
 #define NAT_ENTRY(name, from)         const struct nsr_flow *name = flow_entry(from)
 #define nat_request_here(request)     ((request) ? nat_scratch() : NULL)
@@ -138,6 +140,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 /* slots.h */
 #define nat_session_words nat_session_words6
 #define session_sets      session_sets6
+#define session_room      session_room6
 #define session_claim_in  session_claim_in6
 #define session_claim     session_claim6
 #define session_release   session_release6
@@ -149,6 +152,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define contact_put        contact_put6
 #define contact_forget     contact_forget6
 #define contact_join       contact_join6
+#define contact_enter      contact_enter6
 #define contact_make       contact_make6
 #define contact_get        contact_get6
 #define contact_known      contact_known6
@@ -187,6 +191,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 /* nat.h */
 #define flows_claim          flows_claim6
+#define flows_give           flows_give6
 #define flows_owner          flows_owner6
 #define session_end          session_end6
 #define session_life         session_life6
@@ -473,6 +478,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef session_keep_route
 #undef nat_session_words
 #undef session_sets
+#undef session_room
 #undef session_claim_in
 #undef session_claim
 #undef session_release
@@ -482,6 +488,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef contact_put
 #undef contact_forget
 #undef contact_join
+#undef contact_enter
 #undef contact_make
 #undef contact_get
 #undef contact_known
@@ -516,6 +523,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef port_claim
 #undef mapping_enter
 #undef flows_claim
+#undef flows_give
 #undef flows_owner
 #undef session_end
 #undef session_life
@@ -620,5 +628,6 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef NAT_ENTRY
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
+#undef NAT_FAMILY
 
 #endif

@@ -206,7 +206,7 @@ NSR_STEP int other_open(struct __sk_buff *skb, struct nat_request *request)
 	number = session_claim();
 	result = number == BITS_NONE ? DROP(NAT_SESSIONS) : session_enter(number, request);
 	if (result)
-		share_give_session(request->owner);
+		flows_give(request->owner);
 	return result;
 }
 

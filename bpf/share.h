@@ -6,6 +6,8 @@
  *              those that the outside begins: counted apart, so that whoever sends to a namespace
  *              does not use up what it may have itself. Whether the inside answers tells nothing: a
  *              server answers every SYN. A quarter of the former, and NSR_INBOUND_MAX for all.
+ *   records    five eighths of a family's table for what it begins, contacts (contact.h) included:
+ *              so whatever the file says, the others have room
  *   ports      half of a pool, cooling down included (RFC 6888 REQ-4): whatever a namespace opens
  *              and ends, the others have the other half
  *
@@ -16,8 +18,9 @@
 #define NSROUTE_BPF_SHARE_H
 
 #include "maps.h"
-#include "slots.h"
 #include "trace.h"
+
+#define NAT_TRIES 8 /* compare-and-swap attempts on one word */
 
 static __always_inline struct nsr_share *share_of(u32 number)
 {
@@ -62,43 +65,78 @@ static __always_inline int share_take_of_all(u32 *count, u32 most)
 	return DROP(NAT_SESSIONS);
 }
 
-static __always_inline int share_take_inbound(struct nsr_share *share, u32 flows_max)
+static __always_inline int share_take_inbound(struct nsr_share *share, u32 flows_max, u32 family,
+					      u32 room)
 {
 	int result = share_take(&share->inbound, NSR_INBOUND_OF(flows_max));
 	struct nsr_share *all = share_of(0);
 
 	if (result || !all)
 		return result;
-	result = share_take_of_all(&all->inbound, NSR_INBOUND_MAX(session_sets()));
+	result = share_take_of_all(&all->records[family], NSR_INBOUND_MAX(room));
 	INSTEAD(result);
 	if (result)
 		share_give(&share->inbound);
 	return result;
 }
 
-/* A session for the owner; 0, or the reason why it gets none. */
-static __always_inline int share_take_session(u32 owner, u32 flows_max)
+static __always_inline int share_take_own(struct nsr_share *share, u32 flows_max, u32 family,
+					  u32 room)
+{
+	int result = share_take(&share->flows, flows_max);
+
+	if (result)
+		return result;
+	result = share_take(&share->records[family], NSR_RECORDS_MAX(room));
+	INSTEAD(result);
+	if (result)
+		share_give(&share->flows);
+	return result;
+}
+
+/* A session for the owner, in the family's table of so many records; 0, or the reason why it gets
+ * none. */
+static __always_inline int share_take_session(u32 owner, u32 flows_max, u32 family, u32 room)
 {
 	struct nsr_share *share = share_of(NSR_OWNER_NUMBER(owner));
 
 	if (!share)
 		return DROP(NAT_SESSIONS);
-	return NSR_OWNER_KIND(owner) == NSR_OWNER_INBOUND ? share_take_inbound(share, flows_max)
-							  : share_take(&share->flows, flows_max);
+	return NSR_OWNER_KIND(owner) == NSR_OWNER_INBOUND
+		       ? share_take_inbound(share, flows_max, family, room)
+		       : share_take_own(share, flows_max, family, room);
 }
 
-static __always_inline void share_give_session(u32 owner)
+static __always_inline void share_give_session(u32 owner, u32 family)
 {
 	struct nsr_share *share = share_of(NSR_OWNER_NUMBER(owner)), *all;
 
 	if (share && NSR_OWNER_KIND(owner) != NSR_OWNER_INBOUND) {
+		share_give(&share->records[family]);
 		share_give(&share->flows);
 	} else if (share) {
 		all = share_of(0);
 		if (all)
-			share_give(&all->inbound);
+			share_give(&all->records[family]);
 		share_give(&share->inbound);
 	}
+}
+
+/* A record that is no session. */
+static __always_inline int share_take_record(u32 owner, u32 family, u32 room)
+{
+	struct nsr_share *share = share_of(NSR_OWNER_NUMBER(owner));
+
+	return share ? share_take(&share->records[family], NSR_RECORDS_MAX(room))
+		     : DROP(NAT_SESSIONS);
+}
+
+static __always_inline void share_give_record(u32 owner, u32 family)
+{
+	struct nsr_share *share = share_of(NSR_OWNER_NUMBER(owner));
+
+	if (share)
+		share_give(&share->records[family]);
 }
 
 /* Which of the ports; first: of the family. */

@@ -8,8 +8,7 @@
 #include "conntrack.h"
 #include "maps.h"
 #include "ports.h"
-
-#define NAT_TRIES 8 /* compare-and-swap attempts on one word */
+#include "share.h"
 
 #define NAT_SESSION_SET (NAT_SESSION_WORDS * 64) /* records */
 
@@ -28,6 +27,12 @@ static __always_inline u32 session_sets(void)
 	while (sets < NSR_SESSION_SETS_MAX && nat_session_words(sets))
 		sets++;
 	return sets;
+}
+
+/* Records of the table. On its own, for the stack of who asks. */
+NSR_STEP u32 session_room(void)
+{
+	return session_sets() * NAT_SESSION_SET;
 }
 
 /* A free slot of a set of the session table, or BITS_NONE. */

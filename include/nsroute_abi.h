@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 32
+#define NSR_LAYOUT_VERSION 33
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -40,7 +40,7 @@
 #endif
 #define NSR_SESSION_SETS_MAX 8
 #define NSR_FLOWS_MAX        (NSR_SESSION_SETS_MAX * NSR_SESSION_SET)
-#define NSR_SESSIONS6_MAX    65536 /* of IPv6 */
+#define NSR_SESSION6_SET     131072 /* of IPv6, of which there are as many sets */
 #define NSR_PORT_COOLDOWN_S \
 	120 /* a freed external port is not used again for this long (RFC 6888 8) */
 

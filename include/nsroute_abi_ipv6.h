@@ -92,7 +92,7 @@ struct nsr_followed6 {
 };
 _Static_assert(sizeof(struct nsr_followed6) == 80, "layout");
 
-#define NSR_SESSION6_WORDS      (NSR_SESSIONS6_MAX / 64)
+#define NSR_SESSION6_WORDS      (NSR_SESSION6_SET / 64)
 #define NSR_SESSION6_BITS_WORDS (NSR_SESSION6_WORDS + NSR_SESSION6_WORDS / 64 + 1)
 
 struct nsr_session_bits6 {

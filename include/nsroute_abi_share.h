@@ -28,9 +28,13 @@ enum nsr_owner_kind {
 _Static_assert(NSR_OWNER_KINDS *NSR_OWNERS <= 65536, "owners outgrew nsr_session.owner");
 
 /* How many sessions may be inbound: of an owner that may have so many of its own, and of all, in a
- * table of so many sets. */
+ * family's table of so many records. */
 #define NSR_INBOUND_OF(flows_max) ((flows_max) / 4 + ((flows_max) % 4 != 0))
-#define NSR_INBOUND_MAX(sets)     ((sets) * (NSR_SESSION_SET / 2))
+#define NSR_INBOUND_MAX(room)     ((room) / 4)
+
+/* How many records of a family's table one owner may have for what it begins. One that has them,
+ * and all that is inbound, leave the others an eighth. */
+#define NSR_RECORDS_MAX(room) ((room) / 8 * 5)
 
 #define NSR_SHARE_PORTS 8 /* counts of ports there is room for: 4 of a family; a power of two */
 _Static_assert(NSR_NAT_PROTOCOLS <= NSR_SHARE_PORTS / 2, "protocols outgrew nsr_share");
@@ -39,8 +43,10 @@ _Static_assert(NSR_NAT_PROTOCOLS <= NSR_SHARE_PORTS / 2, "protocols outgrew nsr_
 struct nsr_share {
 	__u32 flows;                  /* sessions, ... */
 	__u32 inbound;                /* ... and those that are inbound */
+	__u32 records[2];             /* of IPv4 and IPv6: what it has begun takes so many, contacts
+				       * too; of all together (0): what is inbound */
 	__u32 ports[NSR_SHARE_PORTS]; /* external ports by protocol, those that cool down too */
 };
-_Static_assert(sizeof(struct nsr_share) == 8 + 4 * NSR_SHARE_PORTS, "layout");
+_Static_assert(sizeof(struct nsr_share) == 16 + 4 * NSR_SHARE_PORTS, "layout");
 
 #endif

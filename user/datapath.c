@@ -62,16 +62,19 @@ static int first_contents(const struct datapath *datapath, struct error *err)
 		.layout_version = object_layout,
 		.build = datapath->build,
 	};
-	static struct nsr_session_bits6 bits; /* 8 KiB: not for the stack */
+	static struct nsr_session_bits6 bits; /* 17 KiB: not for the stack */
 	uint32_t zero = 0;
+	int ret;
 
 	if (getrandom(&settings.secret, sizeof(settings.secret), 0) !=
 	    (ssize_t)sizeof(settings.secret))
 		return error_set(err, -errno, "no random number: %s", strerror(errno));
 	/* Summaries that do not exist are full. */
 	bits.words[NSR_SESSION6_BITS_WORDS - 1] = ~0ull << NSR_SESSION6_WORDS / 64;
-	if (bpf_map_update_elem(datapath->maps[MAP_settings], &zero, &settings, BPF_ANY) ||
-	    bpf_map_update_elem(datapath->maps[MAP_session_bits6], &zero, &bits, BPF_ANY))
+	ret = bpf_map_update_elem(datapath->maps[MAP_settings], &zero, &settings, BPF_ANY);
+	for (uint32_t set = 0; set < datapath->session_sets && !ret; set++)
+		ret = bpf_map_update_elem(datapath->maps[MAP_session_bits6], &set, &bits, BPF_ANY);
+	if (ret)
 		return error_set(err, -errno, "cannot write the datapath's settings: %s",
 				 strerror(errno));
 	return 0;
@@ -407,8 +410,8 @@ static int run_flush6(const struct datapath *datapath, struct nsr_flush6 flush, 
 	flush.words = FLUSH_WORDS;
 	if (program < 0)
 		return flush_nothing(datapath, true, what, ret_count, err);
-	return flush_parts(program, &flush, sizeof(flush), &flush.first_word, NSR_SESSION6_WORDS,
-			   what, ret_count, err);
+	return flush_parts(program, &flush, sizeof(flush), &flush.first_word,
+			   datapath->session_sets * NSR_SESSION6_WORDS, what, ret_count, err);
 }
 
 int datapath_flush(const struct datapath *datapath, const struct nsr_selection *selection,

@@ -104,7 +104,7 @@ struct datapath {
 	int maps[DATAPATH_MAPS_COUNT];
 	int programs[DATAPATH_ALL_PROGRAMS]; /* -1: not used */
 	uint64_t build;        /* of the programs; 0: not known, they are being exchanged */
-	uint32_t session_sets; /* NSR_SESSION_SET sessions each */
+	uint32_t session_sets; /* NSR_SESSION_SET sessions each, and NSR_SESSION6_SET of IPv6 */
 	/* Numbers of ports in use, read once and then kept; NULL: not read yet. */
 	uint64_t *port_numbers;
 	/* The same of masqueraded prefixes (nsr_inside.slot). */

@@ -150,7 +150,8 @@ static int take_descriptors(struct datapath *datapath, struct nsroute_bpf *objec
 static bool is_of_sets(enum datapath_map map)
 {
 	return map == MAP_sessions || map == MAP_session_bits || map == MAP_session_by_flow ||
-	       map == MAP_mapping_by_inside;
+	       map == MAP_mapping_by_inside || map == MAP_sessions6 || map == MAP_session_bits6 ||
+	       map == MAP_session_by_flow6 || map == MAP_mapping_by_inside6;
 }
 
 static uint32_t entries_of(const struct bpf_map *map, enum datapath_map number, uint32_t sets)

@@ -148,9 +148,9 @@ static int walk_sessions(const struct datapath *datapath, struct walk *walk, str
 	if (!part)
 		return error_set(err, -ENOMEM, "out of memory");
 	walk->now_s = now_s(&walk->settings);
-	ret = walk_table(map,
-			 walk->told6 ? NSR_SESSIONS6_MAX : datapath->session_sets * NSR_SESSION_SET,
-			 walk, part, err);
+	ret = walk_table(
+		map, datapath->session_sets * (walk->told6 ? NSR_SESSION6_SET : NSR_SESSION_SET),
+		walk, part, err);
 	free(part);
 	return ret;
 }

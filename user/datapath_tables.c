@@ -195,7 +195,7 @@ bool datapath_has_sessions(const struct datapath *datapath, bool ipv6)
 	int map = datapath->maps[ipv6 ? MAP_session_bits6 : MAP_session_bits];
 	unsigned int words = ipv6 ? NSR_SESSION6_WORDS : NSR_SESSION_WORDS;
 
-	for (uint32_t set = 0; set < (ipv6 ? 1 : datapath->session_sets); set++) {
+	for (uint32_t set = 0; set < datapath->session_sets; set++) {
 		if (bpf_map_lookup_elem(map, &set, &bits))
 			return true;
 		for (unsigned int i = 0; i < words; i++)

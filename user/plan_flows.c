@@ -3,6 +3,7 @@
  * How it works: one datapath serves all fabrics of a host namespace, and its tables keep the size
  * that they are made with. So of all networks of a file the one that asks for most counts, and a
  * datapath that is there has room for it or has not; what another fabric asked for is in its size.
+ * A namespace has a part of the table at most, so that is made larger than its limit.
  */
 #include "plan_flows.h"
 
@@ -11,10 +12,21 @@
 
 #include "plan_uplink.h"
 
-/* What a network asks for: no less than one of its namespaces may have. */
+/* The smallest table of which one namespace may have so many flows; the largest that there is, when
+ * none is so large. */
+static uint32_t room_for_one(uint32_t flows)
+{
+	uint64_t sets = 1;
+
+	while (sets < NSR_SESSION_SETS_MAX && NSR_RECORDS_MAX(sets * NSR_SESSION_SET) < flows)
+		sets++;
+	return (uint32_t)(sets * NSR_SESSION_SET);
+}
+
+/* What a network asks for. */
 static uint32_t flows_of(const struct masquerade *masquerade)
 {
-	uint32_t one = masquerade->inside.flows_max;
+	uint32_t one = room_for_one(masquerade->inside.flows_max);
 
 	return masquerade->flows_max > one ? masquerade->flows_max : one;
 }
@@ -42,10 +54,17 @@ static int refuse(const struct builder *b, const struct network *network, uint32
 	const struct masquerade *masquerade = &network->masquerade;
 
 	error_set(err, -ENOSPC,
-		  "no room for %u flows of network '%s': the table that all fabrics of this host "
+		  "no room for %u flows of network '%s'%s: the table that all fabrics of this host "
 		  "namespace share takes %u, and is made but once; take them down with \"nsroute "
 		  "down --all\" and apply them again, this one first",
-		  flows, network->name, b->view->state->datapath.flows_max);
+		  flows, network->name,
+		  masquerade->flows_max == flows
+			  ? ""
+			  : arena_printf(b->arena,
+					 ", of which one namespace may have %u by "
+					 "'max_flows_per_namespace' and has five eighths at most",
+					 masquerade->inside.flows_max),
+		  b->view->state->datapath.flows_max);
 	error_at(err, b->topology->file,
 		 masquerade->flows_max == flows ? masquerade->flows_max_at : masquerade->at);
 	return err->code;

@@ -15,6 +15,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
+#include "plan_apart.h"
 #include "plan_uplink.h"
 
 /* ---- Uplinks. */
@@ -313,7 +314,7 @@ int find_uplinks(struct builder *b, struct error *err)
 			return ret;
 		}
 	}
-	return 0;
+	return plan_check_apart(b, err);
 }
 
 static const char *sysctl_value(const struct builder *b, const char *key)

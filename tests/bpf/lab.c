@@ -232,6 +232,8 @@ static void expect_no_sessions(struct lab *lab, uint32_t owner)
 
 	assert_int_equal(share.flows, 0);
 	assert_int_equal(share.inbound, 0);
+	assert_int_equal(share.records[0], 0);
+	assert_int_equal(share.records[1], 0);
 }
 
 /* What a test before this one left, even one that failed. */
@@ -258,7 +260,6 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_session_by_flow6);
 	clear(lab, MAP_mapping_by_inside6);
 	no_sessions6.words[NSR_SESSION6_BITS_WORDS - 1] = ~0ull << NSR_SESSION6_WORDS / 64;
-	put(lab, MAP_session_bits6, 0, &no_sessions6);
 	clear(lab, MAP_session_by_flow);
 	clear(lab, MAP_mapping_by_inside);
 	clear(lab, MAP_datagrams_out);
@@ -271,8 +272,10 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_host_hears6);
 	clear(lab, MAP_datagrams_in6);
 	clear(lab, MAP_held_fragments6);
-	for (i = 0; i < lab->datapath->session_sets; i++)
+	for (i = 0; i < lab->datapath->session_sets; i++) {
 		put(lab, MAP_session_bits, i, &no_sessions);
+		put(lab, MAP_session_bits6, i, &no_sessions6);
+	}
 	each_owner(lab, clear_share);
 	lab_clock_offset(lab, 0);
 }

@@ -21,12 +21,15 @@ struct nsr_nat_counters lab_nat6(struct lab *lab, enum lab_uplink which)
 static uint32_t session_bits6(struct lab *lab)
 {
 	static struct nsr_session_bits6 bits;
-	uint32_t zero = 0, count = 0, i;
+	uint32_t count = 0, set, i;
 
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits6], &zero, &bits),
-			 0);
-	for (i = 0; i < NSR_SESSION6_WORDS; i++)
-		count += (uint32_t)__builtin_popcountll(bits.words[i]);
+	for (set = 0; set < lab->datapath->session_sets; set++) {
+		assert_int_equal(
+			bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits6], &set, &bits),
+			0);
+		for (i = 0; i < NSR_SESSION6_WORDS; i++)
+			count += (uint32_t)__builtin_popcountll(bits.words[i]);
+	}
 	return count;
 }
 

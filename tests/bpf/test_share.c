@@ -166,7 +166,7 @@ static void test_published_under_flood(void **state)
 static void test_inbound_of_all(void **state)
 {
 	const struct published_ports dns = {5353, 53, 1, NSR_NAT_UDP};
-	struct nsr_share all = {.inbound = NSR_INBOUND_MAX(1) - 1};
+	struct nsr_share all = {.records = {NSR_INBOUND_MAX(NSR_SESSION_SET) - 1}};
 	struct lab *lab = lab_of(state);
 	uint32_t everybody = 0;
 	uint16_t port;
@@ -183,7 +183,7 @@ static void test_inbound_of_all(void **state)
 	assert_int_equal(out(lab, BLUE_IP, IPPROTO_UDP, 53, 5001, 0, TRANSLATED), 5353);
 	out(lab, RED_IP, IPPROTO_UDP, 3001, 80, 0, TRANSLATED);
 	assert_int_equal(lab_active_sessions(lab), 3);
-	all.inbound = 1;
+	all.records[0] = 1;
 	assert_int_equal(
 		bpf_map_update_elem(lab->datapath->maps[MAP_shares], &everybody, &all, BPF_ANY), 0);
 	unpublish(lab, &dns);
@@ -219,6 +219,37 @@ static void test_table_full(void **state)
 	assert_int_equal(lab_share(lab, RED).inbound, 0);
 	assert_int_equal(lab_share(lab, BLUE).inbound, 0);
 	assert_int_equal(lab_share(lab, RED).flows, 1);
+	unpublish(lab, &dns);
+	lab_expect_no_flows(lab);
+}
+
+/* Another CPU is just making the session, of another packet: to a published port a packet passes
+ * all the same. */
+static void test_busy(void **state)
+{
+	const struct published_ports dns = {5353, 53, 1, NSR_NAT_UDP};
+	const struct nsr_session_ref unfinished = {.session = 7, .state = NSR_SESSION_ACTIVE};
+	struct nsr_flow flow = {.inside = {.port = htons(53), .protocol = NSR_NAT_UDP},
+				.remote_address = address4(REMOTE_IP),
+				.remote_port = htons(5000)};
+	struct lab *lab = lab_of(state);
+	int map = lab->datapath->maps[MAP_session_by_flow];
+	uint16_t port;
+
+	set(lab, NSR_FILTER_NOTHING, 100);
+	publish(lab, BLUE_IP, &dns);
+	flow.inside.uplink = (uint8_t)lab->uplink_number[UP0];
+	flow.inside.address = address4(BLUE_IP);
+	assert_int_equal(bpf_map_update_elem(map, &flow, &unfinished, BPF_NOEXIST), 0);
+	in(lab, IPPROTO_UDP, 5000, 5353, 0, TRANSLATED_TO_PEER);
+	assert_int_equal(bpf_map_delete_elem(map, &flow), 0);
+	/* What is mapped and not published needs one. */
+	port = out(lab, RED_IP, IPPROTO_UDP, 53, 80, 0, TRANSLATED);
+	flow.inside.address = address4(RED_IP);
+	assert_int_equal(bpf_map_update_elem(map, &flow, &unfinished, BPF_NOEXIST), 0);
+	in(lab, IPPROTO_UDP, 5000, port, 0, DROPPED(NAT_CONTENTION));
+	assert_int_equal(bpf_map_delete_elem(map, &flow), 0);
+	assert_int_equal(lab_share(lab, BLUE).inbound, 0);
 	unpublish(lab, &dns);
 	lab_expect_no_flows(lab);
 }
@@ -458,12 +489,19 @@ static void test_unfinished_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_inbound_is_apart),  LAB_TEST(test_published_under_flood),
-		LAB_TEST(test_inbound_of_all),    LAB_TEST(test_table_full),
-		LAB_TEST(test_inbound_is_exact),  LAB_TEST(test_ports),
-		LAB_TEST(test_ports_of_a_pool),   LAB_TEST(test_ports_are_given_back),
-		LAB_TEST(test_strangers),         LAB_TEST(test_unfinished_timeouts),
-		LAB_TEST(test_unfinished_uplink), LAB_TEST(test_unfinished_host),
+		LAB_TEST(test_inbound_is_apart),
+		LAB_TEST(test_published_under_flood),
+		LAB_TEST(test_inbound_of_all),
+		LAB_TEST(test_table_full),
+		LAB_TEST(test_busy),
+		LAB_TEST(test_inbound_is_exact),
+		LAB_TEST(test_ports),
+		LAB_TEST(test_ports_of_a_pool),
+		LAB_TEST(test_ports_are_given_back),
+		LAB_TEST(test_strangers),
+		LAB_TEST(test_unfinished_timeouts),
+		LAB_TEST(test_unfinished_uplink),
+		LAB_TEST(test_unfinished_host),
 	};
 
 	return LAB_MAIN(tests);

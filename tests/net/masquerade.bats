@@ -228,6 +228,20 @@ fragments_pass() {
 	assert_clean
 }
 
+@test "one address at two uplinks: refused, and nothing is touched" {
+	ip link add second netns "$host" type veth peer name second netns "$outside"
+	ip -n "$host" link set second up
+	ip -n "$host" address add "$uplink_address/32" dev second
+	put_topology
+	sed -i '/v-net-1:/s/masquerade: eth0/masquerade: second/' "$topology"
+	run -2 lab apply "$topology"
+	[[ $output == *"$topology:"*"network 'v-net-1' masquerades to 'second' as $uplink_address, which is the external address at 'eth0' too;"* ]]
+	run -1 ip -n "$host" link show v-net-0
+	ip -n "$host" address add 198.51.100.1/24 dev second
+	sed -i '/v-net-1:/s/masquerade: second/masquerade: {uplink: second, addresses: [198.51.100.1]}/' "$topology"
+	lab apply "$topology"
+}
+
 @test "another address of the uplink: followed without a command" {
 	address_changes auto
 }

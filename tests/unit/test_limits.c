@@ -331,7 +331,14 @@ static void test_flows(void **state)
 	assert_int_equal(flows_of_plan(sim, ", max_flows: 600000", ", max_flows: 500000"), 600000);
 	assert_int_equal(
 		flows_of_plan(sim, ", max_flows: 600000", ", max_flows_per_namespace: 700000"),
-		700000);
+		5 * NSR_SESSION_SET);
+	/* One has five eighths at most, to the last flow, and of the largest table too. */
+	assert_int_equal(flows_of_plan(sim, "", ", max_flows_per_namespace: 163840"),
+			 NSR_SESSION_SET);
+	assert_int_equal(flows_of_plan(sim, "", ", max_flows_per_namespace: 163841"),
+			 2 * NSR_SESSION_SET);
+	assert_int_equal(flows_of_plan(sim, "", ", max_flows_per_namespace: 2000000"),
+			 NSR_FLOWS_MAX);
 	plan = converge(sim, with_flows(sim, "", ", max_flows: 500000"));
 	assert_string_equal(plan_describe(&plan->operations[0], &sim->arena),
 			    "+ datapath: BPF programs and tables, for 500000 flows");
@@ -359,6 +366,17 @@ static void test_flows_of_what_is_there(void **state)
 			    "of this host namespace share takes 500000, and is made but once; take "
 			    "them down with \"nsroute down --all\" and apply them again, this one "
 			    "first");
+	topology = parse(sim, with_flows(sim, "", ", max_flows_per_namespace: 400000"));
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 -28); /* ENOSPC */
+	assert_string_equal(
+		err.message,
+		"no room for 786432 flows of network 'b', of which one namespace may have "
+		"400000 by 'max_flows_per_namespace' and has five eighths at most: the "
+		"table that all fabrics of this host namespace share takes 500000, and is "
+		"made but once; take them down with \"nsroute down --all\" and apply them "
+		"again, this one first");
 }
 
 int main(void)

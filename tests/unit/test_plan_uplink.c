@@ -182,10 +182,121 @@ static void test_another_link_layer(void **state)
 		       "(link type 32); name");
 }
 
+/* ---- An external address is that of one uplink. */
+
+/* Two networks, and how each of them leaves. */
+static const char *two_networks(struct simulator *sim, const char *first, const char *second)
+{
+	return arena_printf(&sim->arena,
+			    "version: 1\nname: lab\nnetworks:\n"
+			    "  a: {subnets: [10.0.1.0/24, \"fd00:1::/64\"], masquerade: {%s}}\n"
+			    "  b: {subnets: [10.0.2.0/24, \"fd00:2::/64\"], masquerade: {%s}}\n",
+			    first, second);
+}
+
+static int code_of(struct simulator *sim, const char *text, struct error *err)
+{
+	struct topology *topology = parse(sim, text);
+	struct plan *plan;
+
+	memset(err, 0, sizeof(*err));
+	return plan_build(topology, simulator_observe(sim, topology), &sim->record, &sim->arena,
+			  &plan, err);
+}
+
+/* "up0" and "up1", both with 203.0.113.1, as without numbers of their own. */
+static void add_two(struct simulator *sim)
+{
+	to_uplink(sim, "up0", "", ARPHRD_ETHER, 0);
+	to_uplink(sim, "up1", "", ARPHRD_ETHER, 0);
+}
+
+static void add_address(struct simulator *sim, const char *link, const char *text)
+{
+	struct state_namespace *host = simulator_space(sim, NULL);
+	struct state_address *address =
+		arena_push(&sim->arena, host->addresses, host->addresses_count);
+
+	address->ifindex = simulator_link(sim, NULL, link)->ifindex;
+	assert_true(ip_parse(text, &address->address, NULL));
+}
+
+static void test_one_address_at_two(void **state)
+{
+	struct simulator *sim = *state;
+	struct error err;
+
+	add_two(sim);
+	assert_int_equal(code_of(sim, two_networks(sim, "uplink: up0", "uplink: up1"), &err),
+			 -EADDRINUSE);
+	assert_string_equal(err.file, "lab.yaml");
+	assert_int_equal(err.at.line, 5);
+	assert_string_equal(
+		err.message,
+		"network 'b' masquerades to 'up1' as 203.0.113.1, which is the external "
+		"address at 'up0' too; give one of the two uplinks another address, and "
+		"name it in 'addresses' if the uplink has several, or let both networks "
+		"leave by one uplink");
+	assert_int_equal(
+		code_of(sim,
+			two_networks(sim, "uplink: eth0, addresses: [203.0.113.1]", "uplink: up1"),
+			&err),
+		-EADDRINUSE);
+	add_address(sim, "up1", "203.0.113.2/24");
+	assert_int_equal(
+		code_of(sim,
+			two_networks(sim, "uplink: up0", "uplink: up1, addresses: [203.0.113.2]"),
+			&err),
+		0);
+	assert_int_equal(code_of(sim, two_networks(sim, "uplink: up0", "uplink: up0"), &err), 0);
+}
+
+static void test_one_address6_at_two(void **state)
+{
+	struct simulator *sim = *state;
+	struct error err;
+
+	add_two(sim);
+	add_address(sim, "up0", "2001:db8::1/64");
+	add_address(sim, "up1", "2001:db8::1/64");
+	add_address(sim, "up1", "203.0.113.2/24");
+	assert_int_equal(
+		code_of(sim,
+			two_networks(sim, "uplink: up0", "uplink: up1, addresses: [203.0.113.2]"),
+			&err),
+		-EADDRINUSE);
+	assert_non_null(strstr(err.message, "as 2001:db8::1, which is"));
+}
+
+/* What another fabric has entered. */
+static void test_one_address_of_two_fabrics(void **state)
+{
+	static const char second[] =
+		"version: 1\nname: two\n"
+		"networks:\n  w-net: {subnets: [10.7.0.0/24], masquerade: %s}\n";
+	struct simulator *sim = *state;
+	struct error err;
+
+	add_two(sim);
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	converge(sim, two_networks(sim, "uplink: up0", "uplink: up0"));
+	assert_int_equal(code_of(sim, two_networks(sim, "uplink: up1", "uplink: up1"), &err),
+			 0); /* moves */
+	sim->others[sim->others_count] = sim->record;
+	sim->others[sim->others_count++].fabric = "lab";
+	memset(&sim->record, 0, sizeof(sim->record));
+	assert_int_equal(code_of(sim, arena_printf(&sim->arena, second, "up1"), &err), -EADDRINUSE);
+	assert_non_null(strstr(err.message, "address at 'up0' too"));
+	assert_int_equal(code_of(sim, arena_printf(&sim->arena, second, "up0"), &err), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(test_one_address_at_two),
+		TEST(test_one_address6_at_two),
+		TEST(test_one_address_of_two_fabrics),
 		TEST(test_ethernet_kinds),
 		TEST(test_layer_3_kinds),
 		TEST(test_removed_and_undone),
