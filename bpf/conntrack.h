@@ -46,10 +46,21 @@ static __always_inline bool session_is_over(u32 seen)
 	return seen & NSR_SEEN_RST || (seen & NSR_SEEN_OUT_FIN && seen & NSR_SEEN_IN_FIN);
 }
 
+/* Whether a packet takes back what the session has seen: it starts anew, or the inside, which is
+ * the one to know, goes on as if the reset had not been (RFC 7857 2.2, RFC 6146 3.5.2.2: TRANS). A
+ * reset of its own does not. */
+static __always_inline bool session_revives(u32 known, u32 seen)
+{
+	return (seen & NSR_SEEN_OUT_SYN && session_is_over(known)) ||
+	       (known & NSR_SEEN_RST && (seen & (NSR_SEEN_OUT | NSR_SEEN_RST)) == NSR_SEEN_OUT);
+}
+
 /* What a session has seen with one more packet. */
 static __always_inline u32 session_next(u32 known, u32 seen)
 {
-	return seen & NSR_SEEN_OUT_SYN && session_is_over(known) ? seen : known | seen;
+	if (!session_revives(known, seen))
+		return known | seen;
+	return seen & NSR_SEEN_OUT_SYN ? seen : (known & ~(u32)NSR_SEEN_RST) | seen;
 }
 
 /* Clocks of two CPUs may differ by a tick: what lies ahead of now is not old. */

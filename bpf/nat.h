@@ -195,7 +195,7 @@ static __always_inline bool session_seen(struct nsr_session *session, u32 state,
 	u32 known = READ_ONCE(session->life);
 
 	INSTEAD(true);
-	if ((seen & ~known || (seen & NSR_SEEN_OUT_SYN && session_is_over(known))) &&
+	if ((seen & ~known || session_revives(known, seen)) &&
 	    session_change(session, state, seen, now_s))
 		return false;
 	if (seen & NSR_SEEN_OUT && READ_ONCE(session->refreshed_s) != now_s)

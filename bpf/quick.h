@@ -58,7 +58,8 @@ static __always_inline bool quick_parse(const struct packet *p, u32 uplink, stru
 	return true;
 }
 
-/* Whether the record is the flow's, has been used in this second, and has seen all of it. */
+/* Whether the record is the flow's, has been used in this second, and has seen all of it, and
+ * no reset, which the packet would take back. */
 static __always_inline bool quick_matches(const struct nsr_session *session, u32 state,
 					  const struct quick *quick, u32 now_s,
 					  struct session_view *ret)
@@ -70,8 +71,9 @@ static __always_inline bool quick_matches(const struct nsr_session *session, u32
 		return false;
 	barrier();
 	life = READ_ONCE(session->life);
-	if (!flow_equal(&session->flow, &quick->flow) || quick->seen & ~life ||
-	    !NSR_LIFE_TIMEOUT_S(life) || READ_ONCE(session->refreshed_s) != now_s)
+	if (!flow_equal(&session->flow, &quick->flow) ||
+	    (quick->seen ^ life) & (quick->seen | NSR_SEEN_RST) || !NSR_LIFE_TIMEOUT_S(life) ||
+	    READ_ONCE(session->refreshed_s) != now_s)
 		return false;
 	ret->mtu = READ_ONCE(session->mtu);
 	ret->route.word = READ_ONCE(session->route.word);

@@ -270,6 +270,29 @@ static void test_state_is_seen(void **state)
 	assert_int_equal(lab_active_sessions(lab), 0);
 }
 
+/* RFC 7857 2.2: one by the outside is taken back by what the inside sends on, by the quick way too,
+ * which the packet before it has opened. */
+static void test_reset_taken_back(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct nsr_session session;
+	struct frame f, reset;
+
+	to_remote(&f, IPPROTO_TCP, 0);
+	FRAME(&reset, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_RST, .sport = 80, .dport = port);
+	for (int i = 0; i < TRIES; i++) {
+		expect_translated(lab, &f, port);
+		EXPECT_IN(lab, UP0, &reset, TRANSLATED_TO_PEER);
+		only_session(lab, &session);
+		assert_true(session.life & NSR_SEEN_RST);
+		expect_translated(lab, &f, port);
+		only_session(lab, &session);
+		assert_false(session.life & NSR_SEEN_RST);
+	}
+}
+
 /* What the uplink's hook is told of a packet that it leaves as it is. */
 static void expect_out(struct lab *lab, enum lab_uplink which, struct frame *f, int outcome)
 {
@@ -341,12 +364,19 @@ static void test_forged_mark(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_every_protocol), LAB_TEST(test_no_udp_checksum),
-		LAB_TEST(test_another_port),   LAB_TEST(test_no_session),
-		LAB_TEST(test_time),           LAB_TEST(test_the_kernel_decides),
-		LAB_TEST(test_mixed_answers),  LAB_TEST(test_kernel_mode),
-		LAB_TEST(test_policy_first),   LAB_TEST(test_state_is_seen),
-		LAB_TEST(test_mark),           LAB_TEST(test_forged_mark),
+		LAB_TEST(test_every_protocol),
+		LAB_TEST(test_no_udp_checksum),
+		LAB_TEST(test_another_port),
+		LAB_TEST(test_no_session),
+		LAB_TEST(test_time),
+		LAB_TEST(test_the_kernel_decides),
+		LAB_TEST(test_mixed_answers),
+		LAB_TEST(test_kernel_mode),
+		LAB_TEST(test_policy_first),
+		LAB_TEST(test_state_is_seen),
+		LAB_TEST(test_reset_taken_back),
+		LAB_TEST(test_mark),
+		LAB_TEST(test_forged_mark),
 		LAB_TEST(test_foreign_mark),
 	};
 
