@@ -115,6 +115,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define seen_by            seen_by6
 #define session_is_over    session_is_over6
 #define session_next       session_next6
+#define reset_doubted      reset_doubted6
 #define session_revives    session_revives6
 #define session_is_expired session_is_expired6
 #define session_matches    session_matches6
@@ -380,6 +381,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef seen_by
 #undef session_is_over
 #undef session_next
+#undef reset_doubted
 #undef session_revives
 #undef session_is_expired
 #undef session_matches
