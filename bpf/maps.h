@@ -166,6 +166,8 @@ struct {
 NSR_LRU(host_remotes, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 NSR_LRU(host_hears, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 
+NSR_LRU(host_echoes, struct nsr_host_echo, u32, NSR_HOST_ECHOES_MAX);
+
 /* Events. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -303,10 +303,8 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 		mapping_is_own(request) ? 0 : mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
-	if (!host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-			     request->flow.remote_port, &request->external,
-			     bpf_htons(NSR_MAPPING_PORT(request->mapping)),
-			     mapping_is_published(request->mapping)))
+	if (!host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
+			   mapping_is_published(request->mapping)))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
 	return DROP(NAT_SOCKET);

@@ -15,6 +15,7 @@
 
 typedef __be32 nat_address;
 
+#define NAT_FAMILY        4
 #define NAT_SESSION_WORDS NSR_SESSION_WORDS
 #define NAT_SHARE_FIRST   0 /* of nsr_share.ports */
 
@@ -40,6 +41,12 @@ static __always_inline bool address_equal(const nat_address *a, const nat_addres
 static __always_inline bool address_is_none(const nat_address *address)
 {
 	return !*address;
+}
+
+/* An address where the families share a table. */
+static __always_inline void address_spell(__be32 *words, const nat_address *address)
+{
+	words[0] = *address;
 }
 
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,

@@ -51,6 +51,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_RECLAIM_H
 #undef NSROUTE_BPF_PUBLISH_H
 #undef NSROUTE_BPF_TRACE_NAT_H
+#undef NAT_FAMILY
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
 #undef NAT_KEY
@@ -58,6 +59,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef nat_request_here
 #undef nat_told
 
+#define NAT_FAMILY                    6
 #define NAT_SESSION_WORDS             NSR_SESSION6_WORDS
 #define NAT_SHARE_FIRST               (NSR_SHARE_PORTS / 2)
 #define NAT_KEY(key_type, name, from) const key_type *name = (from)
@@ -102,6 +104,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 /* What a family brings with it. */
 #define address_equal   address_equal6
 #define address_is_none address_is_none6
+#define address_spell   address_spell6
 #define inside_equal    inside_equal6
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
@@ -156,6 +159,10 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define mapping_put          mapping_put6
 #define mapping_get          mapping_get6
 #define mapping_find         mapping_find6
+#define host_echo            host_echo6
+#define host_echo_note       host_echo_note6
+#define host_has_echo        host_has_echo6
+#define host_has_port        host_has_port6
 #define host_has_socket      host_has_socket6
 #define pool_claim_any       pool_claim_any6
 #define pool_claim           pool_claim6
@@ -259,6 +266,11 @@ static __always_inline bool address_equal(const nat_address *a, const nat_addres
 static __always_inline bool address_is_none(const nat_address *a)
 {
 	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
+}
+
+static __always_inline void address_spell(__be32 *words, const nat_address *address)
+{
+	__builtin_memcpy(words, address, sizeof(*address));
 }
 
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
@@ -370,6 +382,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef held_fragments
 #undef address_equal
 #undef address_is_none
+#undef address_spell
 #undef inside_equal
 #undef flow_equal
 #undef flow_to_key
@@ -416,6 +429,10 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef mapping_put
 #undef mapping_get
 #undef mapping_find
+#undef host_echo
+#undef host_echo_note
+#undef host_has_echo
+#undef host_has_port
 #undef host_has_socket
 #undef pool_claim_any
 #undef pool_claim
@@ -498,6 +515,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_request_here
 #undef NAT_KEY
 #undef NAT_ENTRY
+#undef NAT_FAMILY
 #undef NAT_SESSION_WORDS
 #undef NAT_SHARE_FIRST
 

@@ -63,6 +63,7 @@
 	X(held_fragments6)    \
 	X(host_remotes)       \
 	X(host_hears)         \
+	X(host_echoes)        \
 	X(set_aside)          \
 	X(followed6)
 
