@@ -61,8 +61,9 @@ NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
 
 /* ---- Sessions. */
 
-/* Ends an active session once, whoever comes first; 1 when it was us, else 0. */
-NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
+/* Ends an active session once, whoever comes first; 1 when it was us, else 0. idle: only if it has
+ * expired, which is looked at again, for a packet may have used it since the caller did. */
+NSR_STEP int session_end(u32 number, u32 state, u32 now_s, bool idle)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 dying = (state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
@@ -76,6 +77,8 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 		return 0;
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
+		if (idle && !session_is_expired(life, READ_ONCE(session->refreshed_s), now_s))
+			return 0;
 		result = session_swap(session, state, life, dying, life);
 	}
 	if (result)
@@ -131,8 +134,10 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
 		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
-		if (session_is_over(now_seen) && !session_is_over(life))
+		if (session_is_over(now_seen) && !session_is_over(life)) {
+			WRITE_ONCE(session->route.word, 0); /* it was not asked for now */
 			WRITE_ONCE(session->refreshed_s, now_s);
+		}
 		*ret_known = life;
 		result = session_swap(session, state, life, state,
 				      inside ? session_life(inside, flow, now_seen)
@@ -220,7 +225,7 @@ static __always_inline struct nsr_session *session_find(const struct nsr_flow *f
 	if (!session || !session_matches(session, state, flow, routed, ret_view))
 		return NULL;
 	if (session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s), now_s)) {
-		session_end(number, state, now_s);
+		session_end(number, state, now_s, true);
 		return NULL;
 	}
 	TELL(SESSION, ret_view->mapping, nat_told(ret_view->external),

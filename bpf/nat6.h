@@ -218,6 +218,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define expire_selects       expire_selects6
 #define expire_stranded      expire_stranded6
 #define expire_due           expire_due6
+#define expire_is_idle       expire_is_idle6
 #define expire_hurried       expire_hurried6
 #define expire_one_session   expire_one_session6
 #define expire_session_word  expire_session_word6
@@ -480,6 +481,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef expire_selects
 #undef expire_stranded
 #undef expire_due
+#undef expire_is_idle
 #undef expire_hurried
 #undef expire_one_session
 #undef expire_session_word

@@ -64,7 +64,7 @@ NSR_STEP int own_begins(struct __sk_buff *skb, struct nat_request *request)
 			      request->flow.remote_port, &request->external, port,
 			      mapping_is_published(mapping))))
 		return 0;
-	session_end(number, state, request->now_s);
+	session_end(number, state, request->now_s, false);
 	return 0;
 }
 

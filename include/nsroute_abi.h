@@ -439,7 +439,8 @@ struct nsr_session {
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
 
-/* An answer of the FIB is believed within the second it was given in. Whoever writes it may have
+/* An answer of the FIB is believed within the second it was given in, which is one that the session
+ * was used in. Whoever writes it may have
  * been overtaken by a new flow in the same record: the tag is then of a generation that is gone, or
  * of an MTU that is another one's. */
 #define NSR_ROUTE_TAG(now_s, state, mtu) \

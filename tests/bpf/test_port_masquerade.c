@@ -224,6 +224,35 @@ static void test_mixed_answers(void **state)
 	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "1", &lab->err), 0);
 }
 
+/* Nor is one of 65,536 s ago, of a second that looks like this one. The FIB refuses. */
+static void test_old_answer(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_session session;
+	bool once = false;
+	struct frame f;
+
+	open_session(lab, IPPROTO_TCP);
+	to_remote(&f, IPPROTO_TCP, 10);
+	uint32_t number = only_session(lab, &session);
+
+	session.mtu = LAB_MTU;
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "0", &lab->err), 0);
+	for (uint32_t i = 0; i < TRIES; i++) {
+		struct timespec now;
+
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+		session.refreshed_s = (uint32_t)now.tv_sec;
+		session.life = NSR_LIFE(432000, NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK);
+		lab_clock_offset(lab, 0);
+		once = once || believed(lab, &f, number, &session, 0, LAB_MTU);
+		lab_clock_offset(lab, 65536);
+		assert_false(believed(lab, &f, number, &session, 0, LAB_MTU));
+	}
+	assert_true(once);
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "1", &lab->err), 0);
+}
+
 static void test_kernel_mode(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -364,19 +393,13 @@ static void test_forged_mark(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_every_protocol),
-		LAB_TEST(test_no_udp_checksum),
-		LAB_TEST(test_another_port),
-		LAB_TEST(test_no_session),
-		LAB_TEST(test_time),
-		LAB_TEST(test_the_kernel_decides),
-		LAB_TEST(test_mixed_answers),
-		LAB_TEST(test_kernel_mode),
-		LAB_TEST(test_policy_first),
-		LAB_TEST(test_state_is_seen),
-		LAB_TEST(test_reset_taken_back),
-		LAB_TEST(test_mark),
-		LAB_TEST(test_forged_mark),
+		LAB_TEST(test_every_protocol), LAB_TEST(test_no_udp_checksum),
+		LAB_TEST(test_another_port),   LAB_TEST(test_no_session),
+		LAB_TEST(test_time),           LAB_TEST(test_the_kernel_decides),
+		LAB_TEST(test_mixed_answers),  LAB_TEST(test_old_answer),
+		LAB_TEST(test_kernel_mode),    LAB_TEST(test_policy_first),
+		LAB_TEST(test_state_is_seen),  LAB_TEST(test_reset_taken_back),
+		LAB_TEST(test_mark),           LAB_TEST(test_forged_mark),
 		LAB_TEST(test_foreign_mark),
 	};
 
