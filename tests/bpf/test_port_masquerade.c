@@ -181,8 +181,8 @@ static uint32_t only_session(struct lab *lab, struct nsr_session *ret)
 	return 0;
 }
 
-/* Whether an answer is believed that is remembered as if the FIB had given it in this second, for
- * this session or an older one in its place. */
+/* Whether an answer is believed that is remembered as if the FIB had given it in this second, which
+ * is one that the session was used in, for this session or an older one in its place. */
 static bool believed(struct lab *lab, const struct frame *f, uint32_t number,
 		     struct nsr_session *session, uint32_t ago, uint16_t mtu)
 {
@@ -190,6 +190,7 @@ static bool believed(struct lab *lab, const struct frame *f, uint32_t number,
 	struct frame out;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	session->refreshed_s = (uint32_t)now.tv_sec;
 	session->route.tag =
 		NSR_ROUTE_TAG(now.tv_sec, session->state - ago * NSR_SESSION_GENERATION, mtu);
 	assert_int_equal(
@@ -229,21 +230,17 @@ static void test_old_answer(void **state)
 {
 	struct lab *lab = lab_of(state);
 	struct nsr_session session;
+	uint32_t number;
 	bool once = false;
 	struct frame f;
 
 	open_session(lab, IPPROTO_TCP);
 	to_remote(&f, IPPROTO_TCP, 10);
-	uint32_t number = only_session(lab, &session);
-
+	number = only_session(lab, &session);
 	session.mtu = LAB_MTU;
 	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "0", &lab->err), 0);
+	session.life = NSR_LIFE(432000, NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK);
 	for (uint32_t i = 0; i < TRIES; i++) {
-		struct timespec now;
-
-		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-		session.refreshed_s = (uint32_t)now.tv_sec;
-		session.life = NSR_LIFE(432000, NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK);
 		lab_clock_offset(lab, 0);
 		once = once || believed(lab, &f, number, &session, 0, LAB_MTU);
 		lab_clock_offset(lab, 65536);

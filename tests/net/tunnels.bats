@@ -90,11 +90,10 @@ through_the_tunnel() { # OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS
 much_through_the_tunnel() { # OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS
 	tunnel "$red" 1 "$1" 2
 	tunnel "$outside" 2 "$2" 1
-	capture_to "$work/at-$outside" "$outside" eth0 "" -s 2000 -B 65536
-	captures[$outside]=$tcpdump
+	start_capture "$outside" eth0 "" -s 2000 -B 65536
 	bulk "$red" "$outside" 10.77.0.2 -n 4M
-	stop_captures
-	run -0 tests/net/judge.pl "$work/at-$outside" 192.168.0.0/16 fd00::/16
+	stop_capture
+	run -0 tests/net/judge.pl "$work/capture" 192.168.0.0/16 fd00::/16
 	echo "$output"
 }
 
