@@ -35,6 +35,7 @@ static bool is_harmless(int32_t helper)
 	case BPF_FUNC_skb_change_head:
 	case BPF_FUNC_skb_change_type:
 	case BPF_FUNC_csum_diff:
+	case BPF_FUNC_csum_update:
 	case BPF_FUNC_l3_csum_replace:
 	case BPF_FUNC_l4_csum_replace:
 	case BPF_FUNC_fib_lookup:
