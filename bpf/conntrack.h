@@ -46,10 +46,28 @@ static __always_inline bool session_is_over(u32 seen)
 	return seen & NSR_SEEN_RST || (seen & NSR_SEEN_OUT_FIN && seen & NSR_SEEN_IN_FIN);
 }
 
+/* The reset that a packet takes back: the inside, which is the one to know, goes on as if it had
+ * not been (RFC 7857 2.2, RFC 6146 3.5.2.2: TRANS). A reset of its own does not. No branch, for
+ * each is one more way through the loop of session_turn(). */
+static __always_inline u32 reset_doubted(u32 seen)
+{
+	_Static_assert(NSR_SEEN_OUT == 1, "times another bit it is that bit");
+	return (seen & NSR_SEEN_OUT) * NSR_SEEN_RST & ~seen;
+}
+
+/* Whether a packet takes back something that the session has seen. */
+static __always_inline bool session_revives(u32 known, u32 seen)
+{
+	return known & NSR_SEEN_ENDS &&
+	       (known & reset_doubted(seen) || (seen & NSR_SEEN_OUT_SYN && session_is_over(known)));
+}
+
 /* What a session has seen with one more packet. */
 static __always_inline u32 session_next(u32 known, u32 seen)
 {
-	return seen & NSR_SEEN_OUT_SYN && session_is_over(known) ? seen : known | seen;
+	return seen & NSR_SEEN_OUT_SYN && session_is_over(known)
+		       ? seen
+		       : (known & ~reset_doubted(seen)) | seen;
 }
 
 /* Clocks of two CPUs may differ by a tick: what lies ahead of now is not old. */

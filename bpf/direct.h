@@ -208,7 +208,7 @@ NSR_STEP int direct_arrives(struct __sk_buff *skb, struct nat_request *request, 
 	if (direct_would_be(request))
 		return NAT_INBOUND_REFUSED;
 	if (ref.state)
-		session_end(ref.session, ref.state, request->now_s);
+		session_end(ref.session, ref.state, request->now_s, false);
 	switch (direct_open(skb, request)) {
 	case 0:
 		return NAT_INBOUND_SESSION;

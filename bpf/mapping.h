@@ -229,6 +229,66 @@ static __always_inline bool host_has_socket(struct __sk_buff *skb, u8 protocol,
 	return !(published && wild);
 }
 
+/* ---- The host's own echo requests, of which it keeps no socket that could be asked for: what it
+ * sends is remembered. In an LRU, so that nothing that the host does takes room from sessions. */
+
+static __always_inline struct nsr_host_echo host_echo(const struct nat_request *request, __be16 id)
+{
+	struct nsr_host_echo key = {
+		.id = id, .uplink = request->flow.inside.uplink, .family = NAT_FAMILY};
+
+	address_spell(key.address, &request->flow.remote_address);
+	return key;
+}
+
+/* One to the request's remote leaves, with its identifier; written at most once a second. */
+NSR_STEP int host_echo_note(struct nat_request *request)
+{
+	struct nsr_host_echo key;
+	u32 *known, now_s;
+
+	INSTEAD(0);
+	request = nat_request_here(request);
+	if (!request)
+		return 0;
+	key = host_echo(request, request->flow.inside.port);
+	now_s = request->now_s;
+	known = bpf_map_lookup_elem(&host_echoes, &key);
+	if (!known)
+		bpf_map_update_elem(&host_echoes, &key, &now_s, BPF_ANY);
+	else if (READ_ONCE(*known) != now_s)
+		WRITE_ONCE(*known, now_s);
+	return 0;
+}
+
+/* Whether the remote's replies with this identifier may be for the host. Of an entry that is
+ * recycled while it is read the answer may be another's, for one packet. */
+NSR_STEP int host_has_echo(struct nat_request *request, u32 id)
+{
+	struct nsr_host_echo key;
+	const u32 *known;
+	u32 age;
+
+	request = nat_request_here(request);
+	if (!request)
+		return false;
+	key = host_echo(request, id);
+	known = bpf_map_lookup_elem(&host_echoes, &key);
+	age = known ? request->now_s - READ_ONCE(*known) : NSR_HOST_ECHO_S;
+	return age < NSR_HOST_ECHO_S || age >= 0x80000000; /* of a CPU that is ahead by a tick */
+}
+
+/* Whether what the request's remote sends to this port, or with this identifier, is for the host
+ * itself. */
+static __always_inline bool host_has_port(struct __sk_buff *skb, struct nat_request *request,
+					  __be16 port, bool published)
+{
+	if (request->flow.inside.protocol == NSR_NAT_ICMP)
+		return host_has_echo(request, port);
+	return host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			       request->flow.remote_port, &request->external, port, published);
+}
+
 static __always_inline u32 pool_claim(u32 pool, u32 port)
 {
 	u64 *words = nat_pool_words(NSR_MAPPING(pool, 0));
@@ -295,8 +355,7 @@ static __always_inline int port_take(struct __sk_buff *skb, struct nat_request *
 
 	if (!bits_is_free(words, NSR_POOL_WORDS, number))
 		return DROP(NAT_PORTS);
-	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-			    request->flow.remote_port, &request->external, bpf_htons(port), false))
+	if (host_has_port(skb, request, bpf_htons(port), false))
 		return DROP(NAT_SOCKET);
 	if (!bits_claim(words, NSR_POOL_WORDS, number))
 		return DROP(NAT_PORTS);

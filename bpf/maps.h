@@ -170,6 +170,8 @@ NSR_LRU(host_hears, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 NSR_LRU(host_remotes6, struct nsr_host_remote6, u32, NSR_HOST_REMOTES_MAX);
 NSR_LRU(host_hears6, struct nsr_host_remote6, u32, NSR_HOST_REMOTES_MAX);
 
+NSR_LRU(host_echoes, struct nsr_host_echo, u32, NSR_HOST_ECHOES_MAX);
+
 /* Events. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

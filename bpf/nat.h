@@ -67,8 +67,9 @@ static __always_inline void flows_give(u32 owner)
 
 /* ---- Sessions. */
 
-/* Ends an active session once, whoever comes first; 1 when it was us, else 0. */
-NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
+/* Ends an active session once, whoever comes first; 1 when it was us, else 0. idle: only if it has
+ * expired, which is looked at again, for a packet may have used it since the caller did. */
+NSR_STEP int session_end(u32 number, u32 state, u32 now_s, bool idle)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
 	u32 dying = (state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
@@ -82,6 +83,8 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 		return 0;
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
+		if (idle && !session_is_expired(life, READ_ONCE(session->refreshed_s), now_s))
+			return 0;
 		result = session_swap(session, state, life, dying, life);
 	}
 	if (result)
@@ -137,8 +140,10 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
 		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
-		if (session_is_over(now_seen) && !session_is_over(life))
+		if (session_is_over(now_seen) && !session_is_over(life)) {
+			WRITE_ONCE(session->route.word, 0); /* it was not asked for now */
 			WRITE_ONCE(session->refreshed_s, now_s);
+		}
 		*ret_known = life;
 		result = session_swap(session, state, life, state,
 				      inside ? session_life(inside, flow, now_seen)
@@ -202,7 +207,7 @@ static __always_inline bool session_seen(struct nsr_session *session, u32 state,
 	u32 known = READ_ONCE(session->life);
 
 	INSTEAD(true);
-	if ((seen & ~known || (seen & NSR_SEEN_OUT_SYN && session_is_over(known))) &&
+	if ((seen & ~known || session_revives(known, seen)) &&
 	    session_change(session, state, seen, now_s))
 		return false;
 	if (seen & NSR_SEEN_OUT && READ_ONCE(session->refreshed_s) != now_s)
@@ -227,7 +232,7 @@ static __always_inline struct nsr_session *session_find(const struct nsr_flow *f
 	if (!session || !session_matches(session, state, flow, routed, ret_view))
 		return NULL;
 	if (session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s), now_s)) {
-		session_end(number, state, now_s);
+		session_end(number, state, now_s, true);
 		return NULL;
 	}
 	TELL(SESSION, ret_view->mapping, nat_told(ret_view->external),
@@ -310,10 +315,8 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 		mapping_is_own(request) ? 0 : mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
-	if (!host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-			     request->flow.remote_port, &request->external,
-			     bpf_htons(NSR_MAPPING_PORT(request->mapping)),
-			     mapping_is_published(request->mapping)))
+	if (!host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
+			   mapping_is_published(request->mapping)))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
 	return DROP(NAT_SOCKET);

@@ -17,7 +17,7 @@ typedef __be32 nat_address;
 
 #define NAT_SESSION_WORDS NSR_SESSION_WORDS
 #define NAT_SHARE_FIRST   0 /* of nsr_share.ports */
-#define NAT_FAMILY        0 /* of nsr_share.records */
+#define NAT_FAMILY        0 /* of nsr_share.records, and where the families share a table */
 
 /* A key on the stack, where kernel 6.1 wants keys: *from, copied. */
 #define NAT_KEY(key_type, name, from) const key_type name[1] = {*(from)}
@@ -47,6 +47,12 @@ static __always_inline bool address_is_none(const nat_address *address)
 static __always_inline void nat_number(u32 number, nat_address *ret)
 {
 	*ret = number;
+}
+
+/* An address where the families share a table. */
+static __always_inline void address_spell(__be32 *words, const nat_address *address)
+{
+	words[0] = *address;
 }
 
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,

@@ -116,6 +116,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 /* What a family brings with it. */
 #define address_equal   address_equal6
 #define address_is_none address_is_none6
+#define address_spell   address_spell6
 #define inside_equal    inside_equal6
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
@@ -132,6 +133,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define seen_by            seen_by6
 #define session_is_over    session_is_over6
 #define session_next       session_next6
+#define reset_doubted      reset_doubted6
+#define session_revives    session_revives6
 #define session_is_expired session_is_expired6
 #define session_matches    session_matches6
 #define session_swap       session_swap6
@@ -173,6 +176,10 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define mapping_put          mapping_put6
 #define mapping_get          mapping_get6
 #define mapping_find         mapping_find6
+#define host_echo            host_echo6
+#define host_echo_note       host_echo_note6
+#define host_has_echo        host_has_echo6
+#define host_has_port        host_has_port6
 #define host_has_socket      host_has_socket6
 #define nat_pool_uplink      nat_pool_uplink6
 #define pool_claim           pool_claim6
@@ -269,6 +276,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define expire_selects       expire_selects6
 #define expire_stranded      expire_stranded6
 #define expire_due           expire_due6
+#define expire_is_idle       expire_is_idle6
 #define expire_hurried       expire_hurried6
 #define expire_one_session   expire_one_session6
 #define expire_session_word  expire_session_word6
@@ -323,6 +331,11 @@ static __always_inline void nat_number(u32 number, nat_address *ret)
 {
 	ret->words[0] = number;
 	ret->words[1] = ret->words[2] = ret->words[3] = 0;
+}
+
+static __always_inline void address_spell(__be32 *words, const nat_address *address)
+{
+	__builtin_memcpy(words, address, sizeof(*address));
 }
 
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
@@ -458,6 +471,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef host_hears
 #undef address_equal
 #undef address_is_none
+#undef address_spell
 #undef inside_equal
 #undef flow_equal
 #undef flow_to_key
@@ -472,6 +486,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef seen_by
 #undef session_is_over
 #undef session_next
+#undef reset_doubted
+#undef session_revives
 #undef session_is_expired
 #undef session_matches
 #undef session_swap
@@ -507,6 +523,10 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef mapping_put
 #undef mapping_get
 #undef mapping_find
+#undef host_echo
+#undef host_echo_note
+#undef host_has_echo
+#undef host_has_port
 #undef host_has_socket
 #undef nat_pool_uplink
 #undef pool_claim
@@ -591,6 +611,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef expire_selects
 #undef expire_stranded
 #undef expire_due
+#undef expire_is_idle
 #undef expire_hurried
 #undef expire_one_session
 #undef expire_session_word

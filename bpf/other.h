@@ -218,7 +218,7 @@ static __always_inline int other_try(struct __sk_buff *skb, struct nat_request *
 
 	if (result == VERDICT_RARE) {
 		if (found.state)
-			session_end(found.number, found.state, request->now_s);
+			session_end(found.number, found.state, request->now_s, false);
 		return request->seen & NSR_SEEN_RST ? DROP(NAT_STATE) : other_open(skb, request);
 	}
 	if (result)

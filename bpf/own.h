@@ -10,6 +10,10 @@
  * Only what a socket of the host would get the answers of ends a session, so what netfilter
  * masquerades for others, or somebody forges, does not. Whatever fails, the packet goes its way.
  *
+ * Echo requests have no sockets that could be asked for. Of these it is enough that the host itself
+ * sends one, with the identifier of a mapping, and it is remembered (mapping.h), so that the inside
+ * gets another identifier towards that remote, and for NSR_HOST_ECHO_S not this one.
+ *
  * One text for both families, as nat4.h tells.
  */
 #ifndef NSROUTE_BPF_OWN_H
@@ -55,11 +59,12 @@ NSR_STEP int own_begins(struct __sk_buff *skb, struct nat_request *request)
 	session = bpf_map_lookup_elem(&sessions, &number);
 	if (!session || !session_matches(session, state, flow, false, &view) ||
 	    view.mapping != mapping ||
-	    !host_has_socket(skb, flow->inside.protocol, &request->flow.remote_address,
-			     request->flow.remote_port, &request->external, port,
-			     mapping_is_published(mapping)))
+	    (flow->inside.protocol != NSR_NAT_ICMP &&
+	     !host_has_socket(skb, flow->inside.protocol, &request->flow.remote_address,
+			      request->flow.remote_port, &request->external, port,
+			      mapping_is_published(mapping))))
 		return 0;
-	session_end(number, state, request->now_s);
+	session_end(number, state, request->now_s, false);
 	return 0;
 }
 

@@ -214,7 +214,10 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 	session = session_find(&request.flow, request.now_s, true, &view, &state);
 	if (!session)
 		return port_open(skb, port, route);
-	if (!route_known(skb, port, &view, request.now_s, state, route)) {
+	/* In a second that the session was not used in the FIB has given no answer either: the tag,
+	 * which has 16 bits of the time, would be that of 65,536 s ago. */
+	if (READ_ONCE(session->refreshed_s) != request.now_s ||
+	    !route_known(skb, port, &view, request.now_s, state, route)) {
 		verdict = port_outside(skb, port, route);
 		if (verdict != VERDICT_NEIGHBOUR)
 			return verdict;

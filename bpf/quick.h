@@ -19,9 +19,8 @@
 /* What is taken from a packet. */
 struct quick {
 	struct nsr_flow flow;
-	__be16 port;  /* as it was */
-	u32 check_at; /* offset of the checksum */
-	u32 seen;     /* that the session has to have seen */
+	__be16 port; /* as it was */
+	u32 seen;    /* that the session has to have seen */
 };
 
 /* False: not so plain. */
@@ -38,13 +37,11 @@ static __always_inline bool quick_parse(const struct packet *p, u32 uplink, stru
 			return false;
 		ret->flow.inside.protocol = NSR_NAT_TCP;
 		ret->seen = NSR_SEEN_OUT | NSR_SEEN_OUT_ACK;
-		ret->check_at = TCP_CHECK_OFFSET;
 	} else if (ip->protocol == IPPROTO_UDP) {
 		if ((void *)(l4 + sizeof(struct udphdr)) > p->end)
 			return false;
 		ret->flow.inside.protocol = NSR_NAT_UDP;
 		ret->seen = NSR_SEEN_OUT;
-		ret->check_at = UDP_CHECK_OFFSET;
 	} else {
 		return false;
 	}
@@ -58,7 +55,8 @@ static __always_inline bool quick_parse(const struct packet *p, u32 uplink, stru
 	return true;
 }
 
-/* Whether the record is the flow's, has been used in this second, and has seen all of it. */
+/* Whether the record is the flow's, has been used in this second, and has seen all of it, and
+ * no reset, which the packet would take back. */
 static __always_inline bool quick_matches(const struct nsr_session *session, u32 state,
 					  const struct quick *quick, u32 now_s,
 					  struct session_view *ret)
@@ -70,8 +68,9 @@ static __always_inline bool quick_matches(const struct nsr_session *session, u32
 		return false;
 	barrier();
 	life = READ_ONCE(session->life);
-	if (!flow_equal(&session->flow, &quick->flow) || quick->seen & ~life ||
-	    !NSR_LIFE_TIMEOUT_S(life) || READ_ONCE(session->refreshed_s) != now_s)
+	if (!flow_equal(&session->flow, &quick->flow) ||
+	    (quick->seen ^ life) & (quick->seen | NSR_SEEN_RST) || !NSR_LIFE_TIMEOUT_S(life) ||
+	    READ_ONCE(session->refreshed_s) != now_s)
 		return false;
 	ret->mtu = READ_ONCE(session->mtu);
 	ret->route.word = READ_ONCE(session->route.word);
@@ -83,21 +82,34 @@ static __always_inline bool quick_matches(const struct nsr_session *session, u32
 	return READ_ONCE(session->state) == state;
 }
 
+/* Checksum and port. 0 or a reason to drop. */
+static __always_inline int quick_transport(struct __sk_buff *skb, const struct quick *quick,
+					   __be32 address, __be16 port)
+{
+	const u32 at = sizeof(struct ethhdr) + sizeof(struct iphdr);
+	const u32 check_at = at + TCP_CHECK_OFFSET;
+	__be32 old_address = quick->flow.inside.address;
+
+	if (quick->flow.inside.protocol == NSR_NAT_UDP)
+		return rewrite_udp4(skb, at | UDP4_SOURCE, UDP4_ADDRESSES(old_address, address),
+				    quick->flow.remote_address, UDP4_PORTS(quick->port, port));
+	if (bpf_l4_csum_replace(skb, check_at, old_address, address,
+				BPF_F_PSEUDO_HDR | sizeof(address)))
+		return DROP(NAT_REWRITE);
+	if (port != quick->port &&
+	    (bpf_l4_csum_replace(skb, check_at, quick->port, port, sizeof(port)) ||
+	     bpf_skb_store_bytes(skb, at, &port, sizeof(port), 0)))
+		return DROP(NAT_REWRITE);
+	return 0;
+}
+
 /* Source, port and TTL. 0 or a reason to drop. */
 static __always_inline int quick_translate(struct __sk_buff *skb, const struct quick *quick,
 					   __be32 address, __be16 port)
 {
-	const u32 at = sizeof(struct ethhdr) + sizeof(struct iphdr);
-	u32 check_at = at + quick->check_at;
-	u64 flags = quick->check_at == UDP_CHECK_OFFSET ? BPF_F_MARK_MANGLED_0 : 0;
 	struct packet p;
 
-	if (bpf_l4_csum_replace(skb, check_at, quick->flow.inside.address, address,
-				flags | BPF_F_PSEUDO_HDR | sizeof(address)))
-		return DROP(NAT_REWRITE);
-	if (port != quick->port &&
-	    (bpf_l4_csum_replace(skb, check_at, quick->port, port, flags | sizeof(port)) ||
-	     bpf_skb_store_bytes(skb, at, &port, sizeof(port), 0)))
+	if (quick_transport(skb, quick, address, port))
 		return DROP(NAT_REWRITE);
 	if (!packet_at(skb, &p, false))
 		return DROP(NAT_REWRITE);

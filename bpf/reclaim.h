@@ -90,6 +90,13 @@ static __always_inline bool expire_due(const struct nsr_session *session,
 				  slice->now_s);
 }
 
+/* Whether nothing but its age is the reason. */
+static __always_inline bool expire_is_idle(const struct nsr_session *session,
+					   const struct expire_slice *slice)
+{
+	return !slice->flushing && !slice->lacking && !expire_stranded(session);
+}
+
 NSR_STEP int expire_one_session(u32 number, struct expire_slice *slice)
 {
 	struct nsr_session *session = bpf_map_lookup_elem(&sessions, &number);
@@ -99,8 +106,9 @@ NSR_STEP int expire_one_session(u32 number, struct expire_slice *slice)
 		return 0;
 	state = READ_ONCE(session->state);
 	if ((state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE && expire_due(session, slice) &&
-	    (slice->renewing ? !session_change(session, state, 0, slice->now_s)
-			     : session_end(number, state, slice->now_s)))
+	    (slice->renewing
+		     ? !session_change(session, state, 0, slice->now_s)
+		     : session_end(number, state, slice->now_s, expire_is_idle(session, slice))))
 		__sync_fetch_and_add(&slice->ended, 1); /* no value for the verifier to follow */
 	return 0;
 }

@@ -83,6 +83,83 @@ static __always_inline void rewrite_source_and_ttl4(struct iphdr *ip, __be32 add
 
 #ifdef __bpf__
 
+#define UDP_LENGTH_OFFSET 4
+
+/*
+ * Whether the checksum of a UDP header is one already; addresses is the sum of both. Else there is
+ * none, or it is the sum of the pseudo header (addresses, length and protocol), for others to
+ * complete.
+ *
+ * It is a question because the kernel tells programs neither whether a checksum of the packet is to
+ * be completed nor which: in a tunnel that has checksums of its own it is one further in, and the
+ * tunnel's was made in advance ("local checksum offload", udp_set_csum()), but for GSO packets.
+ * bpf_l4_csum_replace() takes that for one to be completed. One that is by chance what the pseudo
+ * header's sum would be, one of 65,535, is taken for that here, too.
+ */
+static __always_inline bool udp_is_summed(struct __sk_buff *skb, u32 offset, u64 addresses)
+{
+	__be16 words[2] = {}; /* length, checksum */
+	u64 sum;
+
+	if (skb->gso_size ||
+	    bpf_skb_load_bytes(skb, offset + UDP_LENGTH_OFFSET, words, sizeof(words)))
+		return false;
+	sum = addresses + words[0] + bpf_htons(IPPROTO_UDP);
+	sum = (sum & 0xffff) + (sum >> 16); /* of 34 bits, ... */
+	sum = (sum & 0xffff) + (sum >> 16); /* ... of 19, ... */
+	sum = (sum & 0xffff) + (sum >> 16); /* ... of 17 */
+	return words[1] && words[1] != sum;
+}
+
+/* What such a checksum is made of grows by so much: 0 or a reason to drop. */
+NSR_STEP int rewrite_udp_sum(struct __sk_buff *skb, u32 check_offset, u64 sum)
+{
+	u16 check = 0;
+
+	if (bpf_skb_load_bytes(skb, check_offset, &check, sizeof(check)))
+		return DROP(NAT_REWRITE);
+	sum = (sum & 0xffffffff) + (sum >> 32) + (u16)~check;
+	sum = (sum & 0xffff) + (sum >> 16);    /* of 33 bits, ... */
+	sum = (sum & 0xffff) + (sum >> 16);    /* ... of 18, ... */
+	sum = (sum & 0xffff) + (sum >> 16);    /* ... of 17 */
+	check = sum == 0xffff ? 0xffff : ~sum; /* 0 would say that there is none */
+	return bpf_skb_store_bytes(skb, check_offset, &check, sizeof(check), 0) ? DROP(NAT_REWRITE)
+										: 0;
+}
+
+/* Checksum and port of a UDP header for another address and port of one side: of which, and where
+ * it is, and what is changed from which to which. other is the other side's address. In a sum over
+ * the whole packet (CHECKSUM_COMPLETE) the IPv4 header's own checksum makes good for the address,
+ * so that this one's change is one too many, which the kernel's helper knows. */
+#define UDP4_SOURCE              0x80000000u
+#define UDP4_ADDRESSES(from, to) ((u64)(from) << 32 | (to))
+#define UDP4_PORTS(from, to)     ((u32)(from) << 16 | (to))
+
+NSR_STEP int rewrite_udp4(struct __sk_buff *skb, u32 where, u64 addresses, u32 other, u32 ports)
+{
+	const u64 flags = BPF_F_MARK_MANGLED_0;
+	u32 offset = where & ~UDP4_SOURCE, check_offset = offset + UDP_CHECK_OFFSET;
+	__be32 old_address = addresses >> 32, address = addresses;
+	__be16 old_port = ports >> 16, port = ports;
+	u64 back = (u64)(u32)~address + old_address;
+
+	if (udp_is_summed(skb, offset, (u64)old_address + other)) {
+		if (rewrite_udp_sum(skb, check_offset,
+				    (u64)(u32)~old_address + address + (u16)~old_port + port))
+			return DROP(NAT_REWRITE);
+		bpf_csum_update(skb, (u32)(back + (back >> 32)));
+	} else if (bpf_l4_csum_replace(skb, check_offset, old_address, address,
+				       flags | BPF_F_PSEUDO_HDR | sizeof(address)) ||
+		   (port != old_port &&
+		    bpf_l4_csum_replace(skb, check_offset, old_port, port, flags | sizeof(port)))) {
+		return DROP(NAT_REWRITE);
+	}
+	if (port != old_port && bpf_skb_store_bytes(skb, where & UDP4_SOURCE ? offset : offset + 2,
+						    &port, sizeof(port), 0))
+		return DROP(NAT_REWRITE);
+	return 0;
+}
+
 /*
  * Changes address and port (ICMP: identifier) of one side of an IPv4 packet. *p is good for another
  * look afterwards. context is handed to helpers only. 0 or a reason to drop.
@@ -93,20 +170,28 @@ static __always_inline int rewrite_endpoint4(struct __sk_buff *skb, struct packe
 {
 	__be32 old_address = source ? p->ip4->saddr : p->ip4->daddr;
 	__be16 old_port = source ? t->source : t->dest;
-	u64 flags = t->protocol == NSR_NAT_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	u32 port_offset;
 	void *data;
 
-	if (t->protocol != NSR_NAT_ICMP &&
-	    bpf_l4_csum_replace(skb, t->check_offset, old_address, address,
-				flags | BPF_F_PSEUDO_HDR | sizeof(address)))
-		return DROP(NAT_REWRITE);
-	if (port != old_port) {
-		port_offset = t->protocol == NSR_NAT_ICMP ? ICMP_ID_OFFSET : source ? 0 : 2;
-		if (bpf_l4_csum_replace(skb, t->check_offset, old_port, port,
-					flags | sizeof(port)) ||
-		    bpf_skb_store_bytes(skb, t->offset + port_offset, &port, sizeof(port), 0))
+	if (t->protocol == NSR_NAT_UDP) {
+		if (rewrite_udp4(skb, source ? t->offset | UDP4_SOURCE : t->offset,
+				 UDP4_ADDRESSES(old_address, address),
+				 source ? p->ip4->daddr : p->ip4->saddr,
+				 UDP4_PORTS(old_port, port)))
 			return DROP(NAT_REWRITE);
+	} else {
+		if (t->protocol == NSR_NAT_TCP &&
+		    bpf_l4_csum_replace(skb, t->check_offset, old_address, address,
+					BPF_F_PSEUDO_HDR | sizeof(address)))
+			return DROP(NAT_REWRITE);
+		if (port != old_port) {
+			port_offset = t->protocol == NSR_NAT_ICMP ? ICMP_ID_OFFSET : source ? 0 : 2;
+			if (bpf_l4_csum_replace(skb, t->check_offset, old_port, port,
+						sizeof(port)) ||
+			    bpf_skb_store_bytes(skb, t->offset + port_offset, &port, sizeof(port),
+						0))
+				return DROP(NAT_REWRITE);
+		}
 	}
 	data = (void *)(long)skb->data;
 	p->end = (void *)(long)skb->data_end;

@@ -26,13 +26,10 @@ static __always_inline u32 trace_mapping(const struct nsr_inside_endpoint *insid
 }
 
 /* Whether the host leaves this external port to the flow. */
-static __always_inline bool trace_port_is_ours(struct __sk_buff *skb,
-					       const struct nat_request *request, u32 port,
-					       bool published)
+static __always_inline bool trace_port_is_ours(struct __sk_buff *skb, struct nat_request *request,
+					       u32 port, bool published)
 {
-	return !host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-				request->flow.remote_port, &request->external, bpf_htons(port),
-				published);
+	return !host_has_port(skb, request, bpf_htons(port), published);
 }
 
 /* Whether there is a record for one session more. */

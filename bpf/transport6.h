@@ -15,6 +15,7 @@
 #include "nat6.h"
 #include "neighbour.h"
 #include "packet.h"
+#include "rewrite.h"
 
 #define TRANSPORT6_HEADERS_MAX 8 /* extension headers that are looked at */
 
@@ -197,6 +198,19 @@ NSR_STEP int transport6_find(struct __sk_buff *skb, u32 offset, u32 end, struct 
 	return transport6_read(skb, next, end, t);
 }
 
+/* udp_is_summed() of a packet whose IPv6 header is at link. */
+NSR_STEP int udp6_is_summed(struct __sk_buff *skb, u32 link, u32 offset)
+{
+	struct nsr_address6 addresses[2] = {};
+	s64 sum;
+
+	if (bpf_skb_load_bytes(skb, link + offsetof(struct ipv6hdr, saddr), addresses,
+			       sizeof(addresses)))
+		return false;
+	sum = bpf_csum_diff(NULL, 0, addresses->words, sizeof(addresses), 0);
+	return sum >= 0 && udp_is_summed(skb, offset, sum);
+}
+
 /*
  * Changes address and port (ICMPv6: identifier) of one side of the packet at hand, which has to be
  * old's, and whose IPv6 header is at link. 0 or a reason to drop.
@@ -213,16 +227,22 @@ static __always_inline int rewrite_endpoint6(struct __sk_buff *skb, u32 link,
 	u64 flags = t->protocol == NSR_NAT_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__be16 old_port = source ? t->source : t->dest;
 	u32 port_offset = t->offset, check_offset = t->check_offset;
+	bool summed = t->protocol == NSR_NAT_UDP && udp6_is_summed(skb, link, port_offset);
 	s64 difference;
 
 	difference = bpf_csum_diff(old->words, sizeof(*old), address->words, sizeof(*address), 0);
-	if (difference < 0 || !check_offset ||
-	    bpf_l4_csum_replace(skb, check_offset, 0, difference, flags | BPF_F_PSEUDO_HDR))
+	if (difference < 0 || !check_offset)
 		return DROP(NAT_REWRITE);
-	bpf_csum_update(skb, difference);
+	if (summed ? rewrite_udp_sum(skb, check_offset, (u64)difference + (u16)~old_port + port)
+		   : bpf_l4_csum_replace(skb, check_offset, 0, difference,
+					 flags | BPF_F_PSEUDO_HDR))
+		return DROP(NAT_REWRITE);
+	if (!summed)
+		bpf_csum_update(skb, difference);
 	if (port != old_port) {
 		port_offset += t->protocol == NSR_NAT_ICMP ? ICMP_ID_OFFSET : source ? 0 : 2;
-		if (bpf_l4_csum_replace(skb, check_offset, old_port, port, flags | sizeof(port)) ||
+		if ((!summed && bpf_l4_csum_replace(skb, check_offset, old_port, port,
+						    flags | sizeof(port))) ||
 		    bpf_skb_store_bytes(skb, port_offset, &port, sizeof(port), 0))
 			return DROP(NAT_REWRITE);
 	}

@@ -24,7 +24,8 @@
 /* One on the stack is without padding: steps want all of it to be set. */
 _Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
 
-/* A datagram of the host's own, or the first segment of a connection, may meet a mapping's. */
+/* A datagram or an echo request of the host's own, or the first segment of a connection, may meet a
+ * mapping's. */
 static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool bare)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -34,8 +35,11 @@ static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool ba
 
 	if (!settings || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
 	    !outbound_flow(settings, uplink, &p, &t, &request) ||
-	    !transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags) ||
-	    !own_port_is_taken(uplink, t.protocol, t.source))
+	    !transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags))
+		return 0;
+	if (t.protocol == NSR_NAT_ICMP)
+		host_echo_note(&request);
+	if (!own_port_is_taken(uplink, t.protocol, t.source))
 		return 0;
 	request.external = p.ip4->saddr;
 	return own_begins(skb, &request);
@@ -79,11 +83,11 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 
 	if (address_is_external(uplink, source)) {
 		request->forwarded = port_translated(skb);
-		if (rare)
+		if (rare && protocol != IPPROTO_ICMP)
 			return VERDICT_RARE;
 		if (!skb->ingress_ifindex && own_may_begin(p))
 			p->bare ? bare_own(skb, uplink->index) : uplink_own(skb, uplink->index);
-		return 0;
+		return rare ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
 	if (!settings)

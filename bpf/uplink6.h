@@ -90,11 +90,13 @@ static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 
 {
 	const struct transport6 *t = &work->transport;
 
-	if (t->later || t->protocol == NSR_NAT_ICMP ||
+	if (t->later || (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST) ||
 	    !transport_may_begin(t->protocol == NSR_NAT_TCP, t->tcp_flags))
 		return;
 	work->request.external = work->request.flow.inside.address;
 	uplink6_flow(work);
+	if (t->protocol == NSR_NAT_ICMP)
+		host_echo_note6(&work->request);
 	own_begins6(skb, &work->request);
 }
 

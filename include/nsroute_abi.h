@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 33
+#define NSR_LAYOUT_VERSION 35
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -447,7 +447,8 @@ struct nsr_session {
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
 
-/* An answer of the FIB is believed within the second it was given in. Whoever writes it may have
+/* An answer of the FIB is believed within the second it was given in, which is one that the session
+ * was used in. Whoever writes it may have
  * been overtaken by a new flow in the same record: the tag is then of a generation that is gone, or
  * of an MTU that is another one's. */
 #define NSR_ROUTE_TAG(now_s, state, mtu) \

@@ -90,6 +90,20 @@ struct nsr_host_remote {
 };
 _Static_assert(sizeof(struct nsr_host_remote) == 8, "layout");
 
+/* ---- Echo requests of the host's own: see bpf/own.h. */
+
+#define NSR_HOST_ECHOES_MAX 4096 /* remembered */
+#define NSR_HOST_ECHO_S     60   /* for how long: as RFC 5508 REQ-2 has it */
+
+/* Key of LRU_HASH "host_echoes"; the value is when the last one has left, in seconds (__u32). */
+struct nsr_host_echo {
+	__be32 address[4]; /* of the remote; IPv4: the first of them, the others 0 */
+	__be16 id;
+	__u8 uplink; /* index */
+	__u8 family; /* 0, of IPv6 1 */
+};
+_Static_assert(sizeof(struct nsr_host_echo) == 20, "layout");
+
 /* ---- Events: dropped packets, told to one listener. Nothing is told without a lease. */
 
 /* Where a packet was dropped: X(NAME, "name as printed"). Directions are those of nsroute.bpf.c. */

@@ -65,6 +65,7 @@
 	X(host_hears)         \
 	X(host_remotes6)      \
 	X(host_hears6)        \
+	X(host_echoes)        \
 	X(set_aside)          \
 	X(followed6)          \
 	X(held_waits)         \

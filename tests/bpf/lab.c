@@ -270,6 +270,7 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_host_hears);
 	clear(lab, MAP_host_remotes6);
 	clear(lab, MAP_host_hears6);
+	clear(lab, MAP_host_echoes);
 	clear(lab, MAP_datagrams_in6);
 	clear(lab, MAP_held_fragments6);
 	for (i = 0; i < lab->datapath->session_sets; i++) {

@@ -106,6 +106,15 @@ static void expect_alive(struct lab *lab, uint16_t port)
 	in_from(lab, family->remote, IPPROTO_TCP, 80, port, ACK, TRANSLATED_TO_PEER);
 }
 
+static void expect_ended(struct lab *lab, uint16_t port)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->red, .dest = family->remote,
+	      .protocol = IPPROTO_TCP, .sport = port, .dport = 80, .tcp_flags = RST);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_STATE)); /* there is none to end */
+}
+
 static void expect_sessions(struct lab *lab, uint32_t count)
 {
 	assert_int_equal(
@@ -226,14 +235,8 @@ static void test_tcp_transitory(void **state)
 	expect_alive(lab, 3004);
 	at(lab, start, 1 * HOUR_S + 4 * MINUTE_S);
 	assert_int_equal(out_to(lab, family->remote, IPPROTO_TCP, 4000, 80, SYN), 4000);
-	for (uint16_t port = 3000; port < 3005; port++) {
-		struct frame f;
-
-		FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->red,
-		      .dest = family->remote, .protocol = IPPROTO_TCP, .sport = port, .dport = 80,
-		      .tcp_flags = RST);
-		EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_STATE)); /* there is none to end */
-	}
+	for (uint16_t port = 3000; port < 3005; port++)
+		expect_ended(lab, port);
 }
 
 /* RFC 7857 2.2: a reset that the inside does not believe does not take the connection: what goes on
@@ -249,6 +252,33 @@ static void test_tcp_reset_that_is_none(void **state)
 		at(lab, start, seconds);
 		DRIVE(lab, 3000, OUT(ACK), IN(ACK));
 	}
+}
+
+/* RFC 7857 2.2, RFC 6146 3.5.2.2: and it may be idle again for as long as any other (REQ-5). */
+static void test_tcp_reset_taken_back(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint32_t start = settle();
+
+	lab_clock_offset(lab, 0);
+	DRIVE(lab, 3000, OUT(SYN), IN(SYN | ACK), OUT(ACK), IN(RST), OUT(ACK));
+	DRIVE(lab, 3001, OUT(SYN), IN(SYN | ACK), OUT(ACK), IN(RST), OUT(FIN | ACK));
+	/* What comes in does not take it back, nor does the inside's own; and it may come again. */
+	DRIVE(lab, 3002, OUT(SYN), IN(SYN | ACK), OUT(ACK), IN(RST), IN(ACK));
+	DRIVE(lab, 3003, OUT(SYN), IN(SYN | ACK), OUT(ACK), IN(RST), OUT(RST | ACK), IN(ACK));
+	DRIVE(lab, 3004, OUT(SYN), IN(SYN | ACK), OUT(ACK), IN(RST), OUT(ACK), IN(RST));
+	/* One that was closed stays closed. */
+	DRIVE(lab, 3005, OUT(SYN), IN(SYN | ACK), OUT(ACK), OUT(FIN | ACK), IN(FIN | ACK), IN(RST),
+	      OUT(ACK));
+	at(lab, start, 4 * MINUTE_S - 1);
+	for (uint16_t port = 3000; port < 3006; port++)
+		expect_alive(lab, port);
+	at(lab, start, 4 * MINUTE_S);
+	for (uint16_t port = 3002; port < 3006; port++)
+		expect_ended(lab, port);
+	at(lab, start, 2 * HOUR_S + 4 * MINUTE_S);
+	expect_alive(lab, 3000);
+	expect_alive(lab, 3001);
 }
 
 /* ---- RFC 4787 */
@@ -355,6 +385,7 @@ int main(void)
 		BOTH(test_tcp_established),
 		BOTH(test_tcp_transitory),
 		BOTH(test_tcp_reset_that_is_none),
+		BOTH(test_tcp_reset_taken_back),
 		BOTH(test_udp_timers),
 		BOTH(test_udp_no_overloading),
 		BOTH(test_echo),

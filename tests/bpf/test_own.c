@@ -274,12 +274,166 @@ static void test_shapes(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* ---- Echo requests: the host's are known by having left. */
+
+static struct run *asks(struct lab *lab, const struct family *is, const char *source,
+			const char *dest, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = source, .dest = dest,
+	      .protocol = is == &ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = PORT,
+	      .icmp_type = is == &ipv4 ? FRAME_ECHO_REQUEST : FRAME6_ECHO_REQUEST);
+	return EXPECT_OUT(lab, UP0, &f, outcome);
+}
+
+static void answers(struct lab *lab, const struct family *is, const char *remote, uint16_t id,
+		    int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = is->uplink,
+	      .protocol = is == &ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = id,
+	      .icmp_type = is == &ipv4 ? FRAME_ECHO_REPLY : FRAME6_ECHO_REPLY);
+	EXPECT_IN(lab, UP0, &f, outcome);
+}
+
+/* The identifier that red's request leaves with. */
+static uint16_t asks_as(struct lab *lab, const struct family *is, const char *dest)
+{
+	return frame_sport(&asks(lab, is, is->red, dest, TRANSLATED)->out);
+}
+
+static void expect_echo_second(struct lab *lab, const struct family *is)
+{
+	uint16_t id;
+
+	assert_int_equal(asks_as(lab, is, is->remote), PORT);
+	answers(lab, is, is->remote, PORT, TRANSLATED_TO_PEER);
+	asks(lab, is, is->uplink, is->remote2, PASSED); /* is nothing to the other remote's */
+	answers(lab, is, is->remote, PORT, TRANSLATED_TO_PEER);
+	asks(lab, is, is->uplink, is->remote, PASSED);
+	assert_int_equal(lab_entries(lab, is->sessions), 0);
+	answers(lab, is, is->remote, PORT, PASSED);
+	id = asks_as(lab, is, is->remote); /* that was all that the mapping was for */
+	assert_int_not_equal(id, PORT);
+	asks(lab, is, is->uplink, is->remote, PASSED);
+	answers(lab, is, is->remote, PORT, PASSED);
+	answers(lab, is, is->remote, id, TRANSLATED_TO_PEER);
+	expect_end(lab, is);
+}
+
+static void expect_echo_first(struct lab *lab, const struct family *is)
+{
+	uint16_t id;
+
+	asks(lab, is, is->uplink, is->remote, PASSED);
+	id = asks_as(lab, is, is->remote);
+	assert_int_not_equal(id, PORT);
+	answers(lab, is, is->remote, PORT, PASSED);
+	answers(lab, is, is->remote, id, TRANSLATED_TO_PEER);
+	expect_end(lab, is);
+}
+
+/* Red has the identifier with another remote, and keeps it there. For as long as the host may be
+ * answered it has not the remote's as well. */
+static void expect_echo_both(struct lab *lab, const struct family *is)
+{
+	assert_int_equal(asks_as(lab, is, is->remote2), PORT);
+	asks(lab, is, is->uplink, is->remote, PASSED);
+	lab_clock_offset(lab, NSR_HOST_ECHO_S - 2);
+	assert_int_equal(asks_as(lab, is, is->remote2), PORT);
+	asks(lab, is, is->red, is->remote, REFUSED(NAT_SOCKET));
+	answers(lab, is, is->remote2, PORT, TRANSLATED_TO_PEER);
+	lab_clock_offset(lab, NSR_HOST_ECHO_S + 1);
+	assert_int_equal(asks_as(lab, is, is->remote), PORT);
+	answers(lab, is, is->remote, PORT, TRANSLATED_TO_PEER);
+	asks(lab, is, is->uplink, is->remote, PASSED); /* until it asks again */
+	answers(lab, is, is->remote, PORT, PASSED);
+	answers(lab, is, is->remote2, PORT, TRANSLATED_TO_PEER);
+	expect_end(lab, is);
+}
+
+/* Replies of the host's, requests that it forwards for others, and TCP and UDP. */
+static void expect_no_echo(struct lab *lab, const struct family *is)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = is->uplink, .dest = is->remote,
+	      .protocol = is == &ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = PORT,
+	      .icmp_type = is == &ipv4 ? FRAME_ECHO_REPLY : FRAME6_ECHO_REPLY);
+	EXPECT_OUT(lab, UP0, &f, PASSED);
+	lab->came_in = lab->elsewhere;
+	asks(lab, is, is->uplink, is->remote, PASSED);
+	lab->came_in = 0;
+	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
+	assert_int_equal(lab_entries(lab, MAP_host_echoes), 0);
+	assert_int_equal(asks_as(lab, is, is->remote), PORT);
+	expect_end(lab, is);
+}
+
+static void test_echo_second(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	expect_echo_second(lab, &ipv4);
+	expect_echo_second(lab, &ipv6);
+}
+
+static void test_no_echo(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	expect_no_echo(lab, &ipv4);
+	expect_no_echo(lab, &ipv6);
+}
+
+static void test_echo_first(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	expect_echo_first(lab, &ipv4);
+	expect_echo_first(lab, &ipv6);
+}
+
+static void test_echo_both(void **state)
+{
+	struct lab *lab = lab_of(state);
+
+	expect_echo_both(lab, &ipv4);
+	lab_clock_offset(lab, 0);
+	expect_echo_both(lab, &ipv6);
+}
+
+/* What the host asks of many makes room for itself, and of one it is one entry. */
+static void test_echo_many(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	for (int i = 0; i < 3; i++)
+		asks(lab, &ipv4, UPLINK_IP, REMOTE_IP, PASSED);
+	assert_int_equal(lab_entries(lab, MAP_host_echoes), 1);
+	for (uint32_t id = 1; id <= 2 * NSR_HOST_ECHOES_MAX; id++) {
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
+		      .protocol = IPPROTO_ICMP, .sport = (uint16_t)id,
+		      .icmp_type = FRAME_ECHO_REQUEST);
+		EXPECT_OUT(lab, UP0, &f, PASSED);
+	}
+	assert_in_range(lab_entries(lab, MAP_host_echoes), 1, NSR_HOST_ECHOES_MAX);
+	asks(lab, &ipv4, UPLINK_IP, REMOTE_IP, PASSED);
+	assert_int_not_equal(asks_as(lab, &ipv4, REMOTE_IP), PORT);
+	lab_expect_no_flows(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_udp),       LAB_TEST(test_udp6),   LAB_TEST(test_tcp),
-		LAB_TEST(test_tcp6),      LAB_TEST(test_wild),   LAB_TEST(test_others),
-		LAB_TEST(test_published), LAB_TEST(test_shapes),
+		LAB_TEST(test_udp),       LAB_TEST(test_udp6),       LAB_TEST(test_tcp),
+		LAB_TEST(test_tcp6),      LAB_TEST(test_wild),       LAB_TEST(test_others),
+		LAB_TEST(test_published), LAB_TEST(test_shapes),     LAB_TEST(test_echo_second),
+		LAB_TEST(test_no_echo),   LAB_TEST(test_echo_first), LAB_TEST(test_echo_both),
+		LAB_TEST(test_echo_many),
 	};
 
 	return LAB_MAIN(tests);

@@ -181,8 +181,8 @@ static uint32_t only_session(struct lab *lab, struct nsr_session *ret)
 	return 0;
 }
 
-/* Whether an answer is believed that is remembered as if the FIB had given it in this second, for
- * this session or an older one in its place. */
+/* Whether an answer is believed that is remembered as if the FIB had given it in this second, which
+ * is one that the session was used in, for this session or an older one in its place. */
 static bool believed(struct lab *lab, const struct frame *f, uint32_t number,
 		     struct nsr_session *session, uint32_t ago, uint16_t mtu)
 {
@@ -190,6 +190,7 @@ static bool believed(struct lab *lab, const struct frame *f, uint32_t number,
 	struct frame out;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	session->refreshed_s = (uint32_t)now.tv_sec;
 	session->route.tag =
 		NSR_ROUTE_TAG(now.tv_sec, session->state - ago * NSR_SESSION_GENERATION, mtu);
 	assert_int_equal(
@@ -219,6 +220,31 @@ static void test_mixed_answers(void **state)
 		for (mtu = LAB_MTU - 100; mtu < LAB_MTU + 100; mtu++)
 			if (mtu != LAB_MTU)
 				assert_false(believed(lab, &f, number, &session, i, (uint16_t)mtu));
+	}
+	assert_true(once);
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "1", &lab->err), 0);
+}
+
+/* Nor is one of 65,536 s ago, of a second that looks like this one. The FIB refuses. */
+static void test_old_answer(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_session session;
+	uint32_t number;
+	bool once = false;
+	struct frame f;
+
+	open_session(lab, IPPROTO_TCP);
+	to_remote(&f, IPPROTO_TCP, 10);
+	number = only_session(lab, &session);
+	session.mtu = LAB_MTU;
+	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "0", &lab->err), 0);
+	session.life = NSR_LIFE(432000, NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK);
+	for (uint32_t i = 0; i < TRIES; i++) {
+		lab_clock_offset(lab, 0);
+		once = once || believed(lab, &f, number, &session, 0, LAB_MTU);
+		lab_clock_offset(lab, 65536);
+		assert_false(believed(lab, &f, number, &session, 0, LAB_MTU));
 	}
 	assert_true(once);
 	assert_int_equal(sysctl_write(-1, "net/ipv4/ip_forward", "1", &lab->err), 0);
@@ -268,6 +294,29 @@ static void test_state_is_seen(void **state)
 	to_remote(&f, IPPROTO_TCP, 0);
 	assert_false(translated(lab, &f, port));
 	assert_int_equal(lab_active_sessions(lab), 0);
+}
+
+/* RFC 7857 2.2: one by the outside is taken back by what the inside sends on, by the quick way too,
+ * which the packet before it has opened. */
+static void test_reset_taken_back(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_session(lab, IPPROTO_TCP);
+	struct nsr_session session;
+	struct frame f, reset;
+
+	to_remote(&f, IPPROTO_TCP, 0);
+	FRAME(&reset, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_RST, .sport = 80, .dport = port);
+	for (int i = 0; i < TRIES; i++) {
+		expect_translated(lab, &f, port);
+		EXPECT_IN(lab, UP0, &reset, TRANSLATED_TO_PEER);
+		only_session(lab, &session);
+		assert_true(session.life & NSR_SEEN_RST);
+		expect_translated(lab, &f, port);
+		only_session(lab, &session);
+		assert_false(session.life & NSR_SEEN_RST);
+	}
 }
 
 /* What the uplink's hook is told of a packet that it leaves as it is. */
@@ -344,8 +393,9 @@ int main(void)
 		LAB_TEST(test_every_protocol), LAB_TEST(test_no_udp_checksum),
 		LAB_TEST(test_another_port),   LAB_TEST(test_no_session),
 		LAB_TEST(test_time),           LAB_TEST(test_the_kernel_decides),
-		LAB_TEST(test_mixed_answers),  LAB_TEST(test_kernel_mode),
-		LAB_TEST(test_policy_first),   LAB_TEST(test_state_is_seen),
+		LAB_TEST(test_mixed_answers),  LAB_TEST(test_old_answer),
+		LAB_TEST(test_kernel_mode),    LAB_TEST(test_policy_first),
+		LAB_TEST(test_state_is_seen),  LAB_TEST(test_reset_taken_back),
 		LAB_TEST(test_mark),           LAB_TEST(test_forged_mark),
 		LAB_TEST(test_foreign_mark),
 	};

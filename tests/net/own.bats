@@ -82,3 +82,44 @@ asks() { # NAMESPACE PORT
 	stop_capture
 	assert_no_leak
 }
+
+# Of both: each has its own replies, all of them, and nobody another's.
+echoes() { # NAMESPACE IDENTIFIER COUNT ADDRESS
+	ip netns exec "$1" ping -n -q -e "$2" -c "$3" -i 0.1 -W 3 "$4" >"$work/ping-$1" 3>&-
+}
+
+assert_all_back() { # NAMESPACE COUNT
+	cat "$work/ping-$1"
+	grep -q "^$2 packets transmitted, $2 received, 0% packet loss" "$work/ping-$1"
+}
+
+# What red has sent before the host asks for the first time is answered, and at most one request of it
+# that is on its way then is answered to the host, which has not sent it.
+echo_of_both() { # ADDRESS
+	local first
+	echoes "$red" 7777 30 "$1" &
+	first=$!
+	sleep 0.75
+	echoes "$host" 7777 10 "$1"
+	wait "$first"
+	assert_all_back "$host" 10
+	run -0 grep -E "^30 packets transmitted, (29|30) received" "$work/ping-$red"
+	lab nat flush
+	echoes "$host" 7878 30 "$1" &
+	first=$!
+	sleep 0.75
+	echoes "$red" 7878 10 "$1"
+	wait "$first"
+	assert_all_back "$host" 30
+	assert_all_back "$red" 10
+	stop_capture
+	assert_no_leak
+}
+
+@test "echo: the host's and a namespace's of one identifier, whoever was first" {
+	echo_of_both "$outside_address"
+}
+
+@test "echo over IPv6" {
+	echo_of_both "$outside_address6"
+}

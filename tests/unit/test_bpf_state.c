@@ -327,6 +327,24 @@ static void test_a_syn_starts_anew(void **state)
 			 established | NSR_SEEN_RST | NSR_SEEN_IN_SYN);
 }
 
+/* A reset is believed until the inside sends something else. */
+static void test_the_inside_takes_a_reset_back(void **state)
+{
+	const u32 established = NSR_SEEN_OUT | NSR_SEEN_IN | NSR_SEEN_OUT_ACK;
+	const u32 reset = established | NSR_SEEN_RST, ack = NSR_SEEN_OUT | NSR_SEEN_OUT_ACK;
+	const u32 fins = NSR_SEEN_OUT_FIN | NSR_SEEN_IN_FIN;
+
+	(void)state;
+	assert_int_equal(session_next(reset, ack), established);
+	assert_int_equal(session_next(reset, ack | NSR_SEEN_OUT_FIN),
+			 established | NSR_SEEN_OUT_FIN);
+	assert_int_equal(session_next(reset, ack | NSR_SEEN_RST), reset);
+	assert_int_equal(session_next(reset, NSR_SEEN_IN), reset);
+	assert_int_equal(session_next(reset, NSR_SEEN_IN | NSR_SEEN_RST), reset);
+	/* It was closed all the same. */
+	assert_int_equal(session_next(reset | fins, ack), established | fins);
+}
+
 /* A packet that found a session, and is late: the record is another session's by now, and looks the
  * same but for its generation. */
 static void test_reused_record_is_left_alone(void **state)
@@ -364,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_over),
 		cmocka_unit_test(test_match_is_of_one_generation),
 		cmocka_unit_test(test_a_syn_starts_anew),
+		cmocka_unit_test(test_the_inside_takes_a_reset_back),
 		cmocka_unit_test(test_reused_record_is_left_alone),
 	};
 
