@@ -72,14 +72,14 @@ static __always_inline struct nsr_datagram6 datagram6(const struct nat_work6 *wo
 	return datagram;
 }
 
-/* Writes down whom the datagram of a first fragment is for. True when others of it are held. */
+/* Writes down whom the datagram of a first fragment is for: see datagram_learn(). */
 NSR_STEP int fragment6_learn(u32 whom)
 {
 	struct nat_work6 *work = nat_work();
 	struct nsr_datagram_in6 entry = {.whom = whom};
 
 	if (!work)
-		return false;
+		return NAT_INBOUND_HOST;
 	entry.datagram = datagram6(work);
 	entry.inside = work->request.flow.inside.address;
 	entry.since_s = work->request.now_s;

@@ -5,6 +5,7 @@
 #include "portless.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <stdio.h>
 
 #include "datapath_maps.h"
@@ -237,8 +238,9 @@ static void test_forged(void **state)
 {
 	struct lab *lab = lab_of(state);
 	char remote[INET_ADDRSTRLEN];
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info), i;
 	struct frame f;
-	uint32_t i;
 
 	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
 	for (i = 0; i < 3 * NSR_HOST_REMOTES_MAX; i++) {
@@ -246,7 +248,9 @@ static void test_forged(void **state)
 		portless_arrives(&f, remote, IPPROTO_GRE);
 		lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
 	}
-	assert_in_range(lab_entries(lab, MAP_host_hears), 1, NSR_HOST_REMOTES_MAX);
+	assert_int_equal(bpf_obj_get_info_by_fd(lab->datapath->maps[MAP_host_hears], &info, &size),
+			 0);
+	assert_in_range(lab_entries(lab, MAP_host_hears), NSR_HOST_REMOTES_MAX, info.max_entries);
 	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 }
 
