@@ -186,6 +186,11 @@ fragments_pass() {
 	fragments_pass kernel
 }
 
+@test "fragments of MTU 9000 pass in any order, larger ones in order; else they are told of" {
+	large_fragments_pass "$server_address:8080" "$uplink_address:5555"
+	assert_clean
+}
+
 @test "two inside hosts with one identification are not mixed up by the receiver" {
 	up
 	watch
