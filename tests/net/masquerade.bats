@@ -191,6 +191,23 @@ fragments_pass() {
 	assert_clean
 }
 
+# RFC 4787 REQ-13a.
+@test "what is too large for the uplink, and may be taken to pieces, leaves in pieces and in order" {
+	ip -n "$host" link set eth0 mtu 1400
+	ip -n "$outside" link set eth0 mtu 1400
+	up
+	watch
+	run -0 on "$red" ping -n -c 3 -i 0.2 -W 3 -M dont -s 1472 "$outside_address"
+	[[ $output == *" 0% packet loss"* ]]
+	run -0 captured "src $uplink_address and icmp and ip[6:2] & 0x1fff = 0"
+	((${#lines[@]} >= 3))
+	run -0 captured "src $uplink_address and ip[6:2] & 0x3fff != 0"
+	offsets=$(grep -o 'offset [0-9]*' <<<"$output" | tr '\n' ' ')
+	echo "offsets: $offsets"
+	[[ $offsets == "offset 0 offset 1376 offset 0 offset 1376 offset 0 offset 1376 " ]]
+	assert_clean
+}
+
 @test "two inside hosts with one identification are not mixed up by the receiver" {
 	up
 	watch
