@@ -213,7 +213,7 @@ static void test_not_ours(void **state)
 /* Redirects and what else is no error are the host's on the way in. */
 static void test_other_types(void **state)
 {
-	static const uint8_t types[] = {4, 5, 13, 17, 255};
+	static const uint8_t types[] = {4, 5, 13, 17, 255}, queries[] = {13, 14, 15, 17};
 	struct lab *lab = lab_of(state);
 	struct flow flow = open_flow(lab, IPPROTO_UDP, 4321);
 	struct kind kind = {0};
@@ -225,6 +225,12 @@ static void test_other_types(void **state)
 		kind.type = types[i];
 		error_in(&f, &kind, &about, 0);
 		EXPECT_IN(lab, UP0, &f, PASSED);
+	}
+	/* RFC 5508 REQ-10b, c: queries that are no echo. */
+	for (i = 0; i < sizeof(queries); i++) {
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+		      .protocol = IPPROTO_ICMP, .icmp_type = queries[i], .sport = 7);
+		EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
 	}
 }
 

@@ -208,6 +208,21 @@ fragments_pass() {
 	assert_clean
 }
 
+# RFC 4787 REQ-7.
+@test "an uplink that gets an address of the inside is told of, and others outside are reached" {
+	up
+	watch
+	ip -n "$host" address add 192.168.15.200/24 dev eth0
+	run -2 lab plan "$topology"
+	[[ $output == *"192.168.15.1/24 is in use: interface 'eth0' of the host has the address 192.168.15.200; choose another subnet"* ]]
+	run lab doctor
+	[[ $output == *"host-overlap"*"its subnet of 192.168.15.1/24 overlaps the host's route to 192.168.15.0/24 by eth0"* ]]
+	pings "$red" "$outside_address"
+	run -1 on "$red" ping -n -q -c 2 -i 0.1 -W 0.5 192.168.15.201
+	ip -n "$host" address del 192.168.15.200/24 dev eth0
+	assert_clean
+}
+
 @test "two inside hosts with one identification are not mixed up by the receiver" {
 	up
 	watch
