@@ -7,7 +7,7 @@
  * has come, in the way of a packet that has just arrived.
  *
  *   none -> HELD      a later fragment came: copied to "held_fragments"; more of them are, too
- *   HELD -> LEFT      there was no room for one, so the host has it, and gets those that follow
+ *   HELD -> LEFT      one was too large to be held, so the host has it, and gets those that follow
  *   any  -> known     the first came: what was held is let go, and who was about to hold one sees
  * it LEFT -> LOST      the first came, and was for the inside: all are dropped, and counted any  ->
  * none      after NSR_DATAGRAM_S
@@ -15,7 +15,9 @@
  * The table is LRU: an entry is worth something for as long as a datagram takes to arrive, so a
  * flood of them costs others next to nothing, which it would do if they had to expire. What is held
  * is in a plain table, and given up after NSR_DATAGRAM_S (reclaim.h). A held packet is counted when
- * it goes on, or is given up. What there is no room for may be the host's own, so it is left to it.
+ * it goes on, or is given up. What cannot be held may be the host's own, so it is left to it. That
+ * there was no room is not noted: who sends enough to fill the table could have datagrams dropped
+ * by it that come in order (RFC 4787 REQ-14a).
  *
  * A copy is in parts of NSR_HELD_BYTES, so that a large fragment takes what it needs and a small
  * one no more. Part 0 stands for all: it is the last to be entered and the first to be taken out,
@@ -132,8 +134,7 @@ static __always_inline struct nsr_datagram_in *datagram_waiting(const struct nsr
 /* A copy is kept in parts that have numbers of their own. False: there is no room for it. */
 static __always_inline bool held_enter(struct held_copy *copy, struct nsr_datagram_in *entry)
 {
-	copy->parts = (copy->length + NSR_HELD_BYTES - 1) / NSR_HELD_BYTES;
-	if (copy->parts > NSR_HELD_PARTS || READ_ONCE(entry->held) >= NSR_HELD_NUMBERS)
+	if (READ_ONCE(entry->held) >= NSR_HELD_NUMBERS)
 		return false;
 	copy->key.number = __sync_fetch_and_add(&entry->held, copy->parts);
 	if (copy->key.number + copy->parts > NSR_HELD_NUMBERS)
@@ -146,31 +147,34 @@ static __always_inline bool held_enter(struct held_copy *copy, struct nsr_datagr
 }
 
 /*
- * A later fragment whose first has not come: NAT_INBOUND_HELD, once a copy is kept;
- * NAT_INBOUND_LEFT: the host gets it. The first may come at this very moment, by another CPU, so
- * the entry is looked at once more; whoever then takes the copy out of the table again goes on with
- * it. Otherwise whom the datagram is for.
+ * A later fragment whose first has not come, of the datagram in copy's key: NAT_INBOUND_HELD, once
+ * a copy is kept; NAT_INBOUND_HOST or NAT_INBOUND_LEFT: the host gets it. The first may come at
+ * this very moment, by another CPU, so the entry is looked at once more; whoever then takes the
+ * copy out of the table again goes on with it. Otherwise whom the datagram is for.
  */
-static __always_inline enum nat_inbound
-fragment_hold(struct __sk_buff *skb, struct nsr_held_key *key, u32 now_s, nat_address *ret_inside)
+static __always_inline enum nat_inbound fragment_hold(struct __sk_buff *skb, struct held_copy *copy,
+						      u32 now_s, nat_address *ret_inside)
 {
-	struct held_copy copy = {.skb = skb, .key = *key, .since_s = now_s, .length = skb->len};
 	struct nsr_datagram_in *entry;
 	enum nat_inbound whom;
+	bool held = false;
 
 	INSTEAD(NAT_INBOUND_HELD);
-	entry = datagram_waiting(&copy.key.datagram, now_s);
+	copy->skb = skb;
+	copy->since_s = now_s;
+	copy->length = skb->len;
+	copy->parts = (copy->length + NSR_HELD_BYTES - 1) / NSR_HELD_BYTES;
+	entry = datagram_waiting(&copy->key.datagram, now_s);
 	if (!entry)
-		return NAT_INBOUND_LEFT;
-	if (!held_enter(&copy, entry)) {
+		return NAT_INBOUND_HOST;
+	if (copy->parts <= NSR_HELD_PARTS)
+		held = held_enter(copy, entry);
+	else
 		__sync_val_compare_and_swap(&entry->whom, NAT_INBOUND_HELD, NAT_INBOUND_LEFT);
-		whom = datagram_whom(&copy.key.datagram, now_s, ret_inside);
-		return whom == NAT_INBOUND_HELD ? NAT_INBOUND_LEFT : whom;
-	}
-	whom = datagram_whom(&copy.key.datagram, now_s, ret_inside);
-	if (whom == NAT_INBOUND_HELD || !held_take_back(&copy))
-		return NAT_INBOUND_HELD;
-	return whom;
+	whom = datagram_whom(&copy->key.datagram, now_s, ret_inside);
+	if (!held)
+		return whom == NAT_INBOUND_HELD ? NAT_INBOUND_HOST : whom;
+	return whom == NAT_INBOUND_HELD || !held_take_back(copy) ? NAT_INBOUND_HELD : whom;
 }
 
 struct held_release {
@@ -230,8 +234,8 @@ static long held_release_one(u32 number, struct held_release *release)
  * held, and to be let go. NAT_INBOUND_LOST: it was for the inside, and has gone to the host in
  * part.
  *
- * An update puts a new entry in the place of the old. Who has no room for a fragment marks the old
- * one, and then looks for the new; so the old one is looked at again after it.
+ * An update puts a new entry in the place of the old. Who cannot hold a fragment marks the old one,
+ * and then looks for the new; so the old one is looked at again after it.
  */
 static __always_inline enum nat_inbound datagram_learn(struct nsr_datagram_in *entry)
 {

@@ -223,17 +223,17 @@ NSR_STEP int fragment4_deliver(struct __sk_buff *skb, bool bare, struct nat_requ
 /* A later fragment. NAT_INBOUND_SESSION: it has been translated. */
 NSR_STEP int fragment4_later(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
-	struct nsr_held_key key = {};
+	struct held_copy copy = {};
 	enum nat_inbound whom;
 	struct packet p;
 	__be32 inside = 0;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return NAT_INBOUND_HOST;
-	key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
-	whom = datagram_whom(&key.datagram, request->now_s, &inside);
+	copy.key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
+	whom = datagram_whom(&copy.key.datagram, request->now_s, &inside);
 	if (whom == NAT_INBOUND_HELD)
-		whom = fragment_hold(skb, &key, request->now_s, &inside);
+		whom = fragment_hold(skb, &copy, request->now_s, &inside);
 	if (whom != NAT_INBOUND_SESSION)
 		return whom;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)

@@ -102,16 +102,16 @@ NSR_STEP int fragment6_release(struct __sk_buff *skb)
 NSR_STEP int fragment6_later(struct __sk_buff *skb)
 {
 	struct nat_work6 *work = nat_work();
-	struct nsr_held_key6 key = {};
+	struct held_copy6 copy = {};
 	struct nsr_address6 inside = {};
 	enum nat_inbound whom;
 
 	if (!work)
 		return NAT_INBOUND_HOST;
-	key.datagram = datagram6(work);
-	whom = datagram_whom6(&key.datagram, work->request.now_s, &inside);
+	copy.key.datagram = datagram6(work);
+	whom = datagram_whom6(&copy.key.datagram, work->request.now_s, &inside);
 	if (whom == NAT_INBOUND_HELD)
-		whom = fragment_hold6(skb, &key, work->request.now_s, &inside);
+		whom = fragment_hold6(skb, &copy, work->request.now_s, &inside);
 	if (whom != NAT_INBOUND_SESSION)
 		return whom;
 	return fragment6_rewrite(skb, work->link, false, &inside) ? NAT_INBOUND_FAILED

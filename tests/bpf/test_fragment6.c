@@ -8,10 +8,12 @@
 #include "pieces.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "datapath_maps.h"
+#include "nsroute_trace.h"
 
 #define HEADERS (ETH_HLEN + (uint32_t)sizeof(struct ipv6hdr))
 #define MORE    1
@@ -313,20 +315,27 @@ static void test_large(void **state)
 	close(fd);
 }
 
-/* A datagram of which the host has got a piece, for want of room, is dropped if it was for the
- * inside, and told. */
+/* A datagram of which the host has got a piece, as it is too large to be held, is dropped if it was
+ * for the inside, and told. PROG_RUN takes no piece that is as large. */
 static void test_left(void **state)
 {
 	struct lab *lab = lab_of(state);
 	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	int in = lab->datapath->maps[MAP_datagrams_in6];
 	static struct frame whole;
 	static struct pieces pieces;
+	struct nsr_datagram_in6 entry;
+	struct nsr_datagram6 key;
 	uint32_t i;
 
 	arriving(&whole, UPLINK_IP6, IPPROTO_UDP, port);
 	take_to_pieces(&whole, 1, &pieces);
-	for (i = 0; i < NSR_HELD_NUMBERS; i++)
-		expect_held(lab, &pieces.piece[1]);
+	expect_held(lab, &pieces.piece[1]);
+	assert_int_equal(bpf_map_get_next_key(in, NULL, &key), 0);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	assert_int_equal(entry.whom, NSR_INBOUND_HELD);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
 	EXPECT_IN(lab, UP0, &pieces.piece[2], PASSED);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(NAT_FRAGMENT));
