@@ -10,8 +10,10 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -338,6 +340,73 @@ static void test_large(void **state)
 	close(fd);
 }
 
+#define MEETINGS 1500
+
+struct meeting {
+	struct lab *lab;
+	pthread_barrier_t both;
+	struct frame first, large, out;
+	int action;
+};
+
+/* One is late, and then the other, by up to some 50 microseconds. */
+static void delay(uint32_t number, uint32_t factor)
+{
+	for (volatile uint32_t spin = number * factor % 1009 * 100; spin; spin--)
+		;
+}
+
+static void *large_arrives(void *argument)
+{
+	struct meeting *m = argument;
+
+	for (uint32_t i = 0; i < MEETINGS; i++) {
+		pthread_barrier_wait(&m->both);
+		delay(i, 331);
+		m->action = lab_run(m->lab, DATAPATH_UPLINK_IN, m->lab->uplink[UP0], &m->large,
+				    &m->out);
+		pthread_barrier_wait(&m->both);
+	}
+	return NULL;
+}
+
+/* The first fragment comes while another CPU is holding the second: that is held and let go, or
+ * translated, and nothing stays. */
+static void test_meeting(void **state)
+{
+	static struct meeting m;
+	static struct frame seen;
+	uint16_t port = open_flow(lab_of(state), IPPROTO_UDP, 4321);
+	int fd = listen_at_uplink(lab_of(state), ETH_P_IP);
+	pthread_t other;
+	uint32_t i, held = 0;
+
+	m.lab = lab_of(state);
+	assert_int_equal(pthread_barrier_init(&m.both, NULL, 2), 0);
+	assert_int_equal(pthread_create(&other, NULL, large_arrives, &m), 0);
+	for (i = 0; i < MEETINGS; i++) {
+		take_to_large(port, (uint16_t)(i + 1), &m.first, &m.large);
+		pthread_barrier_wait(&m.both);
+		delay(i, 617);
+		lab_run(m.lab, DATAPATH_UPLINK_IN, m.lab->uplink[UP0], &m.first, NULL);
+		pthread_barrier_wait(&m.both);
+		assert_int_equal(lab_entries(m.lab, MAP_held_fragments), 0);
+		if (m.action != TC_ACT_STOLEN) {
+			assert_int_equal(frame_ip4(&m.out)->daddr, address4(RED_IP));
+			continue;
+		}
+		held++;
+		do
+			assert_true(recv(fd, seen.bytes, sizeof(seen.bytes), 0) > 0);
+		while (!(frame_ip4(&seen)->frag_off & htons(OFFSET)));
+		assert_memory_equal(seen.bytes, m.large.bytes, m.large.length);
+	}
+	pthread_join(other, NULL);
+	pthread_barrier_destroy(&m.both);
+	print_message("of %u, %u held\n", MEETINGS, held);
+	close(fd);
+}
+
 /* What is not followed by its first is counted once, and all of it goes. */
 static void test_large_given_up(void **state)
 {
@@ -371,7 +440,10 @@ static void test_left(void **state)
 	static struct frame whole;
 	static struct pieces pieces;
 	struct nsr_datagram_in entry;
-	struct nsr_datagram key;
+	struct nsr_datagram key = {.source = address4(REMOTE_IP),
+				   .dest = address4(UPLINK_IP),
+				   .protocol = IPPROTO_UDP,
+				   .uplink = (uint8_t)lab->uplink_number[UP0]};
 	uint16_t id;
 	uint32_t i;
 
@@ -379,12 +451,7 @@ static void test_left(void **state)
 		arriving(&whole, UPLINK_IP, IPPROTO_UDP, id == 1 ? port : 99, id);
 		take_to_pieces(&whole, &pieces);
 		expect_held(lab, &pieces.piece[1]);
-		memset(&key, 0, sizeof(key));
-		key.source = address4(REMOTE_IP);
-		key.dest = address4(UPLINK_IP);
 		key.id = htons(id);
-		key.protocol = IPPROTO_UDP;
-		key.uplink = (uint8_t)lab->uplink_number[UP0];
 		assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
 		assert_int_equal(entry.whom, NSR_INBOUND_HELD);
 		entry.whom = NSR_INBOUND_LEFT;
@@ -403,10 +470,7 @@ static void test_left(void **state)
 	assert_int_equal(lab_entries(lab, MAP_held_fragments), 1); /* until it is given up */
 	/* Another datagram with its identification, later. */
 	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 1);
-	take_to_pieces(&whole, &pieces);
-	for (i = 0; i < PIECES; i++)
-		EXPECT_IN(lab, UP0, &pieces.piece[i], TRANSLATED_TO_PEER);
+	expect_received(lab, IPPROTO_UDP, port, 4321, 1, orders[0]);
 	close(fd);
 }
 
@@ -523,6 +587,7 @@ int main(void)
 		LAB_TEST(test_in_for_the_host),
 		LAB_TEST(test_large),
 		LAB_TEST(test_large_given_up),
+		LAB_TEST(test_meeting),
 		LAB_TEST(test_left),
 		LAB_TEST(test_flood_guessed),
 		LAB_TEST(test_room),
