@@ -154,7 +154,7 @@ static bool is_of_sets(enum datapath_map map)
 }
 
 /* What each CPU may have of an LRU table for itself, in its list of free entries; kernels before
- * 6.16 take as many for the first packet, however few there are. */
+ * the middle of 2025 take as many for the first packet, however few there are. */
 #define LRU_OF_A_CPU 128
 
 /* So an LRU table remembers as many as it says, whatever the CPUs have taken. */
