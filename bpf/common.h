@@ -58,6 +58,8 @@ enum nat_inbound {
 	NAT_INBOUND_FULL,    /* the same, but all of them together have */
 	NAT_INBOUND_BUSY,    /* the same, but other CPUs were faster */
 	NAT_INBOUND_ROUTED,  /* the host would send it on, to an address that is in it */
+	NAT_INBOUND_LEFT,    /* of a datagram: the host has a fragment that could not be held */
+	NAT_INBOUND_LOST,    /* of a datagram: the same, and it was for the inside */
 };
 
 /*
@@ -95,10 +97,13 @@ static __always_inline int inbound_refused(enum nat_inbound whom)
 		return DROP(NAT_CONTENTION);
 	case NAT_INBOUND_ROUTED:
 		return DROP(IP_OPTIONS);
+	case NAT_INBOUND_LOST:
+		return DROP(NAT_FRAGMENT);
 	case NAT_INBOUND_HOST:
 	case NAT_INBOUND_SESSION:
 	case NAT_INBOUND_HELD:
 	case NAT_INBOUND_RARE:
+	case NAT_INBOUND_LEFT:
 		break;
 	}
 	return VERDICT_KERNEL;

@@ -169,7 +169,7 @@ inbound6_receive(struct __sk_buff *skb, struct nat_work6 *work, bool bare, const
 {
 	struct nat_request6 *request = &work->request;
 	struct transport6 *t = &work->transport;
-	enum nat_inbound whom;
+	enum nat_inbound whom, others;
 	int unfit;
 
 	__builtin_memcpy(&request->flow.remote_address, &ip->saddr, sizeof(ip->saddr));
@@ -182,7 +182,10 @@ inbound6_receive(struct __sk_buff *skb, struct nat_work6 *work, bool bare, const
 	if (!t->fragment && t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
 		return inbound6_error(skb);
 	whom = inbound6_packet(skb);
-	if (!t->fragment || !fragment6_learn(whom))
+	others = t->fragment ? fragment6_learn(whom) : NAT_INBOUND_HOST;
+	if (others == NAT_INBOUND_LOST)
+		return others;
+	if (others != NAT_INBOUND_HELD)
 		return whom;
 	fragment6_release(skb, whom);
 	return NAT_INBOUND_HELD;

@@ -180,7 +180,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	return nat_in_unknown(skb, request, mapping);
 }
 
-/* Writes down whom a datagram is for, by its first fragment. True when others of it are held. */
+/* Writes down whom a datagram is for, by its first fragment: see datagram_learn(). */
 NSR_STEP int fragment4_learn(struct __sk_buff *skb, bool bare, struct nat_request *request,
 			     u32 whom)
 {
@@ -188,7 +188,7 @@ NSR_STEP int fragment4_learn(struct __sk_buff *skb, bool bare, struct nat_reques
 	struct packet p;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
-		return false;
+		return NAT_INBOUND_HOST;
 	entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	entry.inside = request->flow.inside.address;
 	entry.since_s = request->now_s;
@@ -227,17 +227,17 @@ NSR_STEP int fragment4_deliver(struct __sk_buff *skb, bool bare, struct nat_requ
 /* A later fragment. NAT_INBOUND_SESSION: it has been translated. */
 NSR_STEP int fragment4_later(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
-	struct nsr_held_key key = {};
+	struct held_copy copy = {};
 	enum nat_inbound whom;
 	struct packet p;
 	__be32 inside = 0;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return NAT_INBOUND_HOST;
-	key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
-	whom = datagram_whom(&key.datagram, request->now_s, &inside);
+	copy.key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
+	whom = datagram_whom(&copy.key.datagram, request->now_s, &inside);
 	if (whom == NAT_INBOUND_HELD)
-		whom = fragment_hold(skb, &key, request->now_s, &inside);
+		whom = fragment_hold(skb, &copy, request->now_s, &inside);
 	if (whom != NAT_INBOUND_SESSION)
 		return whom;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
@@ -252,14 +252,17 @@ static __always_inline enum nat_inbound fragment4_arrives(struct __sk_buff *skb,
 							  struct nat_request *request,
 							  const struct iphdr *ip)
 {
-	enum nat_inbound whom;
+	enum nat_inbound whom, others;
 
 	if (ip4_is_later_fragment(ip))
 		return fragment4_later(skb, bare, request);
 	whom = fragment4_first(skb, bare, request);
-	if (fragment4_learn(skb, bare, request, whom)) {
+	others = fragment4_learn(skb, bare, request, whom);
+	if (others == NAT_INBOUND_LOST)
+		return others;
+	if (others == NAT_INBOUND_HELD) {
 		fragment4_release(skb, bare, request, whom);
-		return NAT_INBOUND_HELD;
+		return others;
 	}
 	if (whom == NAT_INBOUND_SESSION && fragment4_deliver(skb, bare, request))
 		return NAT_INBOUND_FAILED;

@@ -72,14 +72,14 @@ static __always_inline struct nsr_datagram6 datagram6(const struct nat_work6 *wo
 	return datagram;
 }
 
-/* Writes down whom the datagram of a first fragment is for. True when others of it are held. */
+/* Writes down whom the datagram of a first fragment is for: see datagram_learn(). */
 NSR_STEP int fragment6_learn(u32 whom)
 {
 	struct nat_work6 *work = nat_work();
 	struct nsr_datagram_in6 entry = {.whom = whom};
 
 	if (!work)
-		return false;
+		return NAT_INBOUND_HOST;
 	entry.datagram = datagram6(work);
 	entry.inside = work->request.flow.inside.address;
 	entry.since_s = work->request.now_s;
@@ -104,16 +104,16 @@ NSR_STEP int fragment6_release(struct __sk_buff *skb, u32 whom)
 NSR_STEP int fragment6_later(struct __sk_buff *skb)
 {
 	struct nat_work6 *work = nat_work();
-	struct nsr_held_key6 key = {};
+	struct held_copy6 copy = {};
 	struct nsr_address6 inside = {};
 	enum nat_inbound whom;
 
 	if (!work)
 		return NAT_INBOUND_HOST;
-	key.datagram = datagram6(work);
-	whom = datagram_whom6(&key.datagram, work->request.now_s, &inside);
+	copy.key.datagram = datagram6(work);
+	whom = datagram_whom6(&copy.key.datagram, work->request.now_s, &inside);
 	if (whom == NAT_INBOUND_HELD)
-		whom = fragment_hold6(skb, &key, work->request.now_s, &inside);
+		whom = fragment_hold6(skb, &copy, work->request.now_s, &inside);
 	if (whom != NAT_INBOUND_SESSION)
 		return whom;
 	return fragment6_rewrite(skb, work->link, false, &inside) ? NAT_INBOUND_FAILED

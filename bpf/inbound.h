@@ -76,14 +76,17 @@ static __always_inline enum nat_inbound inbound4_receive(struct __sk_buff *skb, 
 							 const struct packet *p)
 {
 	bool fragment = ip4_is_fragment(p->ip4);
-	enum nat_inbound whom;
+	enum nat_inbound whom, others;
 
 	if (ip4_is_later_fragment(p->ip4))
 		return fragment4_later(skb, bare, request);
 	if (!fragment && icmp_is_error(icmp4_type(skb, p)))
 		return inbound4_error(skb, bare, request);
 	whom = inbound4_packet(skb, bare, request);
-	if (!fragment || !fragment4_learn(skb, bare, request, whom))
+	others = fragment ? fragment4_learn(skb, bare, request, whom) : NAT_INBOUND_HOST;
+	if (others == NAT_INBOUND_LOST)
+		return others;
+	if (others != NAT_INBOUND_HELD)
 		return whom;
 	fragment4_release(skb, bare, request, whom);
 	return NAT_INBOUND_HELD;

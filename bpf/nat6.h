@@ -249,7 +249,13 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define held_lasts       held_lasts6
 #define datagram_counts  datagram_counts6
 #define datagram_whom    datagram_whom6
-#define fragment_copy    fragment_copy6
+#define held_last        held_last6
+#define held_copy        held_copy6
+#define held_enter_one   held_enter_one6
+#define held_remove_one  held_remove_one6
+#define held_take_back   held_take_back6
+#define held_enter       held_enter6
+#define held_put         held_put6
 #define datagram_waiting datagram_waiting6
 #define fragment_hold    fragment_hold6
 #define held_release_one held_release_one6
@@ -588,7 +594,13 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef held_lasts
 #undef datagram_counts
 #undef datagram_whom
-#undef fragment_copy
+#undef held_last
+#undef held_copy
+#undef held_enter_one
+#undef held_remove_one
+#undef held_take_back
+#undef held_enter
+#undef held_put
 #undef datagram_waiting
 #undef fragment_hold
 #undef held_release_one

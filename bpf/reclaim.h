@@ -216,16 +216,17 @@ static __always_inline int expire_ports_of(u32 uplink, struct expire_slice *slic
 	return 0;
 }
 
-/* Its first fragment has not come: only now is it counted. */
+/* Its first fragment has not come: only now is it counted. Parts but the first are given as long
+ * again: see datagram.h. */
 static long expire_held(void *map, const struct nsr_held_key *fragment, struct nsr_held *held,
 			struct expire_slice *slice)
 {
 	struct nsr_held_key key = *fragment;
-	u32 length = held->length;
+	u32 length = held->length, part = held->part, lasts_s = held_lasts(key.datagram.uplink);
 
 	(void)map;
-	if (datagram_is_old(held->since_s, slice->now_s, held_lasts(key.datagram.uplink)) &&
-	    !bpf_map_delete_elem(&held_fragments, &key))
+	if (datagram_is_old(held->since_s, slice->now_s, part ? 2 * lasts_s : lasts_s) &&
+	    !bpf_map_delete_elem(&held_fragments, &key) && !part)
 		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
 	return 0;
 }

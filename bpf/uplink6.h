@@ -226,7 +226,7 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 {
 	struct nat_request6 *request = &work->request;
 	struct transport6 *t = &work->transport;
-	enum nat_inbound whom;
+	enum nat_inbound whom, others;
 	struct packet p;
 	int unfit;
 
@@ -244,9 +244,12 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 	if (!t->fragment && t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
 		return t->check_offset ? icmp6_arrives(skb) : NAT_INBOUND_HOST;
 	whom = uplink6_classify(skb, work);
-	if (t->fragment && fragment6_learn(whom)) {
+	others = t->fragment ? fragment6_learn(whom) : NAT_INBOUND_HOST;
+	if (others == NAT_INBOUND_LOST)
+		return others;
+	if (others == NAT_INBOUND_HELD) {
 		fragment6_release(skb, whom);
-		return NAT_INBOUND_HELD;
+		return others;
 	}
 	if (whom != NAT_INBOUND_SESSION)
 		return whom;

@@ -13,9 +13,10 @@
 #define NSR_DATAGRAM_S     30 /* how long a datagram may take, unless its network has another time */
 #define NSR_DATAGRAM_MAX_S 120   /* for longer nobody puts one together (RFC 1122 3.3.2) */
 #define NSR_DATAGRAMS_MAX  16384 /* remembered, each way */
-#define NSR_HELD_MAX       1024  /* fragments held because their first has not come */
-#define NSR_HELD_BYTES     1920  /* of each, Ethernet header included: MTU 1500 and some */
-#define NSR_HELD_NUMBERS   128   /* of one datagram */
+#define NSR_HELD_MAX       1024  /* parts of fragments held because their first has not come */
+#define NSR_HELD_BYTES     1920  /* of each part: a frame of MTU 1500 and some is one */
+#define NSR_HELD_PARTS    5     /* of a fragment: a frame of MTU 9000 and some */
+#define NSR_HELD_NUMBERS   128   /* parts of one datagram */
 #define NSR_IDS_MAX        4096  /* counters of identifications; a power of two */
 
 /* Key of LRU_HASH "datagrams_out" (source is an inside address) and "datagrams_in" (dest is the
@@ -46,22 +47,23 @@ struct nsr_datagram_in {
 	__be32 inside;                /* address that it is for */
 	__u32 whom;                   /* enum nat_inbound */
 	__u32 since_s;
-	__u32 held; /* how many have been, before its first fragment came */
+	__u32 held; /* how many parts have been, before its first fragment came */
 };
 _Static_assert(sizeof(struct nsr_datagram_in) == 32, "layout");
 
 /* Key of HASH "held_fragments"; the value is also that of PERCPU_ARRAY "held_scratch", of one. */
 struct nsr_held_key {
 	struct nsr_datagram datagram;
-	__u32 number; /* in the order that they came in */
+	__u32 number; /* in the order that they came in; the parts of a fragment on end */
 	__u32 reserved;
 };
 _Static_assert(sizeof(struct nsr_held_key) == 24, "layout");
 
 struct nsr_held {
 	__u32 since_s;
-	__u32 length;
-	__u8 bytes[NSR_HELD_BYTES]; /* the frame as it arrived */
+	__u16 length;               /* of the frame */
+	__u16 part;                 /* from 0 */
+	__u8 bytes[NSR_HELD_BYTES]; /* of the frame as it arrived */
 };
 _Static_assert(sizeof(struct nsr_held) == 8 + NSR_HELD_BYTES, "layout");
 

@@ -71,6 +71,8 @@ enum nsr_inbound {
 	NSR_INBOUND_FULL,
 	NSR_INBOUND_BUSY,
 	NSR_INBOUND_ROUTED,
+	NSR_INBOUND_LEFT,
+	NSR_INBOUND_LOST,
 };
 
 /* The external port of a flow that would be opened. */

@@ -154,9 +154,19 @@ static bool is_of_sets(enum datapath_map map)
 	       map == MAP_session_by_flow6 || map == MAP_mapping_by_inside6;
 }
 
+/* What each CPU may have of an LRU table for itself, in its list of free entries; kernels before
+ * the middle of 2025 take as many for the first packet, however few there are. */
+#define LRU_OF_A_CPU 128
+
+/* So an LRU table remembers as many as it says, whatever the CPUs have taken. */
 static uint32_t entries_of(const struct bpf_map *map, enum datapath_map number, uint32_t sets)
 {
-	return bpf_map__max_entries(map) * (is_of_sets(number) ? sets : 1);
+	int cpus = libbpf_num_possible_cpus();
+	uint32_t entries = bpf_map__max_entries(map);
+
+	if (bpf_map__type(map) == BPF_MAP_TYPE_LRU_HASH)
+		return entries + LRU_OF_A_CPU * (uint32_t)(cpus > 0 ? cpus : 1);
+	return entries * (is_of_sets(number) ? sets : 1);
 }
 
 /* maps NULL: new ones, of so many sets. */
@@ -170,7 +180,7 @@ static int prepare_maps(struct nsroute_bpf *object, const int *maps, uint32_t se
 
 		if (maps)
 			ret = bpf_map__reuse_fd(map, maps[i]);
-		else if (is_of_sets(i))
+		else if (entries_of(map, i, sets) != bpf_map__max_entries(map))
 			ret = bpf_map__set_max_entries(map, entries_of(map, i, sets));
 	}
 	return ret;

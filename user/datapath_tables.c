@@ -420,9 +420,14 @@ static int forget_host(const struct datapath *datapath, enum datapath_map map, u
 		struct nsr_host_remote6 ipv6;
 	} key, next, *previous = NULL;
 	bool ipv6 = map == MAP_host_remotes6 || map == MAP_host_hears6;
-	unsigned int left = 4 * NSR_HOST_REMOTES_MAX;
+	struct bpf_map_info info = {0};
+	uint32_t left, size = sizeof(info);
 
-	for (; left && !bpf_map_get_next_key(datapath->maps[map], previous, &next); left--) {
+	if (bpf_obj_get_info_by_fd(datapath->maps[map], &info, &size))
+		return error_set(err, -errno, "cannot look at map '%s': %s", datapath_map_name[map],
+				 strerror(errno));
+	for (left = 4 * info.max_entries;
+	     left && !bpf_map_get_next_key(datapath->maps[map], previous, &next); left--) {
 		if ((ipv6 ? next.ipv6.uplink : next.ipv4.uplink) == number) {
 			if (datapath_drop(datapath, map, &next, "whom the host speaks to", err))
 				return err->code;

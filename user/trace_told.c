@@ -335,6 +335,8 @@ static void put_inbound(uint64_t whom, char text[TEXT_MAX])
 			"the port is open to it, but there is no room for another flow",
 		[NSR_INBOUND_BUSY] = "the port is open to it, but other CPUs were faster",
 		[NSR_INBOUND_ROUTED] = "it has a routing header, which leads on from here",
+		[NSR_INBOUND_LEFT] = "the host has been left a fragment before it",
+		[NSR_INBOUND_LOST] = "an earlier fragment of its datagram could not be held",
 	};
 	const char *known = whom < sizeof(words) / sizeof(*words) ? words[whom] : NULL;
 

@@ -20,11 +20,13 @@ int listen_at_uplink(struct lab *lab, uint16_t ethertype)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ethertype)};
 	struct timeval patience = {.tv_sec = 5};
+	int room = 4 << 20; /* for all that may be held of a datagram */
 	int fd = socket(AF_PACKET, SOCK_RAW, 0);
 
 	address.sll_ifindex = (int)lab->uplink[UP0];
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }

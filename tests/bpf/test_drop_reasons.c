@@ -275,7 +275,7 @@ static const struct {
 	[NSR_DROP_NAT_SOCKET] = {nat_socket, NULL},
 	[NSR_DROP_NAT_CLOSED] = {nat_closed, NULL},
 	[NSR_DROP_NAT_AMBIGUOUS] = {nat_ambiguous, NULL},
-	[NSR_DROP_NAT_FRAGMENT] = {NULL, "what was held is dropped by the clock: test_fragment"},
+	[NSR_DROP_NAT_FRAGMENT] = {NULL, "some of it has to be held, or cannot be: test_fragment"},
 	[NSR_DROP_NAT_HAIRPIN] = {NULL, "takes a published port: test_publish"},
 	[NSR_DROP_NAT_REWRITE] = {NULL, "the kernel fails only without memory for a copy"},
 };

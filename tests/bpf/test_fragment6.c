@@ -8,9 +8,12 @@
 #include "pieces.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
+#include "nsroute_trace.h"
 
 #define HEADERS (ETH_HLEN + (uint32_t)sizeof(struct ipv6hdr))
 #define MORE    1
@@ -28,27 +31,32 @@ static struct fragment_header *fragment_of(struct frame *f)
 	return (struct fragment_header *)(frame_ip6(f) + 1);
 }
 
+/* So many bytes of the datagram, from this one on, or what there is of them. */
+static void take_piece(const struct frame *whole, uint32_t id, uint32_t from, uint32_t bytes,
+		       struct frame *ret)
+{
+	struct fragment_header header = {.id = htonl(id)};
+	uint32_t data = whole->length - HEADERS;
+	bool last = data - from <= bytes;
+
+	if (last)
+		bytes = data - from;
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->bytes, whole->bytes, HEADERS);
+	header.next = frame_ip6(ret)->nexthdr;
+	header.offset = htons((uint16_t)(from | (last ? 0 : MORE)));
+	frame_ip6(ret)->nexthdr = IPPROTO_FRAGMENT;
+	frame_ip6(ret)->payload_len = htons((uint16_t)(sizeof(header) + bytes));
+	memcpy(ret->bytes + HEADERS, &header, sizeof(header));
+	memcpy(ret->bytes + HEADERS + sizeof(header), whole->bytes + HEADERS + from, bytes);
+	ret->length = HEADERS + (uint32_t)sizeof(header) + bytes;
+	ret->extended = 1;
+}
+
 static void take_to_pieces(const struct frame *whole, uint32_t id, struct pieces *ret)
 {
-	uint32_t data = whole->length - HEADERS, i;
-
-	for (i = 0; i < PIECES; i++) {
-		struct frame *f = &ret->piece[i];
-		struct fragment_header header = {.id = htonl(id)};
-		uint32_t length = i == PIECES - 1 ? data - i * PIECE : PIECE;
-
-		memset(f, 0, sizeof(*f));
-		memcpy(f->bytes, whole->bytes, HEADERS);
-		header.next = frame_ip6(f)->nexthdr;
-		header.offset = htons((uint16_t)(i * PIECE | (i < PIECES - 1 ? MORE : 0)));
-		frame_ip6(f)->nexthdr = IPPROTO_FRAGMENT;
-		frame_ip6(f)->payload_len = htons((uint16_t)(sizeof(header) + length));
-		memcpy(f->bytes + HEADERS, &header, sizeof(header));
-		memcpy(f->bytes + HEADERS + sizeof(header), whole->bytes + HEADERS + i * PIECE,
-		       length);
-		f->length = HEADERS + (uint32_t)sizeof(header) + length;
-		f->extended = 1;
-	}
+	for (uint32_t i = 0; i < PIECES; i++)
+		take_piece(whole, id, i * PIECE, PIECE, &ret->piece[i]);
 }
 
 /* All pieces have one identification, and together what wanted has. */
@@ -280,6 +288,83 @@ static void test_in_for_the_host(void **state)
 	expect_for_the_host(lab, &pieces, ETH_P_IPV6);
 }
 
+/* One that is held in two parts is put together again as it was. */
+static void test_large(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	int fd = listen_at_uplink(lab, ETH_P_IPV6);
+	static struct frame whole, first, large;
+	struct frame *out;
+
+	arriving(&whole, UPLINK_IP6, IPPROTO_UDP, port);
+	take_piece(&whole, 1, 0, 400, &first);
+	take_piece(&whole, 1, 400, PAYLOAD, &large);
+	assert_in_range(large.length, NSR_HELD_BYTES + 1, 2 * NSR_HELD_BYTES);
+	expect_held(lab, &large);
+	assert_int_equal(lab_entries(lab, MAP_held_fragments6), 2);
+	expect_held(lab, &first);
+	expect_again(fd, &first);
+	expect_again(fd, &large);
+	assert_int_equal(lab_entries(lab, MAP_held_fragments6), 0);
+	EXPECT_IN(lab, UP0, &first, TRANSLATED_TO_PEER);
+	/* It is too large for red's interface, so the kernel gets it. */
+	out = &EXPECT_IN(lab, UP0, &large, TRANSLATED)->out;
+	assert_memory_equal(&frame_ip6(out)->daddr, lab_ip(RED_IP6).bytes, 16);
+	assert_memory_equal(fragment_of(out), fragment_of(&large), large.length - HEADERS);
+	close(fd);
+}
+
+/* A datagram of which the host has got a piece, as it is too large to be held, is dropped if it was
+ * for the inside, and told. PROG_RUN takes no piece that is as large. */
+static void test_left(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	int in = lab->datapath->maps[MAP_datagrams_in6];
+	static struct frame whole;
+	static struct pieces pieces;
+	struct nsr_datagram_in6 entry;
+	struct nsr_datagram6 key;
+	uint32_t i;
+
+	arriving(&whole, UPLINK_IP6, IPPROTO_UDP, port);
+	take_to_pieces(&whole, 1, &pieces);
+	expect_held(lab, &pieces.piece[1]);
+	assert_int_equal(bpf_map_get_next_key(in, NULL, &key), 0);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	assert_int_equal(entry.whom, NSR_INBOUND_HELD);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
+	EXPECT_IN(lab, UP0, &pieces.piece[2], PASSED);
+	for (i = 0; i < PIECES; i++)
+		EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(NAT_FRAGMENT));
+}
+
+/* RFC 4787 REQ-14a: as of IPv4. */
+static void test_flood(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	static struct frame whole, f;
+	static struct pieces pieces;
+	uint32_t id, i, sent = 0;
+
+	for (id = 1; id <= 20; id++) {
+		arriving(&whole, UPLINK_IP6, IPPROTO_UDP, port);
+		take_to_pieces(&whole, id, &pieces);
+		EXPECT_IN(lab, UP0, &whole, TRANSLATED);
+		for (i = 0; i < PIECES; i++) {
+			EXPECT_IN(lab, UP0, &pieces.piece[i], TRANSLATED_TO_PEER);
+			for (uint32_t end = sent + NSR_HELD6_MAX; sent < end; sent++) {
+				take_piece(&whole, 0x10000 + sent, PIECE, 64, &f);
+				lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
+			}
+		}
+	}
+	assert_int_equal(lab_entries(lab, MAP_held_fragments6), NSR_HELD6_MAX);
+}
+
 /* What is not followed by its first is dropped, and counted only then. */
 static void test_given_up(void **state)
 {
@@ -302,6 +387,9 @@ int main(void)
 		LAB_TEST(test_in),
 		LAB_TEST(test_in_not_ours),
 		LAB_TEST(test_in_for_the_host),
+		LAB_TEST(test_large),
+		LAB_TEST(test_left),
+		LAB_TEST(test_flood),
 		LAB_TEST(test_given_up),
 	};
 

@@ -213,7 +213,7 @@ static void test_not_ours(void **state)
 /* Redirects and what else is no error are the host's on the way in. */
 static void test_other_types(void **state)
 {
-	static const uint8_t types[] = {4, 5, 13, 17, 255};
+	static const uint8_t types[] = {4, 5, 13, 17, 255}, queries[] = {13, 14, 15, 17};
 	struct lab *lab = lab_of(state);
 	struct flow flow = open_flow(lab, IPPROTO_UDP, 4321);
 	struct kind kind = {0};
@@ -225,6 +225,12 @@ static void test_other_types(void **state)
 		kind.type = types[i];
 		error_in(&f, &kind, &about, 0);
 		EXPECT_IN(lab, UP0, &f, PASSED);
+	}
+	/* RFC 5508 REQ-10b, c: queries that are no echo. */
+	for (i = 0; i < sizeof(queries); i++) {
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+		      .protocol = IPPROTO_ICMP, .icmp_type = queries[i], .sport = 7);
+		EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_PROTOCOL));
 	}
 }
 
@@ -370,6 +376,35 @@ static void test_damaged(void **state)
 	assert_non_null(frame_fault(&run->out));
 }
 
+#define QUOTE (ETH_HLEN + 20 + 8)
+
+/* RFC 5508 REQ-3a: nor is the IP header of the quoted packet judged. Its checksum is adjusted, so
+ * that it is as wrong as it was. */
+static void test_damaged_quote(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct flow flow = open_flow(lab, IPPROTO_UDP, 53);
+	struct frame f, about, wanted;
+	struct iphdr *ip;
+	struct run *run;
+
+	outgoing(&about, &flow, true);
+	error_in(&f, &kinds[0], &about, 0);
+	ip = (void *)(f.bytes + QUOTE);
+	ip->tos = 4; /* as a router does that changes it, and not the checksum */
+	frame_seal(&f);
+	run = EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	assert_int_equal(run->delivered, RED);
+	outgoing(&about, &flow, false);
+	FRAME(&wanted, .to = mac_red, .from = mac_br1, .source = ROUTER_IP, .dest = RED_IP,
+	      .protocol = IPPROTO_ICMP, .icmp_type = kinds[0].type, .icmp_code = kinds[0].code,
+	      .icmp_mtu = kinds[0].mtu, .quoted = &about, .ttl = 63);
+	ip = (void *)(wanted.bytes + QUOTE);
+	ip->tos = 4;
+	frame_seal(&wanted);
+	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+}
+
 /* The bytes behind the quote, extensions of RFC 4884 say, are not taken for a checksum. */
 static void test_extension(void **state)
 {
@@ -428,6 +463,7 @@ int main(void)
 		LAB_TEST(test_session_untouched),
 		LAB_TEST(test_left_to_the_kernel_translated),
 		LAB_TEST(test_damaged),
+		LAB_TEST(test_damaged_quote),
 		LAB_TEST(test_extension),
 		LAB_TEST(test_echo_of_a_port),
 	};

@@ -5,6 +5,7 @@
 #include "portless.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <stdio.h>
 
 #include "datapath_maps.h"
@@ -244,11 +245,12 @@ static void test_forged(void **state)
 {
 	struct lab *lab = lab_of(state);
 	char remote[INET6_ADDRSTRLEN];
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info), i;
 	struct frame f;
-	uint32_t i;
 
 	portless_host_sends(lab, family->remote, IPPROTO_GRE);
-	for (i = 0; i < 3 * NSR_HOST_REMOTES_MAX; i++) {
+	for (i = 0; i <= 3 * NSR_HOST_REMOTES_MAX; i++) { /* the last makes room for many */
 		if (family->icmp == FRAME_ICMPV6)
 			snprintf(remote, sizeof(remote), "2001:db8:5::%x", 1 + i);
 		else
@@ -256,7 +258,9 @@ static void test_forged(void **state)
 		portless_arrives(&f, remote, IPPROTO_GRE);
 		lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
 	}
-	assert_in_range(lab_entries(lab, family->host_hears), 1, NSR_HOST_REMOTES_MAX);
+	assert_int_equal(bpf_obj_get_info_by_fd(lab->datapath->maps[MAP_host_hears], &info, &size),
+			 0);
+	assert_in_range(lab_entries(lab, family->host_hears), NSR_HOST_REMOTES_MAX, info.max_entries);
 	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 }
 

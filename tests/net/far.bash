@@ -80,6 +80,34 @@ send_early() { # NAMESPACE [PORT]
 		send($s, "early", 0, address($like, 8080)) or die' "$server_address" "${2-0}"
 }
 
+# RFC 4787 REQ-14 where the uplink's link carries more: of MTU 9000 fragments are held. The outside
+# sends them in the server's name.
+large_fragments_pass() { # SERVER-ADDRESS:PORT UPLINK-ADDRESS:PORT
+	local order ids=300 mtu=12000
+	ip -n "$host" link set eth0 mtu "$mtu"
+	ip -n "$outside" link set eth0 mtu "$mtu"
+	put_topology
+	sed -i "s/^defaults: {/&mtu: $mtu, /" "$topology"
+	lab apply "$topology"
+	find_cookie
+	settle
+	watch
+	for order in 0,1,2,3 3,2,1,0 1,3,0,2; do
+		send_early "$red" 5555
+		receive "$red" 5555
+		on "$outside" tests/net/fragments.pl "$1" "$2" "$((++ids))" s "$order" 8944 30000
+		served
+		[[ $output == "s 30000 from $1" ]]
+	done
+	[[ $(uplink_dropped nat-fragment) == 0 ]]
+	on "$outside" tests/net/fragments.pl "$1" "$2" "$((++ids))" s 2,1,0 10000 30000
+	[[ $(uplink_dropped nat-fragment) == 1 ]]
+	receive "$red" 5555
+	on "$outside" tests/net/fragments.pl "$1" "$2" "$((++ids))" s 0,2,1,3 10000 30000
+	served
+	[[ $output == "s 30000 from $1" ]]
+}
+
 # ---- Another address of the uplink
 
 # Which address takes the place of one that has gone: since 6.7, and in what was made of older ones

@@ -3,22 +3,24 @@
 #
 # fragments.pl - pieces of one UDP datagram, in whatever order.
 #
-#   fragments.pl SOURCE:PORT DEST:PORT ID LETTER ORDER
+#   fragments.pl SOURCE:PORT DEST:PORT ID LETTER ORDER [PIECE [BYTES]]
 #
-# The datagram is 8,000 times LETTER, in six pieces. ORDER has the numbers of those to send, separated
-# by commas: 5,4,3,2,1,0 sends all of them, the last first. An IPv6 address is in brackets.
+# The datagram is BYTES times LETTER, 8,000 unless told, in pieces of PIECE bytes, a multiple of 8, six
+# of 1,400 unless told. ORDER has the numbers of those to send, separated by commas: 5,4,3,2,1,0 sends
+# all of them, the last first. An IPv6 address is in brackets.
 use strict;
 use warnings;
 use Socket qw(inet_pton pack_sockaddr_in pack_sockaddr_in6 AF_INET AF_INET6 SOCK_RAW);
 
-my ($source, $dest, $id, $letter, $order) = @ARGV;
-my $piece = 1400; # a multiple of 8
+my ($source, $dest, $id, $letter, $order, $piece, $bytes) = @ARGV;
+$piece //= 1400;
+$bytes //= 8000;
 my ($from, $sport) = $source =~ /^\[?(.+?)\]?:(\d+)$/;
 my ($to, $dport) = $dest =~ /^\[?(.+?)\]?:(\d+)$/;
 my $ipv6 = $from =~ /:/;
 my $family = $ipv6 ? AF_INET6 : AF_INET;
 my ($saddr, $daddr) = (inet_pton($family, $from), inet_pton($family, $to));
-my $udp = pack("nnnn", $sport, $dport, 8 + 8000, 0) . $letter x 8000;
+my $udp = pack("nnnn", $sport, $dport, 8 + $bytes, 0) . $letter x $bytes;
 
 sub checksum {
 	my $sum = unpack("%32n*", shift);

@@ -186,6 +186,43 @@ fragments_pass() {
 	fragments_pass kernel
 }
 
+@test "fragments of MTU 9000 pass in any order, larger ones in order; else they are told of" {
+	large_fragments_pass "$server_address:8080" "$uplink_address:5555"
+	assert_clean
+}
+
+# RFC 4787 REQ-13a.
+@test "what is too large for the uplink, and may be taken to pieces, leaves in pieces and in order" {
+	ip -n "$host" link set eth0 mtu 1400
+	ip -n "$outside" link set eth0 mtu 1400
+	up
+	watch
+	run -0 on "$red" ping -n -c 3 -i 0.2 -W 3 -M dont -s 1472 "$outside_address"
+	[[ $output == *" 0% packet loss"* ]]
+	run -0 captured "src $uplink_address and icmp and ip[6:2] & 0x1fff = 0"
+	((${#lines[@]} >= 3))
+	run -0 captured "src $uplink_address and ip[6:2] & 0x3fff != 0"
+	offsets=$(grep -o 'offset [0-9]*' <<<"$output" | tr '\n' ' ')
+	echo "offsets: $offsets"
+	[[ $offsets == "offset 0 offset 1376 offset 0 offset 1376 offset 0 offset 1376 " ]]
+	assert_clean
+}
+
+# RFC 4787 REQ-7.
+@test "an uplink that gets an address of the inside is told of, and others outside are reached" {
+	up
+	watch
+	ip -n "$host" address add 192.168.15.200/24 dev eth0
+	run -2 lab plan "$topology"
+	[[ $output == *"192.168.15.1/24 is in use: interface 'eth0' of the host has the address 192.168.15.200; choose another subnet"* ]]
+	run lab doctor
+	[[ $output == *"host-overlap"*"its subnet of 192.168.15.1/24 overlaps the host's route to 192.168.15.0/24 by eth0"* ]]
+	pings "$red" "$outside_address"
+	run -1 on "$red" ping -n -q -c 2 -i 0.1 -W 0.5 192.168.15.201
+	ip -n "$host" address del 192.168.15.200/24 dev eth0
+	assert_clean
+}
+
 @test "two inside hosts with one identification are not mixed up by the receiver" {
 	up
 	watch

@@ -132,6 +132,11 @@ fragments_pass() { # [DATAPATH]
 	fragments_pass
 }
 
+@test "fragments of MTU 9000 pass in any order, larger ones in order; else they are told of" {
+	large_fragments_pass "[$server_address]:8080" "[$uplink_address6]:5555"
+	assert_clean
+}
+
 @test "datapath kernel: fragments pass as well" {
 	fragments_pass kernel
 }
