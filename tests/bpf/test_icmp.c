@@ -370,6 +370,35 @@ static void test_damaged(void **state)
 	assert_non_null(frame_fault(&run->out));
 }
 
+/* RFC 5508 REQ-3a: a quoted header that is damaged, in its options too, names no session. */
+static void test_damaged_quote(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct flow flow = open_flow(lab, IPPROTO_UDP, 4321);
+	struct frame f, about;
+	uint8_t *options;
+
+	for (flow.ip_options = 0; flow.ip_options <= 40; flow.ip_options += 20) {
+		outgoing(&about, &flow, true);
+		frame_ip4(&about)->ttl ^= 1; /* and the sum as it was */
+		error_in(&f, &kinds[1], &about, 0);
+		EXPECT_IN(lab, UP0, &f, PASSED);
+		incoming(&about, &flow, false);
+		frame_ip4(&about)->ttl ^= 1;
+		error_out(&f, RED_IP, &kinds[1], &about, 0);
+		EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_ICMP_ERROR));
+	}
+	flow.ip_options = 20;
+	outgoing(&about, &flow, true);
+	options = (uint8_t *)(frame_ip4(&about) + 1);
+	options[19] ^= 1;
+	error_in(&f, &kinds[1], &about, 0);
+	EXPECT_IN(lab, UP0, &f, PASSED);
+	options[19] ^= 1;
+	error_in(&f, &kinds[1], &about, 0);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+}
+
 /* The bytes behind the quote, extensions of RFC 4884 say, are not taken for a checksum. */
 static void test_extension(void **state)
 {
@@ -428,6 +457,7 @@ int main(void)
 		LAB_TEST(test_session_untouched),
 		LAB_TEST(test_left_to_the_kernel_translated),
 		LAB_TEST(test_damaged),
+		LAB_TEST(test_damaged_quote),
 		LAB_TEST(test_extension),
 		LAB_TEST(test_echo_of_a_port),
 	};
