@@ -4,7 +4,7 @@
 # judge.pl itself, which all tests of fabrics rely on: it finds what it is to find, in captures and in
 # what comes by, and a test that lets such out fails.
 
-# shellcheck disable=SC2154 # run sets output; fabric.bash the names
+# shellcheck disable=SC2030,SC2031,SC2154 # run sets output; fabric.bash the names
 load fabric
 
 setup_file() {
