@@ -170,8 +170,12 @@ start_watch() {
 	local file i
 	file=$(watch_file)
 	: >"$file.said"
-	ip netns exec "$outside" perl tests/net/judge.pl - "${private_prefixes[@]}" >"$file.said" 2>&1 3>&- &
-	echo $! >"$file"
+	# No child of the test's: those it may wait for.
+	(
+		ip netns exec "$outside" perl tests/net/judge.pl - "${private_prefixes[@]}" \
+			>"$file.said" 2>&1 3>&- &
+		echo $! >"$file"
+	)
 	for ((i = 0; i < 1000; i++)); do
 		! grep -q listening "$file.said" || return 0
 		sleep 0.01
