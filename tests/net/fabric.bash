@@ -137,7 +137,8 @@ clean_up() {
 		[[ -z $processes ]] || kill -9 $processes 2>/dev/null || true
 	done
 	if ip netns pids "$host" >/dev/null 2>&1; then
-		lab down --all >/dev/null 2>&1 || true
+		# A device of a process that has just been ended may go at the same time.
+		lab down --all >/dev/null 2>&1 || lab down --all >/dev/null 2>&1 || true
 	fi
 	[[ -z $watcher ]] || end_watch "$watcher"
 	for namespace in $(test_namespaces); do
