@@ -8,7 +8,8 @@
  * translated as the packet itself would be on the way back, and the checksums with it: of the
  * quoted IP header, of the quoted transport header where the quote reaches so far, and of the ICMP
  * message. All are adjusted, so one that was wrong stays wrong, and whoever gets it will not
- * believe it. Type, code and the MTU of "fragmentation needed" stay as they are.
+ * believe it; but kernels do not look at that of the quoted IP header, so that one is judged here.
+ * Type, code and the MTU of "fragmentation needed" stay as they are.
  *
  *   arrives   router -> external   quotes external:port -> remote      to the inside endpoint
  *   leaves    router -> remote     quotes remote -> inside:port        in the external address's
@@ -80,6 +81,24 @@ static __always_inline bool quote_read(struct __sk_buff *skb, const struct packe
 	return !bpf_skb_load_bytes(skb, ret->offset, &ret->ip, sizeof(ret->ip));
 }
 
+/* Whether the IPv4 header at offset has its checksum: a damaged one may name anybody (RFC 5508
+ * REQ-3a). Not zero: it has. */
+NSR_STEP int quote_is_sound(struct __sk_buff *skb, u32 offset)
+{
+	u8 options[OPTIONS_MAX] = {}; /* what is not there adds nothing */
+	struct iphdr ip;
+	s64 sum;
+
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+		return 0;
+	if (ip.ihl > 5 && !options_load(skb, offset, options))
+		return 0;
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)options, sizeof(options), (u32)sum);
+	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff);
+	return (sum & 0xffff) + (sum >> 16) == 0xffff;
+}
+
 /* Whether the quoted packet is one that can have a session. */
 static __always_inline bool quote_read_transport(struct __sk_buff *skb, struct quote *q)
 {
@@ -88,7 +107,7 @@ static __always_inline bool quote_read_transport(struct __sk_buff *skb, struct q
 	u8 bytes[8];
 
 	t->offset = q->offset + header;
-	if (q->ip.version != 4 || q->ip.ihl < 5)
+	if (q->ip.version != 4 || q->ip.ihl < 5 || !quote_is_sound(skb, q->offset))
 		return false;
 	if (!protocol_has_ports(q->ip.protocol)) {
 		t->protocol = NSR_NAT_OTHER;

@@ -543,6 +543,46 @@ static void test_room(void **state)
 	EXPECT_IN(lab, UP0, &f, PASSED);
 }
 
+/* The next of a flood: a later fragment of a datagram that nobody has heard of. */
+static void flood(struct lab *lab, struct frame *f, uint32_t *id)
+{
+	frame_ip4(f)->id = htons((uint16_t)++ * id);
+	frame_seal(f);
+	lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], f, NULL);
+}
+
+/* RFC 4787 REQ-14a: fragments without a first, more than there is room for of anything that is
+ * known of them, are in the way neither of datagrams in order nor of whole packets. */
+static void test_flood(void **state)
+{
+	struct lab *lab = lab_of(state);
+	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	static struct frame whole, wanted;
+	static struct pieces pieces, got;
+	uint32_t id = 0, i;
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
+	      .fragment = MORE | 64, .payload = 64);
+	while (id < 20000) {
+		arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, (uint16_t)id);
+		take_to_pieces(&whole, &pieces);
+		for (i = 0; i < PIECES; i++) {
+			flood(lab, &f, &id);
+			got.piece[i] =
+				EXPECT_IN(lab, UP0, &pieces.piece[i], TRANSLATED_TO_PEER)->out;
+		}
+		arriving(&wanted, RED_IP, IPPROTO_UDP, 4321, ntohs(frame_ip4(&whole)->id));
+		expect_whole(&got, &wanted);
+		FRAME(&whole, .to = mac_up0, .from = mac_router, .source = REMOTE_IP,
+		      .dest = UPLINK_IP, .protocol = IPPROTO_UDP, .sport = 80, .dport = port);
+		EXPECT_IN(lab, UP0, &whole, TRANSLATED_TO_PEER);
+		for (i = 0; i < 100; i++)
+			flood(lab, &f, &id);
+	}
+	assert_int_equal(lab_entries(lab, MAP_held_fragments), NSR_HELD_MAX);
+}
+
 /* What is not followed by its first is dropped, and counted only then. */
 static void test_given_up(void **state)
 {
@@ -678,6 +718,7 @@ int main(void)
 		LAB_TEST(test_left),
 		LAB_TEST(test_flood_guessed),
 		LAB_TEST(test_room),
+		LAB_TEST(test_flood),
 		LAB_TEST(test_given_up),
 		LAB_TEST(test_forgotten),
 		LAB_TEST(test_times_of_networks),

@@ -15,7 +15,7 @@ setup_file() {
 
 teardown_file() {
 	name_host 0
-	clean_up
+	clean_up || return
 	assert_nothing_left
 }
 
@@ -121,7 +121,7 @@ unanswered() { # NAMESPACE ADDRESS
 
 @test "what a program of the host sends past the queue is not seen" {
 	breaks "uplink: left: $any: 1 off" "uplink: bytes that left: $any: 60 off" -- \
-		send_frame "$host" "$(mac_of "$outside" eth0)$(mac_of "$host" eth0)88b5$(printf '00%.0s' {1..46})" 20
+		send_frame "$host" "$(mac_of "$outside" eth0)$(mac_of "$host" eth0)0806$(printf '00%.0s' {1..46})" 20
 }
 
 # perl, because it is on every Debian.

@@ -111,6 +111,32 @@ left_out() { # REASON
 	END
 }
 
+@test "what the masquerade refuses is told: a port, a limit, a filter" {
+	lab down lab
+	put_topology
+	sed -i 's/masquerade: eth0/masquerade: {uplink: eth0, ports: 40000-40003, max_flows_per_namespace: 2}/' "$topology"
+	lab apply "$topology"
+	find_cookie
+	for name in "$red" "$blue" "$green"; do
+		pings "$name" "$outside_address" # the way is there
+	done
+	lab nat flush
+	listen -j --count 3 --seconds 30
+	datagrams 3 "$red" "$outside_address" 4001   # two flows are all that it may have
+	datagrams 2 "$blue" "$outside_address" 4002  # and these have the last ports
+	datagrams 1 "$green" "$outside_address" 4003
+	port=$(lab -j nat list --port 4002 | jq .external_port | head -n 1)
+	echo x | on "$outside" timeout 5 nc -n -u -q 0 -p 4004 "$uplink_address" "$port"
+	wait "$listener"
+	told '[.reason, .hook, .namespace, .interface, .uplink, .protocol, .source, .destination,
+		.destination_port] | join(" ")' | sort >"$work/told"
+	diff "$work/told" - <<-END
+		nat-filtered uplink-in   eth0 udp $outside_address $uplink_address $port
+		nat-flows-limit uplink-out $red eth0 eth0 udp 192.168.15.11 $outside_address 4001
+		nat-ports-exhausted uplink-out $green eth0 eth0 udp 192.168.16.11 $outside_address 4003
+	END
+}
+
 @test "only these reasons, only this namespace" {
 	listen -j --namespace "$blue" --reason spoofed-address --reason vlan-tag --count 2 --seconds 30
 	spoof 3 "$red"

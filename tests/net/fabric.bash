@@ -10,6 +10,10 @@
 # teardown, removes all of it whatever state the test left, and assert_nothing_left, called by
 # teardown_file, looks for what bears the file's suffix anywhere.
 #
+# From new_host to the end of clean_up all that arrives outside is judged by tests/net/judge.pl: not one
+# inside address, not one wrong checksum, whatever the test is about. A test that lets such out on purpose
+# says so, and why: "unwatched REASON".
+#
 # A file's setup_file calls new_suffix. Commands that go on in the background start as
 # "ip netns exec NAMESPACE COMMAND &" and not by a function, so that $! is the command itself.
 
@@ -21,6 +25,9 @@ uplink_address=203.0.113.1
 outside_address=203.0.113.10
 uplink_address6=2001:db8:113::1
 outside_address6=2001:db8:113::10
+# What nobody outside may see: all that is private, but for put_networks' network that is not
+# masqueraded. A file whose fabrics differ says so before new_host.
+private_prefixes=(10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 '!192.168.18.0/24' '!fd00:18::/64')
 
 # ---- Namespaces
 
@@ -85,6 +92,7 @@ new_host() { # [NUMBER]
 	name_host "$@"
 	new_namespace "$host"
 	new_namespace "$outside"
+	start_watch
 	ip link add eth0 netns "$host" type veth peer name eth0 netns "$outside"
 	ip -n "$host" link set eth0 addrgenmode none up
 	ip -n "$outside" link set eth0 addrgenmode none up
@@ -120,30 +128,85 @@ test_namespaces() {
 }
 
 clean_up() {
-	local namespace processes
+	local namespace processes watcher
 	[[ -n ${suffix-} ]] || return 0
+	watcher=$(cat "$(watch_file)" 2>/dev/null) || true
 	for namespace in $(test_namespaces); do
-		processes=$(ip netns pids "$namespace")
+		processes=$(ip netns pids "$namespace" | grep -vx "${watcher:-none}") || true
 		# shellcheck disable=SC2086 # several; whatever runs there is of this test
 		[[ -z $processes ]] || kill -9 $processes 2>/dev/null || true
 	done
 	if ip netns pids "$host" >/dev/null 2>&1; then
-		lab down --all >/dev/null 2>&1 || true
+		# A device of a process that has just been ended may go at the same time.
+		lab down --all >/dev/null 2>&1 || lab down --all >/dev/null 2>&1 || true
 	fi
+	[[ -z $watcher ]] || end_watch "$watcher"
 	for namespace in $(test_namespaces); do
 		ip netns del "$namespace"
 	done
+	assert_watched
 }
 
+# In teardown_file a command that fails ends nothing, and only its own status is looked at.
 assert_nothing_left() {
 	[[ -n ${file_suffix-} ]] || return 0
-	run ! grep -rls -e "-$file_suffix-" /run/nsroute
-	run ! grep -- "-$file_suffix-" /proc/self/mountinfo
-	run ! compgen -G "/run/netns/*-$file_suffix-*"
+	run ! grep -rls -e "-$file_suffix-" /run/nsroute || return
+	run ! grep -- "-$file_suffix-" /proc/self/mountinfo || return
+	run ! compgen -G "/run/netns/*-$file_suffix-*" || return
 	local cookie
 	while read -r cookie; do
-		[[ ! -e /sys/fs/bpf/nsroute/$cookie && ! -e /run/nsroute/$cookie ]]
+		[[ ! -e /sys/fs/bpf/nsroute/$cookie && ! -e /run/nsroute/$cookie ]] || return
 	done < <(sort -u "$BATS_FILE_TMPDIR/cookies" 2>/dev/null)
+}
+
+# ---- The watch
+
+# Of the fabric, so that a test finds what its file has begun. It has the watcher's process; beside it are
+# what it said, and why that is not to be believed.
+watch_file() {
+	echo "$BATS_FILE_TMPDIR/watch-$suffix"
+}
+
+start_watch() {
+	local file i
+	file=$(watch_file)
+	: >"$file.said"
+	# No child of the test's: those it may wait for.
+	(
+		ip netns exec "$outside" perl tests/net/judge.pl - "${private_prefixes[@]}" \
+			>"$file.said" 2>&1 3>&- &
+		echo $! >"$file"
+	)
+	for ((i = 0; i < 1000; i++)); do
+		! grep -q listening "$file.said" || return 0
+		sleep 0.01
+	done
+	cat "$file.said"
+	return 1
+}
+
+end_watch() { # PROCESS
+	local i
+	kill -TERM "$1" || true
+	for ((i = 0; i < 1000; i++)); do
+		! grep -q ' faults in ' "$(watch_file).said" || return 0
+		sleep 0.01
+	done
+	kill -KILL "$1"
+}
+
+unwatched() { # REASON: this test lets out what nobody should see
+	echo "$1" >"$(watch_file).not"
+}
+
+assert_watched() {
+	local file
+	file=$(watch_file)
+	[[ -e $file ]] || return 0
+	cat "$file.said"
+	rm "$file"
+	[[ ! -e $file.not ]] || { rm "$file.not" && return 0; }
+	grep -q '^0 faults in ' "$file.said"
 }
 
 mac_of() { # NAMESPACE INTERFACE

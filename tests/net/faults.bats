@@ -91,6 +91,7 @@ teardown() {
 	done
 	lab down lab
 	lab apply "$plain"
+	settle
 	host_state >"$work/plain"
 	failed_at "$step" apply "$topology"
 	((status == 2))

@@ -186,6 +186,27 @@ fragments_pass() { # [DATAPATH]
 	assert_clean
 }
 
+@test "what gets too old behind the uplink is answered by the host, as if it were for itself" {
+	up
+	settle
+	watch
+	# 16 is IPV6_UNICAST_HOPS, 25 IPV6_RECVERR.
+	serve '
+		setsockopt($s, 41, 16, pack("i", 3)) or die;
+		setsockopt($s, 41, 25, pack("i", 1)) or die;
+		connect($s, $from) or die;
+		send($s, "pong", 0) // die;
+		vec(my $ready = "", fileno($s), 1) = 1;
+		select(undef, undef, my $error = $ready, 5);
+		print send($s, "pong", 0) ? "nothing\n" : "answered: $!\n";'
+	send_early "$red"
+	served
+	[[ $output == "answered: No route to host" ]]
+	assert_clean
+	run -0 captured "icmp6[0] == 3 and src host $uplink_address6"
+	[[ -n $output ]]
+}
+
 # A refusal of the namespace's, about a datagram that came in: its source and its quote are ours.
 @test "an error that a namespace sends quotes the uplink's address" {
 	up

@@ -16,7 +16,7 @@ setup_file() {
 
 teardown_file() {
 	[[ -z ${file_suffix-} ]] || name_host 0
-	clean_up
+	clean_up || return
 	assert_nothing_left
 }
 

@@ -48,7 +48,7 @@ teardown() {
 
 teardown_file() {
 	name_host 0
-	clean_up
+	clean_up || return
 	assert_nothing_left
 }
 
