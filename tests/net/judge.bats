@@ -61,6 +61,8 @@ put_cases() {
 		: an ARP sender is inside: 192.168.16.1 | ether / ARP(psrc="192.168.16.1", pdst="203.0.113.9")
 		: an ARP target is inside: 192.168.16.1 | ether / ARP(psrc="203.0.113.9", pdst="192.168.16.1")
 		: an address in IP option 7 is inside: 192.168.15.1 | ether / IP(src="203.0.113.1", dst="198.51.100.1", options=IPOption_RR(routers=["192.168.15.1"])) / UDP()
+		: an address in IP option 68 is inside: 192.168.15.1 | ether / IP(src="203.0.113.1", dst="198.51.100.1", options=IPOption(b"\x44\x14\x15\x01" + bytes([203, 0, 113, 1, 0, 192, 168, 230, 192, 168, 15, 1, 0, 192, 168, 230]))) / UDP()
+		0 faults in 1 packets, 1 UDP | ether / IP(src="203.0.113.1", dst="198.51.100.1", options=IPOption(b"\x44\x0c\x0d\x00" + bytes([0, 192, 168, 230, 0, 192, 168, 230]))) / UDP()
 		: a quoted source is inside: 192.168.15.11 | outer / ICMP(type=11) / IP(src="192.168.15.11", dst="198.51.100.1") / UDP()
 		: a quoted destination is inside: 192.168.15.11 | outer / ICMP(type=3, code=4) / IP(src="198.51.100.1", dst="192.168.15.11") / UDP()
 		: a quoted source is inside: 192.168.15.11 | outer / ICMP(type=3) / cut(IP(src="192.168.15.11", dst="198.51.100.1") / UDP(), 28)

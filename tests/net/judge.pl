@@ -129,8 +129,12 @@ sub options {
 			next;
 		}
 		return if !$length || $length < 2 || $length > length $options;
-		# Whatever option it is: addresses are at any place in it.
-		look("an address in IP option $kind", substr $options, $_, 4) for 2 .. $length - 4;
+		# Whatever option it is: addresses are at any place in it. But a timestamp, milliseconds
+		# since midnight, may look like one, so of those (68) only what is one is looked at.
+		my @places = 2 .. $length - 4;
+		@places = ord(substr $options, 3) & 15 ? grep { $_ % 8 == 4 } @places : ()
+			if $kind == 68 && $length > 3;
+		look("an address in IP option $kind", substr $options, $_, 4) for @places;
 		substr($options, 0, $length) = "";
 	}
 }
