@@ -7,6 +7,7 @@
 #define NSROUTE_BPF_RECLAIM_H
 
 #include "datagram.h"
+#include "direct.h"
 #include "nat.h"
 
 #define EXPIRE_TICKS   128  /* slices of a pass; a power of two */
@@ -35,7 +36,7 @@ NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_
 	return !flush->unpublished || !mapping_is_held(session->mapping);
 }
 
-/* Whether the address that a session is translated to has gone. */
+/* Whether the address that a session is translated to has gone, or what a direct one lives by. */
 NSR_STEP int expire_stranded(const struct nsr_session *session)
 {
 	const struct nsr_uplink *uplink;
@@ -44,6 +45,8 @@ NSR_STEP int expire_stranded(const struct nsr_session *session)
 
 	if (!session)
 		return false;
+	if (session->flow.kind == NSR_FLOW_DIRECT)
+		return direct_is_stranded(session);
 	index = session->flow.inside.uplink;
 	ifindex = bpf_map_lookup_elem(&uplink_by_index, &index);
 	uplink = ifindex ? bpf_map_lookup_elem(&uplinks, ifindex) : NULL;
@@ -204,18 +207,28 @@ static __always_inline int expire_ports_of(u32 uplink, struct expire_slice *slic
 	return 0;
 }
 
-/* Its first fragment has not come: only now is it counted. Parts but the first are given as long
- * again: see datagram.h. */
+/*
+ * Its first fragment has not come: only now is it counted. Who takes out part 0 has the others too,
+ * and nobody else touches them. A part that has outlived any datagram's time was forgotten so.
+ */
 static long expire_held(void *map, const struct nsr_held_key *fragment, struct nsr_held *held,
 			struct expire_slice *slice)
 {
 	struct nsr_held_key key = *fragment;
-	u32 length = held->length, part = held->part;
+	u32 length = held->length, part = held->part, lasts_s, i;
 
 	(void)map;
-	if (datagram_is_old(held->since_s + (part ? NSR_DATAGRAM_S : 0), slice->now_s) &&
-	    !bpf_map_delete_elem(&held_fragments, &key) && !part)
-		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
+	lasts_s = part ? 2 * NSR_DATAGRAM_MAX_S : held_lasts(key.datagram.uplink);
+	if (!datagram_is_old(held->since_s, slice->now_s, lasts_s) ||
+	    bpf_map_delete_elem(&held_fragments, &key) || part)
+		return 0;
+	count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
+#pragma unroll
+	for (i = 1; i < NSR_HELD_PARTS; i++) {
+		key.number++;
+		if (i * NSR_HELD_BYTES < length)
+			bpf_map_delete_elem(&held_fragments, &key);
+	}
 	return 0;
 }
 

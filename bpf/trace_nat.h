@@ -102,4 +102,14 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	return 0;
 }
 
+/* No mapping: there is no port to choose. */
+int trace_open_other(int refused)
+{
+	if (!refused && !trace_has_room())
+		refused = DROP(NAT_SESSIONS);
+	if (!refused)
+		TELL(OPENS, 0, NSR_OPENS_ADDRESS, 0);
+	return refused;
+}
+
 #endif

@@ -63,8 +63,12 @@
 	X(held_fragments6)    \
 	X(host_remotes)       \
 	X(host_hears)         \
+	X(host_remotes6)      \
+	X(host_hears6)        \
 	X(set_aside)          \
-	X(followed6)
+	X(followed6)          \
+	X(held_waits)         \
+	X(datagrams_out6)
 
 enum datapath_map {
 #define X(name) MAP_##name,
@@ -84,6 +88,10 @@ enum {
 	DATAPATH_UPLINK_IN6,
 	DATAPATH_BARE_OUT6,
 	DATAPATH_BARE_IN6,
+	DATAPATH_OTHER_OUT6, /* these by those */
+	DATAPATH_OTHER_IN6,
+	DATAPATH_OBARE_OUT6,
+	DATAPATH_OBARE_IN6,
 	DATAPATH_HAIRPIN, /* called by that of a port, likewise */
 	DATAPATH_HAIRPIN6,
 	DATAPATH_LOCAL_OUT6, /* called by that of the loopback interface */

@@ -71,6 +71,8 @@ struct network {
 	struct masquerade masquerade;
 	bool isolate; /* nothing is forwarded to and from other networks */
 	struct position isolate_at;
+	bool inbound; /* the uplink may begin flows straight with its addresses */
+	struct position inbound_at;
 	enum big_tcp_word big_tcp;
 	struct position big_tcp_at;
 	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */

@@ -38,6 +38,7 @@ static const char *const telling_names[] = {
 	[NSR_TELLS_INBOUND] = "inbound",   [NSR_TELLS_VERDICT] = "verdict",
 	[NSR_TELLS_RECEIVES] = "verdict",  [NSR_TELLS_DELIVERS] = "deliver",
 	[NSR_TELLS_NEIGHBOUR] = "deliver", [NSR_TELLS_PROGRAM6] = "parse",
+	[NSR_TELLS_DIRECT] = "session",
 };
 _Static_assert(sizeof(telling_names) / sizeof(*telling_names) == NSR_TELLINGS_END, "a name each");
 
@@ -403,6 +404,12 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 	case NSR_TELLS_SOCKET:
 		snprintf(text, TEXT_MAX, "the host itself has %s for port %u",
 			 told->a ? "a socket" : "no socket", (unsigned int)told->b);
+		return true;
+	case NSR_TELLS_DIRECT:
+		snprintf(text, TEXT_MAX, "%s",
+			 told->a == 1 ? "it belongs to a direct session, and is not translated"
+			 : told->a    ? "no session: it would open a direct one"
+				      : "it belongs to no direct session");
 		return true;
 	case NSR_TELLS_INBOUND:
 		put_inbound(told->a, text);

@@ -338,6 +338,25 @@ static void test_too_large(void **state)
 	done(lab, NSR_NAT_UDP);
 }
 
+/* Without the program that takes over, what the host sends to itself stays its own. */
+static void test_nobody_takes_over(void **state)
+{
+	struct lab *lab = lab_with_loopback(state);
+	int map = lab->datapath->maps[MAP_programs6], *program;
+	uint32_t entry = NSR_PROGRAM6_LOCAL;
+
+	program = &lab->datapath->programs[DATAPATH_LOCAL_OUT6];
+	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
+	assert_int_equal(bpf_map_delete_elem(map, &entry), 0);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->external, IPPROTO_TCP, 4000, 80, FRAME_SYN,
+	      TC_ACT_UNSPEC);
+	sends(lab, "::1", "::1", IPPROTO_TCP, 4000, 8080, FRAME_SYN, TC_ACT_UNSPEC);
+	assert_int_equal(bpf_map_update_elem(map, &entry, program, 0), 0);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_REDIRECT);
+	done(lab, NSR_NAT_UDP);
+}
+
 static int set_up_ipv4(void **state)
 {
 	family = &ipv4;
@@ -357,6 +376,7 @@ int main(void)
 #define BOTH(name) IPV4(name), {#name "_ipv6", name, set_up_ipv6, NULL, NULL}
 		BOTH(test_external),    BOTH(test_not_published), BOTH(test_loopback),
 		BOTH(test_port_of_two), BOTH(test_too_large),     BOTH(test_forged),
+		cmocka_unit_test_setup(test_nobody_takes_over, set_up_ipv6),
 	};
 
 	return LAB_MAIN(tests);
