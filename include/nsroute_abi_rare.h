@@ -15,7 +15,7 @@
 #define NSR_DATAGRAMS_MAX  16384 /* remembered, each way */
 #define NSR_HELD_MAX       1024  /* parts of fragments held because their first has not come */
 #define NSR_HELD_BYTES     1920  /* of each part: a frame of MTU 1500 and some is one */
-#define NSR_HELD_PARTS    5     /* of a fragment: a frame of MTU 9000 and some */
+#define NSR_HELD_PARTS     5     /* of a fragment: a frame of MTU 9000 and some */
 #define NSR_HELD_NUMBERS   128   /* parts of one datagram */
 #define NSR_IDS_MAX        4096  /* counters of identifications; a power of two */
 

@@ -258,9 +258,10 @@ static void test_forged(void **state)
 		portless_arrives(&f, remote, IPPROTO_GRE);
 		lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
 	}
-	assert_int_equal(bpf_obj_get_info_by_fd(lab->datapath->maps[MAP_host_hears], &info, &size),
-			 0);
-	assert_in_range(lab_entries(lab, family->host_hears), NSR_HOST_REMOTES_MAX, info.max_entries);
+	assert_int_equal(
+		bpf_obj_get_info_by_fd(lab->datapath->maps[family->host_hears], &info, &size), 0);
+	assert_in_range(lab_entries(lab, family->host_hears), NSR_HOST_REMOTES_MAX,
+			info.max_entries);
 	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 }
 
