@@ -26,8 +26,8 @@ static __always_inline bool own_port_is_taken(u32 uplink, u8 protocol, __be16 po
 	return words && READ_ONCE(words[word]) >> (port % 64) & 1;
 }
 
-/* The session that the mapping of the host's port has with the remote, if a socket of the host would
- * get its answers: number and, in the upper half, state; 0: there is none. */
+/* The session that the mapping of the host's port has with the remote, if a socket of the host
+ * would get its answers: number and, in the upper half, state; 0: there is none. */
 NSR_STEP u64 own_session(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct session_view view;
