@@ -85,12 +85,15 @@ NSR_STEP int meet_update(u32 site)
 	return 1;
 }
 
+/* What was entered is found by others some time before its maker goes on. */
 #define bpf_map_update_elem(map, key, value, flags)                                          \
 	({                                                                                   \
 		u32 meet_meeting, meet_at = meet_site(__func__, #map, flags, &meet_meeting); \
 		long meet_result = -ENOMEM;                                                  \
-		if (!meet_update(meet_at))                                                   \
+		if (!meet_update(meet_at)) {                                                 \
 			meet_result = (bpf_map_update_elem)(map, key, value, flags);         \
+			meet_wait();                                                         \
+		}                                                                            \
 		if (meet_meeting != MEETINGS_END && meet_result == -EEXIST)                  \
 			meet_count(meet_meeting);                                            \
 		meet_result;                                                                 \
@@ -163,7 +166,15 @@ NSR_STEP u64 meet_or(u64 *where, u64 bits, u32 claims)
 		(__sync_fetch_and_and)(where, bits);                                           \
 	})
 
-/* The generation is read between a mapping's name and its references. */
+/* Of an address that is written while others leave it to this CPU. */
+#define __sync_lock_test_and_set(where, value)            \
+	({                                                \
+		meet_wait();                              \
+		(__sync_lock_test_and_set)(where, value); \
+	})
+
+/* The generation is read between a mapping's name and its references; and when an address was asked
+ * for before who asks now says so. */
 #undef READ_ONCE
 #define READ_ONCE(x)                                                                   \
 	({                                                                             \
@@ -175,6 +186,8 @@ NSR_STEP u64 meet_or(u64 *where, u64 bits, u32 claims)
 			if (MEET_IN("contact_join"))                                   \
 				MEET_IF(#x, "session->life", MEETING_CONTACT_ENDED);   \
 		}                                                                      \
+		if (!__builtin_strcmp(#x, "followed->asked_s"))                        \
+			meet_wait();                                                   \
 		if (MEET_IN("session_give_up"))                                        \
 			meet_count(MEETING_SESSION_GIVEN_UP);                          \
 		meet_read;                                                             \

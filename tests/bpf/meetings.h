@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * meetings - programs whose updates of maps can be made to fail, and that take their time where two
- * CPUs may meet. meetings.bpf.h is the half of the programs, test_fault_meetings.c and
- * test_nat_meetings.c are those of the tests; this is what both look at, in the object's global
- * data.
+ * CPUs may meet. meetings.bpf.h is the half of the programs, the tests are test_*_meetings.c; this
+ * is what both look at, in the object's global data.
  */
 #ifndef TESTS_BPF_MEETINGS_H
 #define TESTS_BPF_MEETINGS_H
 
 #include <linux/types.h>
 
-/* Where one CPU finds that another has been there before it: X(NAME, "what it finds"). */
+/* Where one CPU finds that another has been there before it: X(NAME, "what it finds"). The last one
+ * tells the uplink's counters. */
 #define MEETINGS(X)                                                                  \
 	X(MAPPING_EXISTS, "its inside endpoint has got a mapping from another CPU")  \
 	X(SESSION_EXISTS, "its flow has got a session from another CPU")             \
@@ -29,7 +29,8 @@
 	X(IDS_BEGUN, "another CPU has begun the counter of identifications")         \
 	X(DATAGRAM_KNOWN, "the datagram has an entry from another CPU")              \
 	X(FRAGMENT_OVERTAKEN, "the first fragment has come while one was held")      \
-	X(ADDRESS_BUSY, "another CPU has just found an address of the uplink")
+	X(ADDRESS_BUSY, "another CPU has just found an address of the uplink")       \
+	X(INBOUND_BUSY, "what came in was refused for another CPU that was at it")
 
 /* Where programs update maps, by function, map as it is written there, and flags; and what it is
  * when the entry exists: X(NAME, function, map, flags, meeting). SITES2 are those of both families,

@@ -7,7 +7,6 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/pkt_cls.h>
 #include <string.h>
@@ -19,10 +18,7 @@
 #include "meetings_data.h"
 
 #define OWN_NETNS     (-1) /* the test is in the lab's namespace */
-#define MORE          0x2000
-#define MORE6         1
-#define PIECE         800 /* bytes of a datagram in its first fragment; a multiple of 8 */
-#define HEADER6       8   /* of a fragment */
+#define PAYLOAD       1200 /* bytes: more than FRAME_HALF */
 #define REMOTE_PORT   80
 #define PUBLISHED     40000 /* and so on: external ports */
 #define GIVE_UP_S     60
@@ -35,7 +31,7 @@ static const struct family {
 	const char *red, *blue, *green, *prefix; /* green is to have contacts */
 	const char *external, *remote, *remote2, *remotes;
 	uint8_t icmp, echo;
-	int sessions, mappings, pool_bits; /* enum datapath_map */
+	int sessions, mappings; /* enum datapath_map */
 } ipv4 = {false,
 	  RED_IP,
 	  BLUE_IP,
@@ -48,8 +44,7 @@ static const struct family {
 	  IPPROTO_ICMP,
 	  FRAME_ECHO_REQUEST,
 	  MAP_session_by_flow,
-	  MAP_mapping_by_inside,
-	  MAP_pool_bits},
+	  MAP_mapping_by_inside},
   ipv6 = {true,
 	  RED_IP6,
 	  BLUE_IP6,
@@ -62,8 +57,7 @@ static const struct family {
 	  FRAME_ICMPV6,
 	  FRAME6_ECHO_REQUEST,
 	  MAP_session_by_flow6,
-	  MAP_mapping_by_inside6,
-	  MAP_pool_bits6},
+	  MAP_mapping_by_inside6},
   *family;
 
 static void no_faults(struct lab *lab)
@@ -159,36 +153,6 @@ static void inbound(struct frame *f, uint16_t remote_port, uint16_t port, uint16
 
 /* ---- Everything that makes an entry of any table. */
 
-/* A datagram in two fragments. */
-static void halve(const struct frame *whole, uint16_t id, struct frame ret[2])
-{
-	uint32_t header = ETH_HLEN + (family->ipv6 ? 40 : 20), data = whole->length - header;
-	uint32_t more = family->ipv6 ? HEADER6 : 0, i, length;
-
-	for (i = 0; i < 2; i++) {
-		length = i ? data - PIECE : PIECE;
-		memset(&ret[i], 0, sizeof(ret[i]));
-		memcpy(ret[i].bytes, whole->bytes, header);
-		memcpy(ret[i].bytes + header + more, whole->bytes + header + (size_t)i * PIECE,
-		       length);
-		ret[i].length = header + more + length;
-		if (family->ipv6) {
-			const uint16_t fragment[] = {
-				htons((uint16_t)(frame_ip6(&ret[i])->nexthdr << 8)),
-				htons((uint16_t)(i ? PIECE : MORE6)), 0, htons(id)};
-
-			memcpy(ret[i].bytes + header, fragment, sizeof(fragment));
-			frame_ip6(&ret[i])->nexthdr = IPPROTO_FRAGMENT;
-			frame_ip6(&ret[i])->payload_len = htons((uint16_t)(more + length));
-			ret[i].extended = 1;
-		} else {
-			frame_ip4(&ret[i])->tot_len = htons((uint16_t)(ret[i].length - ETH_HLEN));
-			frame_ip4(&ret[i])->frag_off = htons((uint16_t)(i ? PIECE / 8 : MORE));
-			frame_seal(&ret[i]);
-		}
-	}
-}
-
 /* One that leaves, and two that arrive: the first fragment first, so that nothing is held, and the
  * other way round. */
 static void fragments(struct lab *lab, uint16_t port)
@@ -197,16 +161,14 @@ static void fragments(struct lab *lab, uint16_t port)
 	uint16_t external;
 
 	FRAME(&whole, .to = mac_router, .from = mac_up0, .source = family->red,
-	      .dest = family->remote, .sport = port, .dport = REMOTE_PORT, .payload = PIECE + 400,
+	      .dest = family->remote, .sport = port, .dport = REMOTE_PORT, .payload = PAYLOAD,
 	      .id = port);
-	halve(&whole, port, half);
+	frame_halve(&whole, port, half);
 	external = leave(lab, &half[0]);
 	leave(lab, &half[1]);
-	inbound(&whole, REMOTE_PORT, external ? external : port, PIECE + 400);
+	inbound(&whole, REMOTE_PORT, external ? external : port, PAYLOAD);
 	for (uint16_t i = 0; i < 2; i++) {
-		if (!family->ipv6)
-			frame_ip4(&whole)->id = htons((uint16_t)(port + i));
-		halve(&whole, (uint16_t)(port + i), half);
+		frame_halve(&whole, (uint16_t)(port + i), half);
 		arrive(lab, &half[!i]);
 		arrive(lab, &half[i]);
 	}
@@ -218,8 +180,8 @@ static void old_fragments(struct lab *lab, uint16_t port)
 	struct frame whole, half[2];
 
 	fragments(lab, port);
-	inbound(&whole, REMOTE_PORT, (uint16_t)(port + 4), PIECE + 400);
-	halve(&whole, (uint16_t)(port + 4), half);
+	inbound(&whole, REMOTE_PORT, (uint16_t)(port + 4), PAYLOAD);
+	frame_halve(&whole, (uint16_t)(port + 4), half);
 	arrive(lab, &half[1]);
 	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
 	arrive(lab, &half[1]);
@@ -347,37 +309,16 @@ static void expect_no_harm(struct lab *lab, uint16_t port)
 
 static uint32_t port_bits(struct lab *lab)
 {
-	static struct nsr_pool_bits bits;
-	uint32_t sum = 0, protocol, pool, i;
+	uint32_t (*bits)(struct lab *, enum lab_uplink, enum nsr_nat_protocol) =
+		family->ipv6 ? lab_pool_bits6 : lab_pool_bits;
 
-	for (protocol = 0; protocol < NSR_NAT_PROTOCOLS; protocol++) {
-		pool = NSR_POOL(lab->uplink_number[UP0], protocol);
-		if (bpf_map_lookup_elem(lab->datapath->maps[family->pool_bits], &pool, &bits))
-			continue;
-		for (i = 0; i < NSR_POOL_WORDS; i++)
-			sum += (uint32_t)__builtin_popcountll(bits.words[i]);
-		sum -= NSR_POOL_PORTS - (LAB_PORT_MAX - LAB_PORT_MIN + 1u);
-	}
-	return sum;
+	return bits(lab, UP0, NSR_NAT_UDP) + bits(lab, UP0, NSR_NAT_TCP) +
+	       bits(lab, UP0, NSR_NAT_ICMP);
 }
 
 static struct nsr_nat_counters nat_of(struct lab *lab)
 {
 	return family->ipv6 ? lab_nat6(lab, UP0) : lab_nat(lab, UP0);
-}
-
-static uint32_t session_bits(struct lab *lab)
-{
-	static struct nsr_session_bits6 bits;
-	uint32_t zero = 0, count = 0, i;
-
-	if (!family->ipv6)
-		return lab_session_bits(lab);
-	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_session_bits6], &zero, &bits),
-			 0);
-	for (i = 0; i < NSR_SESSION6_WORDS; i++)
-		count += (uint32_t)__builtin_popcountll(bits.words[i]);
-	return count;
 }
 
 static bool is_even(struct lab *lab)
@@ -386,7 +327,8 @@ static bool is_even(struct lab *lab)
 	uint64_t ports = port_bits(lab);
 
 	return ports == lab_sum(nat.ports_used) && ports == lab_ports_of_all(lab) &&
-	       session_bits(lab) == lab_entries(lab, family->sessions) &&
+	       (family->ipv6 ? lab_session_bits6(lab) : lab_session_bits(lab)) ==
+		       lab_entries(lab, family->sessions) &&
 	       lab_entries(lab, family->mappings) ==
 		       lab_sum(nat.mappings_created) - lab_sum(nat.mappings_ended);
 }
