@@ -228,6 +228,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 /* own.h */
 #define own_port_is_taken own_port_is_taken6
 #define own_begins        own_begins6
+#define own_session       own_session6
 
 /* other.h */
 #define other_ask    other_ask6
@@ -577,6 +578,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_in
 #undef own_port_is_taken
 #undef own_begins
+#undef own_session
 #undef other_ask
 #undef host_remote
 #undef host_known

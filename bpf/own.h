@@ -30,8 +30,9 @@ static __always_inline bool own_port_is_taken(u32 uplink, u8 protocol, __be16 po
 	return words && !bits_is_free(words, NSR_POOL_WORDS, number);
 }
 
-/* request->flow has remote, protocol and uplink, and the host's port in place of the inside one. */
-NSR_STEP int own_begins(struct __sk_buff *skb, struct nat_request *request)
+/* The session that the mapping of the host's port has with the remote, if a socket of the host
+ * would get its answers: number and, in the upper half, state; 0: there is none. */
+NSR_STEP u64 own_session(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct session_view view;
 	const struct nsr_session *session;
@@ -64,7 +65,17 @@ NSR_STEP int own_begins(struct __sk_buff *skb, struct nat_request *request)
 			      request->flow.remote_port, &request->external, port,
 			      mapping_is_published(mapping))))
 		return 0;
-	session_end(number, state, request->now_s, false);
+	return (u64)state << 32 | number;
+}
+
+/* request->flow has remote, protocol and uplink, and the host's port in place of the inside one.
+ * Ended by the caller, so that what was needed to find it is not on the stack below that. */
+static __always_inline int own_begins(struct __sk_buff *skb, struct nat_request *request)
+{
+	u64 found = own_session(skb, request);
+
+	if (found)
+		session_end((u32)found, found >> 32, request->now_s, false);
 	return 0;
 }
 

@@ -24,6 +24,8 @@ struct crowd {
 	atomic_uint owner[NSR_POOL_PORTS]; /* 1 + endpoint that was seen with this port */
 	atomic_uint shared;                /* ports seen with two */
 	atomic_bool done;
+	bool ipv6;  /* what is sent */
+	bool again; /* ports are given to others without cooling down: owner says nothing */
 };
 
 /* To be freed. */
@@ -40,11 +42,21 @@ void *crowd_change_one(void *crowd);
 /* Or each is another inside host that speaks GRE to the same remotes; owner is then by remote. */
 void *crowd_speak(void *crowd);
 
+/* Endpoint number i to REMOTE_IP, and what it is answered. */
+void crowd_sends(const struct crowd *crowd, struct frame *f, uint32_t i, uint16_t remote_port);
+void crowd_is_sent(const struct crowd *crowd, struct frame *f, uint16_t remote_port, uint16_t port);
+
 /* Runs CROWD_THREADS of them to their end; ending: and CROWD_ENDERS that end sessions meanwhile. */
 void crowd_run(struct crowd *crowd, void *(*body)(void *), bool ending);
+/* Beside them CROWD_ENDERS do something else until they are done, unless that is NULL. */
+void crowd_run_beside(struct crowd *crowd, void *(*body)(void *), void *(*beside)(void *));
+void *crowd_end_all(void *crowd);
 
 /* Every count agrees with every other, and a port is in use for each that was taken. Ends all
  * sessions. */
 void crowd_expect_even(struct lab *lab);
+/* The same of either family, and where there is more than a crowd's flows: contacts, and what is
+ * the host's own. */
+void crowd_expect_even_of(const struct crowd *crowd);
 
 #endif

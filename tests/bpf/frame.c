@@ -310,3 +310,36 @@ uint32_t frame_packet_type(struct frame *frame, const uint8_t mac[6])
 		return PACKET_BROADCAST;
 	return to[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
 }
+
+void frame_halve(const struct frame *whole, uint16_t id, struct frame ret[2])
+{
+	const bool ipv6 = whole->bytes[ETH_HLEN] >> 4 == 6;
+	const uint32_t header = ETH_HLEN + (ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	const uint32_t more = ipv6 ? FRAME_EXTENSION : 0, data = whole->length - header;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t length = i ? data - FRAME_HALF : FRAME_HALF;
+
+		memset(&ret[i], 0, sizeof(ret[i]));
+		memcpy(ret[i].bytes, whole->bytes, header);
+		memcpy(ret[i].bytes + header + more, whole->bytes + header + (size_t)i * FRAME_HALF,
+		       length);
+		ret[i].length = header + more + length;
+		if (ipv6) {
+			const uint16_t fragment[] = {
+				htons((uint16_t)(frame_ip6(&ret[i])->nexthdr << 8)),
+				htons((uint16_t)(i ? FRAME_HALF : 1)), 0, htons(id)};
+
+			memcpy(ret[i].bytes + header, fragment, sizeof(fragment));
+			frame_ip6(&ret[i])->nexthdr = IPPROTO_FRAGMENT;
+			frame_ip6(&ret[i])->payload_len = htons((uint16_t)(more + length));
+			ret[i].extended = 1;
+		} else {
+			frame_ip4(&ret[i])->id = htons(id);
+			frame_ip4(&ret[i])->tot_len = htons((uint16_t)(ret[i].length - ETH_HLEN));
+			frame_ip4(&ret[i])->frag_off =
+				htons((uint16_t)(i ? FRAME_HALF / 8 : 0x2000));
+			frame_seal(&ret[i]);
+		}
+	}
+}

@@ -40,7 +40,8 @@
 #define FRAME6_ECHO_REQUEST  128
 #define FRAME6_ECHO_REPLY    129
 
-#define FRAME_EXTENSION 8 /* bytes of an extension header of IPv6 */
+#define FRAME_HALF      800 /* bytes of a datagram in its first fragment */
+#define FRAME_EXTENSION 8   /* bytes of an extension header of IPv6 */
 
 struct frame {
 	uint32_t length;
@@ -80,6 +81,8 @@ void frame_build(struct frame *frame, const struct frame_spec *spec);
 /* An ARP request. */
 void frame_arp(struct frame *frame, const uint8_t *to, const uint8_t *from,
 	       const uint8_t *sender_mac, const char *sender, const char *target);
+/* Takes it to pieces, in two fragments with this identification. */
+void frame_halve(const struct frame *whole, uint16_t id, struct frame ret[2]);
 /* Puts the checksums right after the frame was changed by hand. */
 void frame_seal(struct frame *frame);
 /* What is wrong with its checksums; NULL: nothing. */

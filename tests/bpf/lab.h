@@ -155,8 +155,10 @@ struct nsr_uplink_counters lab_uplink_counters(struct lab *lab, enum lab_uplink 
 /* Sessions in the table that are active, and numbers in use by bit. */
 uint32_t lab_active_sessions(struct lab *lab);
 uint32_t lab_session_bits(struct lab *lab);
+uint32_t lab_session_bits6(struct lab *lab);
 /* Ports of the pool whose bit is set and that were to be handed out. */
 uint32_t lab_pool_bits(struct lab *lab, enum lab_uplink which, enum nsr_nat_protocol protocol);
+uint32_t lab_pool_bits6(struct lab *lab, enum lab_uplink which, enum nsr_nat_protocol protocol);
 /* What the port's namespace has of what all share; and of it the sessions that count for its limit.
  */
 struct nsr_share lab_share(struct lab *lab, enum lab_port which);

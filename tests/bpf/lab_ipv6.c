@@ -18,7 +18,7 @@ struct nsr_nat_counters lab_nat6(struct lab *lab, enum lab_uplink which)
 	return nat;
 }
 
-static uint32_t session_bits6(struct lab *lab)
+uint32_t lab_session_bits6(struct lab *lab)
 {
 	static struct nsr_session_bits6 bits;
 	uint32_t count = 0, set, i;
@@ -31,6 +31,21 @@ static uint32_t session_bits6(struct lab *lab)
 			count += (uint32_t)__builtin_popcountll(bits.words[i]);
 	}
 	return count;
+}
+
+uint32_t lab_pool_bits6(struct lab *lab, enum lab_uplink which, enum nsr_nat_protocol protocol)
+{
+	static struct nsr_pool_bits bits;
+	uint32_t pool = NSR_POOL(lab->uplink_number[which], protocol), count = 0, i;
+	struct nsr_uplink uplink;
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_pool_bits6], &pool, &bits), 0);
+	assert_int_equal(
+		bpf_map_lookup_elem(lab->datapath->maps[MAP_uplinks], &lab->uplink[which], &uplink),
+		0);
+	for (i = 0; i < NSR_POOL_WORDS; i++)
+		count += (uint32_t)__builtin_popcountll(bits.words[i]);
+	return count - (NSR_POOL_PORTS - (uplink.port_max - uplink.port_min + 1u));
 }
 
 void lab_expect_no_flows6(struct lab *lab)
@@ -46,7 +61,7 @@ void lab_expect_no_flows6(struct lab *lab)
 		assert_int_equal(lab_sum(nat.sessions_created), lab_sum(nat.sessions_expired));
 		assert_int_equal(lab_sum(nat.mappings_created), lab_sum(nat.mappings_ended));
 	}
-	assert_int_equal(session_bits6(lab), 0);
+	assert_int_equal(lab_session_bits6(lab), 0);
 	assert_int_equal(lab_entries(lab, MAP_session_by_flow6), 0);
 	assert_int_equal(lab_entries(lab, MAP_mapping_by_inside6), 0);
 }
