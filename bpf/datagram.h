@@ -6,11 +6,11 @@
  * before the first is held: a copy of it is kept, which is put on the uplink again when the first
  * has come, in the way of a packet that has just arrived.
  *
- *   none -> HELD   a later fragment came: copied to "held_fragments"; more of them are, too
- *   HELD -> LEFT   one was too large to be held, so the host has it, and gets those that follow
- *   any -> known   the first came: what was held is let go; who was about to hold one sees that
- *   LEFT -> LOST   the first came, and was for the inside: all are dropped, and counted
- *   any -> none    in time
+ *   none -> HELD      a later fragment came: copied to "held_fragments"; more of them are, too
+ *   HELD -> LEFT      one was too large to be held, so the host has it, and gets those that follow
+ *   any  -> known     the first came: what is held is let go; who is about to hold one sees it
+ *   LEFT -> LOST      the first came, and was for the inside: all are dropped, and counted
+ *   any  -> none      in time
  *
  * How long that is says the network that the datagram is for; before the first has come nobody
  * knows which, so what is held waits as long as any network of the uplink has it, and is looked at
@@ -18,8 +18,8 @@
  *
  * The table is LRU: an entry is worth something for as long as a datagram takes to arrive, so a
  * flood of them costs others next to nothing, which it would do if they had to expire. What is held
- * is in a plain table, and given up by the clock of expire.h. A held packet is counted when
- * it goes on, or is given up. What cannot be held may be the host's own, so it is left to it. That
+ * is in a plain table, and given up by the clock of reclaim.h. A held packet is counted when it
+ * goes on, or is given up. What cannot be held may be the host's own, so it is left to it. That
  * there was no room is not noted: who sends enough to fill the table could have datagrams dropped
  * by it that come in order (RFC 4787 REQ-14a).
  *

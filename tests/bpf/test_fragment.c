@@ -263,7 +263,7 @@ static void test_flood(void **state)
 	struct frame f;
 
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
-	      .fragment = MORE | 64, .payload = 64);
+	      .fragment = PIECES4_MORE | 64, .payload = 64);
 	while (id < 20000) {
 		pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, (uint16_t)id);
 		pieces4_take(&whole, &pieces);
