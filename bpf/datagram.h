@@ -25,8 +25,7 @@
  *
  * A copy is in parts of NSR_HELD_BYTES, so that a large fragment takes what it needs and a small
  * one no more. Part 0 stands for all: it is the last to be entered and the first to be taken out,
- * and who has taken it out has the others too. Part 0 is given up in time like any copy; the
- * others, which somebody may be about to read who has just taken that, as long again after it.
+ * and who has taken it out has the others too.
  */
 #ifndef NSROUTE_BPF_DATAGRAM_H
 #define NSROUTE_BPF_DATAGRAM_H
@@ -60,7 +59,7 @@ static __always_inline u32 held_lasts(u32 uplink)
 /* How long an entry counts. */
 NSR_STEP u32 datagram_counts(u32 whom, u32 uplink, const nat_address *inside)
 {
-	if (whom == NAT_INBOUND_HELD)
+	if (whom == NAT_INBOUND_HELD || whom == NAT_INBOUND_LEFT)
 		return held_lasts(uplink);
 	return whom == NAT_INBOUND_SESSION && inside ? datagram_lasts(inside) : NSR_DATAGRAM_S;
 }

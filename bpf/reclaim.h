@@ -216,18 +216,28 @@ static __always_inline int expire_ports_of(u32 uplink, struct expire_slice *slic
 	return 0;
 }
 
-/* Its first fragment has not come: only now is it counted. Parts but the first are given as long
- * again: see datagram.h. */
+/*
+ * Its first fragment has not come: only now is it counted. Who takes out part 0 has the others too,
+ * and nobody else touches them. A part that has outlived any datagram's time was forgotten so.
+ */
 static long expire_held(void *map, const struct nsr_held_key *fragment, struct nsr_held *held,
 			struct expire_slice *slice)
 {
 	struct nsr_held_key key = *fragment;
-	u32 length = held->length, part = held->part, lasts_s = held_lasts(key.datagram.uplink);
+	u32 length = held->length, part = held->part, lasts_s, i;
 
 	(void)map;
-	if (datagram_is_old(held->since_s, slice->now_s, part ? 2 * lasts_s : lasts_s) &&
-	    !bpf_map_delete_elem(&held_fragments, &key) && !part)
-		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
+	lasts_s = part ? 2 * NSR_DATAGRAM_MAX_S : held_lasts(key.datagram.uplink);
+	if (!datagram_is_old(held->since_s, slice->now_s, lasts_s) ||
+	    bpf_map_delete_elem(&held_fragments, &key) || part)
+		return 0;
+	count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
+#pragma unroll
+	for (i = 1; i < NSR_HELD_PARTS; i++) {
+		key.number++;
+		if (i * NSR_HELD_BYTES < length)
+			bpf_map_delete_elem(&held_fragments, &key);
+	}
 	return 0;
 }
 

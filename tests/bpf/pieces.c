@@ -109,3 +109,49 @@ void expect_given_up(struct lab *lab, struct frame *f, int held)
 	assert_int_equal(c.rx_bytes, f->length);
 	assert_int_equal(c.rx_dropped, 1);
 }
+
+/* ---- Of IPv4. */
+
+void pieces4_take_one(const struct frame *whole, uint32_t from, uint32_t bytes, struct frame *ret)
+{
+	struct frame copy = *whole;
+	uint32_t header = ETH_HLEN + frame_ip4(&copy)->ihl * 4u, data = whole->length - header;
+	bool last = data - from <= bytes;
+
+	if (last)
+		bytes = data - from;
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->bytes, whole->bytes, header);
+	memcpy(ret->bytes + header, whole->bytes + header + from, bytes);
+	ret->length = header + bytes;
+	frame_ip4(ret)->tot_len = htons((uint16_t)(ret->length - ETH_HLEN));
+	frame_ip4(ret)->frag_off = htons((uint16_t)((last ? 0 : PIECES4_MORE) | from / 8));
+	frame_seal(ret);
+}
+
+void pieces4_take(const struct frame *whole, struct pieces *ret)
+{
+	for (uint32_t i = 0; i < PIECES; i++)
+		pieces4_take_one(whole, i * PIECE, PIECE, &ret->piece[i]);
+}
+
+void pieces4_arriving(struct frame *f, const char *dest, uint8_t protocol, uint16_t port,
+		      uint16_t id)
+{
+	bool inside = strcmp(dest, UPLINK_IP);
+
+	FRAME(f, .to = inside ? mac_red : mac_up0, .from = inside ? mac_br1 : mac_router,
+	      .source = REMOTE_IP, .dest = dest, .protocol = protocol,
+	      .sport = protocol == IPPROTO_ICMP ? port : 80, .dport = port, .tcp_flags = FRAME_ACK,
+	      .icmp_type = FRAME_ECHO_REPLY, .payload = PAYLOAD, .id = id, .ttl = inside ? 63 : 64);
+}
+
+uint16_t pieces4_open_flow(struct lab *lab, uint8_t protocol, uint16_t port)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .protocol = protocol, .sport = port, .dport = 80, .tcp_flags = FRAME_SYN,
+	      .icmp_type = FRAME_ECHO_REQUEST);
+	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
+}

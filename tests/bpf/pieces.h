@@ -35,4 +35,18 @@ void expect_for_the_host(struct lab *lab, struct pieces *pieces, uint16_t ethert
 /* What is not followed by its first is dropped, and counted only then. */
 void expect_given_up(struct lab *lab, struct frame *f, int held);
 
+/* ---- Of IPv4. */
+
+#define PIECES4_MORE   0x2000
+#define PIECES4_OFFSET 0x1fff
+
+/* So many bytes of the datagram, from this one on, or what there is of them. */
+void pieces4_take_one(const struct frame *whole, uint32_t from, uint32_t bytes, struct frame *ret);
+void pieces4_take(const struct frame *whole, struct pieces *ret);
+/* A datagram from the remote, as red gets it from us if dest is red's; else as it is outside. */
+void pieces4_arriving(struct frame *f, const char *dest, uint8_t protocol, uint16_t port,
+		      uint16_t id);
+/* From red's port to where such a datagram comes from: its external port. */
+uint16_t pieces4_open_flow(struct lab *lab, uint8_t protocol, uint16_t port);
+
 #endif

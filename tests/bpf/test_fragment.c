@@ -10,44 +10,17 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "datapath_maps.h"
-#include "nsroute_trace.h"
 
-#define MORE   0x2000
-#define OFFSET 0x1fff
+#define MORE   PIECES4_MORE
+#define OFFSET PIECES4_OFFSET
 
 static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
-
-/* So many bytes of the datagram, from this one on, or what there is of them. */
-static void take_piece(const struct frame *whole, uint32_t from, uint32_t bytes, struct frame *ret)
-{
-	struct frame copy = *whole;
-	uint32_t header = ETH_HLEN + frame_ip4(&copy)->ihl * 4u, data = whole->length - header;
-	bool last = data - from <= bytes;
-
-	if (last)
-		bytes = data - from;
-	memset(ret, 0, sizeof(*ret));
-	memcpy(ret->bytes, whole->bytes, header);
-	memcpy(ret->bytes + header, whole->bytes + header + from, bytes);
-	ret->length = header + bytes;
-	frame_ip4(ret)->tot_len = htons((uint16_t)(ret->length - ETH_HLEN));
-	frame_ip4(ret)->frag_off = htons((uint16_t)((last ? 0 : MORE) | from / 8));
-	frame_seal(ret);
-}
-
-static void take_to_pieces(const struct frame *whole, struct pieces *ret)
-{
-	for (uint32_t i = 0; i < PIECES; i++)
-		take_piece(whole, i * PIECE, PIECE, &ret->piece[i]);
-}
 
 /* All pieces have one header but for offset and length, and together what wanted has. */
 static void expect_whole(struct pieces *got, const struct frame *wanted)
@@ -81,18 +54,6 @@ static void leaving(struct frame *f, const char *source, uint8_t protocol, uint1
 	      .icmp_type = FRAME_ECHO_REQUEST, .payload = PAYLOAD, .id = id);
 }
 
-/* To red when mac is red's, by us; else as it is outside. */
-static void arriving(struct frame *f, const char *dest, uint8_t protocol, uint16_t port,
-		     uint16_t id)
-{
-	bool inside = strcmp(dest, UPLINK_IP);
-
-	FRAME(f, .to = inside ? mac_red : mac_up0, .from = inside ? mac_br1 : mac_router,
-	      .source = REMOTE_IP, .dest = dest, .protocol = protocol,
-	      .sport = protocol == IPPROTO_ICMP ? port : 80, .dport = port, .tcp_flags = FRAME_ACK,
-	      .icmp_type = FRAME_ECHO_REPLY, .payload = PAYLOAD, .id = id, .ttl = inside ? 63 : 64);
-}
-
 /* Sends all pieces out in this order, and returns the identification that they left with. */
 static uint16_t expect_sent(struct lab *lab, const char *source, uint8_t protocol, uint16_t port,
 			    uint16_t id, const uint8_t *order)
@@ -103,7 +64,7 @@ static uint16_t expect_sent(struct lab *lab, const char *source, uint8_t protoco
 	uint32_t i;
 
 	leaving(&whole, source, protocol, port, id);
-	take_to_pieces(&whole, &pieces);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++) {
 		struct frame *out = &EXPECT_OUT(lab, UP0, &pieces.piece[order[i]], TRANSLATED)->out;
 
@@ -165,11 +126,11 @@ static void test_out_refused(void **state)
 	uint32_t i;
 
 	leaving(&whole, RED_IP, IPPROTO_AH, 4321, 1);
-	take_to_pieces(&whole, &pieces);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_PROTOCOL));
 	leaving(&whole, RED_IP, IPPROTO_UDP, 4321, 2);
-	take_to_pieces(&whole, &pieces);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_OUT(lab, UP1, &pieces.piece[i], DROPPED(WRONG_UPLINK));
 	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX); /* no address */
@@ -190,7 +151,7 @@ static void test_own(void **state)
 	for (source = 0; source < 2; source++) {
 		for (protocol = 0; protocol < sizeof(protocols); protocol++) {
 			leaving(&whole, sources[source], protocols[protocol], 4321, 1);
-			take_to_pieces(&whole, &pieces);
+			pieces4_take(&whole, &pieces);
 			for (i = 0; i < PIECES; i++)
 				EXPECT_OUT(lab, UP0, &pieces.piece[i], PASSED);
 		}
@@ -199,16 +160,6 @@ static void test_own(void **state)
 
 /* ---- Inbound. */
 
-static uint16_t open_flow(struct lab *lab, uint8_t protocol, uint16_t port)
-{
-	struct frame f;
-
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
-	      .protocol = protocol, .sport = port, .dport = 80, .tcp_flags = FRAME_SYN,
-	      .icmp_type = FRAME_ECHO_REQUEST);
-	return frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out);
-}
-
 static void expect_received(struct lab *lab, uint8_t protocol, uint16_t external, uint16_t inside,
 			    uint16_t id, const uint8_t *order)
 {
@@ -216,13 +167,13 @@ static void expect_received(struct lab *lab, uint8_t protocol, uint16_t external
 	static struct pieces pieces, got;
 	uint32_t i;
 
-	arriving(&whole, UPLINK_IP, protocol, external, id);
-	take_to_pieces(&whole, &pieces);
+	pieces4_arriving(&whole, UPLINK_IP, protocol, external, id);
+	pieces4_take(&whole, &pieces);
 	expect_held_before(lab, &pieces, order, ETH_P_IP, MAP_held_fragments);
 	for (i = 0; i < PIECES; i++)
 		got.piece[order[i]] =
 			EXPECT_IN(lab, UP0, &pieces.piece[order[i]], TRANSLATED_TO_PEER)->out;
-	arriving(&wanted, RED_IP, protocol, inside, id);
+	pieces4_arriving(&wanted, RED_IP, protocol, inside, id);
 	expect_whole(&got, &wanted);
 }
 
@@ -233,8 +184,8 @@ static void test_in(void **state)
 	size_t protocol, order;
 
 	for (protocol = 0; protocol < sizeof(protocols); protocol++) {
-		preserved = open_flow(lab, protocols[protocol], 4321);
-		changed = open_flow(lab, protocols[protocol], 53);
+		preserved = pieces4_open_flow(lab, protocols[protocol], 4321);
+		changed = pieces4_open_flow(lab, protocols[protocol], 53);
 		for (order = 0; order < ORDERS; order++) {
 			expect_received(lab, protocols[protocol], preserved, 4321, id++,
 					orders[order]);
@@ -248,34 +199,34 @@ static void test_in(void **state)
 static void test_in_not_ours(void **state)
 {
 	struct lab *lab = lab_of(state);
-	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	uint16_t port = pieces4_open_flow(lab, IPPROTO_UDP, 4321);
 	static struct frame whole;
 	static struct pieces pieces;
 	uint32_t i;
 
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, (uint16_t)(port + 1), 1);
-	take_to_pieces(&whole, &pieces);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, (uint16_t)(port + 1), 1);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 2);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 2);
 	frame_ip4(&whole)->saddr = address4(REMOTE2_IP);
 	frame_seal(&whole);
-	take_to_pieces(&whole, &pieces);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(NAT_FILTERED));
-	arriving(&whole, UPLINK_IP, 47, port, 3);
-	take_to_pieces(&whole, &pieces);
+	pieces4_arriving(&whole, UPLINK_IP, 47, port, 3);
+	pieces4_take(&whole, &pieces);
 	for (i = PIECES; i-- > 0;)
 		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
-	arriving(&whole, UPLINK_IP, IPPROTO_ICMP, port, 4);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_ICMP, port, 4);
 	*(uint8_t *)frame_transport(&whole) = FRAME_ECHO_REQUEST;
 	frame_seal(&whole);
-	take_to_pieces(&whole, &pieces);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_IN(lab, UP0, &pieces.piece[i], PASSED);
-	arriving(&whole, RED_IP, IPPROTO_UDP, port, 5);
+	pieces4_arriving(&whole, RED_IP, IPPROTO_UDP, port, 5);
 	memcpy(whole.bytes, mac_up0, 6);
-	take_to_pieces(&whole, &pieces);
+	pieces4_take(&whole, &pieces);
 	for (i = 0; i < PIECES; i++)
 		EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(INBOUND));
 }
@@ -287,260 +238,9 @@ static void test_in_for_the_host(void **state)
 	static struct frame whole;
 	static struct pieces pieces;
 
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, 4321, 1);
-	take_to_pieces(&whole, &pieces);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, 4321, 1);
+	pieces4_take(&whole, &pieces);
 	expect_for_the_host(lab, &pieces, ETH_P_IP);
-}
-
-#define SMALL 400 /* bytes of a first piece that leave more than NSR_HELD_BYTES to the other */
-
-/* One that is held in two parts, of this datagram to red's port. */
-static void take_to_large(uint16_t port, uint16_t id, struct frame *ret_first,
-			  struct frame *ret_large)
-{
-	static struct frame whole;
-
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, id);
-	take_piece(&whole, 0, SMALL, ret_first);
-	take_piece(&whole, SMALL, PAYLOAD, ret_large);
-	assert_in_range(ret_large->length, NSR_HELD_BYTES + 1, 2 * NSR_HELD_BYTES);
-}
-
-/* They are put together again as they were, among others. */
-static void test_large(void **state)
-{
-	struct lab *lab = lab_of(state);
-	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
-	static struct frame first[2], large[2];
-	struct frame *out;
-	int fd = listen_at_uplink(lab, ETH_P_IP);
-	uint32_t i;
-
-	for (i = 0; i < 2; i++) {
-		take_to_large(port, (uint16_t)(i + 1), &first[i], &large[i]);
-		expect_held(lab, &large[i]);
-	}
-	expect_held(lab, &large[1]); /* once more, as a network may do it */
-	assert_int_equal(lab_entries(lab, MAP_held_fragments), 6);
-	for (i = 2; i-- > 0;) {
-		expect_held(lab, &first[i]);
-		expect_again(fd, &first[i]);
-		expect_again(fd, &large[i]);
-		if (i)
-			expect_again(fd, &large[i]);
-		assert_int_equal(lab_entries(lab, MAP_held_fragments), i ? 2 : 0);
-		/* It is too large for red's interface, so the kernel gets it. */
-		EXPECT_IN(lab, UP0, &first[i], TRANSLATED_TO_PEER);
-		out = &EXPECT_IN(lab, UP0, &large[i], TRANSLATED)->out;
-		assert_null(frame_fault(out));
-		assert_int_equal(frame_ip4(out)->daddr, address4(RED_IP));
-		assert_memory_equal(frame_transport(out), frame_transport(&large[i]),
-				    large[i].length - ETH_HLEN - 20);
-	}
-	close(fd);
-}
-
-#define MEETINGS 1500
-
-struct meeting {
-	struct lab *lab;
-	pthread_barrier_t both;
-	struct frame first, large, out;
-	int action;
-};
-
-/* One is late, and then the other, by up to some 50 microseconds. */
-static void delay(uint32_t number, uint32_t factor)
-{
-	for (volatile uint32_t spin = number * factor % 1009 * 100; spin; spin--)
-		;
-}
-
-static void *large_arrives(void *argument)
-{
-	struct meeting *m = argument;
-
-	for (uint32_t i = 0; i < MEETINGS; i++) {
-		pthread_barrier_wait(&m->both);
-		delay(i, 331);
-		m->action = lab_run(m->lab, DATAPATH_UPLINK_IN, m->lab->uplink[UP0], &m->large,
-				    &m->out);
-		pthread_barrier_wait(&m->both);
-	}
-	return NULL;
-}
-
-/* The first fragment comes while another CPU is holding the second: that is held and let go, or
- * translated, and nothing stays. */
-static void test_meeting(void **state)
-{
-	static struct meeting m;
-	static struct frame seen;
-	uint16_t port = open_flow(lab_of(state), IPPROTO_UDP, 4321);
-	int fd = listen_at_uplink(lab_of(state), ETH_P_IP);
-	pthread_t other;
-	uint32_t i, held = 0;
-
-	m.lab = lab_of(state);
-	assert_int_equal(pthread_barrier_init(&m.both, NULL, 2), 0);
-	assert_int_equal(pthread_create(&other, NULL, large_arrives, &m), 0);
-	for (i = 0; i < MEETINGS; i++) {
-		take_to_large(port, (uint16_t)(i + 1), &m.first, &m.large);
-		pthread_barrier_wait(&m.both);
-		delay(i, 617);
-		lab_run(m.lab, DATAPATH_UPLINK_IN, m.lab->uplink[UP0], &m.first, NULL);
-		pthread_barrier_wait(&m.both);
-		assert_int_equal(lab_entries(m.lab, MAP_held_fragments), 0);
-		if (m.action != TC_ACT_STOLEN) {
-			assert_int_equal(frame_ip4(&m.out)->daddr, address4(RED_IP));
-			continue;
-		}
-		held++;
-		do
-			assert_true(recv(fd, seen.bytes, sizeof(seen.bytes), 0) > 0);
-		while (!(frame_ip4(&seen)->frag_off & htons(OFFSET)));
-		assert_memory_equal(seen.bytes, m.large.bytes, m.large.length);
-	}
-	pthread_join(other, NULL);
-	pthread_barrier_destroy(&m.both);
-	print_message("of %u, %u held\n", MEETINGS, held);
-	close(fd);
-}
-
-/* What is not followed by its first is counted once, and all of it goes. */
-static void test_large_given_up(void **state)
-{
-	struct timespec moment = {.tv_nsec = 100000000};
-	struct lab *lab = lab_of(state);
-	static struct frame first, large;
-	struct nsr_uplink_counters c;
-	uint32_t left, i;
-
-	take_to_large(1234, 1, &first, &large);
-	expect_held(lab, &large);
-	for (left = 2; left-- > 0;) {
-		lab_clock_offset(lab, (2 - left) * NSR_DATAGRAM_S + 1);
-		for (i = 0; i < 300 && lab_entries(lab, MAP_held_fragments) != left; i++)
-			nanosleep(&moment, NULL);
-		assert_int_equal(lab_entries(lab, MAP_held_fragments), left);
-		c = lab_uplink_counters(lab, UP0);
-		assert_int_equal(c.rx_packets, 1);
-		assert_int_equal(c.rx_bytes, large.length);
-		assert_int_equal(c.rx_dropped, 1);
-	}
-}
-
-/* A datagram of which the host has got a piece, as it is too large to be held, is the host's if its
- * first fragment is. Else it is dropped, and told. PROG_RUN takes no piece that is as large. */
-static void test_left(void **state)
-{
-	struct lab *lab = lab_of(state);
-	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
-	int in = lab->datapath->maps[MAP_datagrams_in], fd = listen_at_uplink(lab, ETH_P_IP);
-	static struct frame whole;
-	static struct pieces pieces;
-	struct nsr_datagram_in entry;
-	struct nsr_datagram key = {.source = address4(REMOTE_IP),
-				   .dest = address4(UPLINK_IP),
-				   .protocol = IPPROTO_UDP,
-				   .uplink = (uint8_t)lab->uplink_number[UP0]};
-	uint16_t id;
-	uint32_t i;
-
-	for (id = 1; id <= 2; id++) {
-		arriving(&whole, UPLINK_IP, IPPROTO_UDP, id == 1 ? port : 99, id);
-		take_to_pieces(&whole, &pieces);
-		expect_held(lab, &pieces.piece[1]);
-		key.id = htons(id);
-		assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
-		assert_int_equal(entry.whom, NSR_INBOUND_HELD);
-		entry.whom = NSR_INBOUND_LEFT;
-		assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
-		EXPECT_IN(lab, UP0, &pieces.piece[2], PASSED); /* what follows, too */
-		if (id == 1) {
-			for (i = 0; i < PIECES; i++)
-				EXPECT_IN(lab, UP0, &pieces.piece[i], DROPPED(NAT_FRAGMENT));
-			continue;
-		}
-		expect_held(lab, &pieces.piece[0]);
-		expect_again(fd, &pieces.piece[0]);
-		expect_again(fd, &pieces.piece[1]);
-		EXPECT_IN(lab, UP0, &pieces.piece[2], PASSED);
-	}
-	assert_int_equal(lab_entries(lab, MAP_held_fragments), 1); /* until it is given up */
-	/* Another datagram with its identification, later. */
-	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
-	expect_received(lab, IPPROTO_UDP, port, 4321, 1, orders[0]);
-	close(fd);
-}
-
-/* A fragment of nothing, that comes first and has no room. */
-static void forge(struct lab *lab, const char *source, uint16_t id)
-{
-	struct frame f;
-
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = source, .dest = UPLINK_IP,
-	      .fragment = MORE | 64, .payload = 64, .id = id);
-	lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
-}
-
-/* RFC 4787 REQ-14a: a flood of fragments, by which nothing more can be held, costs datagrams that
- * come in order nothing, nor what is whole; not even where the identifications are guessed. */
-static void test_flood_guessed(void **state)
-{
-	struct lab *lab = lab_of(state);
-	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321), id;
-	static struct frame whole;
-	static struct pieces pieces;
-	uint32_t i, sent = 1;
-
-	while (lab_entries(lab, MAP_held_fragments) < NSR_HELD_MAX)
-		forge(lab, REMOTE2_IP, (uint16_t)sent++);
-	for (id = 1; id <= 40; id++) {
-		arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, id);
-		take_to_pieces(&whole, &pieces);
-		EXPECT_IN(lab, UP0, &whole, TRANSLATED);
-		if (id % 2) {
-			forge(lab, REMOTE_IP, id);
-			expect_held(lab,
-				    &pieces.piece[0]); /* goes on behind what is held: nothing */
-		}
-		for (i = 0; i < PIECES; i++) {
-			EXPECT_IN(lab, UP0, &pieces.piece[i], TRANSLATED_TO_PEER);
-			for (uint32_t end = sent + 500; sent < end; sent++)
-				forge(lab, REMOTE2_IP, (uint16_t)sent);
-		}
-	}
-	assert_int_equal(lab_entries(lab, MAP_held_fragments), NSR_HELD_MAX);
-}
-
-/* What there is no room for is left to the host. */
-static void test_room(void **state)
-{
-	struct lab *lab = lab_of(state);
-	static struct frame first, large;
-	struct frame f;
-	uint32_t i;
-
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
-	      .fragment = MORE | 64, .payload = 64);
-	for (i = 0; i < NSR_HELD_NUMBERS; i++)
-		expect_held(lab, &f);
-	EXPECT_IN(lab, UP0, &f, PASSED); /* too many of one datagram */
-	for (i = lab_entries(lab, MAP_held_fragments); i < NSR_HELD_MAX; i++) {
-		if (i == NSR_HELD_MAX - 1) { /* for one part, but not for two */
-			take_to_large(1234, 0xfffe, &first, &large);
-			EXPECT_IN(lab, UP0, &large, PASSED);
-			assert_int_equal(lab_entries(lab, MAP_held_fragments), i);
-		}
-		frame_ip4(&f)->id = htons((uint16_t)i);
-		frame_seal(&f);
-		assert_int_equal(lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL),
-				 TC_ACT_STOLEN);
-	}
-	frame_ip4(&f)->id = htons(0xffff);
-	frame_seal(&f);
-	EXPECT_IN(lab, UP0, &f, PASSED);
 }
 
 /* The next of a flood: a later fragment of a datagram that nobody has heard of. */
@@ -556,23 +256,23 @@ static void flood(struct lab *lab, struct frame *f, uint32_t *id)
 static void test_flood(void **state)
 {
 	struct lab *lab = lab_of(state);
-	uint16_t port = open_flow(lab, IPPROTO_UDP, 4321);
+	uint16_t port = pieces4_open_flow(lab, IPPROTO_UDP, 4321);
 	static struct frame whole, wanted;
 	static struct pieces pieces, got;
 	uint32_t id = 0, i;
 	struct frame f;
 
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
-	      .fragment = MORE | 64, .payload = 64);
+	      .fragment = PIECES4_MORE | 64, .payload = 64);
 	while (id < 20000) {
-		arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, (uint16_t)id);
-		take_to_pieces(&whole, &pieces);
+		pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, (uint16_t)id);
+		pieces4_take(&whole, &pieces);
 		for (i = 0; i < PIECES; i++) {
 			flood(lab, &f, &id);
 			got.piece[i] =
 				EXPECT_IN(lab, UP0, &pieces.piece[i], TRANSLATED_TO_PEER)->out;
 		}
-		arriving(&wanted, RED_IP, IPPROTO_UDP, 4321, ntohs(frame_ip4(&whole)->id));
+		pieces4_arriving(&wanted, RED_IP, IPPROTO_UDP, 4321, ntohs(frame_ip4(&whole)->id));
 		expect_whole(&got, &wanted);
 		FRAME(&whole, .to = mac_up0, .from = mac_router, .source = REMOTE_IP,
 		      .dest = UPLINK_IP, .protocol = IPPROTO_UDP, .sport = 80, .dport = port);
@@ -603,12 +303,12 @@ static void test_given_up(void **state)
 static void test_forgotten(void **state)
 {
 	struct lab *lab = lab_of(state);
-	uint16_t port = open_flow(lab, IPPROTO_TCP, 4321);
+	uint16_t port = pieces4_open_flow(lab, IPPROTO_TCP, 4321);
 	static struct frame whole;
 	static struct pieces pieces;
 
-	arriving(&whole, UPLINK_IP, IPPROTO_TCP, port, 1);
-	take_to_pieces(&whole, &pieces);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_TCP, port, 1);
+	pieces4_take(&whole, &pieces);
 	EXPECT_IN(lab, UP0, &pieces.piece[0], TRANSLATED_TO_PEER);
 	EXPECT_IN(lab, UP0, &pieces.piece[1], TRANSLATED_TO_PEER);
 	lab_clock_offset(lab, NSR_DATAGRAM_S + 1);
@@ -643,17 +343,17 @@ static void test_times_of_networks(void **state)
 	static struct pieces pieces, to_green;
 
 	lab_inside_set(lab, "192.168.15.0/24", UP0, &slow);
-	red = open_flow(lab, IPPROTO_UDP, 4321);
+	red = pieces4_open_flow(lab, IPPROTO_UDP, 4321);
 	FRAME(&whole, .to = mac_router, .from = mac_up0, .source = GREEN_IP, .dest = REMOTE_IP,
 	      .protocol = IPPROTO_UDP, .sport = 4322, .dport = 80);
 	green = frame_sport(&EXPECT_OUT(lab, UP0, &whole, TRANSLATED)->out);
 	red_id = expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, 7, orders[0]);
 	green_id = expect_sent(lab, GREEN_IP, IPPROTO_UDP, 4322, 7, orders[0]);
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, red, 1);
-	take_to_pieces(&whole, &pieces);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, red, 1);
+	pieces4_take(&whole, &pieces);
 	EXPECT_IN(lab, UP0, &pieces.piece[0], TRANSLATED_TO_PEER);
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, green, 2);
-	take_to_pieces(&whole, &to_green);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, green, 2);
+	pieces4_take(&whole, &to_green);
 	EXPECT_IN(lab, UP0, &to_green.piece[0], TRANSLATED_TO_PEER);
 	lab_clock_offset(lab, 45);
 	EXPECT_IN(lab, UP0, &pieces.piece[1], TRANSLATED_TO_PEER);
@@ -682,9 +382,9 @@ static void test_times_of_held(void **state)
 	assert_int_equal(wait_at(lab, UP0), 0);
 	lab_inside_set(lab, "192.168.16.0/24", UP0, &slow);
 	assert_int_equal(wait_at(lab, UP0), 60);
-	port = open_flow(lab, IPPROTO_UDP, 4321);
-	arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 1);
-	take_to_pieces(&whole, &pieces);
+	port = pieces4_open_flow(lab, IPPROTO_UDP, 4321);
+	pieces4_arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 1);
+	pieces4_take(&whole, &pieces);
 	expect_held(lab, &pieces.piece[1]);
 	lab_clock_offset(lab, 45);
 	nanosleep(&pass, NULL);
@@ -712,12 +412,6 @@ int main(void)
 		LAB_TEST(test_in),
 		LAB_TEST(test_in_not_ours),
 		LAB_TEST(test_in_for_the_host),
-		LAB_TEST(test_large),
-		LAB_TEST(test_large_given_up),
-		LAB_TEST(test_meeting),
-		LAB_TEST(test_left),
-		LAB_TEST(test_flood_guessed),
-		LAB_TEST(test_room),
 		LAB_TEST(test_flood),
 		LAB_TEST(test_given_up),
 		LAB_TEST(test_forgotten),
