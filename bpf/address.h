@@ -137,9 +137,10 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 	if (!found || READ_ONCE(found->asked_s) == now_s)
 		return known;
 	address_asked(found, now_s);
-	if (known && address_is_here(skb, &lookup, ifindex, known))
-		return known;
 	next.entered = uplink->address4;
+	if (known && (known == next.entered || !address_is_anothers(uplink->index, known)) &&
+	    address_is_here(skb, &lookup, ifindex, known))
+		return known;
 	next.now = 0;
 	if (!uplink->fixed) {
 		next.now = address_chosen(skb, &lookup, ifindex, 0,
@@ -147,7 +148,8 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 		if (!next.now)
 			next.now = address_chosen(skb, &lookup, ifindex, dest, uplink->index);
 	}
-	if (!next.now && address_is_here(skb, &lookup, ifindex, next.entered))
+	if (!next.now && address_is_here(skb, &lookup, ifindex, next.entered) &&
+	    !address_is_anothers(uplink->index, next.entered))
 		next.now = next.entered;
 	address_found(found, next);
 	/* Two uplinks have chosen at once: whoever is seen by the other gives up. */

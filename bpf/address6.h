@@ -189,7 +189,8 @@ NSR_STEP int address6_ask(struct __sk_buff *skb, u32 now_s, struct nsr_address6 
 	if (!followed || address6_is_none(&entered) || READ_ONCE(followed->asked_s) == now_s)
 		return 0;
 	address6_asked(followed, now_s);
-	if (!address6_is_none(address) && address6_is_here(skb, &lookup, address))
+	if (!address6_is_none(address) && address6_is_here(skb, &lookup, address) &&
+	    (address6_equal(address, &entered) || !address6_is_anothers(uplink->index, address)))
 		return 0;
 	if (uplink->fixed6) {
 		__builtin_memset(&next, 0, sizeof(next));
@@ -198,7 +199,8 @@ NSR_STEP int address6_ask(struct __sk_buff *skb, u32 now_s, struct nsr_address6 
 		if (address6_is_none(&next))
 			address6_choose(skb, &lookup, uplink, dest, &next);
 	}
-	if (address6_is_none(&next) && address6_is_here(skb, &lookup, &entered))
+	if (address6_is_none(&next) && address6_is_here(skb, &lookup, &entered) &&
+	    !address6_is_anothers(uplink->index, &entered))
 		next = entered;
 	address6_found(followed, uplink, &next);
 	if (!address6_is_none(&next) && !address6_equal(&next, &entered) &&

@@ -228,6 +228,8 @@ static __always_inline int direct_refused(enum nat_inbound whom)
 {
 	if (whom == NAT_INBOUND_HOST)
 		return DROP(NAT_STATE);
+	if (whom == NAT_INBOUND_LEFT)
+		return DROP(NAT_FRAGMENT); /* there is nobody whose it could be but the inside */
 	return whom == NAT_INBOUND_REFUSED || whom == NAT_INBOUND_RARE ? DROP(INBOUND)
 								       : inbound_refused(whom);
 }

@@ -112,7 +112,8 @@ NSR_STEP int inbound6_judge(struct __sk_buff *skb, bool bare)
 		return DROP(INBOUND);
 	return ip6_is_special(&p.ip6->saddr) ||
 			       address6_is_external(uplink, (const void *)&p.ip6->saddr) ||
-			       inside_of6(&p.ip6->saddr) || fib_host6(&p.ip6->saddr)
+			       inside_of6(&p.ip6->saddr) || fib_host6(&p.ip6->saddr) ||
+			       local6_is_client(&p.ip6->saddr)
 		       ? DROP(SPOOFED_ADDRESS)
 		       : 0;
 }

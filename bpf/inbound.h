@@ -25,7 +25,7 @@ static __always_inline int inbound4_judge(const struct nsr_uplink *uplink, __be3
 	if (!inside || !inside->inbound || inside->uplink != uplink->index || !fib_host4(dest))
 		return DROP(INBOUND);
 	return ip4_is_special(source) || address_is_external(uplink, source) ||
-			       inside_of4(source) || fib_host4(source)
+			       inside_of4(source) || fib_host4(source) || local_is_client(source)
 		       ? DROP(SPOOFED_ADDRESS)
 		       : 0;
 }

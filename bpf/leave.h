@@ -212,6 +212,8 @@ NSR_STEP int leave_tagged(struct __sk_buff *skb, const struct nsr_port *port)
 	if (!port->gateway_ifindex ||
 	    (!mac_equal(p.eth->h_dest, port->gateway_mac) && skb->pkt_type != PACKET_HOST))
 		return VERDICT_KERNEL;
+	if (kind == PACKET_IPV6 ? local6_is_client(&p.ip6->daddr) : local_is_client(p.ip4->daddr))
+		return DROP(NAT_STATE); /* for the host alone, by another program */
 	return leave(skb, port);
 }
 

@@ -275,7 +275,7 @@ static __always_inline bool uplink6_is_inbound(struct __sk_buff *skb,
 {
 	struct packet p;
 
-	return load_as(skb, &p, bare) == PACKET_IPV6 &&
+	return load_as(skb, &p, bare) == PACKET_IPV6 && inside_of6(&p.ip6->daddr) &&
 	       !address6_is_external(uplink, (void *)&p.ip6->daddr);
 }
 

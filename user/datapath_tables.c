@@ -418,8 +418,10 @@ static int forget_host(const struct datapath *datapath, enum datapath_map map, u
 	union {
 		struct nsr_host_remote ipv4;
 		struct nsr_host_remote6 ipv6;
+		struct nsr_host_echo echo;
 	} key, next, *previous = NULL;
 	bool ipv6 = map == MAP_host_remotes6 || map == MAP_host_hears6;
+	bool echo = map == MAP_host_echoes;
 	struct bpf_map_info info = {0};
 	uint32_t left, size = sizeof(info);
 
@@ -428,7 +430,11 @@ static int forget_host(const struct datapath *datapath, enum datapath_map map, u
 				 strerror(errno));
 	for (left = 4 * info.max_entries;
 	     left && !bpf_map_get_next_key(datapath->maps[map], previous, &next); left--) {
-		if ((ipv6 ? next.ipv6.uplink : next.ipv4.uplink) == number) {
+		uint32_t uplink = echo   ? next.echo.uplink
+				  : ipv6 ? next.ipv6.uplink
+					 : next.ipv4.uplink;
+
+		if (uplink == number) {
 			if (datapath_drop(datapath, map, &next, "whom the host speaks to", err))
 				return err->code;
 			continue; /* from the one before again: this key is gone */
@@ -442,7 +448,8 @@ static int forget_host(const struct datapath *datapath, enum datapath_map map, u
 static int forget_hosts(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	static const enum datapath_map maps[] = {MAP_host_remotes, MAP_host_hears,
-						 MAP_host_remotes6, MAP_host_hears6};
+						 MAP_host_remotes6, MAP_host_hears6,
+						 MAP_host_echoes};
 	int ret = 0;
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]) && !ret; i++)

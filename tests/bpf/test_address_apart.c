@@ -15,15 +15,18 @@
 static const struct family {
 	const char *inside, *remote, *old_ip, *new_ip;
 	const char *change; /* a command for the namespace that the lab is in */
+	const char *back;   /* the old address comes back, at the other uplink */
 	bool ipv6;
 } families[] = {
 	{RED_IP, REMOTE_IP, UPLINK_IP, "198.18.7.2",
 	 "ip address del 198.51.100.2/24 dev up0 && ip address add 198.18.7.2/24 dev up0 && "
 	 "ip route add default via 198.18.7.1",
-	 false},
+	 NULL, false},
 	{RED_IP6, REMOTE_IP6, UPLINK_IP6, "2001:db8:7::2",
 	 "ip address del 2001:db8:1::2/64 dev up0 && "
 	 "ip address add 2001:db8:7::2/64 dev up0 nodad",
+	 "ip address del 2001:db8:7::2/64 dev up0 && "
+	 "ip address add 2001:db8:1::2/128 dev up1 nodad",
 	 true},
 };
 
@@ -66,21 +69,30 @@ static void put_uplink(struct lab *lab, const struct nsr_uplink *uplink)
 			 0);
 }
 
+/* The other uplink has an address now, of this family; before is what it had. */
+static void give_other(struct lab *lab, const struct family *family, const char *address,
+		       struct nsr_uplink *ret_before)
+{
+	const struct ip_address given = lab_ip(address);
+	struct nsr_uplink other;
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_uplinks], &lab->uplink[UP1],
+					     ret_before),
+			 0);
+	other = *ret_before;
+	if (family->ipv6)
+		memcpy(other.address6, given.bytes, 16);
+	else
+		memcpy(&other.address4, given.bytes, 4);
+	put_uplink(lab, &other);
+}
+
 static void expect_apart(struct lab *lab, const struct family *family, uint32_t *seconds)
 {
-	const struct ip_address taken = lab_ip(family->new_ip);
-	struct nsr_uplink other, before;
+	struct nsr_uplink before;
 
-	assert_int_equal(
-		bpf_map_lookup_elem(lab->datapath->maps[MAP_uplinks], &lab->uplink[UP1], &before),
-		0);
 	expect_source(lab, family, family->old_ip);
-	other = before;
-	if (family->ipv6)
-		memcpy(other.address6, taken.bytes, 16);
-	else
-		memcpy(&other.address4, taken.bytes, 4);
-	put_uplink(lab, &other);
+	give_other(lab, family, family->new_ip, &before);
 	assert_int_equal(system(family->change), 0);
 	lab_clock_offset(lab, ++*seconds);
 	out(lab, family, DROPPED(NAT_CLOSED));
@@ -90,6 +102,28 @@ static void expect_apart(struct lab *lab, const struct family *family, uint32_t 
 	expect_source(lab, family, family->new_ip);
 }
 
+/* The same of one that is followed to, or gone back to, while another uplink is given it. */
+static void expect_yields(struct lab *lab, const struct family *family, uint32_t *seconds)
+{
+	struct nsr_uplink before;
+
+	give_other(lab, family, family->new_ip, &before);
+	lab_clock_offset(lab, ++*seconds);
+	out(lab, family, DROPPED(NAT_CLOSED));
+	put_uplink(lab, &before);
+	lab_clock_offset(lab, ++*seconds);
+	expect_source(lab, family, family->new_ip);
+	if (!family->ipv6) /* the kernel would choose one of another interface */
+		return;
+	assert_int_equal(system(family->back), 0);
+	give_other(lab, family, family->old_ip, &before);
+	lab_clock_offset(lab, ++*seconds);
+	out(lab, family, DROPPED(NAT_CLOSED));
+	put_uplink(lab, &before);
+	lab_clock_offset(lab, ++*seconds);
+	expect_source(lab, family, family->old_ip);
+}
+
 static void test_not_another_uplinks(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -97,8 +131,10 @@ static void test_not_another_uplinks(void **state)
 
 	if (!kernel_chooses())
 		skip();
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 2; i++) {
 		expect_apart(lab, &families[i], &seconds);
+		expect_yields(lab, &families[i], &seconds);
+	}
 }
 
 int main(void)
