@@ -185,6 +185,8 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		if (unfit != VERDICT_RARE)
 			return drop_or_pass(unfit);
 		unfit = 0;
+	} else if (inside->inbound) {
+		direct6_forget(&work->transport);
 	}
 	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
 	if (address_is_none6(&request->external))
