@@ -120,7 +120,7 @@ static void check_limited_first(struct lab *lab)
 	expect_out(lab, f->remote2, IPPROTO_UDP, OTHER, 0, TRANSLATED);
 	expect_in(lab, f->red, IPPROTO_UDP, PORT, 0, PASSED_TO_PEER);
 	expect_piece(lab, PORT, 0, PASSED);
-	expect_piece(lab, OTHER, 0, DROPPED(NAT_LIMIT));
+	expect_piece(lab, OTHER, 0, f->ipv6 ? DROPPED(NAT_LIMIT) : REFUSED(NAT_LIMIT));
 	expect_piece(lab, OTHER, 1, f->ipv6 ? TRANSLATED : DROPPED(NAT_FRAGMENT));
 }
 
