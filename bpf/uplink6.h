@@ -294,6 +294,7 @@ uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *r
 		return whom;
 	if (parse_as(skb, &p, bare) == PACKET_IPV6)
 		whom = inbound6_receive(skb, work, bare, p.ip6);
+	TELL(INBOUND, whom, true, 0);
 	*ret_refused = direct_refused6(whom);
 	return whom;
 }
