@@ -19,7 +19,9 @@
  *
  * A later fragment has no ports. It leaves as it is when the entry of its datagram names the
  * session of the first one, and that still lives. One that has no entry is dropped: there is no
- * telling whether it is to be translated.
+ * telling whether it is to be translated. Entries of two datagrams with one identification are not
+ * told apart, so a first fragment that does not leave as it is takes away what is there, before
+ * anything can refuse it.
  *
  * One text for both families, as nat4.h tells.
  */
@@ -71,6 +73,7 @@ static __always_inline struct nsr_session *direct_find(const struct nat_request 
 	struct session_view view;
 	nat_address since;
 	u32 number, state;
+	bool expired;
 
 	ret_ref->state = 0;
 	if (!ref)
@@ -82,12 +85,41 @@ static __always_inline struct nsr_session *direct_find(const struct nat_request 
 		return NULL;
 	ret_ref->session = number;
 	ret_ref->state = state;
-	if (!direct_since(&flow->inside.address, flow->inside.uplink, &since) ||
-	    !address_equal(&since, &view.external) ||
-	    session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
-			       request->now_s))
+	expired = session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s),
+				     request->now_s);
+	barrier();
+	/* What was read before may have been another session's time. */
+	if (expired || READ_ONCE(session->state) != state ||
+	    !direct_since(&flow->inside.address, flow->inside.uplink, &since) ||
+	    !address_equal(&since, &view.external))
 		return NULL;
 	return session;
+}
+
+/* session_change() of a direct one. */
+NSR_STEP int direct_change(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
+{
+	struct nsr_flow flow;
+	u32 known;
+
+	if (!session)
+		return -ENOENT;
+	flow = session->flow;
+	return session_turn(session, &flow, state, seen, now_s, &known) == -ENOENT ? -ENOENT : 0;
+}
+
+/* session_seen() of a direct one: there is no mapping to refer to. */
+static __always_inline bool direct_seen(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
+{
+	u32 known = READ_ONCE(session->life);
+
+	INSTEAD(true);
+	if ((seen & ~known || session_revives(known, seen)) &&
+	    direct_change(session, state, seen, now_s))
+		return false;
+	if (seen & NSR_SEEN_OUT && READ_ONCE(session->refreshed_s) != now_s)
+		WRITE_ONCE(session->refreshed_s, now_s);
+	return true;
 }
 
 /* Whether there is a direct session that a packet goes by; what it has seen is noted. ends: the
@@ -105,7 +137,7 @@ NSR_STEP int direct_use(struct nat_request *request, u32 ends, struct nsr_sessio
 	if (session && ends)
 		session_give_up(session, ret_ref->state);
 	else if (session)
-		ret = session_seen(session, ret_ref->state, request->seen, request->now_s);
+		ret = direct_seen(session, ret_ref->state, request->seen, request->now_s);
 	request->flow.kind = NSR_FLOW_TRANSLATED;
 	TELL(DIRECT, ret, 0, 0);
 	return ret;
@@ -237,7 +269,7 @@ static __always_inline int direct_refused(enum nat_inbound whom)
 /* ---- Fragments that leave. */
 
 /* Notes by the first fragment of a datagram which session it leaves by; a state of 0: translated.
- */
+ * What cannot be noted must not be taken from an earlier datagram's entry. */
 NSR_STEP int direct_note(const struct nsr_datagram *datagram, const struct nsr_session_ref *ref,
 			 u32 now_s)
 {
@@ -250,7 +282,8 @@ NSR_STEP int direct_note(const struct nsr_datagram *datagram, const struct nsr_s
 	key = *datagram;
 	entry.session = ref->session;
 	entry.state = ref->state;
-	bpf_map_update_elem(&datagrams_out, &key, &entry, BPF_ANY);
+	if (bpf_map_update_elem(&datagrams_out, &key, &entry, BPF_ANY))
+		bpf_map_delete_elem(&datagrams_out, &key);
 	return 0;
 }
 
@@ -272,6 +305,7 @@ static __always_inline bool direct_is_of(const struct nsr_session_ref *ref,
 	barrier();
 	equal = session->flow.kind == NSR_FLOW_DIRECT &&
 		session->flow.inside.uplink == datagram->uplink &&
+		datagram_is_by(datagram, session->flow.inside.protocol) &&
 		address_equal(&session->flow.inside.address, &datagram->source) &&
 		address_equal(&session->flow.remote_address, &datagram->dest) &&
 		address_equal(&session->external, &since) &&

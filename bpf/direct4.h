@@ -14,6 +14,32 @@
 #include "options.h"
 #include "steps.h"
 
+/* What may be the first fragment of a datagram of the source's does not leave as it is, or not yet:
+ * nor do the later ones, by what an earlier datagram has left. */
+NSR_STEP int direct4_forget(struct __sk_buff *skb, bool bare, u32 uplink, __be32 source)
+{
+	struct nsr_datagram datagram;
+	struct packet p;
+
+	if (parse_as(skb, &p, bare) != PACKET_IPV4 || !ip4_is_fragment(p.ip4) ||
+	    ip4_is_later_fragment(p.ip4))
+		return 0;
+	INSTEAD(0);
+	datagram = datagram4(p.ip4, uplink);
+	datagram.source = source;
+	datagram_forget(&datagram);
+	return 0;
+}
+
+/* Whether there is a translated session of the flow, be it one that was given up just now: then it
+ * is translated anew. Echo requests of the inside are not mistaken for those of the outside. */
+static __always_inline bool direct4_is_translated(const struct nat_request *request)
+{
+	struct nsr_flow flow = request->flow;
+
+	return flow.inside.protocol != NSR_NAT_ICMP && bpf_map_lookup_elem(&session_by_flow, &flow);
+}
+
 /* A packet of an inside host that is whole, or the first fragment of one. request has its flow. 0:
  * it leaves as it is; VERDICT_RARE: it answers no direct flow; or a reason to drop it. */
 NSR_STEP int direct4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *request,
@@ -23,7 +49,7 @@ NSR_STEP int direct4_leaves(struct __sk_buff *skb, bool bare, struct nat_request
 	struct nsr_datagram datagram;
 	struct packet p;
 
-	if (!request || !direct_use(request, begins, &ref))
+	if (!request || direct4_is_translated(request) || !direct_use(request, begins, &ref))
 		return VERDICT_RARE;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(MALFORMED);

@@ -38,6 +38,15 @@ NSR_STEP int direct6_note(const struct nsr_session_ref *ref)
 	return direct_note6(&datagram, ref, work->request.now_s);
 }
 
+/* What may be a first fragment does not leave as it is, whatever becomes of it. */
+static __always_inline void direct6_forget(const struct transport6 *t)
+{
+	const struct nsr_session_ref none = {};
+
+	if (t->fragment && !t->later)
+		direct6_note(&none);
+}
+
 NSR_STEP int direct6_later(void)
 {
 	struct nat_work6 *work = nat_work();
@@ -80,10 +89,12 @@ NSR_STEP int direct6_leaves(struct __sk_buff *skb)
 
 	if (!work || !skb->len)
 		return DROP(NAT_SESSIONS);
-	if (work->transport.home)
-		return DROP(IP_OPTIONS);
 	if (work->transport.later)
-		return direct6_later();
+		return work->transport.home ? DROP(IP_OPTIONS) : direct6_later();
+	if (work->transport.home) {
+		direct6_forget(&work->transport);
+		return DROP(IP_OPTIONS);
+	}
 	direct = direct6_answers(work, &ref);
 	if (work->transport.fragment) {
 		if (!direct)

@@ -58,7 +58,19 @@ static __always_inline u16 datagram_fresh_id(__be32 dest, u8 protocol, u32 count
 	return __sync_fetch_and_add(counter, count);
 }
 
-/* The identification that all fragments of the datagram leave with; false: it cannot be kept. */
+/* Takes the entry of a datagram away that is a direct flow's; see direct.h. */
+static __always_inline void datagram_forget(const struct nsr_datagram *datagram)
+{
+	struct nsr_datagram key = *datagram;
+	const struct nsr_datagram_out *known = bpf_map_lookup_elem(&datagrams_out, &key);
+
+	if (known && READ_ONCE(known->state))
+		bpf_map_delete_elem(&datagrams_out, &key);
+}
+
+/* The identification that all fragments of the datagram leave with; false: it cannot be kept, or
+ * another CPU has just had a direct flow's first fragment by this name, so that the later ones
+ * cannot be told apart. */
 static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __be16 *ret)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -80,8 +92,10 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	if (!bpf_map_update_elem(&datagrams_out, &key, &fresh, known ? BPF_ANY : BPF_NOEXIST))
 		return true;
 	known = bpf_map_lookup_elem(&datagrams_out, &key); /* another CPU was faster */
-	if (!known)
+	if (!known || READ_ONCE(known->state)) {
+		bpf_map_delete_elem(&datagrams_out, &key);
 		return false;
+	}
 	*ret = known->id;
 	return true;
 }

@@ -113,9 +113,9 @@ static __always_inline int inbound4(struct __sk_buff *skb, bool bare)
 		if (!verdict) {
 			whom = inbound4_receive(skb, bare, &request, &p);
 			verdict = direct_refused(whom);
+			TELL(INBOUND, whom, true, 0);
 		}
 	}
-	TELL(INBOUND, whom, 0, 0);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
 	if (whom == NAT_INBOUND_SESSION)

@@ -139,6 +139,8 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
+		if (!NSR_LIFE_TIMEOUT_S(life))
+			return -ENOENT; /* given up: it gets no time again */
 		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
 		if (session_is_over(now_seen) && !session_is_over(life)) {
 			WRITE_ONCE(session->route.word, 0); /* it was not asked for now */
@@ -162,12 +164,9 @@ static __always_inline int session_give_up(struct nsr_session *session, u32 stat
 	return -ENOENT;
 }
 
-/*
- * A session has seen something new; 0: done, also when it was not to be had: the next packet will
+/* A session has seen something new; 0: done, also when it was not to be had: the next packet will
  * tell. -ENOENT: the session is of no use any more. One that the outside made refers to its mapping
- * from the first packet of the inside on; when that has ended, it is given up. A direct one has
- * none.
- */
+ * from the first packet of the inside on; when that has ended, it is given up. */
 NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
 {
 	struct nsr_mapping *record;
@@ -178,7 +177,7 @@ NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u3
 	if (!session)
 		return -ENOENT;
 	flow = session->flow;
-	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT && flow.kind != NSR_FLOW_DIRECT) {
+	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT) {
 		mapping = READ_ONCE(session->mapping);
 		record = nat_mapping(mapping);
 		if (!record || !mapping_get(record))
@@ -257,7 +256,10 @@ session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_vi
 	state = READ_ONCE(ref->state);
 	session = bpf_map_lookup_elem(&sessions, &number);
 	if (!session || !session_matches(session, state, key, false, ret_view) ||
-	    session_is_expired(session->life, session->refreshed_s, now_s))
+	    session_is_expired(READ_ONCE(session->life), READ_ONCE(session->refreshed_s), now_s))
+		return NULL;
+	barrier();
+	if (READ_ONCE(session->state) != state) /* and it may have been another one's time */
 		return NULL;
 	TELL(SESSION, ret_view->mapping, nat_told(ret_view->external),
 	     NSR_LIFE_SEEN(session->life));
@@ -509,8 +511,13 @@ static __always_inline int session_admit(struct __sk_buff *skb, struct nat_reque
 	/* Another CPU has made it, of a packet like this one: nothing new has been seen. */
 	if (!session_peek(&request->flow, request->now_s, &view, &state))
 		return result;
-	return view.mapping == request->mapping ? 0 : VERDICT_RARE;
+	return view.mapping == request->mapping && address_equal(&view.external, &request->external)
+		       ? 0
+		       : VERDICT_RARE;
 }
+
+/* Whether the request's flow has a live direct session: direct.h. */
+int direct_known(struct nat_request *request);
 
 /*
  * What comes in to request->mapping and has no session, where it is not for the host: one is made
@@ -523,7 +530,8 @@ static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *
 	bool published = mapping_is_published(request->mapping);
 	int refused;
 
-	if (!inside)
+	/* Nobody takes a direct flow away by asking for the same endpoint by another address. */
+	if (!inside || (inside->inbound && direct_known(request)))
 		return DROP(NAT_FILTERED);
 	if (!filter_admits(request, published ? (u32)NSR_FILTER_NOTHING : inside->filtering))
 		return published ? 0 : DROP(NAT_FILTERED);

@@ -90,6 +90,14 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 #include "client.h"
 #include "fib.h"
 
+/* Whether it is of this protocol, one with ports or identifiers. */
+static __always_inline bool datagram_is_by(const struct nsr_datagram *datagram, u8 protocol)
+{
+	return datagram->protocol == (protocol == NSR_NAT_TCP   ? IPPROTO_TCP
+				      : protocol == NSR_NAT_UDP ? IPPROTO_UDP
+								: IPPROTO_ICMP);
+}
+
 static __always_inline const struct nsr_inside *nat_inside_of(const nat_address *address)
 {
 	return inside_of4(*address);

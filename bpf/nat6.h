@@ -128,6 +128,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_address_of  nat_address_of6
 #define host_socket     host_socket6
 #define datagram_equal  datagram_equal6
+#define datagram_is_by  datagram_is_by6
 
 /* conntrack.h */
 #define seen_by            seen_by6
@@ -268,6 +269,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define direct_since         direct_since6
 #define direct_is_stranded   direct_is_stranded6
 #define direct_find          direct_find6
+#define direct_change        direct_change6
+#define direct_seen          direct_seen6
 #define direct_use           direct_use6
 #define direct_known         direct_known6
 #define direct_is_translated direct_is_translated6
@@ -383,6 +386,12 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 	       address_equal(&a->dest, &b->dest);
 }
 
+/* Identifications of IPv6 are the same for all protocols. */
+static __always_inline bool datagram_is_by(const struct nsr_datagram *datagram, u8 protocol)
+{
+	return datagram && protocol <= NSR_NAT_ICMP;
+}
+
 static __always_inline const struct nsr_inside *nat_inside_of(const nat_address *address)
 {
 	return inside_of6(address);
@@ -490,6 +499,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_address_of
 #undef host_socket
 #undef datagram_equal
+#undef datagram_is_by
 #undef seen_by
 #undef session_is_over
 #undef session_next
@@ -612,6 +622,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef direct_since
 #undef direct_is_stranded
 #undef direct_find
+#undef direct_change
+#undef direct_seen
 #undef direct_use
 #undef direct_known
 #undef direct_is_translated

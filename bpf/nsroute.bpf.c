@@ -358,9 +358,10 @@ static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
 		whom = uplink6_receive(skb, work, bare);
 	if (whom == NAT_INBOUND_RARE && !straight)
 		to_program6(skb, bare ? NSR_PROGRAM6_OBARE_IN : NSR_PROGRAM6_OTHER_IN);
-	if (!straight)
+	if (!straight) {
+		TELL(INBOUND, whom, false, 0);
 		refused = inbound_refused(whom);
-	TELL(INBOUND, whom, 0, 0);
+	}
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
 	return arrived6(skb, uplink, whom, refused, length, bare, straight);

@@ -105,6 +105,8 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return protocol == IPPROTO_ICMP ? VERDICT_RARE : 0;
 	if (inside->uplink != uplink->index)
 		return DROP(WRONG_UPLINK);
+	if (inside->inbound)
+		direct4_forget(skb, p->bare, uplink->index, source);
 	if (unfit)
 		return unfit == DROP(MALFORMED) ? unfit : VERDICT_RARE;
 	if (inside->inbound && t->protocol != NSR_NAT_ICMP) {
@@ -141,12 +143,15 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 	if (verdict || !request->mapping)
 		return verdict;
 	if (p->ip4->ihl != 5 && !uplink_hide(skb, p))
-		return DROP(IP_OPTIONS);
-	verdict = rewrite_endpoint4(skb, p, &t, true, request->external,
-				    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
+		verdict = DROP(IP_OPTIONS);
+	else
+		verdict = rewrite_endpoint4(skb, p, &t, true, request->external,
+					    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 	if (!verdict && ip4_is_fragment(p->ip4))
 		verdict = fragment4_renumber(skb, p->bare, uplink->index,
 					     request->flow.inside.address);
+	if (verdict)
+		direct4_forget(skb, p->bare, uplink->index, request->flow.inside.address);
 	return verdict;
 }
 

@@ -185,6 +185,8 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		if (unfit != VERDICT_RARE)
 			return drop_or_pass(unfit);
 		unfit = 0;
+	} else if (inside->inbound) {
+		direct6_forget(&work->transport);
 	}
 	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
 	if (address_is_none6(&request->external))
@@ -292,6 +294,7 @@ uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *r
 		return whom;
 	if (parse_as(skb, &p, bare) == PACKET_IPV6)
 		whom = inbound6_receive(skb, work, bare, p.ip6);
+	TELL(INBOUND, whom, true, 0);
 	*ret_refused = direct_refused6(whom);
 	return whom;
 }

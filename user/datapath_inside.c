@@ -25,6 +25,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "datapath_entry.h"
 #include "datapath_maps.h"
 
 static enum datapath_map map_of(const struct ip_address *prefix)
@@ -141,13 +142,14 @@ static struct nsr_selection6 sessions_of6(const struct ip_address *prefix, uint3
 	return selection;
 }
 
-/* Programs that have looked at the entry that was there before are waited for. */
+/* Programs that have looked at the entry that was there before are waited for, also where the
+ * uplink has no address: direct sessions need none. */
 static int end_sessions(const struct datapath *datapath, const struct ip_address *prefix,
 			uint32_t uplink, struct error *err)
 {
 	const struct nsr_selection ending = sessions_of(prefix, uplink);
 	const struct nsr_selection6 ending6 = sessions_of6(prefix, uplink);
-	int ret = datapath_wait_for_programs(datapath, uplink, err);
+	int ret = datapath_wait(err);
 
 	if (ret)
 		return ret;
@@ -167,7 +169,7 @@ static int renew_sessions(const struct datapath *datapath, const struct ip_addre
 }
 
 /* Those that the outside has begun and a stricter filter may refuse. What is published has a filter
- * of its own. */
+ * of its own, and what comes straight to an inside address has none. */
 static int end_unanswered(const struct datapath *datapath, const struct ip_address *prefix,
 			  uint32_t uplink, struct error *err)
 {
@@ -176,6 +178,7 @@ static int end_unanswered(const struct datapath *datapath, const struct ip_addre
 
 	ending.unpublished = ending6.unpublished = 1;
 	ending.unanswered = ending6.unanswered = 1;
+	ending.kind = ending6.kind = 1 + NSR_FLOW_TRANSLATED;
 	return prefix->family == AF_INET ? datapath_flush(datapath, &ending, NULL, err)
 					 : datapath_flush6(datapath, &ending6, NULL, err);
 }

@@ -160,7 +160,8 @@ static int end_sessions(const struct datapath *datapath, bool ipv6,
 					  .mapping_last = selection6->mapping_last,
 					  .inside_first = selection6->inside_first,
 					  .inside_last = selection6->inside_last,
-					  .unpublished = selection6->unpublished};
+					  .unpublished = selection6->unpublished,
+					  .kind = selection6->kind};
 
 	if (!datapath_has_sessions(datapath, ipv6))
 		return 0;
@@ -169,7 +170,7 @@ static int end_sessions(const struct datapath *datapath, bool ipv6,
 }
 
 /* Those of the external ports, and those of the inside endpoints under other mappings; but none of
- * what is published. */
+ * what is published, and no direct ones, which have no external port. */
 static int end_others(const struct datapath *datapath, const struct state_published *range,
 		      struct error *err)
 {
@@ -183,7 +184,8 @@ static int end_others(const struct datapath *datapath, const struct state_publis
 				      .uplink = (uint8_t)(1 + inside->uplink),
 				      .inside_first = ntohs(inside->port),
 				      .inside_last = (uint16_t)(ntohs(inside->port) + last),
-				      .unpublished = 1};
+				      .unpublished = 1,
+				      .kind = 1 + NSR_FLOW_TRANSLATED};
 	int ret = datapath_wait_for_programs(datapath, inside->uplink, err);
 
 	memset(&same.mask, 0xff, sizeof(same.mask));

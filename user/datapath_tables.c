@@ -334,7 +334,7 @@ int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number,
 {
 	uint32_t pool = NSR_POOL(number, 0), id;
 
-	/* Without a pool no program can have done anything for the uplink. */
+	/* Without a pool no program can have translated anything for the uplink. */
 	return bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id) ? 0 : datapath_wait(err);
 }
 

@@ -322,7 +322,7 @@ static void put_opens(const struct walk *walk, uint32_t ifindex, const struct ns
 						    : "its own port, which is free");
 }
 
-static void put_inbound(uint64_t whom, char text[TEXT_MAX])
+static const char *inbound_word(uint64_t whom)
 {
 	static const char *const words[] = {
 		[NSR_INBOUND_HOST] = "it belongs to no session: the host may want it",
@@ -338,7 +338,34 @@ static void put_inbound(uint64_t whom, char text[TEXT_MAX])
 		[NSR_INBOUND_LEFT] = "the host has been left a fragment before it",
 		[NSR_INBOUND_LOST] = "an earlier fragment of its datagram could not be held",
 	};
-	const char *known = whom < sizeof(words) / sizeof(*words) ? words[whom] : NULL;
+
+	return whom < sizeof(words) / sizeof(*words) ? words[whom] : NULL;
+}
+
+/* Of what is for an inside address straight. */
+static const char *straight_word(uint64_t whom)
+{
+	switch (whom) {
+	case NSR_INBOUND_HOST:
+		return "it belongs to no direct session, and cannot open one";
+	case NSR_INBOUND_REFUSED:
+		return "what its destination sends there is translated";
+	case NSR_INBOUND_RARE:
+		return "nothing of its kind comes in straight";
+	case NSR_INBOUND_LIMITED:
+		return "it would open a direct session, but the namespace has all it may have";
+	case NSR_INBOUND_FULL:
+		return "it would open a direct session, but there is no room for another one";
+	case NSR_INBOUND_BUSY:
+		return "it would open a direct session, but other CPUs were faster";
+	default:
+		return inbound_word(whom);
+	}
+}
+
+static void put_inbound(const struct nsr_told *told, char text[TEXT_MAX])
+{
+	const char *known = told->b ? straight_word(told->a) : inbound_word(told->a);
 
 	snprintf(text, TEXT_MAX, "%s", known ? known : "unknown");
 }
@@ -412,7 +439,7 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 				      : "it belongs to no direct session");
 		return true;
 	case NSR_TELLS_INBOUND:
-		put_inbound(told->a, text);
+		put_inbound(told, text);
 		return true;
 	case NSR_TELLS_VERDICT:
 		put_verdict(hook, told, text);

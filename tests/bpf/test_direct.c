@@ -218,8 +218,8 @@ static void check_inside_begins(struct lab *lab)
 	expect_out(lab, f->remote, f->icmp, 0, PASSED);
 }
 
-/* Packets that anybody can forge do not bring what is translated out as it is. */
-static void check_forged(struct lab *lab)
+/* What comes later, and which anybody can forge, does not bring what is translated out as it is. */
+static void check_forged_later(struct lab *lab)
 {
 	uint32_t before;
 	unsigned int i;
@@ -442,7 +442,7 @@ static void check_fragments_out(struct lab *lab)
 	expect_piece(lab, IPPROTO_UDP, 7, 1, TRANSLATED);
 	expect_piece(lab, IPPROTO_UDP, 7, 0, PASSED);
 	expect_piece(lab, IPPROTO_UDP, 7, 1, PASSED);
-	/* It is over when its session is. */
+	/* It is over in its time. */
 	lab_clock_offset(lab, 29);
 	expect_piece(lab, IPPROTO_UDP, 7, 1, PASSED);
 	lab_clock_offset(lab, 31);
@@ -472,7 +472,7 @@ static void check_fragments_of_ended(struct lab *lab)
 	assert_int_equal(datapath_flush(lab->datapath, &all, NULL, &lab->err), 0);
 	assert_int_equal(datapath_flush6(lab->datapath, &all6, NULL, &lab->err), 0);
 	expect_piece(lab, IPPROTO_UDP, 7, 1, DROPPED(NAT_FRAGMENT));
-	/* The record is somebody else's by now. */
+	/* Another session of the same table says nothing about it. */
 	expect_udp(lab, f->remote, f->blue, PASSED_TO_PEER);
 	expect_piece(lab, IPPROTO_UDP, 7, 1, DROPPED(NAT_FRAGMENT));
 }
@@ -521,7 +521,7 @@ BOTH(reset)
 BOTH(what_opens)
 BOTH(addresses)
 BOTH(inside_begins)
-BOTH(forged)
+BOTH(forged_later)
 BOTH(mapped_later)
 BOTH(expiry)
 BOTH(limits)
@@ -588,7 +588,7 @@ int main(void)
 		LAB_BOTH(off),           LAB_BOTH(both_ways),
 		LAB_BOTH(reset),         LAB_BOTH(what_opens),
 		LAB_BOTH(addresses),     LAB_BOTH(inside_begins),
-		LAB_BOTH(forged),        LAB_BOTH(mapped_later),
+		LAB_BOTH(forged_later),  LAB_BOTH(mapped_later),
 		LAB_BOTH(expiry),        LAB_BOTH(limits),
 		LAB_BOTH(taken_away),    LAB_BOTH(errors),
 		LAB_BOTH(fragments_out), LAB_BOTH(fragments_of_ended),

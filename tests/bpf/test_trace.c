@@ -298,6 +298,35 @@ static void test_portless(void **state)
 	datapath_tracer_close(tracer);
 }
 
+/* What is for an inside address straight: nothing is told of whom it is for where it has not been
+ * looked at. */
+static void test_straight(void **state)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct lab *lab = lab_of(state);
+	struct datapath_tracer *tracer = tracer_of(lab);
+	struct nsr_trace told;
+	struct frame f;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		settings.inbound = i > 0;
+		lab_inside_set(lab, "192.168.15.0/24", UP0, &settings);
+		FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = RED_IP,
+		      .protocol = i == 2 ? IPPROTO_GRE : IPPROTO_UDP, .sport = 80, .dport = 5000);
+		told = trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
+		if (!i) {
+			assert_null(find(&told, NSR_TELLS_INBOUND));
+		} else {
+			assert_int_equal(find(&told, NSR_TELLS_INBOUND)->a,
+					 i == 1 ? NSR_INBOUND_SESSION : NSR_INBOUND_RARE);
+			assert_true(find(&told, NSR_TELLS_INBOUND)->b);
+		}
+		assert_int_equal(verdict_of(&told) == DROPPED(INBOUND), i != 1);
+	}
+	assert_int_equal(lab_active_sessions(lab), 0);
+	datapath_tracer_close(tracer);
+}
+
 /* Who has as many flows, or ports, as it may. */
 static void test_limits(void **state)
 {
@@ -507,6 +536,7 @@ int main(void)
 		LAB_TEST(test_masqueraded),
 		PORTLESS_TEST(test_portless),
 		LAB_TEST(test_limits),
+		LAB_TEST(test_straight),
 		LAB_TEST(test_agrees_with_random_packets),
 		LAB_TEST(test_ends),
 	};
