@@ -58,30 +58,39 @@ static __always_inline u16 datagram_fresh_id(__be32 dest, u8 protocol, u32 count
 	return __sync_fetch_and_add(counter, count);
 }
 
-/* The identification that all fragments of the datagram leave with; false: it cannot be kept. */
+/* The identification that all fragments of the datagram leave with; false: it cannot be kept. What
+ * is known of an older one is replaced in one, so of CPUs that are at it together one wins. */
 static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __be16 *ret)
 {
+	union {
+		struct nsr_datagram_out out;
+		u64 word;
+	} seen, fresh = {};
 	const struct nsr_settings *settings = nat_settings();
 	struct nsr_datagram key = *datagram;
-	struct nsr_datagram_out *known = bpf_map_lookup_elem(&datagrams_out, &key), fresh = {};
+	u64 *known = bpf_map_lookup_elem(&datagrams_out, &key);
 
 	*ret = datagram->id;
 	INSTEAD(true);
 	if (!settings)
 		return false;
-	fresh.since_s = nat_now_s(settings);
-	if (known && !datagram_is_old(known->since_s, fresh.since_s)) {
-		*ret = known->id;
-		return true;
+	fresh.out.since_s = nat_now_s(settings);
+	if (known) {
+		seen.word = READ_ONCE(*known);
+		*ret = seen.out.id;
+		if (!datagram_is_old(seen.out.since_s, fresh.out.since_s))
+			return true;
 	}
-	fresh.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
-	*ret = fresh.id;
-	if (!bpf_map_update_elem(&datagrams_out, &key, &fresh, known ? BPF_ANY : BPF_NOEXIST))
+	fresh.out.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
+	*ret = fresh.out.id;
+	if (known ? __sync_val_compare_and_swap(known, seen.word, fresh.word) == seen.word
+		  : !bpf_map_update_elem(&datagrams_out, &key, &fresh, BPF_NOEXIST))
 		return true;
 	known = bpf_map_lookup_elem(&datagrams_out, &key); /* another CPU was faster */
 	if (!known)
 		return false;
-	*ret = known->id;
+	seen.word = READ_ONCE(*known);
+	*ret = seen.out.id;
 	return true;
 }
 
