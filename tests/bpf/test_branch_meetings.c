@@ -294,6 +294,22 @@ static void test_datagrams6(void **state)
 	datagrams(state, true);
 }
 
+/* Who begins to wait for a first fragment may do so over the one that has just come, when both find
+ * what is too old: then what it holds is given up in time. */
+static void expect_given_up(struct crowd *crowd)
+{
+	const int held = crowd->ipv6 ? MAP_held_fragments6 : MAP_held_fragments;
+	uint32_t count = lab_entries(crowd->lab, held);
+
+	if (!count)
+		return;
+	print_message("# %u fragments are held in vain\n", count);
+	lab_clock_offset(crowd->lab, 2 * (NSR_DATAGRAM_S + 1));
+	for (int tries = 0; tries < 600 && lab_entries(crowd->lab, held); tries++)
+		usleep(100000);
+	assert_int_equal(lab_entries(crowd->lab, held), 0);
+}
+
 /* The same when the tables still have others of the same identifications, that are too old. */
 static void begin_datagrams_anew(struct crowd *crowd)
 {
@@ -309,7 +325,7 @@ static void old_datagrams(void **state, bool ipv6)
 						   (ipv6 ? 0 : MET(DATAGRAM_NAMED)),
 					 .prepare = begin_datagrams_anew,
 					 .body = send_datagrams,
-					 .judge = expect_none_held,
+					 .judge = expect_given_up,
 					 .lossy = true,
 					 .ipv6 = ipv6});
 }
