@@ -70,9 +70,18 @@ static __always_inline void datagram_forget(const struct nsr_datagram *datagram)
 
 /* The identification that all fragments of the datagram leave with; false: it cannot be kept, or
  * another CPU has just had a direct flow's first fragment by this name, so that the later ones
- * cannot be told apart. */
+ * cannot be told apart. What is known of an older one is replaced in one, so of CPUs that are at it
+ * together one wins. */
 static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __be16 *ret)
 {
+	union {
+		struct {
+			__u32 since_s;
+			__be16 id;
+			__u16 reserved;
+		};
+		u64 word; /* how nsr_datagram_out begins */
+	} seen, name = {};
 	const struct nsr_settings *settings = nat_settings();
 	struct nsr_datagram key = *datagram;
 	struct nsr_datagram_out *known = bpf_map_lookup_elem(&datagrams_out, &key), fresh = {};
@@ -81,22 +90,30 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	INSTEAD(true);
 	if (!settings)
 		return false;
-	fresh.since_s = nat_now_s(settings);
-	if (known && !known->state && /* and not of a direct flow before */
-	    !datagram_is_old(known->since_s, fresh.since_s, datagram_lasts(&key.source))) {
-		*ret = known->id;
-		return true;
+	if (known && READ_ONCE(known->state)) { /* of a direct flow before */
+		bpf_map_delete_elem(&datagrams_out, &key);
+		known = NULL;
 	}
-	fresh.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
-	*ret = fresh.id;
-	if (!bpf_map_update_elem(&datagrams_out, &key, &fresh, known ? BPF_ANY : BPF_NOEXIST))
+	name.since_s = nat_now_s(settings);
+	if (known) {
+		seen.word = READ_ONCE(*(u64 *)known);
+		*ret = seen.id;
+		if (!datagram_is_old(seen.since_s, name.since_s, datagram_lasts(&key.source)))
+			return true;
+	}
+	name.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
+	*ret = name.id;
+	fresh.since_s = name.since_s;
+	fresh.id = name.id;
+	if (known ? __sync_val_compare_and_swap((u64 *)known, seen.word, name.word) == seen.word
+		  : !bpf_map_update_elem(&datagrams_out, &key, &fresh, BPF_NOEXIST))
 		return true;
 	known = bpf_map_lookup_elem(&datagrams_out, &key); /* another CPU was faster */
 	if (!known || READ_ONCE(known->state)) {
 		bpf_map_delete_elem(&datagrams_out, &key);
 		return false;
 	}
-	*ret = known->id;
+	*ret = READ_ONCE(known->id);
 	return true;
 }
 

@@ -133,6 +133,7 @@ NSR_STEP int meet_update(u32 site)
 			MEET_IF(#where, "&session->status", MEETING_SESSION_MOVED);          \
 			MEET_IF(#where, "count", MEETING_SHARE_MOVED);                       \
 			MEET_IF(#where, "counter", MEETING_IDS_BEGUN);                       \
+			MEET_IF(#where, "known", MEETING_DATAGRAM_NAMED);                    \
 			MEET_IF(#where, "&followed->busy", MEETING_ADDRESS_BUSY);            \
 			if (!__builtin_strcmp(#where, "&record->released_s"))                \
 				meet_count(MEET_IN("publish_claim") ? MEETING_PUBLISH_LOST   \

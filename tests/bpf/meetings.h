@@ -47,9 +47,7 @@
 	X(HOST_SENDS, "host_note", "&host_remotes", BPF_ANY, MEETINGS_END)                     \
 	X(HOST_HEARS, "host_note", "&host_hears", BPF_ANY, MEETINGS_END)                       \
 	X(PUBLISH, "publish_make", "&mapping_by_inside", BPF_ANY, MEETINGS_END)
-#define SITES1(X)                                                                         \
-	X(DATAGRAM, "datagram_id", "&datagrams_out", BPF_NOEXIST, MEETING_DATAGRAM_NAMED) \
-	X(DATAGRAM_ANEW, "datagram_id", "&datagrams_out", BPF_ANY, MEETINGS_END)
+#define SITES1(X) X(DATAGRAM, "datagram_id", "&datagrams_out", BPF_NOEXIST, MEETING_DATAGRAM_NAMED)
 
 #define MEETINGS_DELAY_MAX 4096 /* the verifier follows each step */
 

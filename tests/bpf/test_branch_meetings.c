@@ -231,10 +231,8 @@ static void note_id(struct crowd *crowd, uint16_t number, struct frame *sent)
 		atomic_fetch_add(&crowd->shared, 1);
 }
 
-static void *take_to_pieces(void *argument)
+static void take_to_pieces(struct crowd *crowd, uint32_t order)
 {
-	struct crowd *crowd = argument;
-	const uint32_t order = atomic_fetch_add(&crowd->next, 1) % 2;
 	struct frame whole, half[2], sent;
 
 	for (uint16_t i = 0; i < DATAGRAMS; i++) {
@@ -256,6 +254,13 @@ static void *take_to_pieces(void *argument)
 		in(crowd, &half[order]);
 		in(crowd, &half[!order]);
 	}
+}
+
+static void *send_datagrams(void *argument)
+{
+	struct crowd *crowd = argument;
+
+	take_to_pieces(crowd, atomic_fetch_add(&crowd->next, 1) % 2);
 	return NULL;
 }
 
@@ -273,7 +278,7 @@ static void datagrams(void **state, bool ipv6)
 	meet(state, &(struct meeting_of){.wanted = MET(DATAGRAM_KNOWN) | MET(FRAGMENT_OVERTAKEN) |
 						   (ipv6 ? 0 : leaving),
 					 .prepare = begin_datagrams,
-					 .body = take_to_pieces,
+					 .body = send_datagrams,
 					 .judge = expect_none_held,
 					 .lossy = true,
 					 .ipv6 = ipv6});
@@ -287,6 +292,52 @@ static void test_datagrams(void **state)
 static void test_datagrams6(void **state)
 {
 	datagrams(state, true);
+}
+
+/* Who begins to wait for a first fragment may do so over the one that has just come, when both find
+ * what is too old: then what it holds is given up in time. */
+static void expect_given_up(struct crowd *crowd)
+{
+	const int held = crowd->ipv6 ? MAP_held_fragments6 : MAP_held_fragments;
+	uint32_t count = lab_entries(crowd->lab, held);
+
+	if (!count)
+		return;
+	print_message("# %u fragments are held in vain\n", count);
+	lab_clock_offset(crowd->lab, 2 * (NSR_DATAGRAM_S + 1));
+	for (int tries = 0; tries < 600 && lab_entries(crowd->lab, held); tries++)
+		usleep(100000);
+	assert_int_equal(lab_entries(crowd->lab, held), 0);
+}
+
+/* The same when the tables still have others of the same identifications, that are too old. */
+static void begin_datagrams_anew(struct crowd *crowd)
+{
+	begin_datagrams(crowd);
+	take_to_pieces(crowd, 0);
+	memset(crowd->owner, 0, sizeof(crowd->owner));
+	lab_clock_offset(crowd->lab, NSR_DATAGRAM_S + 1);
+}
+
+static void old_datagrams(void **state, bool ipv6)
+{
+	meet(state, &(struct meeting_of){.wanted = MET(FRAGMENT_OVERTAKEN) |
+						   (ipv6 ? 0 : MET(DATAGRAM_NAMED)),
+					 .prepare = begin_datagrams_anew,
+					 .body = send_datagrams,
+					 .judge = expect_given_up,
+					 .lossy = true,
+					 .ipv6 = ipv6});
+}
+
+static void test_old_datagrams(void **state)
+{
+	old_datagrams(state, false);
+}
+
+static void test_old_datagrams6(void **state)
+{
+	old_datagrams(state, true);
 }
 
 /* ---- Sessions that the outside makes, and the inside answers when their mapping has ended. */
@@ -470,6 +521,7 @@ int main(void)
 		LAB_TEST(test_ports_published), LAB_TEST(test_ports_published6),
 		LAB_TEST(test_contacts),        LAB_TEST(test_contacts6),
 		LAB_TEST(test_datagrams),       LAB_TEST(test_datagrams6),
+		LAB_TEST(test_old_datagrams),   LAB_TEST(test_old_datagrams6),
 		LAB_TEST(test_strangers),       LAB_TEST(test_strangers6),
 		LAB_TEST(test_own_flows),       LAB_TEST(test_own_flows6),
 		LAB_TEST(test_address6),
