@@ -277,8 +277,11 @@ static __always_inline bool uplink6_is_inbound(struct __sk_buff *skb,
 {
 	struct packet p;
 
-	return load_as(skb, &p, bare) == PACKET_IPV6 && inside_of6(&p.ip6->daddr) &&
-	       !address6_is_external(uplink, (void *)&p.ip6->daddr);
+	/* Both are looked at: what is external may have become another one since the uplink's own
+	 * program looked, and that is nobody's inside address. */
+	return load_as(skb, &p, bare) == PACKET_IPV6 &&
+	       !address6_is_external(uplink, (void *)&p.ip6->daddr) &&
+	       inside_at6(skb, uplink->index, &p.ip6->daddr);
 }
 
 /* What is for an inside address straight: NAT_INBOUND_SESSION, it goes on as it is. Otherwise
