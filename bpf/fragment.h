@@ -85,6 +85,7 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	const struct nsr_settings *settings = nat_settings();
 	struct nsr_datagram key = *datagram;
 	struct nsr_datagram_out *known = bpf_map_lookup_elem(&datagrams_out, &key), fresh = {};
+	u64 *named = (u64 *)known;
 
 	*ret = datagram->id;
 	INSTEAD(true);
@@ -96,7 +97,7 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	}
 	name.since_s = nat_now_s(settings);
 	if (known) {
-		seen.word = READ_ONCE(*(u64 *)known);
+		seen.word = READ_ONCE(*named);
 		*ret = seen.id;
 		if (!datagram_is_old(seen.since_s, name.since_s, datagram_lasts(&key.source)))
 			return true;
@@ -105,7 +106,7 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	*ret = name.id;
 	fresh.since_s = name.since_s;
 	fresh.id = name.id;
-	if (known ? __sync_val_compare_and_swap((u64 *)known, seen.word, name.word) == seen.word
+	if (known ? __sync_val_compare_and_swap(named, seen.word, name.word) == seen.word
 		  : !bpf_map_update_elem(&datagrams_out, &key, &fresh, BPF_NOEXIST))
 		return true;
 	known = bpf_map_lookup_elem(&datagrams_out, &key); /* another CPU was faster */

@@ -103,7 +103,7 @@ NSR_STEP int meet_update(u32 site)
 #define bpf_map_delete_elem(map, key)                               \
 	({                                                          \
 		long meet_result = (bpf_map_delete_elem)(map, key); \
-		if (MEET_IN("fragment_hold") && !meet_result)       \
+		if (MEET_IN("held_take_back") && !meet_result)      \
 			meet_count(MEETING_FRAGMENT_OVERTAKEN);     \
 		meet_result;                                        \
 	})
@@ -133,7 +133,7 @@ NSR_STEP int meet_update(u32 site)
 			MEET_IF(#where, "&session->status", MEETING_SESSION_MOVED);          \
 			MEET_IF(#where, "count", MEETING_SHARE_MOVED);                       \
 			MEET_IF(#where, "counter", MEETING_IDS_BEGUN);                       \
-			MEET_IF(#where, "known", MEETING_DATAGRAM_NAMED);                    \
+			MEET_IF(#where, "named", MEETING_DATAGRAM_NAMED);                    \
 			MEET_IF(#where, "&followed->busy", MEETING_ADDRESS_BUSY);            \
 			if (!__builtin_strcmp(#where, "&record->released_s"))                \
 				meet_count(MEET_IN("publish_claim") ? MEETING_PUBLISH_LOST   \

@@ -38,13 +38,14 @@
 #define SITES2(X)                                                                              \
 	X(SESSION, "session_enter", "&session_by_flow", BPF_NOEXIST, MEETING_SESSION_EXISTS)   \
 	X(MAPPING, "mapping_enter", "&mapping_by_inside", BPF_NOEXIST, MEETING_MAPPING_EXISTS) \
-	X(CONTACT, "contact_make", "&session_by_flow", BPF_NOEXIST, MEETING_CONTACT_EXISTS)    \
+	X(CONTACT, "contact_enter", "&session_by_flow", BPF_NOEXIST, MEETING_CONTACT_EXISTS)   \
 	X(WAITING, "datagram_waiting", "&datagrams_in", BPF_NOEXIST, MEETING_DATAGRAM_KNOWN)   \
 	X(WAITING_ANEW, "datagram_waiting", "&datagrams_in", BPF_ANY, MEETINGS_END)            \
-	X(HELD, "fragment_hold", "&held_fragments", BPF_NOEXIST, MEETINGS_END)                 \
+	X(HELD, "held_enter_one", "&held_fragments", BPF_NOEXIST, MEETINGS_END)                \
 	X(FIRST, "datagram_learn", "&datagrams_in", BPF_NOEXIST, MEETING_DATAGRAM_KNOWN)       \
 	X(FIRST_LATE, "datagram_learn", "&datagrams_in", BPF_ANY, MEETINGS_END)                \
 	X(HOST_SENDS, "host_note", "&host_remotes", BPF_ANY, MEETINGS_END)                     \
+	X(HOST_ECHO, "host_echo_note", "&host_echoes", BPF_ANY, MEETINGS_END)                  \
 	X(HOST_HEARS, "host_note", "&host_hears", BPF_ANY, MEETINGS_END)                       \
 	X(PUBLISH, "publish_make", "&mapping_by_inside", BPF_ANY, MEETINGS_END)
 #define SITES1(X) X(DATAGRAM, "datagram_id", "&datagrams_out", BPF_NOEXIST, MEETING_DATAGRAM_NAMED)

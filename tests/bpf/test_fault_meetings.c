@@ -215,6 +215,8 @@ static void without_ports(struct lab *lab, uint32_t number)
 	leave(lab, &f);
 	portless(&f, family->external, number + HEARD_REMOTES, true);
 	arrive(lab, &f);
+	outbound(&f, family->external, family->remote, family->icmp, (uint16_t)number);
+	leave(lab, &f);
 }
 
 /* What a neighbour and the outside send to a published port; and it is given back. */
