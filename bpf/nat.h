@@ -143,7 +143,7 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 			return -ENOENT; /* given up: it gets no time again */
 		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
 		if (session_is_over(now_seen) && !session_is_over(life)) {
-			WRITE_ONCE(session->route.word, 0); /* it was not asked for now */
+			WRITE_ONCE(session->route.word, 0); /* nobody has asked in this second */
 			WRITE_ONCE(session->refreshed_s, now_s);
 		}
 		*ret_known = life;
