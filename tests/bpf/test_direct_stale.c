@@ -3,6 +3,7 @@
  * What must not leave by what a direct flow has left behind, or beside one, of both families.
  */
 #include "lab.h"
+#include "pieces.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -10,6 +11,8 @@
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
+#include "kernel_state.h"
+#include "nsroute_trace.h"
 
 #define MORE  0x2000
 #define PORT  4321 /* red's direct one; the remote's is 80 */
@@ -286,6 +289,52 @@ static void check_given_up(struct lab *lab)
 	expect_out(lab, f->remote, IPPROTO_TCP, PORT, FRAME_ACK, TRANSLATED);
 }
 
+/* What stands for the host itself, where ports are published for the host alone, is no client. */
+static void check_client(struct lab *lab)
+{
+	const char *client = f->ipv6 ? "fd0d:2b16:9ad7::1" : "169.254.78.1";
+	struct nsr_uplink loopback = {
+		.address4 = htonl(INADDR_LOOPBACK), .port_min = 1, .port_max = 65535};
+	struct frame frame;
+	uint32_t number;
+
+	loopback.address6[15] = f->ipv6;
+	set_inbound(lab);
+	assert_int_equal(
+		datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, &number, &lab->err),
+		0);
+	FRAME(&frame, .to = mac_up0, .from = mac_router, .source = client, .dest = f->red,
+	      .sport = 80, .dport = PORT, .payload = 33);
+	EXPECT_IN(lab, UP0, &frame, DROPPED(SPOOFED_ADDRESS));
+	expect_in(lab, f->red, IPPROTO_UDP, PORT, 0, PASSED_TO_PEER);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err), 0);
+}
+
+/* Of a datagram that the host has a part of, because it could not be held, the inside gets none,
+ * and the kernel, which would send it on, gets none either. */
+static void test_left(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int in = lab->datapath->maps[MAP_datagrams_in];
+	struct nsr_datagram key = {.source = address4(REMOTE_IP),
+				   .dest = address4(RED_IP),
+				   .id = htons(ID),
+				   .protocol = IPPROTO_UDP,
+				   .uplink = (uint8_t)lab->uplink_number[UP0]};
+	struct nsr_datagram_in entry;
+	struct frame frame;
+
+	f = &families[0];
+	set_inbound(lab);
+	FRAME(&frame, .to = mac_up0, .from = mac_router, .source = f->remote, .dest = f->red,
+	      .protocol = IPPROTO_UDP, .fragment = 64, .payload = 64, .id = ID);
+	expect_held(lab, &frame);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
+	EXPECT_IN(lab, UP0, &frame, DROPPED(NAT_FRAGMENT));
+}
+
 #define BOTH(name)                               \
 	static void test_##name(void **state)    \
 	{                                        \
@@ -303,6 +352,7 @@ BOTH(limited_first)
 BOTH(asked_both_ways)
 BOTH(filter)
 BOTH(given_up)
+BOTH(client)
 
 #define LAB_BOTH(name) LAB_TEST(test_##name), LAB_TEST(test_##name##6)
 
@@ -318,6 +368,8 @@ int main(void)
 		LAB_TEST(test_published),
 		LAB_BOTH(filter),
 		LAB_BOTH(given_up),
+		LAB_BOTH(client),
+		LAB_TEST(test_left),
 	};
 
 	return LAB_MAIN(tests);
