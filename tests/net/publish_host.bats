@@ -206,6 +206,40 @@ is_refused() { # NAMESPACE ADDRESS PORT
 	calls "$outside" udp6 "$uplink_address6" 8080
 }
 
+# To the gateway, with a tag that the kernel takes off: UDP from an address of red's to port 9.
+send_tagged() { # SOURCE DESTINATION
+	on "$red" perl -MSocket=:all - "$(mac_of "$host" v-net-0)" "$(mac_of "$red" eth0)" \
+		"$(on "$red" cat /sys/class/net/eth0/ifindex)" "$@" <<-'END'
+		my ($to, $from, $ifindex, @addresses) = @ARGV;
+		my $frame = pack("H*", "$to$from" =~ s/://gr) . pack("nnnNnCC", 0x8100, 0, 0x86dd,
+			    6 << 28, 8, 17, 64) . join("", map { inet_pton(AF_INET6, $_) } @addresses) .
+			    pack("nnnn", 9, 9, 8, 1);
+		socket(my $socket, 17, 3, 0) or die "socket: $!";
+		for (1 .. 3) {
+			send($socket, $frame, 0, pack("SniSCCx8", 17, 0x86dd, $ifindex, 0, 0, 6))
+				or die "send: $!";
+		}
+	END
+}
+
+@test "what is for the host's client goes nowhere else, by a priority tag either" {
+	put_topology
+	sed -i 's/"fd00:15::11\/64"\]/&, spoof_check: off/' "$topology" # it drops all tags
+	grep -q spoof_check "$topology"
+	publish "$red" '"[::1]:8081:8080/udp"'
+	lab apply "$topology"
+	find_cookie
+	settle
+	start_capture "$outside" eth0 udp
+	send_tagged fd00:15::11 "$client6"
+	stop_capture
+	run -0 captured udp
+	[[ -z $output ]]
+	run -0 lab -j nat list
+	[[ -z $output ]]
+	[[ $(dropped nat-state) -gt 0 ]]
+}
+
 @test "on ::1 beside 127.0.0.1: what comes later, and goes, ends nothing of the other" {
 	put_topology
 	publish "$red" '"127.0.0.1:8080:8080/tcp"'
