@@ -412,6 +412,7 @@ attached() { # HOOK: name and number of our program at the uplink
 # ---- What leaves by a device that a VLAN is upon
 
 @test "in a VLAN upon the uplink no masqueraded source leaves, and what is the host's does" {
+	unwatched "the host has private addresses of its own in that VLAN; what leaves is captured here"
 	need vlan
 	at_both link eth0 name eth0.100 type vlan id 100
 	ip -n "$host" address add 10.77.0.1/24 dev eth0.100
