@@ -10,6 +10,8 @@
  *   bench_peer       one hash look-up by destination address, TTL, MAC addresses, one counter, and
  *                    bpf_redirect_peer(). No policy, no MTU check, no neighbour handling: what
  *                    nsroute's datapath adds to this is the price of being correct
+ *   bench_neigh      the same, but out of the server's cable by bpf_redirect_neigh(), as by an
+ *                    uplink: what masquerading adds to this is the price of translation
  *
  * None of it is part of the datapath: it is loaded for a measurement, and goes with the process.
  */
@@ -123,7 +125,9 @@ int bench_sink_tc(struct __sk_buff *skb)
 										   : TC_ACT_UNSPEC;
 }
 
-/* ---- The bare program. */
+/* ---- The bare programs. */
+
+#define AF_INET 2 /* <sys/socket.h> is user space's */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -139,8 +143,9 @@ struct {
 	__type(value, __u64);
 } forwarded SEC(".maps");
 
-SEC("tc")
-int bench_peer(struct __sk_buff *skb)
+/* Where the packet goes; NULL: it is left to the kernel. */
+static __always_inline const struct bench_endpoint *forward(struct __sk_buff *skb,
+							    __be32 *ret_address)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 	struct iphdr *ip = (void *)(eth + 1);
@@ -151,11 +156,11 @@ int bench_peer(struct __sk_buff *skb)
 
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end || eth->h_proto != bpf_htons(ETH_P_IP) ||
 	    ip->ttl <= 1)
-		return TC_ACT_UNSPEC;
+		return NULL;
 	address = ip->daddr;
 	endpoint = bpf_map_lookup_elem(&endpoints, &address);
 	if (!endpoint)
-		return TC_ACT_UNSPEC;
+		return NULL;
 	ip->ttl--; /* RFC 1141: the checksum grows by what its 16-bit word lost */
 	checksum = ip->check + bpf_htons(0x0100);
 	ip->check = checksum + (checksum >= 0xffff);
@@ -164,7 +169,30 @@ int bench_peer(struct __sk_buff *skb)
 	count = bpf_map_lookup_elem(&forwarded, &zero);
 	if (count)
 		(*count)++;
-	return bpf_redirect_peer(endpoint->ifindex, 0);
+	*ret_address = address;
+	return endpoint;
+}
+
+SEC("tc")
+int bench_peer(struct __sk_buff *skb)
+{
+	__be32 address;
+	const struct bench_endpoint *endpoint = forward(skb, &address);
+
+	return endpoint ? bpf_redirect_peer(endpoint->ifindex, 0) : TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int bench_neigh(struct __sk_buff *skb)
+{
+	struct bpf_redir_neigh next = {.nh_family = AF_INET};
+	__be32 address;
+	const struct bench_endpoint *endpoint = forward(skb, &address);
+
+	if (!endpoint)
+		return TC_ACT_UNSPEC;
+	next.ipv4_nh = address;
+	return bpf_redirect_neigh(endpoint->ifindex, &next, sizeof(next), 0);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -9,6 +9,8 @@ const struct bench_path_info bench_paths[BENCH_PATHS] = {
 	[BENCH_MASQUERADED] = {"masqueraded", "nsroute, masqueraded to an uplink", BENCH_OURS},
 	[BENCH_BIG_TCP] = {"big_tcp", "nsroute, network to network, BIG TCP", BENCH_OURS},
 	[BENCH_REDIRECT_PEER] = {"redirect_peer", "bare tc redirect_peer program", BENCH_BARE},
+	[BENCH_REDIRECT_NEIGH] = {"redirect_neigh", "bare tc redirect_neigh program, to an uplink",
+				  BENCH_BARE},
 	[BENCH_BRIDGE] = {"bridge", "kernel bridge", BENCH_PEER},
 	[BENCH_BRIDGE_NETFILTER] = {"bridge_netfilter", "kernel bridge + br_netfilter", BENCH_PEER},
 	[BENCH_ROUTING] = {"routing", "kernel routing", BENCH_PEER},

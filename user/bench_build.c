@@ -26,13 +26,13 @@ static const char *const device_words[] = {"mtu",          "qdisc",        "txqu
 /* ---- Building. */
 
 static int build_bare(struct bench_world *world, struct bench_frames *frames, const char *reason,
-		      struct bench_place *place, struct error *err)
+		      enum bench_path path, struct bench_place *place, struct error *err)
 {
-	int code = bench_peer_build(world, BENCH_REDIRECT_PEER, place, err);
+	int code = bench_peer_build(world, path, place, err);
 
 	if (code != 0 || !place->built)
 		return code;
-	if (frames && bench_frames_redirect_peer(frames, place, err) == 0)
+	if (frames && bench_frames_bare(frames, place, err) == 0)
 		return 0;
 	place->built = false;
 	snprintf(place->reason, sizeof(place->reason), "%.*s", BENCH_REASON_MAX - 1,
@@ -69,8 +69,8 @@ static int build_all(struct bench_world *world, const struct bench_options *opti
 	for (enum bench_path i = 0; code == 0 && i < BENCH_PATHS; i++) {
 		if (!options->paths[i] || !bench_peer_has(i))
 			continue;
-		if (i == BENCH_REDIRECT_PEER)
-			code = build_bare(world, frames, reason, &places[i], err);
+		if (bench_paths[i].kind == BENCH_BARE)
+			code = build_bare(world, frames, reason, i, &places[i], err);
 		else
 			code = bench_peer_build(world, i, &places[i], err);
 	}

@@ -285,9 +285,10 @@ static int put_endpoint(struct bench_frames *frames, __be32 address,
 	return 0;
 }
 
-/* Tells the bare program where the address of one end is. */
+/* Tells the bare programs where the address of one end is, and has one of them there. */
 static int add_endpoint(struct bench_frames *frames, const struct bench_place *place,
-			const char *end, const char *host_end, struct error *err)
+			const char *end, const char *host_end, const struct bpf_program *program,
+			struct error *err)
 {
 	struct bench_endpoint endpoint = {};
 	struct device inside, host;
@@ -300,16 +301,20 @@ static int add_endpoint(struct bench_frames *frames, const struct bench_place *p
 	memcpy(endpoint.gateway_mac, host.mac, ETH_ALEN);
 	if (put_endpoint(frames, inside.address.s_addr, &endpoint, err) != 0)
 		return err->code;
-	return attach_tc(place->host, host.ifindex, host_end,
-			 bpf_program__fd(frames->skeleton->progs.bench_peer), "bench_peer", err);
+	return attach_tc(place->host, host.ifindex, host_end, bpf_program__fd(program),
+			 bpf_program__name(program), err);
 }
 
-int bench_frames_redirect_peer(struct bench_frames *frames, const struct bench_place *place,
-			       struct error *err)
+int bench_frames_bare(struct bench_frames *frames, const struct bench_place *place,
+		      struct error *err)
 {
-	if (add_endpoint(frames, place, place->client, "c0", err) != 0)
+	const struct bpf_program *peer = frames->skeleton->progs.bench_peer;
+	const struct bpf_program *out =
+		place->path == BENCH_REDIRECT_NEIGH ? frames->skeleton->progs.bench_neigh : peer;
+
+	if (add_endpoint(frames, place, place->client, "c0", out, err) != 0)
 		return err->code;
-	return add_endpoint(frames, place, place->server, "s0", err);
+	return add_endpoint(frames, place, place->server, "s0", peer, err);
 }
 
 int bench_frames_hosts(struct bench_frames *frames, const struct bench_place *place,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * bench_frames - the BPF programs of bench: the bare redirect_peer path, and the in-kernel
+ * bench_frames - the BPF programs of bench: the bare paths, and the in-kernel
  * generator with its two sinks. The only file that includes their skeleton.
  *
  * Frames leave by the client's interface as XDP frames. A veth takes such frames only when its
@@ -19,9 +19,10 @@ int bench_frames_open(struct bench_frames **ret, struct error *err);
 /* NULL is fine. */
 void bench_frames_close(struct bench_frames *frames);
 
-/* Makes a routed path (bench_peers.h) the bare program's: attaches it at both host ends. */
-int bench_frames_redirect_peer(struct bench_frames *frames, const struct bench_place *place,
-			       struct error *err);
+/* Makes a routed path (bench_peers.h) a bare program's: attaches it at the client's host end, and
+ * bench_peer at the server's. */
+int bench_frames_bare(struct bench_frames *frames, const struct bench_place *place,
+		      struct error *err);
 
 /* Puts the test's sink at the server's interface, and takes it away. */
 int bench_frames_sink(struct bench_frames *frames, const struct bench_place *place,

@@ -75,6 +75,14 @@ static commands router = {
 	NULL,
 };
 
+/* Addresses of its own: the bare programs share their table. */
+static commands uplink_router = {
+	"h: sysctl -q -w net.ipv4.ip_forward=1",   "h: ip address add 10.77.3.1/24 dev c0",
+	"h: ip address add 10.77.4.1/24 dev s0",   "c: ip address add 10.77.3.2/24 dev eth0",
+	"s: ip address add 10.77.4.2/24 dev eth0", "c: ip route add default via 10.77.3.1",
+	"s: ip route add default via 10.77.4.1",   NULL,
+};
+
 /* Not where the source is translated: there only translated packets shall be answered. */
 static commands way_back = {
 	"s: ip route add default via 10.77.2.1",
@@ -152,6 +160,7 @@ static const struct {
 } recipes[BENCH_PATHS] = {
 	[BENCH_DIRECT] = {{direct}, "10.77.0.2", "10.77.0.2"},
 	[BENCH_REDIRECT_PEER] = {{cables, router, way_back}, "10.77.2.2", "10.77.1.1"},
+	[BENCH_REDIRECT_NEIGH] = {{cables, uplink_router}, "10.77.4.2", "10.77.3.1"},
 	[BENCH_BRIDGE] = {{cables, one_subnet, bridge, bridge_bare}, "10.77.0.2", "10.77.0.2"},
 	[BENCH_BRIDGE_NETFILTER] = {{cables, one_subnet, bridge, bridge_filtered},
 				    "10.77.0.2",

@@ -340,8 +340,10 @@ static int read_all_counters(struct run *run, struct error *err)
 
 static bool wants_frames(const struct bench_options *options)
 {
-	bool wanted = options->paths[BENCH_REDIRECT_PEER];
+	bool wanted = false;
 
+	for (int i = 0; i < BENCH_PATHS; i++)
+		wanted |= options->paths[i] && bench_paths[i].kind == BENCH_BARE;
 	for (int i = 0; i < BENCH_TESTS; i++)
 		wanted |= options->tests[i] && bench_tests[i].frames;
 	return wanted;

@@ -15,7 +15,7 @@
 
 const char cmd_bench_help[] =
 	"Measures how fast packets get from one network namespace to another: along nsroute's paths,\n"
-	"along those of its peers that the machine has, and along a bare program, all side by side in\n"
+	"along those of its peers that the machine has, and along bare programs, all side by side in\n"
 	"namespaces of their own, and prints each as a ratio to a direct veth pair. The machine's own\n"
 	"interfaces, routes and firewall are not touched. docs/benchmarks.md tells the method.\n"
 	"\n"
@@ -26,8 +26,8 @@ const char cmd_bench_help[] =
 	"  --tests T,...     tcp_rr udp_rr tcp_crr stream udp_small frames frames_xdp; by name only:\n"
 	"                    flows_1k flows_128k flows_1m hosts_16 hosts_16k (frames of so many flows, or\n"
 	"                    to so many addresses)\n"
-	"  --paths P,...     switched routed cables masqueraded big_tcp (nsroute), redirect_peer (bare\n"
-	"                    program),\n"
+	"  --paths P,...     switched routed cables masqueraded big_tcp (nsroute), redirect_peer and\n"
+	"                    redirect_neigh (bare programs),\n"
 	"                    bridge bridge_netfilter routing iptables nft flowtable netkit ipvlan\n"
 	"                    macvlan openvswitch; without it all that the machine has\n"
 	"  --cpu N           the server's CPU, and the client's unless --client-cpu names another\n"

@@ -79,10 +79,10 @@ await_bench() {
 }
 
 @test "frames of the generator arrive at both sinks, and the bare program forwards" {
-	"$NSROUTE" -j bench --quick --paths redirect_peer,routing,masqueraded \
+	"$NSROUTE" -j bench --quick --paths redirect_peer,redirect_neigh,routing,masqueraded \
 		--tests udp_rr,frames,frames_xdp >"$work/out"
 	jq -e 'all(.paths[]; .built and (.results[] | select(.test == "frames") | .ratio > 0))' "$work/out"
-	jq -e 'all(.paths[] | select(.path == "routing" or .path == "masqueraded");
+	jq -e 'all(.paths[] | select(.path | IN("redirect_neigh", "routing", "masqueraded"));
 		.results[] | select(.test == "frames_xdp") | .ratio > 0)' "$work/out"
 	# What goes straight into the namespace never meets XDP there, and that is said.
 	jq -e '.paths[] | select(.path == "redirect_peer") | .results[] |
