@@ -58,8 +58,10 @@ static __always_inline u16 datagram_fresh_id(__be32 dest, u8 protocol, u32 count
 	return __sync_fetch_and_add(counter, count);
 }
 
-/* The identification that all fragments of the datagram leave with; false: it cannot be kept. */
-static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __be16 *ret)
+/* The identification that all fragments of the datagram leave with, and the address: that of its
+ * first fragment, or of whichever comes before that. False: they cannot be kept. */
+static __always_inline bool datagram_id(const struct nsr_datagram *datagram, bool first,
+					__be16 *ret, __be32 *external)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nsr_datagram key = *datagram;
@@ -70,10 +72,13 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	if (!settings)
 		return false;
 	fresh.since_s = nat_now_s(settings);
-	if (known && !datagram_is_old(known->since_s, fresh.since_s)) {
+	if (known && !datagram_is_old(known->since_s, fresh.since_s) &&
+	    (!first || known->external == *external)) {
 		*ret = known->id;
+		*external = known->external;
 		return true;
 	}
+	fresh.external = *external;
 	fresh.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
 	*ret = fresh.id;
 	if (!bpf_map_update_elem(&datagrams_out, &key, &fresh, known ? BPF_ANY : BPF_NOEXIST))
@@ -82,6 +87,7 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 	if (!known)
 		return false;
 	*ret = known->id;
+	*external = known->external;
 	return true;
 }
 
@@ -99,6 +105,7 @@ NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __
 {
 	struct nsr_datagram datagram;
 	struct packet p;
+	__be32 external;
 	u32 segments;
 	__be16 id;
 
@@ -106,11 +113,13 @@ NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __
 		return DROP(NAT_REWRITE);
 	datagram = datagram4(p.ip4, uplink);
 	datagram.source = source;
+	external = p.ip4->saddr;
 	segments = skb->gso_segs;
 	if (!ip4_is_fragment(p.ip4))
 		id = bpf_htons(
 			datagram_fresh_id(p.ip4->daddr, p.ip4->protocol, segments ? segments : 1));
-	else if (!datagram_id(&datagram, &id))
+	else if (!datagram_id(&datagram, !ip4_is_later_fragment(p.ip4), &id, &external) ||
+		 external != p.ip4->saddr)
 		return DROP(NAT_FRAGMENT);
 	rewrite_id4(p.ip4, id);
 	return 0;
@@ -123,6 +132,7 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 {
 	struct nsr_datagram datagram;
 	struct packet p;
+	__be32 external;
 	__be16 id;
 
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
@@ -133,10 +143,14 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 	if (!request->external)
 		return DROP(NAT_CLOSED);
 	datagram = datagram4(p.ip4, request->flow.inside.uplink);
-	if (!datagram_id(&datagram, &id))
+	external = request->external;
+	if (!datagram_id(&datagram, false, &id, &external))
 		return DROP(NAT_FRAGMENT);
+	if (external != request->external &&
+	    !address_is_one_of(request->flow.inside.uplink, external))
+		external = request->external;
 	rewrite_id4(p.ip4, id);
-	rewrite_address4(p.ip4, true, request->external);
+	rewrite_address4(p.ip4, true, external);
 	request->forwarded = skb->ifindex;
 	return 0;
 }
@@ -163,7 +177,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
 	    (t.protocol == NSR_NAT_ICMP && t.icmp_type != ICMP_ECHO_REPLY))
 		return NAT_INBOUND_HOST;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t.protocol), bpf_ntohs(t.dest));
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, t.protocol), bpf_ntohs(t.dest));
 	record = nat_mapping(mapping);
 	if (!record || !READ_ONCE(record->references))
 		return NAT_INBOUND_HOST;

@@ -28,7 +28,8 @@ struct nat_request {
 	u32 life;
 	u32 flows_max;
 	u16 owner;
-	u16 mapping_mode;
+	u8 mapping_mode;
+	u8 slot; /* of the external address */
 	/* Filled in. Eight bytes each: the verifier forgets that one is 0 when what shares them is
 	 * written. */
 	u64 forwarded; /* translated elsewhere: not 0 */
@@ -92,7 +93,7 @@ static __always_inline void mapping_free_port(u32 mapping)
 /* Whether the port is one that its uplink hands out. */
 NSR_STEP int mapping_is_in_range(u32 mapping)
 {
-	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, port = NSR_MAPPING_PORT(mapping);
+	u32 slot = NSR_MAPPING_SLOT(mapping), port = NSR_MAPPING_PORT(mapping);
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot), key;
 	const struct nsr_uplink *uplink;
 
@@ -246,7 +247,7 @@ NSR_STEP int port_count(struct nat_request *request)
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	pool = NSR_POOL(request->slot, request->flow.inside.protocol);
 	bits = bpf_map_lookup_elem(&pool_bits, &pool);
 	share = share_of(NSR_OWNER_NUMBER(request->owner));
 	if (!bits || !share)
@@ -277,7 +278,7 @@ NSR_STEP int port_claim(struct __sk_buff *skb, struct nat_request *request)
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	pool = NSR_POOL(request->slot, request->flow.inside.protocol);
 	wanted = bpf_ntohs(request->flow.inside.port);
 	port = pool_claim(pool, wanted);
 	for (i = 0; i < NAT_SOCKET_TRIES; i++) {

@@ -108,6 +108,9 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_address_of  nat_address_of6
+#define nat_address_at  nat_address_at6
+#define nat_is_more     nat_is_more6
+#define nat_is_repaired nat_is_repaired6
 #define host_socket     host_socket6
 #define datagram_equal  datagram_equal6
 
@@ -183,6 +186,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_reset        session_reset6
 #define session_open         session_open6
 #define session_use          session_use6
+#define session_goes_on      session_goes_on6
+#define session_leaves       session_leaves6
 #define session_join         session_join6
 #define session_open_or_join session_open_or_join6
 #define filter_admits        filter_admits6
@@ -295,6 +300,41 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
+static __always_inline nat_address nat_address_at(u32 index, u32 slot)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+	nat_address none = {};
+
+	if (!ifindex)
+		return none;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return uplink ? address6_at(uplink, slot) : none;
+}
+
+static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
+{
+	return uplink->flags & NSR_UPLINK_MORE6 &&
+	       address6_more_slot(uplink, address) != NSR_SLOTS_MAX;
+}
+
+static __always_inline bool nat_is_repaired(const nat_address *inside)
+{
+	u32 zero = 0, slot;
+	const struct nsr_repairing *sets = bpf_map_lookup_elem(&repairing, &zero);
+	nat_address before, after;
+
+	if (!sets)
+		return true;
+	slot = address6_pair(&sets->before, inside);
+	if (address6_pair(&sets->after, inside) != slot)
+		return true;
+	address6_entered(&sets->before, slot, &before);
+	address6_entered(&sets->after, slot, &after);
+	return !address_equal(&before, &after);
+}
+
 /* The external address as it was last found. */
 static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
 {
@@ -374,6 +414,9 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_address_of
+#undef nat_address_at
+#undef nat_is_more
+#undef nat_is_repaired
 #undef host_socket
 #undef datagram_equal
 #undef seen_by
@@ -439,6 +482,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef session_reset
 #undef session_open
 #undef session_use
+#undef session_goes_on
+#undef session_leaves
 #undef session_join
 #undef session_open_or_join
 #undef filter_admits

@@ -5,7 +5,8 @@
  *
  * So nothing but the protocol tells apart what a remote sends back, and of all that is inside an
  * uplink only one address may speak a protocol to a remote at a time. Another one's packets are
- * dropped as long as that session lives.
+ * dropped as long as that session lives; also where the uplink has several external addresses and
+ * the two have not the same, for what is remembered of the host is the uplink's, too.
  *
  * The session is like any other: counted, limited, expired, listed and ended as all are. Its record
  * has the protocol's number for a port, and no mapping. It is entered under a key without the
@@ -156,8 +157,8 @@ static __always_inline bool sctp_ends(struct __sk_buff *skb, const struct packet
 
 /*
  * The live session of the request's protocol and remote: 0 and what is in it. VERDICT_RARE: there
- * is none; if *ret_session has a state, that one is over, or was translated to another address than
- * the request's. DROP(NAT_CONTENTION): it is just being made or ended.
+ * is none; if *ret_session has a state, that one is over, or was translated to an address that is
+ * the uplink's no more. DROP(NAT_CONTENTION): it is just being made or ended.
  */
 NSR_STEP int other_look(const struct nat_request *request, struct other_session *ret_session)
 {
@@ -193,7 +194,8 @@ NSR_STEP int other_look(const struct nat_request *request, struct other_session 
 		return DROP(NAT_CONTENTION);
 	ret_session->number = number;
 	ret_session->state = state;
-	return over || ret_session->external != request->external ? VERDICT_RARE : 0;
+	return over || address_is_stranded(key.inside.uplink, ret_session->external) ? VERDICT_RARE
+										     : 0;
 }
 
 /* A packet goes through; 0 when the session has ended meanwhile. */
@@ -242,6 +244,10 @@ static __always_inline int other_try(struct __sk_buff *skb, struct nat_request *
 		return result;
 	if (found.inside != request->flow.inside.address)
 		return DROP(NAT_AMBIGUOUS);
+	if (found.external != request->external) { /* it has another one now */
+		session_end(found.number, found.state, request->now_s);
+		return other_open(skb, request);
+	}
 	return other_seen(request, &found) ? 0 : DROP(NAT_CONTENTION);
 }
 
@@ -282,7 +288,7 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 	/* Whom it has sent to is all that is let in anyway: no contacts. */
 	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
 	request->mapping = NSR_MAPPING_NONE;
-	request->external = address_ask(skb, skb->ifindex, ip->daddr, request->now_s);
+	request->external = address_begin(skb, request->slot, ip->daddr, request->now_s);
 	return request->external ? 0 : DROP(NAT_CLOSED);
 }
 
@@ -297,7 +303,7 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(MALFORMED);
 	other_ask(request, p.ip4->protocol, p.ip4->daddr);
-	if (p.ip4->saddr != request->external)
+	if (p.ip4->saddr != request->external) /* none of the uplink's own */
 		inside = inside_of4(p.ip4->saddr);
 	if (inside && inside_is_elsewhere(skb, inside, request->flow.inside.uplink))
 		return 0;
@@ -319,7 +325,7 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 				      : 0;
 }
 
-/* A packet to the external address. request has uplink and time. NAT_INBOUND_SESSION: it is for the
+/* A packet to an external address. request has uplink and time. NAT_INBOUND_SESSION: it is for the
  * inside, and has been translated. */
 NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
@@ -335,6 +341,8 @@ NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request
 	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
 	request->external = p.ip4->daddr;
 	known = host_has(request) ? VERDICT_RARE : other_look(request, &found);
+	if (!known && found.external != request->external)
+		known = VERDICT_RARE; /* the remote speaks to another of the uplink's addresses */
 	if (known == VERDICT_RARE && !ends && !other_is_refused(p.ip4->protocol))
 		host_note(request, NSR_HOST_HEARS);
 	if (known || !other_seen(request, &found))

@@ -18,15 +18,16 @@
 #include "nat.h"
 
 /* Whether a port is not free, which it is before anything else is asked: the pool's bit. */
-static __always_inline bool own_port_is_taken(u32 uplink, u8 protocol, __be16 port_be)
+static __always_inline bool own_port_is_taken(u32 slot, u8 protocol, __be16 port_be)
 {
 	u32 port = bpf_ntohs(port_be), word = bits_word(port, NSR_POOL_WORDS);
-	const u64 *words = nat_pool_words(NSR_MAPPING(NSR_POOL(uplink, protocol), 0));
+	const u64 *words = nat_pool_words(NSR_MAPPING(NSR_POOL(slot, protocol), 0));
 
 	return words && READ_ONCE(words[word]) >> (port % 64) & 1;
 }
 
-/* request->flow has remote, protocol and uplink, and the host's port in place of the inside one. */
+/* request->flow has remote and protocol, and the host's port in place of the inside one;
+ * request->slot is that of the host's address. */
 NSR_STEP int own_begins(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct session_view view;
@@ -40,7 +41,7 @@ NSR_STEP int own_begins(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return 0;
 	port = request->flow.inside.port;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol),
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, request->flow.inside.protocol),
 			      bpf_ntohs(port));
 	record = nat_mapping(mapping);
 	if (!record || !READ_ONCE(record->references))

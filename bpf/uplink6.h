@@ -66,6 +66,7 @@ static __always_inline struct nat_work6 *uplink6_work(const struct nsr_uplink *u
 		return NULL;
 	__builtin_memset(&work->request, 0, sizeof(work->request));
 	work->request.external = address6_of(uplink);
+	work->request.slot = uplink->index;
 	work->request.flow.inside.uplink = uplink->index;
 	work->request.now_s = nat_now_s(settings);
 	work->link = link_bytes(bare);
@@ -104,7 +105,7 @@ static __always_inline int uplink6_open(struct __sk_buff *skb, struct nat_work6 
 	struct nat_request6 *request = &work->request;
 
 	uplink6_flow(work);
-	if (session_use6(&request->flow, request))
+	if (session_leaves6(&request->flow, request))
 		return 0;
 	request_limits6(request, inside);
 	return work->transport.tcp_flags & TCP_RST ? session_reset6(skb, request)
@@ -174,7 +175,8 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return DROP(WRONG_UPLINK);
 	if (special)
 		return DROP(NAT_PROTOCOL);
-	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
+	address6_ask(skb, request->slot, request->now_s, &request->external,
+		     &request->flow.remote_address);
 	if (address_is_none6(&request->external))
 		return DROP(NAT_CLOSED);
 	return uplink6_masquerade(skb, work, inside, unfit);

@@ -32,10 +32,11 @@ _Static_assert(sizeof(struct nsr_datagram) == 16, "layout");
 
 struct nsr_datagram_out {
 	__u32 since_s;
-	__be16 id; /* that it leaves with */
+	__be32 external; /* address that it leaves with, ... */
+	__be16 id;       /* ... and identification */
 	__u16 reserved;
 };
-_Static_assert(sizeof(struct nsr_datagram_out) == 8, "layout");
+_Static_assert(sizeof(struct nsr_datagram_out) == 12, "layout");
 
 struct nsr_datagram_in {
 	struct nsr_datagram datagram; /* the key again: a reader may find another one's value */

@@ -156,11 +156,11 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 	case OPERATION_HOST_DELETE:
 		return delete_host(r, op, err);
 	case OPERATION_PUBLISH_ADD:
-		return datapath_publish(r->datapath, ifindex, &op->address, &op->ports,
-					r->options->host_fd, err);
+		return datapath_publish_at(r->datapath, ifindex, &op->external, &op->address,
+					   &op->ports, r->options->host_fd, err);
 	case OPERATION_PUBLISH_DELETE:
-		return datapath_unpublish(r->datapath, ifindex, op->address.family == AF_INET6,
-					  &op->ports, err);
+		return datapath_unpublish_at(r->datapath, ifindex, op->address.family == AF_INET6,
+					     &op->external, &op->ports, err);
 	case OPERATION_INSIDE_ADD:
 		return datapath_inside_set(r->datapath, &op->address,
 					   place_ifindex(&r->places, NULL, op->uplink), op->inside,
