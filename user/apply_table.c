@@ -14,6 +14,7 @@
 
 #include "datapath_publish.h"
 #include "datapath_reserve.h"
+#include "plan_externals.h"
 
 int open_datapath(struct runner *r, const struct datapath_new *fresh, struct error *err)
 {
@@ -69,6 +70,7 @@ static int set_uplink(struct runner *r, const struct operation *op, struct error
 
 	memcpy(&uplink.address4, op->address.bytes, sizeof(uplink.address4));
 	memcpy(uplink.address6, op->address6.bytes, sizeof(uplink.address6));
+	plan_enter_externals(op->more, &uplink);
 	ret = datapath_uplink_set(r->datapath, place_ifindex(&r->places, NULL, op->link), &uplink,
 				  &index, err);
 	if (ret)

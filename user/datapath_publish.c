@@ -360,16 +360,15 @@ static int make_there(const struct datapath *datapath, const struct state_publis
 	return ret ? ret : put_entry(datapath, range, true, err);
 }
 
-/* The slot of an external address; that of the first when none is named. False: the uplink has no
- * such address. */
+/* The slot of one of the other external addresses; that of the first when none is named. False: the
+ * uplink has no such address. */
 static bool find_slot(const struct nsr_uplink *uplink, bool ipv6, const struct ip_address *external,
 		      uint32_t *ret)
 {
 	const size_t size = ipv6 ? 16 : 4;
 
 	*ret = uplink->index;
-	if (!external->family || !memcmp(ipv6 ? (const void *)uplink->address6 : &uplink->address4,
-					 external->bytes, size))
+	if (!external->family)
 		return true;
 	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
 		if (memcmp(ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],

@@ -66,6 +66,8 @@ static void check_network(struct check *check, const struct network *network,
 		       network->name, to->name, to->at.line);
 	check_external(check, network, to, &network->masquerade.address);
 	check_external(check, network, to, &network->masquerade.address6);
+	for (size_t i = 0; i < network->masquerade.more_count; i++)
+		check_external(check, network, to, &network->masquerade.more[i]);
 }
 
 static void find_network(struct check *check, struct network *network)
@@ -77,6 +79,24 @@ static void find_network(struct check *check, struct network *network)
 	masquerade->network = lookup_find(&check->networks, masquerade->uplink);
 	if (masquerade->network)
 		check_network(check, network, masquerade->network);
+}
+
+static bool names(const struct masquerade *masquerade, const struct ip_address *address)
+{
+	for (size_t i = 0; i < masquerade->more_count; i++)
+		if (ip_equal(&masquerade->more[i], address))
+			return true;
+	return ip_equal(&masquerade->address, address) || ip_equal(&masquerade->address6, address);
+}
+
+bool masquerade_same_externals(const struct masquerade *one, const struct masquerade *other)
+{
+	bool same = one->more_count == other->more_count && names(other, &one->address) &&
+		    names(other, &one->address6);
+
+	for (size_t i = 0; i < one->more_count; i++)
+		same = same && names(other, &one->more[i]);
+	return same;
 }
 
 void check_masquerade(struct check *check, struct network *network)
@@ -104,8 +124,7 @@ void check_masquerade(struct check *check, struct network *network)
 		       network->name);
 	find_network(check, network);
 	other = lookup_add(&check->uplinks, check->arena, masquerade->uplink, network);
-	if (other && (!ip_equal(&other->masquerade.address, &masquerade->address) ||
-		      !ip_equal(&other->masquerade.address6, &masquerade->address6)))
+	if (other && !masquerade_same_externals(&other->masquerade, masquerade))
 		refuse(check, masquerade->at,
 		       "network '%s': 'addresses' differ from those of network '%s' (line %u); networks "
 		       "with the same uplink ('%s') share its address, so write the same",
