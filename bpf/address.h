@@ -28,6 +28,13 @@
 #define LINK_LOCAL4    bpf_htonl(0xa9fe0000) /* 169.254.0.0/16 */
 #define FIB_LOOKUP_SRC (1 << 4) /* BPF_FIB_LOOKUP_SRC, which linux/bpf.h has since 6.7 */
 
+/* What has become of the address of a session. */
+enum address_fate {
+	ADDRESS_STAYS,
+	ADDRESS_GONE, /* and there is none in its place: it may come back */
+	ADDRESS_REPLACED,
+};
+
 static __always_inline struct nsr_followed *address_followed(u32 slot)
 {
 	return bpf_map_lookup_elem(&followed, &slot);
@@ -240,14 +247,19 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, u32 slot, __be32 de
 }
 
 /* The same for what begins. */
-static __always_inline __be32 address_begin(struct __sk_buff *skb, u32 slot, __be32 dest, u32 now_s)
+static __always_inline __be32 address_begin(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					    u32 slot, __be32 dest, u32 now_s)
 {
-	u32 ifindex = skb->ifindex;
-	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	return uplink->flags & NSR_UPLINK_CHANGING4
+		       ? 0
+		       : address_ask(skb, uplink->ifindex, slot, dest, now_s);
+}
 
-	if (!uplink || uplink->flags & NSR_UPLINK_CHANGING4)
-		return 0;
-	return address_ask(skb, ifindex, slot, dest, now_s);
+static __always_inline enum address_fate address_fate_of(__be32 address, __be32 now)
+{
+	if (address == now)
+		return ADDRESS_STAYS;
+	return now ? ADDRESS_REPLACED : ADDRESS_GONE;
 }
 
 #endif

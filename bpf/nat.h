@@ -431,17 +431,15 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 	return true;
 }
 
-/* Whether a session that was found is one for a packet that leaves, when its address is now this
- * one: only then are request->mapping and ->external its. When it is another one it is given up. */
+/* Whether a session that was found is one for a packet that leaves, by what has become of its
+ * address: only then are request->mapping and ->external its. */
 static __always_inline bool session_goes_on(struct nsr_session *session, u32 state,
-					    const struct session_view *view, const nat_address *now,
+					    const struct session_view *view, int fate,
 					    struct nat_request *request)
 {
-	bool same = address_equal(&view->external, now);
-
-	if (!same && !address_is_none(now))
+	if (fate == ADDRESS_REPLACED)
 		session_give_up(session, state);
-	if (!same || !session_seen(session, state, request->seen, request->now_s))
+	if (fate != ADDRESS_STAYS || !session_seen(session, state, request->seen, request->now_s))
 		return false;
 	request->mapping = view->mapping;
 	request->external = view->external;
@@ -453,14 +451,14 @@ static __always_inline bool session_leaves(const struct nsr_flow *flow, struct n
 {
 	struct nsr_session *session;
 	struct session_view view;
-	nat_address now;
 	u32 state;
+	int fate;
 
 	session = session_find(flow, request->now_s, false, &view, &state);
 	if (!session)
 		return false;
-	now = nat_address_at(flow->inside.uplink, NSR_MAPPING_SLOT(view.mapping));
-	return session_goes_on(session, state, &view, &now, request);
+	fate = nat_fate(flow->inside.uplink, NSR_MAPPING_SLOT(view.mapping), &view.external);
+	return session_goes_on(session, state, &view, fate, request);
 }
 
 /* On its own, so that it takes no room on the stack below which a session is opened. */

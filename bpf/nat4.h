@@ -86,17 +86,17 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host4(*address);
 }
 
-/* The external address of a slot of an uplink as it was last found. */
-static __always_inline nat_address nat_address_at(u32 index, u32 slot)
+/* What has become of an address that has a slot of an uplink, as it was last found. */
+NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
 	const struct nsr_uplink *uplink;
 
-	if (!ifindex)
-		return 0;
+	if (!ifindex || !address)
+		return ADDRESS_GONE;
 	key = *ifindex;
 	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	return uplink ? address_at(uplink, slot) : 0;
+	return uplink ? address_fate_of(*address, address_at(uplink, slot)) : ADDRESS_GONE;
 }
 
 /* Whether an address is one of the others that an uplink has besides its first. */

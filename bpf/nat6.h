@@ -108,7 +108,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_address_of  nat_address_of6
-#define nat_address_at  nat_address_at6
+#define nat_fate        nat_fate6
 #define nat_is_more     nat_is_more6
 #define nat_is_repaired nat_is_repaired6
 #define host_socket     host_socket6
@@ -300,17 +300,22 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
-static __always_inline nat_address nat_address_at(u32 index, u32 slot)
+NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
 	const struct nsr_uplink *uplink;
-	nat_address none = {};
+	nat_address now;
 
-	if (!ifindex)
-		return none;
+	if (!ifindex || !address)
+		return ADDRESS_GONE;
 	key = *ifindex;
 	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	return uplink ? address6_at(uplink, slot) : none;
+	if (!uplink)
+		return ADDRESS_GONE;
+	now = address6_at(uplink, slot);
+	if (address_equal(address, &now))
+		return ADDRESS_STAYS;
+	return address_is_none(&now) ? ADDRESS_GONE : ADDRESS_REPLACED;
 }
 
 static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
@@ -414,7 +419,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_address_of
-#undef nat_address_at
+#undef nat_fate
 #undef nat_is_more
 #undef nat_is_repaired
 #undef host_socket
