@@ -431,10 +431,9 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 	return true;
 }
 
-/* Whether a session that was found is one for a packet that leaves, by what has become of its
- * address: only then are request->mapping and ->external its. */
-static __always_inline bool session_goes_on(struct nsr_session *session, u32 state,
-					    const struct session_view *view, int fate,
+/* Whether a packet leaves by a session that was found. Only then the request has its address. */
+static __always_inline bool session_goes_on(struct nsr_session *session, u32 state, int fate,
+					    const struct session_view *view,
 					    struct nat_request *request)
 {
 	if (fate == ADDRESS_REPLACED)
@@ -458,7 +457,7 @@ static __always_inline bool session_leaves(const struct nsr_flow *flow, struct n
 	if (!session)
 		return false;
 	fate = nat_fate(flow->inside.uplink, NSR_MAPPING_SLOT(view.mapping), &view.external);
-	return session_goes_on(session, state, &view, fate, request);
+	return session_goes_on(session, state, fate, &view, request);
 }
 
 /* On its own, so that it takes no room on the stack below which a session is opened. */

@@ -75,7 +75,7 @@ static __always_inline bool uplink_session(struct __sk_buff *skb, struct nat_req
 		return false;
 	now = address_ask(skb, skb->ifindex, NSR_MAPPING_SLOT(view.mapping),
 			  request->flow.remote_address, request->now_s);
-	return session_goes_on(session, state, &view, address_fate_of(view.external, now), request);
+	return session_goes_on(session, state, address_fate_of(view.external, now), &view, request);
 }
 
 /* The external address for what an inside one begins, and its slot; 0: there is none. */

@@ -513,10 +513,10 @@ struct nsr_selection {
 	__u32 mapping_first, mapping_last;
 	__u16 inside_first, inside_last; /* ports, host byte order */
 	__u32 unpublished;               /* only sessions of mappings that are not published */
-	__u32 unanswered;                /* only sessions on which the inside has sent nothing */
-	__u32 repaired; /* only sessions of inside addresses that the map "repairing" is about */
+	__u16 unanswered;                /* only sessions on which the inside has sent nothing */
+	__u16 repaired; /* only those of inside addresses that "repairing" is about */
 };
-_Static_assert(sizeof(struct nsr_selection) == 44, "layout");
+_Static_assert(sizeof(struct nsr_selection) == 40, "layout");
 
 static inline int nsr_selects(const struct nsr_selection *selection, const struct nsr_flow *flow,
 			      __u32 mapping)

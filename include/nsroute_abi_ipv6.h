@@ -113,10 +113,10 @@ struct nsr_selection6 {
 	__u32 mapping_first, mapping_last;
 	__u16 inside_first, inside_last;
 	__u32 unpublished;
-	__u32 unanswered;
-	__u32 repaired;
+	__u16 unanswered;
+	__u16 repaired;
 };
-_Static_assert(sizeof(struct nsr_selection6) == 92, "layout");
+_Static_assert(sizeof(struct nsr_selection6) == 88, "layout");
 
 static inline int nsr_is_in6(const struct nsr_address6 *address, const struct nsr_address6 *prefix,
 			     const struct nsr_address6 *mask)
