@@ -274,7 +274,7 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 {
 	const struct iphdr *ip = p->ip4;
 	u32 ifindex = skb->ifindex;
-	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_uplink *uplink;
 
 	if (other_is_refused(ip->protocol) || ip4_is_special(ip->daddr))
 		return DROP(NAT_PROTOCOL);
@@ -290,6 +290,7 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 	/* Whom it has sent to is all that is let in anyway: no contacts. */
 	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
 	request->mapping = NSR_MAPPING_NONE;
+	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	request->external =
 		uplink ? address_begin(skb, uplink, request->slot, ip->daddr, request->now_s) : 0;
 	return request->external ? 0 : DROP(NAT_CLOSED);

@@ -62,8 +62,8 @@ static __always_inline bool own_may_begin(const struct packet *p)
 }
 
 /* Whether what leaves has a session, whose address the uplink still has when the kernel is asked.
- */
-static __always_inline bool uplink_session(struct __sk_buff *skb, struct nat_request *request)
+ * On its own, so that what it keeps on the stack is not there below other steps. */
+static __noinline bool uplink_session(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct nsr_session *session;
 	struct session_view view;

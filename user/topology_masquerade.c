@@ -89,14 +89,18 @@ static bool names(const struct masquerade *masquerade, const struct ip_address *
 	return ip_equal(&masquerade->address, address) || ip_equal(&masquerade->address6, address);
 }
 
+static bool names_all(const struct masquerade *masquerade, const struct masquerade *of)
+{
+	bool all = names(masquerade, &of->address) && names(masquerade, &of->address6);
+
+	for (size_t i = 0; i < of->more_count; i++)
+		all = all && names(masquerade, &of->more[i]);
+	return all;
+}
+
 bool masquerade_same_externals(const struct masquerade *one, const struct masquerade *other)
 {
-	bool same = one->more_count == other->more_count && names(other, &one->address) &&
-		    names(other, &one->address6);
-
-	for (size_t i = 0; i < one->more_count; i++)
-		same = same && names(other, &one->more[i]);
-	return same;
+	return names_all(one, other) && names_all(other, one);
 }
 
 void check_masquerade(struct check *check, struct network *network)
