@@ -99,9 +99,22 @@ static __always_inline int local_rewrite(struct __sk_buff *skb, struct packet *p
 	return VERDICT_PEER;
 }
 
+/* Whether a packet is between an address of an uplink and itself, or two of the same uplink: then
+ * the answer is known by where it goes. Of a secondary address the kernel says so itself: it
+ * prefers the primary one as source. */
+static __always_inline bool local_is_between(const struct nsr_uplink *uplink,
+					     const struct iphdr *ip)
+{
+	u32 slot;
+
+	if (ip->saddr == ip->daddr)
+		return true;
+	slot = address_slot(uplink, ip->saddr);
+	return slot != NSR_SLOTS_MAX && address_at(uplink, slot) == ip->saddr;
+}
+
 /* What the host sends to itself: VERDICT_KERNEL, a reason to drop, or VERDICT_PEER when it is for a
- * namespace, and has been translated. Between an address and itself alone, so that the answer is
- * known by where it goes. */
+ * namespace, and has been translated. */
 NSR_STEP int local_leaves(struct __sk_buff *skb)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -112,11 +125,11 @@ NSR_STEP int local_leaves(struct __sk_buff *skb)
 	struct packet p;
 	u32 slot;
 
-	if (!settings || !local_load(skb, &p, &t) || p.ip4->saddr != p.ip4->daddr)
+	if (!settings || !local_load(skb, &p, &t))
 		return VERDICT_KERNEL;
 	slot = local_slot(p.ip4->daddr);
 	uplink = slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
-	if (!uplink)
+	if (!uplink || !local_is_between(uplink, p.ip4))
 		return VERDICT_KERNEL;
 	if (!mapping_is_published(NSR_MAPPING(NSR_POOL(slot, t.protocol), bpf_ntohs(t.dest))))
 		return VERDICT_KERNEL;

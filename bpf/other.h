@@ -219,7 +219,7 @@ NSR_STEP int other_open(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return DROP(NAT_SESSIONS);
 	result = flows_claim(skb, request);
-	INSTEAD(trace_open_other(result));
+	INSTEAD(trace_open_other(result, request->slot));
 	if (result)
 		return result;
 	number = session_claim();

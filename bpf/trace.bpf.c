@@ -10,12 +10,12 @@
 #include "trace_nat.h"
 
 /* No mapping: there is no port to choose. */
-int trace_open_other(int refused)
+int trace_open_other(int refused, u32 slot)
 {
 	if (!refused && !trace_has_room())
 		refused = DROP(NAT_SESSIONS);
 	if (!refused)
-		TELL(OPENS, 0, NSR_OPENS_ADDRESS, 0);
+		TELL(OPENS, NSR_MAPPING(NSR_POOL(slot, 0), 0), NSR_OPENS_ADDRESS, 0);
 	return refused;
 }
 

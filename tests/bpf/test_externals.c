@@ -685,6 +685,20 @@ static void test_local(void **state)
 	FRAME(&f, .to = nobody, .from = nobody, .source = UPLINK_IP, .dest = UPLINK_IP,
 	      .protocol = IPPROTO_TCP, .sport = 5000, .dport = 8080, .tcp_flags = FRAME_SYN);
 	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, &f, &got), TC_ACT_UNSPEC);
+	/* From another of them; but from no other address of the host's. */
+	FRAME(&f, .to = nobody, .from = nobody, .source = "10.9.0.1", .dest = second,
+	      .protocol = IPPROTO_TCP, .sport = 5001, .dport = 8080, .tcp_flags = FRAME_SYN);
+	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, &f, &got), TC_ACT_UNSPEC);
+	FRAME(&f, .to = nobody, .from = nobody, .source = UPLINK_IP, .dest = second,
+	      .protocol = IPPROTO_TCP, .sport = 5001, .dport = 8080, .tcp_flags = FRAME_SYN);
+	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, &f, &got),
+			 TC_ACT_REDIRECT);
+	FRAME(&f, .to = mac_br1, .from = mac_blue, .source = BLUE_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_TCP, .sport = 80, .dport = 5001,
+	      .tcp_flags = FRAME_SYN | FRAME_ACK);
+	got = EXPECT_PORT_IN(lab, BLUE, &f, TO_NEIGHBOUR)->out;
+	assert_int_equal(frame_ip4(&got)->saddr, address4(second));
+	assert_int_equal(frame_sport(&got), 8080);
 	assert_int_equal(datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err), 0);
 	unpublish(lab, second);
 	lab_expect_no_flows(lab);
