@@ -128,13 +128,13 @@ struct operation {
 	uint32_t flows;                  /* DATAPATH_LOAD: that there is to be room for */
 	uint32_t uses;        /* DATAPATH_LOAD, DATAPATH_EXCHANGE, PROGRAMS_*: enum datapath_use */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
-	uint16_t port_min, port_max;  /* UPLINK_ADD */
-	bool fixed;                   /* UPLINK_ADD: the file names the address of IPv4 */
+	uint16_t port_min, port_max;       /* UPLINK_ADD */
+	bool fixed;                        /* UPLINK_ADD: the file names the address of IPv4 */
 	const struct more_externals *more; /* UPLINK_*: those besides; NULL: there are none */
-	bool fixed6;                  /* of IPv6, or none that comes in its place would do */
-	struct published_ports ports; /* PUBLISH_*; "address" is inside */
-	bool clsact;                  /* UPLINK_*: the clsact qdisc is made, or removed, by us */
-	bool bare;                    /* UPLINK_*: a layer-3 device, no Ethernet headers there */
+	bool fixed6;                       /* of IPv6, or none that comes in its place would do */
+	struct published_ports ports;      /* PUBLISH_*; "address" is inside */
+	bool clsact;             /* UPLINK_*: the clsact qdisc is made, or removed, by us */
+	bool bare;               /* UPLINK_*: a layer-3 device, no Ethernet headers there */
 	bool loopback;           /* UPLINK_*: the loopback interface, where ports are published */
 	bool hook_in, hook_out;  /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
 	bool hooks_lost;         /* ... but is of a datapath that is gone: exchanged last */
