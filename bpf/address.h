@@ -133,25 +133,6 @@ NSR_STEP int address_is_one_of(u32 index, __be32 address)
 	return slot != NSR_SLOTS_MAX && address_at(uplink, slot) == address;
 }
 
-/* Whether the address of a session at the uplink of this number has gone, and there is another in
- * its place, or it was taken out of the file. */
-NSR_STEP int address_is_stranded(u32 index, __be32 address)
-{
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
-	__be32 now;
-
-	if (!ifindex)
-		return false;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	if (!uplink || (uplink->flags & NSR_UPLINK_MORE4 &&
-			address_more_slot(uplink, address) != NSR_SLOTS_MAX))
-		return false;
-	now = address_of(uplink);
-	return now && now != address;
-}
-
 NSR_STEP u32 address_pair_more(const struct nsr_uplink *uplink, __be32 inside)
 {
 	return uplink ? nsr_pair(uplink, inside) : NSR_SLOTS_MAX;

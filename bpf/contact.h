@@ -26,7 +26,7 @@ static __always_inline struct nsr_flow contact_key(const struct nsr_flow *flow)
 	struct nsr_flow key = *flow;
 
 	key.remote_port = 0;
-	key.contact = 1;
+	key.kind = NSR_FLOW_CONTACT;
 	return key;
 }
 

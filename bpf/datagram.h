@@ -8,11 +8,15 @@
  *
  *   none -> HELD      a later fragment came: copied to "held_fragments"; more of them are, too
  *   any  -> known     the first came: what was held is let go, and who was about to hold one sees
- * it any  -> none      after NSR_DATAGRAM_S
+ * it any  -> none      in time
+ *
+ * How long that is says the network that the datagram is for; before the first has come nobody
+ * knows which, so what is held waits as long as any network of the uplink has it, and is looked at
+ * again when it is let go.
  *
  * The table is LRU: an entry is worth something for as long as a datagram takes to arrive, so a
  * flood of them costs others next to nothing, which it would do if they had to expire. What is held
- * is in a plain table, and given up after NSR_DATAGRAM_S (expire.h). A held packet is counted when
+ * is in a plain table, and given up by the clock of expire.h. A held packet is counted when
  * it goes on, or is given up. What there is no room for is the host's, who will not miss the rest.
  */
 #ifndef NSROUTE_BPF_DATAGRAM_H
@@ -20,11 +24,36 @@
 
 #include "nat.h"
 
-static __always_inline bool datagram_is_old(u32 since_s, u32 now_s)
+static __always_inline bool datagram_is_old(u32 since_s, u32 now_s, u32 lasts_s)
 {
 	u32 age = now_s - since_s;
 
-	return age < 0x80000000 && age >= NSR_DATAGRAM_S;
+	return age < 0x80000000 && age >= lasts_s;
+}
+
+/* How long the datagrams of an inside address last. */
+static __always_inline u32 datagram_lasts(const nat_address *address)
+{
+	const struct nsr_inside *inside = nat_inside_of(address);
+
+	return inside ? inside->timeout_s[NSR_TIMEOUT_FRAGMENT] : NSR_DATAGRAM_S;
+}
+
+/* How long what is held at an uplink waits. */
+static __always_inline u32 held_lasts(u32 uplink)
+{
+	const u32 *found = bpf_map_lookup_elem(&held_waits, &uplink);
+	u32 wait_s = found ? READ_ONCE(*found) : 0;
+
+	return wait_s > NSR_DATAGRAM_S ? wait_s : NSR_DATAGRAM_S;
+}
+
+/* How long an entry counts. */
+NSR_STEP u32 datagram_counts(u32 whom, u32 uplink, const nat_address *inside)
+{
+	if (whom == NAT_INBOUND_HELD)
+		return held_lasts(uplink);
+	return whom == NAT_INBOUND_SESSION && inside ? datagram_lasts(inside) : NSR_DATAGRAM_S;
 }
 
 /* Whom the first fragment was for, and the inside address; NAT_INBOUND_HELD: it has not come. */
@@ -33,15 +62,19 @@ static __always_inline enum nat_inbound datagram_whom(const struct nsr_datagram 
 {
 	NAT_KEY(struct nsr_datagram, key, datagram);
 	struct nsr_datagram_in *known = bpf_map_lookup_elem(&datagrams_in, key);
-	u32 whom;
+	u32 whom, since_s;
 
-	if (!known || datagram_is_old(READ_ONCE(known->since_s), now_s))
+	if (!known)
 		return NAT_INBOUND_HELD;
+	since_s = READ_ONCE(known->since_s);
 	whom = READ_ONCE(known->whom);
 	*ret_inside = READ_ONCE(known->inside);
 	barrier();
 	/* The entry may have been recycled while it was read. */
-	return datagram_equal(&known->datagram, key) ? whom : NAT_INBOUND_HELD;
+	if (!datagram_equal(&known->datagram, key) ||
+	    datagram_is_old(since_s, now_s, datagram_counts(whom, key->uplink, ret_inside)))
+		return NAT_INBOUND_HELD;
+	return whom;
 }
 
 static __always_inline bool fragment_copy(struct __sk_buff *skb, struct nsr_held *held)
@@ -63,10 +96,14 @@ static __always_inline struct nsr_datagram_in *datagram_waiting(const struct nsr
 	struct nsr_datagram_in entry = {
 		.datagram = *datagram, .whom = NAT_INBOUND_HELD, .since_s = now_s};
 	struct nsr_datagram_in *known;
+	nat_address inside;
 
 	if (bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_NOEXIST)) {
 		known = bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
-		if (known && datagram_is_old(READ_ONCE(known->since_s), now_s))
+		inside = known ? READ_ONCE(known->inside) : entry.inside;
+		if (known && datagram_is_old(READ_ONCE(known->since_s), now_s,
+					     datagram_counts(READ_ONCE(known->whom),
+							     datagram->uplink, &inside)))
 			bpf_map_update_elem(&datagrams_in, &entry.datagram, &entry, BPF_ANY);
 	}
 	return bpf_map_lookup_elem(&datagrams_in, &entry.datagram);
@@ -107,6 +144,7 @@ struct held_release {
 	struct __sk_buff *skb;
 	struct nsr_held_key key;
 	u32 now_s;
+	u32 lasts_s; /* of whom the first was for */
 };
 
 /* Turns the packet at hand into one that is held, and puts it on the uplink again. Who deletes a
@@ -120,7 +158,7 @@ static long held_release_one(u32 number, struct held_release *release)
 
 	key.number = number;
 	held = bpf_map_lookup_elem(&held_fragments, &key);
-	if (!held || datagram_is_old(held->since_s, release->now_s))
+	if (!held || datagram_is_old(held->since_s, release->now_s, release->lasts_s))
 		return 0;
 	last = held->length - 1;
 	barrier_var(last);

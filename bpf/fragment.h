@@ -72,7 +72,8 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, boo
 	if (!settings)
 		return false;
 	fresh.since_s = nat_now_s(settings);
-	if (known && !datagram_is_old(known->since_s, fresh.since_s) &&
+	if (known && !known->state && /* and not of a direct flow before */
+	    !datagram_is_old(known->since_s, fresh.since_s, datagram_lasts(&key.source)) &&
 	    (!first || known->external == *external)) {
 		*ret = known->id;
 		*external = known->external;
@@ -210,7 +211,8 @@ NSR_STEP int fragment4_learn(struct __sk_buff *skb, bool bare, struct nat_reques
 
 /* The first fragment is put on the uplink again, and behind it what was held of its datagram. Now
  * all of them find whom they are for. */
-NSR_STEP int fragment4_release(struct __sk_buff *skb, bool bare, struct nat_request *request)
+NSR_STEP int fragment4_release(struct __sk_buff *skb, bool bare, struct nat_request *request,
+			       u32 whom)
 {
 	struct held_release release = {.skb = skb};
 	struct packet p;
@@ -219,6 +221,8 @@ NSR_STEP int fragment4_release(struct __sk_buff *skb, bool bare, struct nat_requ
 		return 0;
 	release.key.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	release.now_s = request->now_s;
+	release.lasts_s =
+		datagram_counts(whom, request->flow.inside.uplink, &request->flow.inside.address);
 	return datagram_release(&release);
 }
 
@@ -268,7 +272,7 @@ static __always_inline enum nat_inbound fragment4_arrives(struct __sk_buff *skb,
 		return fragment4_later(skb, bare, request);
 	whom = fragment4_first(skb, bare, request);
 	if (fragment4_learn(skb, bare, request, whom)) {
-		fragment4_release(skb, bare, request);
+		fragment4_release(skb, bare, request, whom);
 		return NAT_INBOUND_HELD;
 	}
 	if (whom == NAT_INBOUND_SESSION && fragment4_deliver(skb, bare, request))

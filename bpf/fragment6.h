@@ -86,7 +86,7 @@ NSR_STEP int fragment6_learn(u32 whom)
 	return datagram_learn6(&entry);
 }
 
-NSR_STEP int fragment6_release(struct __sk_buff *skb)
+NSR_STEP int fragment6_release(struct __sk_buff *skb, u32 whom)
 {
 	struct held_release6 release = {.skb = skb};
 	struct nat_work6 *work = nat_work();
@@ -95,6 +95,8 @@ NSR_STEP int fragment6_release(struct __sk_buff *skb)
 		return 0;
 	release.key.datagram = datagram6(work);
 	release.now_s = work->request.now_s;
+	release.lasts_s = datagram_counts6(whom, work->request.flow.inside.uplink,
+					   &work->request.flow.inside.address);
 	return datagram_release6(&release);
 }
 

@@ -282,7 +282,8 @@ NSR_STEP int hairpin_later(struct __sk_buff *skb, const struct nsr_port *port)
 		return VERDICT_KERNEL;
 	key = datagram4(p.ip4, uplink->index);
 	known = bpf_map_lookup_elem(&datagrams_out, &key);
-	if (!known || datagram_is_old(known->since_s, nat_now_s(settings)) ||
+	if (!known || known->state ||
+	    datagram_is_old(known->since_s, nat_now_s(settings), datagram_lasts(&key.source)) ||
 	    !address_is_one_of(uplink->index, known->external))
 		return VERDICT_KERNEL;
 	rewrite_id4(p.ip4, known->id);

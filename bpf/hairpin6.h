@@ -14,6 +14,7 @@
 #define NSROUTE_BPF_HAIRPIN6_H
 
 #include "hairpin.h"
+#include "local6.h"
 #include "refuse6.h"
 #include "uplink6.h"
 
@@ -260,7 +261,9 @@ static __always_inline int port_hairpin6(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	uplink = hairpin_uplink(port);
 	work = uplink ? uplink6_work(uplink, false) : NULL;
-	if (work)
+	if (local6_is_for_client(skb))
+		verdict = local6_return(skb);
+	else if (work)
 		verdict = hairpin6_translate(skb, port, uplink->index, work);
 	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
 		mtu = verdict & 0xffff;

@@ -14,6 +14,10 @@
  *   leaves    router -> remote     quotes remote -> inside:port        in the external address's
  * name
  *
+ * An error about a direct flow (direct.h) quotes what nobody has translated, and stays as it is.
+ * What another inside address than the flow's reports, a router's for one, leaves in the external
+ * address's name.
+ *
  * The session that the quote names must exist (REQ-4, REQ-5). Errors neither keep it alive nor end
  * it (REQ-6). What is about none is the host's own when it arrives; when it leaves and would show
  * an inside address, it is dropped.
@@ -24,9 +28,10 @@
 #ifndef NSROUTE_BPF_ICMP_H
 #define NSROUTE_BPF_ICMP_H
 
+#include "direct4.h"
 #include "inner.h"
 #include "options.h"
-#include "other.h"
+#include "other4.h"
 #include "rewrite.h"
 #include "steps.h"
 
@@ -274,6 +279,22 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));
 }
 
+/* Whether the quote of an error that leaves is of a packet of a direct flow. */
+NSR_STEP int icmp4_direct(struct nat_request *request, const struct quote *q)
+{
+	const struct transport *t = &q->transport;
+
+	if (!request || !q || t->protocol == NSR_NAT_OTHER ||
+	    (t->protocol == NSR_NAT_ICMP ? t->icmp_type != ICMP_ECHO_REQUEST : !t->dest))
+		return false;
+	request->flow.inside.address = q->ip.daddr;
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_address = q->ip.saddr;
+	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
+	return direct_known(request);
+}
+
 /* Whether the host tells a remote that nobody takes what it sends of a protocol without ports, as
  * kernels do by either code. */
 static __always_inline bool icmp4_refuses(struct __sk_buff *skb, const struct nat_request *request,
@@ -300,6 +321,7 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 {
 	struct quote q = {};
 	struct packet p;
+	__be32 source;
 	bool inside;
 	int result;
 	u8 type;
@@ -309,6 +331,7 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 	inside = p.ip4->saddr != request->external &&
 		 inside_at4(skb, request->flow.inside.uplink, p.ip4->saddr);
 	type = icmp4_type(skb, &p);
+	source = p.ip4->saddr;
 	if (!icmp_is_error(type))
 		return inside ? DROP(NAT_PROTOCOL) : 0;
 	if (!quote_read(skb, &p, &q))
@@ -328,6 +351,12 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 	if (options_do(skb, link_bytes(bare)) || options_do(skb, q.offset))
 		return DROP(NAT_ICMP_ERROR);
 	result = icmp4_translate(skb, request, &q);
+	if (result == DROP(NAT_ICMP_ERROR) && icmp4_direct(request, &q)) {
+		/* The quote stays as it is; so does the error, unless somebody else reports. */
+		if (!inside || source == q.ip.daddr)
+			return 0;
+		result = 0;
+	}
 	if (!result && inside)
 		result = icmp4_readdress(skb, bare, true, request->external);
 	request->forwarded = skb->ifindex;

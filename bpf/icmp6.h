@@ -41,7 +41,7 @@ struct nat_work6 {
 	u32 link;                /* where its IPv6 header is: bytes of a link's */
 };
 
-_Static_assert(sizeof(struct nat_work6) <= NAT_WORK_MAX, "room in nat_scratch6");
+_Static_assert(sizeof(struct nat_work6) <= NAT_WORK_ENTRY, "room in nat_scratch6");
 
 static __always_inline struct nat_work6 *nat_work(void)
 {
@@ -59,13 +59,19 @@ static __always_inline bool quote6_read(struct __sk_buff *skb, struct nat_work6 
 	return !bpf_skb_load_bytes(skb, q->offset, &q->ip, sizeof(q->ip)) && q->ip.version == 6;
 }
 
-/* Whether the quoted packet is one that can have a session. */
-static __always_inline bool quote6_read_transport(struct __sk_buff *skb, struct quote6 *q)
+/* 0: the quoted packet is one that can have a session. VERDICT_RARE: likewise, without ports. */
+static __always_inline int quote6_find_transport(struct __sk_buff *skb, struct quote6 *q)
 {
 	u32 end = q->offset + (u32)sizeof(q->ip) + bpf_ntohs(q->ip.payload_len);
+	int unfit = transport6_find(skb, q->offset, end < skb->len ? end : skb->len, &q->transport);
 
-	return !transport6_find(skb, q->offset, end < skb->len ? end : skb->len, &q->transport) &&
-	       !q->transport.later;
+	return !unfit && q->transport.later ? DROP(NAT_FRAGMENT) : unfit;
+}
+
+/* Whether it is one that can have a session, and ports. */
+static __always_inline bool quote6_read_transport(struct __sk_buff *skb, struct quote6 *q)
+{
+	return !quote6_find_transport(skb, q);
 }
 
 static __always_inline u16 quote6_checksum(const struct quote6 *q, const struct quote_words6 *from,
@@ -110,7 +116,8 @@ static __always_inline int quote6_rewrite(struct __sk_buff *skb, struct nat_work
 	if (difference < 0 ||
 	    bpf_l4_csum_replace(skb, work->transport.check_offset, 0, difference, 0) ||
 	    bpf_skb_store_bytes(skb, address_offset, &to->address, sizeof(to->address), 0) ||
-	    bpf_skb_store_bytes(skb, port_offset, &to->port, sizeof(to->port), 0) ||
+	    (to->port != from->port &&
+	     bpf_skb_store_bytes(skb, port_offset, &to->port, sizeof(to->port), 0)) ||
 	    (check && bpf_skb_store_bytes(skb, check, &to->check, sizeof(to->check), 0)))
 		return DROP(NAT_REWRITE);
 	return 0;
@@ -118,7 +125,8 @@ static __always_inline int quote6_rewrite(struct __sk_buff *skb, struct nat_work
 
 /*
  * An error that arrives at the external address. request has uplink, external address and time.
- * NAT_INBOUND_SESSION: it is for the inside, and has been translated.
+ * NAT_INBOUND_SESSION: it is for the inside, and has been translated. NAT_INBOUND_RARE: it is for
+ * other6.h.
  */
 NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 {
@@ -128,9 +136,13 @@ NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 	struct session_view6 view;
 	struct transport6 *t;
 	u32 mapping, state;
+	int unfit;
 
-	if (!work || !quote6_read(skb, work) || !quote6_read_transport(skb, &work->quote))
+	if (!work || !quote6_read(skb, work))
 		return NAT_INBOUND_HOST;
+	unfit = quote6_find_transport(skb, &work->quote);
+	if (unfit)
+		return unfit == VERDICT_RARE ? NAT_INBOUND_RARE : NAT_INBOUND_HOST;
 	request = &work->request;
 	t = &work->quote.transport;
 	if (!address_equal6((void *)&work->quote.ip.saddr, &request->external) ||
@@ -165,9 +177,6 @@ static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_wor
 	struct session_view6 view;
 	u32 state;
 
-	if (!quote6_read_transport(skb, &work->quote) ||
-	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY))
-		return DROP(NAT_ICMP_ERROR);
 	__builtin_memcpy(&request->flow.inside.address, &work->quote.ip.daddr,
 			 sizeof(request->flow.inside.address));
 	request->flow.inside.port = t->dest;
@@ -175,37 +184,58 @@ static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_wor
 	__builtin_memcpy(&request->flow.remote_address, &work->quote.ip.saddr,
 			 sizeof(request->flow.remote_address));
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
-	if (!session_peek6(&request->flow, request->now_s, &view, &state))
+	if ((t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY) ||
+	    !session_peek6(&request->flow, request->now_s, &view, &state))
 		return DROP(NAT_ICMP_ERROR);
 	work->to.address = view.external;
 	work->to.port = bpf_htons(NSR_MAPPING_PORT(view.mapping));
 	return quote6_rewrite(skb, work, false);
 }
 
+/* Whether the quote of an error that leaves is of a packet of a direct flow. */
+static __always_inline bool icmp6_direct(struct nat_work6 *work)
+{
+	const struct transport6 *t = &work->quote.transport;
+
+	if (t->protocol == NSR_NAT_ICMP ? t->icmp_type != ICMP6_ECHO_REQUEST : !t->dest)
+		return false;
+	/* The request has the flow from icmp6_translate(). */
+	return direct_known6(&work->request);
+}
+
 /*
  * An error that leaves by the uplink: of an inside host, of the host itself about what it has
  * translated, or none of our business. request has uplink, external address and time, and the
  * packet's own addresses as those of a flow. 0 or a reason to drop; when it was translated,
- * request->forwarded is set.
+ * request->forwarded is set. VERDICT_RARE: it is for other6.h, and nothing has been changed.
  */
 NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 {
 	struct nat_work6 *work = nat_work();
 	struct nat_request6 *request;
-	int result;
+	int unfit, result;
 
 	if (!work || !quote6_read(skb, work))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
 	request = &work->request;
+	unfit = quote6_find_transport(skb, &work->quote);
+	if (unfit == VERDICT_RARE)
+		return VERDICT_RARE;
 	if (!inside && !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.daddr) &&
 	    !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.saddr))
 		return 0; /* about the host's own */
 	/* It goes to whoever sent the packet. */
 	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||
-	    address_is_none6(&request->external))
+	    address_is_none6(&request->external) || unfit)
 		return DROP(NAT_ICMP_ERROR);
 	work->old = request->flow.inside.address;
 	result = icmp6_translate(skb, work);
+	if (result == DROP(NAT_ICMP_ERROR) && icmp6_direct(work)) {
+		/* The quote stays as it is; so does the error, unless somebody else reports. */
+		if (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr))
+			return 0;
+		result = 0;
+	}
 	if (!result && inside)
 		result = rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old,
 					   &request->external, work->transport.source);

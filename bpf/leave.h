@@ -160,6 +160,8 @@ NSR_STEP int port_leave(struct __sk_buff *skb, const struct nsr_port *port)
 	if (ipv6 ? ip6_is_special(&p.ip6->saddr) || ip6_is_special(&p.ip6->daddr)
 		 : ip4_is_not_routed(p.ip4->saddr) || ip4_is_not_routed(p.ip4->daddr))
 		return VERDICT_KERNEL;
+	if (ipv6 && local6_is_client(&p.ip6->daddr))
+		return VERDICT_HAIRPIN6;
 	translated = ipv6 ? masqueraded6(port, &p.ip6->saddr) : masqueraded4(port, p.ip4->saddr);
 	refused = ipv6 ? leave_question6(skb, &p, &lookup) : leave_question4(skb, &p, &lookup);
 	if (refused)

@@ -12,10 +12,10 @@
  * address, as it does to a neighbour that came by hairpin; where no namespace but the host has the
  * port, the answer gets the published port as its source, and goes to the loopback interface.
  *
- * The loopback interface is an uplink of its own, which nothing masquerades to: its address is
- * 127.0.0.1, and its pools have what is published there. Nobody can answer to 127.0.0.1, so the
- * namespace sees NSR_LOOPBACK_CLIENT in its place, which stands for nothing else: ports need no
- * translation, and no state but the session.
+ * The loopback interface is an uplink of its own, which nothing masquerades to: its addresses are
+ * 127.0.0.1 and, where something is published there, ::1; its pools have what is published there.
+ * Nobody can answer to those, so the namespace sees a client (client.h) in their place, which
+ * stands for nothing else: ports need no translation, and no state but the session.
  *
  * Answers are handed to the kernel at the loopback interface's output, with a route of the
  * kernel's: on their way in by any interface it would refuse them for their source, an address of
@@ -25,24 +25,12 @@
 #define NSROUTE_BPF_LOCAL_H
 
 #include "address.h"
+#include "client.h"
 #include "icmp.h"
 #include "rewrite.h"
 #include "steps.h"
 #include "trace.h"
 #include "uplink.h"
-
-static __always_inline const struct nsr_uplink *local_loopback(void)
-{
-	u32 ifindex = LOOPBACK_IFINDEX;
-
-	return bpf_map_lookup_elem(&uplinks, &ifindex);
-}
-
-/* Whether an address stands for the host's own loopback address. */
-static __always_inline bool local_is_client(__be32 address)
-{
-	return address == bpf_htonl(NSR_LOOPBACK_CLIENT) && local_loopback();
-}
 
 /* A packet that has a session, if any has. */
 static __always_inline bool local_load(struct __sk_buff *skb, struct packet *p, struct transport *t)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * local6.h - as local.h, of IPv6: what the host itself sends to a published port at the external
- * address of an uplink.
+ * local6.h - as local.h, of IPv6: what the host itself sends to a published port, at the external
+ * address of an uplink or at ::1.
  *
  * It is a program of its own, which that of the loopback interface hands IPv6 over to. The steps
  * are those of what arrives at the uplink. The answer comes to the port's hook, as a hairpin would
- * (hairpin6.h). On the loopback address nothing is published.
+ * (hairpin6.h).
  */
 #ifndef NSROUTE_BPF_LOCAL6_H
 #define NSROUTE_BPF_LOCAL6_H
@@ -54,6 +54,21 @@ static __always_inline bool local6_load(struct __sk_buff *skb, struct nat_work6 
 	       !t->fragment && t->check_offset && t->protocol != NSR_NAT_ICMP;
 }
 
+/* Nobody can answer to ::1. */
+static __always_inline int local6_as_client(struct __sk_buff *skb, struct nat_work6 *work)
+{
+	struct nsr_address6 *client = &work->to.address;
+
+	client->words[0] = bpf_htonl(NSR_LOOPBACK_CLIENT6_0);
+	client->words[1] = bpf_htonl(NSR_LOOPBACK_CLIENT6_1);
+	client->words[2] = 0;
+	client->words[3] = bpf_htonl(NSR_LOOPBACK_CLIENT6_3);
+	return rewrite_endpoint6(skb, work->link, &work->transport, true, &work->request.external,
+				 client, work->transport.source)
+		       ? DROP(NAT_REWRITE)
+		       : VERDICT_PEER;
+}
+
 /* VERDICT_KERNEL, a reason to drop, or VERDICT_PEER when it is for a namespace, and has been
  * translated. */
 NSR_STEP int local6_leaves(struct __sk_buff *skb)
@@ -83,10 +98,91 @@ NSR_STEP int local6_leaves(struct __sk_buff *skb)
 	TELL_ENDPOINT(ROUTED, to);
 	if (!to || !endpoint_takes_large(skb, to))
 		return DROP(NAT_HAIRPIN);
-	return rewrite_endpoint6(skb, work->link, &work->transport, false, &request->external,
-				 &request->flow.inside.address, request->flow.inside.port)
+	if (rewrite_endpoint6(skb, work->link, &work->transport, false, &request->external,
+			      &request->flow.inside.address, request->flow.inside.port))
+		return DROP(NAT_REWRITE);
+	return slot == loopback->index ? local6_as_client(skb, work) : VERDICT_PEER;
+}
+
+/* What a namespace sends, to what stands for the host's loopback address. */
+static __always_inline bool local6_is_for_client(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	return parse(skb, &p) == PACKET_IPV6 && local6_is_client(&p.ip6->daddr);
+}
+
+/* As local_error(): what the error quotes has been sent to the host there. */
+NSR_STEP int local6_error(struct __sk_buff *skb)
+{
+	struct nat_work6 *work = nat_work();
+	struct nat_request6 *request;
+	struct session_view6 view;
+	struct transport6 *t;
+	u32 state;
+
+	if (!work || !work->transport.check_offset || !quote6_read(skb, work) ||
+	    !quote6_read_transport(skb, &work->quote) || !local6_is_client(&work->quote.ip.saddr))
+		return DROP(NAT_STATE);
+	request = &work->request;
+	t = &work->quote.transport;
+	work->old = request->flow.inside.address;
+	__builtin_memcpy(&request->flow.inside.address, &work->quote.ip.daddr,
+			 sizeof(request->flow.inside.address));
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_port = t->source;
+	if (!session_peek6(&request->flow, request->now_s, &view, &state))
+		return DROP(NAT_STATE);
+	work->to.address = request->external;
+	work->to.port = t->source;
+	if (quote6_rewrite(skb, work, true) ||
+	    rewrite_endpoint6(skb, work->link, &work->transport, false, &work->from.address,
+			      &request->external, work->transport.dest))
+		return DROP(NAT_REWRITE);
+	request->flow.inside.address = work->old;
+	return icmp6_leaves(skb, true) ? DROP(NAT_REWRITE) : VERDICT_NEIGHBOUR;
+}
+
+/* As local_answer(); VERDICT_RARE: it is an error. */
+NSR_STEP int local6_answer(struct __sk_buff *skb)
+{
+	const struct nsr_uplink *loopback = local_loopback();
+	struct nat_work6 *work = loopback ? uplink6_work(loopback, false) : NULL;
+	struct nat_request6 *request;
+	struct transport6 *t;
+	struct packet p;
+
+	if (!work || load(skb, &p) != PACKET_IPV6)
+		return DROP(NAT_STATE);
+	request = &work->request;
+	t = &work->transport;
+	__builtin_memcpy(&request->flow.inside.address, &p.ip6->saddr, sizeof(p.ip6->saddr));
+	__builtin_memcpy(&work->to.address, &p.ip6->daddr, sizeof(p.ip6->daddr));
+	request->flow.remote_address = request->external;
+	if (transport6_find(skb, sizeof(struct ethhdr), skb->len, &work->transport) || t->fragment)
+		return DROP(NAT_STATE);
+	if (t->protocol == NSR_NAT_ICMP)
+		return is_icmp6_error(t->icmp_type) ? VERDICT_RARE : DROP(NAT_STATE);
+	uplink6_flow(work);
+	if (!t->check_offset || !session_use6(&request->flow, request))
+		return DROP(NAT_STATE);
+	work->old = request->flow.inside.address;
+	return rewrite_endpoint6(skb, work->link, t, false, &work->to.address, &request->external,
+				 t->dest) ||
+			       rewrite_endpoint6(skb, work->link, t, true, &work->old,
+						 &request->external,
+						 bpf_htons(NSR_MAPPING_PORT(request->mapping)))
 		       ? DROP(NAT_REWRITE)
-		       : VERDICT_PEER;
+		       : VERDICT_NEIGHBOUR;
+}
+
+/* What is for the client. Errors are not below answers, for the sake of the stack. */
+static __always_inline int local6_return(struct __sk_buff *skb)
+{
+	int verdict = local6_answer(skb);
+
+	return verdict == VERDICT_RARE ? local6_error(skb) : verdict;
 }
 
 /* Where it goes, with its new header; NULL: nowhere. */

@@ -145,6 +145,7 @@ struct {
 NSR_LRU(datagrams_out, struct nsr_datagram, struct nsr_datagram_out, NSR_DATAGRAMS_MAX);
 NSR_LRU(datagrams_in, struct nsr_datagram, struct nsr_datagram_in, NSR_DATAGRAMS_MAX);
 NSR_ARRAY(datagram_ids, BPF_MAP_TYPE_ARRAY, u32, NSR_IDS_MAX);
+NSR_ARRAY(held_waits, BPF_MAP_TYPE_ARRAY, u32, NSR_UPLINKS_MAX);
 NSR_ARRAY(held_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, struct nsr_held, 1);
 
 struct {
@@ -154,6 +155,7 @@ struct {
 	__type(value, struct nsr_held);
 } held_fragments SEC(".maps");
 
+NSR_LRU(datagrams_out6, struct nsr_datagram6, struct nsr_datagram_out, NSR_DATAGRAMS6_MAX);
 NSR_LRU(datagrams_in6, struct nsr_datagram6, struct nsr_datagram_in6, NSR_DATAGRAMS6_MAX);
 
 struct {
@@ -166,6 +168,8 @@ struct {
 /* Protocols without ports. */
 NSR_LRU(host_remotes, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
 NSR_LRU(host_hears, struct nsr_host_remote, u32, NSR_HOST_REMOTES_MAX);
+NSR_LRU(host_remotes6, struct nsr_host_remote6, u32, NSR_HOST_REMOTES_MAX);
+NSR_LRU(host_hears6, struct nsr_host_remote6, u32, NSR_HOST_REMOTES_MAX);
 
 /* Events. */
 struct {

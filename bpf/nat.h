@@ -154,7 +154,8 @@ static __always_inline int session_give_up(struct nsr_session *session, u32 stat
 /*
  * A session has seen something new; 0: done, also when it was not to be had: the next packet will
  * tell. -ENOENT: the session is of no use any more. One that the outside made refers to its mapping
- * from the first packet of the inside on; when that has ended, it is given up.
+ * from the first packet of the inside on; when that has ended, it is given up. A direct one has
+ * none.
  */
 NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
 {
@@ -166,7 +167,7 @@ NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u3
 	if (!session)
 		return -ENOENT;
 	flow = session->flow;
-	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT) {
+	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT && flow.kind != NSR_FLOW_DIRECT) {
 		mapping = READ_ONCE(session->mapping);
 		record = nat_mapping(mapping);
 		if (!record || !mapping_get(record))
@@ -561,6 +562,8 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 			    request->flow.remote_port, &request->external,
 			    bpf_htons(NSR_MAPPING_PORT(mapping)), mapping_is_published(mapping)))
 		return NAT_INBOUND_HOST;
+	if (nat_is_client(&request->flow.remote_address))
+		return NAT_INBOUND_REFUSED; /* forged, to be taken for the host */
 	request->mapping = mapping;
 	refused = nat_admit(skb, request);
 	if (refused == DROP(NAT_LIMIT))

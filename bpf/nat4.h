@@ -2,10 +2,10 @@
 /*
  * nat4.h - what IPv4 brings with it into the text of the NAT.
  *
- * conntrack.h, slots.h, contact.h, mapping.h, nat.h, own.h, datagram.h, reclaim.h, publish.h and
- * trace_nat.h speak of addresses by the names of this header alone, so that they can be compiled
- * for another family: what an address is, how two of them are compared, where keys and requests
- * lie, and what the kernel and the tables are asked about one. The rest of IPv4 (headers,
+ * conntrack.h, slots.h, contact.h, mapping.h, nat.h, own.h, other.h, datagram.h, direct.h, reclaim.h,
+ * publish.h and trace_nat.h speak of addresses by the names of this header alone, so that they can
+ * be compiled for another family: what an address is, how two of them are compared, where keys and
+ * requests lie, and what the kernel and the tables are asked about one. The rest of IPv4 (headers,
  * rewriting) is in no text but its own.
  */
 #ifndef NSROUTE_BPF_NAT4_H
@@ -42,6 +42,12 @@ static __always_inline bool address_is_none(const nat_address *address)
 	return !*address;
 }
 
+/* A number, where an address would be. */
+static __always_inline void nat_number(u32 number, nat_address *ret)
+{
+	*ret = number;
+}
+
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 					 const struct nsr_inside_endpoint *b)
 {
@@ -74,6 +80,7 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 #ifdef __bpf__
 
 #include "address.h"
+#include "client.h"
 #include "fib.h"
 
 static __always_inline const struct nsr_inside *nat_inside_of(const nat_address *address)
@@ -118,6 +125,11 @@ static __always_inline bool nat_is_repaired(const nat_address *inside)
 	slot = address_pair(&sets->before, *inside);
 	return address_pair(&sets->after, *inside) != slot ||
 	       address_entered(&sets->before, slot) != address_entered(&sets->after, slot);
+}
+
+static __always_inline bool nat_is_client(const nat_address *address)
+{
+	return local_is_client(*address);
 }
 
 /* The first external address as it was last found. */

@@ -15,7 +15,9 @@
 #define NSROUTE_BPF_NAT6_H
 
 #include "address6.h"
+#include "direct.h"
 #include "nat.h"
+#include "other.h"
 #include "own.h"
 #include "publish.h"
 #include "reclaim.h"
@@ -24,6 +26,9 @@
 #endif
 
 #define NAT_WORK_MAX 512
+
+/* Where in it a step that enters a flow without ports has its key, behind all that is anybody's. */
+#define NAT_WORK_ENTRY (NAT_WORK_MAX - sizeof(struct nsr_flow6))
 
 /* Of one: struct nat_request6, and what else a step puts behind it. */
 struct {
@@ -47,7 +52,9 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_MAPPING_H
 #undef NSROUTE_BPF_NAT_H
 #undef NSROUTE_BPF_OWN_H
+#undef NSROUTE_BPF_OTHER_H
 #undef NSROUTE_BPF_DATAGRAM_H
+#undef NSROUTE_BPF_DIRECT_H
 #undef NSROUTE_BPF_RECLAIM_H
 #undef NSROUTE_BPF_PUBLISH_H
 #undef NSROUTE_BPF_TRACE_NAT_H
@@ -61,7 +68,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define NAT_SESSION_WORDS             NSR_SESSION6_WORDS
 #define NAT_SHARE_FIRST               (NSR_SHARE_PORTS / 2)
 #define NAT_KEY(key_type, name, from) const key_type *name = (from)
-#define NAT_ENTRY(name, from)         const struct nsr_flow *name = (from)
+#define NAT_ENTRY(name, from)         const struct nsr_flow *name = flow_entry(from)
 #define nat_request_here(request)     ((request) ? nat_scratch() : NULL)
 
 /* The half that hosts of one network differ by. */
@@ -87,6 +94,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nsr_held_key        nsr_held_key6
 #define nsr_publish         nsr_publish6
 #define held_release        held_release6
+#define nsr_host_remote     nsr_host_remote6
+#define other_session       other_session6
 
 /* Tables. */
 #define pools             pools6
@@ -97,7 +106,10 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_by_flow   session_by_flow6
 #define nat_counters      nat_counters6
 #define datagrams_in      datagrams_in6
+#define datagrams_out     datagrams_out6
 #define held_fragments    held_fragments6
+#define host_remotes      host_remotes6
+#define host_hears        host_hears6
 
 /* What a family brings with it. */
 #define address_equal   address_equal6
@@ -105,8 +117,11 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define inside_equal    inside_equal6
 #define flow_equal      flow_equal6
 #define flow_to_key     flow_to_key6
+#define flow_entry      flow_entry6
+#define nat_number      nat_number6
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
+#define nat_is_client   nat_is_client6
 #define nat_address_of  nat_address_of6
 #define nat_fate        nat_fate6
 #define nat_is_more     nat_is_more6
@@ -115,6 +130,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define datagram_equal  datagram_equal6
 
 /* conntrack.h */
+#define external_is_stranded external_is_stranded6
 #define seen_by            seen_by6
 #define session_is_over    session_is_over6
 #define session_next       session_next6
@@ -200,8 +216,25 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define own_port_is_taken own_port_is_taken6
 #define own_begins        own_begins6
 
+/* other.h */
+#define other_ask    other_ask6
+#define host_remote  host_remote6
+#define host_known   host_known6
+#define host_note    host_note6
+#define host_did     host_did6
+#define host_has     host_has6
+#define other_is_end other_is_end6
+#define other_look   other_look6
+#define other_seen   other_seen6
+#define other_open   other_open6
+#define other_try    other_try6
+#define other_join   other_join6
+
 /* datagram.h */
 #define datagram_is_old  datagram_is_old6
+#define datagram_lasts   datagram_lasts6
+#define held_lasts       held_lasts6
+#define datagram_counts  datagram_counts6
 #define datagram_whom    datagram_whom6
 #define fragment_copy    fragment_copy6
 #define datagram_waiting datagram_waiting6
@@ -209,6 +242,22 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define held_release_one held_release_one6
 #define datagram_learn   datagram_learn6
 #define datagram_release datagram_release6
+
+/* direct.h */
+#define direct_inside        direct_inside6
+#define direct_since         direct_since6
+#define direct_is_stranded   direct_is_stranded6
+#define direct_find          direct_find6
+#define direct_use           direct_use6
+#define direct_known         direct_known6
+#define direct_is_translated direct_is_translated6
+#define direct_would_be      direct_would_be6
+#define direct_open          direct_open6
+#define direct_arrives       direct_arrives6
+#define direct_refused       direct_refused6
+#define direct_note          direct_note6
+#define direct_is_of         direct_is_of6
+#define direct_later         direct_later6
 
 /* reclaim.h */
 #define expire_selects       expire_selects6
@@ -250,6 +299,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define trace_port_is_ours trace_port_is_ours6
 #define trace_has_room     trace_has_room6
 #define trace_open         trace_open6
+#define trace_open_other   trace_open_other6
 
 typedef struct nsr_address6 nat_address;
 
@@ -264,6 +314,12 @@ static __always_inline bool address_is_none(const nat_address *a)
 	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
 }
 
+static __always_inline void nat_number(u32 number, nat_address *ret)
+{
+	ret->words[0] = number;
+	ret->words[1] = ret->words[2] = ret->words[3] = 0;
+}
+
 static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 					 const struct nsr_inside_endpoint *b)
 {
@@ -274,13 +330,25 @@ static __always_inline bool inside_equal(const struct nsr_inside_endpoint *a,
 static __always_inline bool flow_equal(const struct nsr_flow *a, const struct nsr_flow *b)
 {
 	return inside_equal(&a->inside, &b->inside) && a->remote_port == b->remote_port &&
-	       a->contact == b->contact && address_equal(&a->remote_address, &b->remote_address);
+	       a->kind == b->kind && address_equal(&a->remote_address, &b->remote_address);
 }
 
-/* What has no ports has no session. */
 static __always_inline void flow_to_key(struct nsr_flow *flow)
 {
-	(void)flow;
+	if (flow->inside.protocol == NSR_NAT_OTHER)
+		__builtin_memset(&flow->inside.address, 0, sizeof(flow->inside.address));
+}
+
+/* Of the request's flow, which begins "nat_scratch6". */
+static __always_inline const struct nsr_flow *flow_entry(const struct nsr_flow *flow)
+{
+	struct nsr_flow *entry = (void *)flow + NAT_WORK_ENTRY;
+
+	if (flow->inside.protocol != NSR_NAT_OTHER)
+		return flow;
+	*entry = *flow;
+	flow_to_key(entry);
+	return entry;
 }
 
 static __always_inline bool datagram_equal(const struct nsr_datagram *a,
@@ -340,6 +408,11 @@ static __always_inline bool nat_is_repaired(const nat_address *inside)
 	return !address_equal(&before, &after);
 }
 
+static __always_inline bool nat_is_client(const nat_address *address)
+{
+	return local6_is_client(address);
+}
+
 /* The external address as it was last found. */
 static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
 {
@@ -374,7 +447,9 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 	return socket;
 }
 
+#include "direct.h"
 #include "nat.h"
+#include "other.h"
 #include "own.h"
 #include "publish.h"
 #include "reclaim.h"
@@ -402,6 +477,8 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nsr_held_key
 #undef nsr_publish
 #undef held_release
+#undef nsr_host_remote
+#undef other_session
 #undef pools
 #undef pool_bits
 #undef mapping_by_inside
@@ -410,20 +487,27 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef session_by_flow
 #undef nat_counters
 #undef datagrams_in
+#undef datagrams_out
 #undef held_fragments
+#undef host_remotes
+#undef host_hears
 #undef address_equal
 #undef address_is_none
 #undef inside_equal
 #undef flow_equal
 #undef flow_to_key
+#undef flow_entry
+#undef nat_number
 #undef nat_inside_of
 #undef nat_owner_of
+#undef nat_is_client
 #undef nat_address_of
 #undef nat_fate
 #undef nat_is_more
 #undef nat_is_repaired
 #undef host_socket
 #undef datagram_equal
+#undef external_is_stranded
 #undef seen_by
 #undef session_is_over
 #undef session_next
@@ -498,7 +582,22 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef nat_in
 #undef own_port_is_taken
 #undef own_begins
+#undef other_ask
+#undef host_remote
+#undef host_known
+#undef host_note
+#undef host_did
+#undef host_has
+#undef other_is_end
+#undef other_look
+#undef other_seen
+#undef other_open
+#undef other_try
+#undef other_join
 #undef datagram_is_old
+#undef datagram_lasts
+#undef held_lasts
+#undef datagram_counts
 #undef datagram_whom
 #undef fragment_copy
 #undef datagram_waiting
@@ -506,6 +605,20 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef held_release_one
 #undef datagram_learn
 #undef datagram_release
+#undef direct_inside
+#undef direct_since
+#undef direct_is_stranded
+#undef direct_find
+#undef direct_use
+#undef direct_known
+#undef direct_is_translated
+#undef direct_would_be
+#undef direct_open
+#undef direct_arrives
+#undef direct_refused
+#undef direct_note
+#undef direct_is_of
+#undef direct_later
 #undef expire_selects
 #undef expire_stranded
 #undef expire_due
@@ -540,6 +653,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef trace_port_is_ours
 #undef trace_has_room
 #undef trace_open
+#undef trace_open_other
 #undef nat_told
 #undef nat_request_here
 #undef NAT_KEY

@@ -10,6 +10,8 @@
  *   nsr_bare_out, nsr_bare_in	the same of a layer-3 device, whose packets have no Ethernet header
  *   nsr_uplink_out6, nsr_uplink_in6, nsr_bare_out6, nsr_bare_in6
  *                   the same for IPv6 that the NAT may have a part in, by a tail call
+ *   nsr_other_out6, nsr_other_in6, nsr_obare_out6, nsr_obare_in6
+ *                   what of that has no ports, by a tail call of these four
  *   nsr_hairpin6    IPv6 of a namespace to its uplink's address, likewise
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
  *   nsr_local_out6  the same for IPv6, by a tail call
@@ -28,9 +30,11 @@
 #include "events.h"
 #include "expire.h"
 #include "hairpin6.h"
+#include "inbound.h"
 #include "local6.h"
 #include "maps.h"
 #include "mark.h"
+#include "other6.h"
 #include "port.h"
 #include "publish.h"
 #include "refuse.h"
@@ -38,7 +42,9 @@
 #include "rewrite.h"
 #include "uplink.h"
 
-#define ACTION_RARE 0x100 /* no action: not decided yet */
+/* No actions: not decided yet. */
+#define ACTION_RARE    0x100
+#define ACTION_INBOUND 0x101
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -175,7 +181,7 @@ int nsr_bare_out(struct __sk_buff *skb)
 	return action == ACTION_RARE ? bare_out_rare(skb) : action;
 }
 
-/* What arrives at an uplink; ACTION_RARE: see in_rare(). */
+/* What arrives at an uplink; ACTION_RARE: see in_rare(), ACTION_INBOUND: see inbound.h. */
 static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -225,6 +231,8 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		if (kind == PACKET_IPV6)
 			verdict = uplink6_judge_other(skb, uplink->index, p.ip6);
 	}
+	if (verdict == DROP(INBOUND))
+		return ACTION_INBOUND;
 	if (whom == NAT_INBOUND_SESSION) {
 		verdict = rewrite_endpoint4(skb, &p, &t, false, request.flow.inside.address,
 					    request.flow.inside.port);
@@ -255,6 +263,10 @@ int nsr_uplink_in(struct __sk_buff *skb)
 {
 	int action = uplink_arrive(skb);
 
+	if (action == ACTION_INBOUND && skb->protocol == bpf_htons(ETH_P_IPV6))
+		to_program6(skb, NSR_PROGRAM6_IN); /* not there: dropped below */
+	if (action == ACTION_INBOUND)
+		return uplink_inbound(skb);
 	return action == ACTION_RARE ? uplink_in_rare(skb) : action;
 }
 
@@ -263,6 +275,10 @@ int nsr_bare_in(struct __sk_buff *skb)
 {
 	int action = bare_arrive(skb);
 
+	if (action == ACTION_INBOUND && skb->protocol == bpf_htons(ETH_P_IPV6))
+		to_program6(skb, NSR_PROGRAM6_BARE_IN); /* not there: dropped below */
+	if (action == ACTION_INBOUND)
+		return bare_inbound(skb);
 	return action == ACTION_RARE ? bare_in_rare(skb) : action;
 }
 
@@ -280,6 +296,10 @@ static __always_inline int uplink_out6(struct __sk_buff *skb, bool bare)
 	work = uplink6_work(uplink, bare);
 	if (work) {
 		verdict = uplink6_send(skb, uplink, work, bare);
+		if (verdict == VERDICT_RARE) {
+			to_program6(skb, bare ? NSR_PROGRAM6_OBARE_OUT : NSR_PROGRAM6_OTHER_OUT);
+			verdict = uplink6_not_sent(uplink, work);
+		}
 		translated = work->request.mapping || work->request.forwarded;
 	}
 	count_uplink_tx(uplink->index, length, verdict, translated);
@@ -302,33 +322,50 @@ int nsr_bare_out6(struct __sk_buff *skb)
 	return uplink_out6(skb, true);
 }
 
-/* What arrives at the external address, of IPv6. */
-static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
+/* The last step of what arrives, of IPv6: it is delivered, left to the kernel, or dropped, for the
+ * reason refused. straight: nothing of it has been translated. */
+static __always_inline int arrived6(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+				    enum nat_inbound whom, int refused, u32 length, bool bare,
+				    bool straight)
 {
-	u32 ifindex = skb->ifindex, length = skb->len;
-	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
-	enum nat_inbound whom = NAT_INBOUND_HOST;
 	const struct nsr_endpoint *to = NULL;
-	struct nat_work6 *work;
-	int verdict;
+	int verdict = whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to) : refused;
 
-	if (!uplink)
-		return TC_ACT_UNSPEC;
-	work = uplink6_work(uplink, bare);
-	if (work)
-		whom = uplink6_receive(skb, work, bare);
-	TELL(INBOUND, whom, 0, 0);
-	if (whom == NAT_INBOUND_HELD)
-		return TC_ACT_STOLEN; /* counted when it goes on */
-	verdict = whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to)
-					      : inbound_refused(whom);
-	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
+	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION && !straight);
 	if (verdict < 0)
 		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
 	if (!to)
 		return TC_ACT_UNSPEC;
 	count_port_rx(to->port, length + uplink_adds(bare));
 	return deliver(skb, to->ifindex);
+}
+
+/* What arrives at the external address, or for an inside one straight, of IPv6. */
+static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	enum nat_inbound whom = NAT_INBOUND_HOST;
+	int refused = DROP(INBOUND);
+	struct nat_work6 *work;
+	bool straight;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	work = uplink6_work(uplink, bare);
+	straight = uplink6_is_inbound(skb, uplink, bare);
+	if (work && straight)
+		whom = uplink6_inbound(skb, work, bare, &refused);
+	else if (work)
+		whom = uplink6_receive(skb, work, bare);
+	if (whom == NAT_INBOUND_RARE && !straight)
+		to_program6(skb, bare ? NSR_PROGRAM6_OBARE_IN : NSR_PROGRAM6_OTHER_IN);
+	if (!straight)
+		refused = inbound_refused(whom);
+	TELL(INBOUND, whom, 0, 0);
+	if (whom == NAT_INBOUND_HELD)
+		return TC_ACT_STOLEN; /* counted when it goes on */
+	return arrived6(skb, uplink, whom, refused, length, bare, straight);
 }
 
 SEC("tc")
@@ -341,6 +378,63 @@ SEC("tc")
 int nsr_bare_in6(struct __sk_buff *skb)
 {
 	return uplink_in6(skb, true);
+}
+
+/* Those of protocols without ports, and errors about them, that these have handed over. */
+static __always_inline int other_out6(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	struct nat_work6 *work;
+	int verdict = DROP(NAT_SESSIONS);
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	work = uplink6_work(uplink, bare);
+	if (work)
+		verdict = other6_send(skb, uplink, work, bare);
+	count_uplink_tx(uplink->index, length, verdict, work && work->request.forwarded);
+	return verdict < 0 ? uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare) : TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int nsr_other_out6(struct __sk_buff *skb)
+{
+	return other_out6(skb, false);
+}
+
+SEC("tc")
+int nsr_obare_out6(struct __sk_buff *skb)
+{
+	return other_out6(skb, true);
+}
+
+static __always_inline int other_in6(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	enum nat_inbound whom = NAT_INBOUND_HOST;
+	struct nat_work6 *work;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	work = uplink6_work(uplink, bare);
+	if (work)
+		whom = other6_receive(skb, work, bare);
+	TELL(INBOUND, whom, 0, 0);
+	return arrived6(skb, uplink, whom, inbound_refused(whom), length, bare, false);
+}
+
+SEC("tc")
+int nsr_other_in6(struct __sk_buff *skb)
+{
+	return other_in6(skb, false);
+}
+
+SEC("tc")
+int nsr_obare_in6(struct __sk_buff *skb)
+{
+	return other_in6(skb, true);
 }
 
 SEC("tc")

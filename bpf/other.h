@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * other.h - protocols of which we know no ports: SCTP, GRE, ESP, and all that are not TCP, UDP or
- * ICMP, over IPv4. Only the addresses are translated.
+ * ICMP. Only the addresses are translated.
  *
  * So nothing but the protocol tells apart what a remote sends back, and of all that is inside an
  * uplink only one address may speak a protocol to a remote at a time. Another one's packets are
@@ -28,25 +28,16 @@
  * and one that has seen it lives as a TCP connection that was reset, until the inside sends
  * something else, as it does when it has another association with that remote.
  *
- * Nothing behind the IP header is looked at, so a fragment is translated like any packet. Refused
- * are protocols whose checksums cover the addresses, and those that are for groups.
+ * Nothing behind the headers of IP is looked at, so a fragment is translated like any packet.
  *
- * Off the hot path.
+ * One text for both families, as nat4.h tells; their packets are in other4.h and other6.h. Off the
+ * hot path.
  */
 #ifndef NSROUTE_BPF_OTHER_H
 #define NSROUTE_BPF_OTHER_H
 
-#include "address.h"
-#include "fragment.h"
-#include "inner.h"
-#include "options.h"
-#include "rewrite.h"
-#include "steps.h"
+#include "nat.h"
 #include "trace.h"
-
-#ifndef IPPROTO_HIP
-#define IPPROTO_HIP 139 /* RFC 7401 5.1; not in linux/in.h */
-#endif
 
 /* Types of an SCTP packet's first chunk, RFC 9260 3.2, which comes behind 12 bytes. */
 #define SCTP_HEADER            12
@@ -55,22 +46,15 @@
 
 /* What a session's record says, and its name. */
 struct other_session {
-	__be32 inside, external;
+	nat_address inside, external;
 	u32 number;
 	u32 state; /* 0: there is none */
 };
 
-/* Their checksums, or what they are for, cover the addresses; 0 is none of IPv4. */
-static __always_inline bool other_is_refused(u8 protocol)
-{
-	return !protocol || protocol == IPPROTO_AH || protocol == IPPROTO_DCCP ||
-	       protocol == IPPROTO_UDPLITE || protocol == IPPROTO_HIP;
-}
-
 /* The flow of a protocol and a remote; whose it is is not known yet. */
-static __always_inline void other_ask(struct nat_request *request, u8 protocol, __be32 remote)
+static __always_inline void other_ask(struct nat_request *request, u8 protocol, nat_address remote)
 {
-	request->flow.inside.address = 0;
+	__builtin_memset(&request->flow.inside.address, 0, sizeof(nat_address));
 	request->flow.inside.port = bpf_htons(protocol);
 	request->flow.inside.protocol = NSR_NAT_OTHER;
 	request->flow.remote_address = remote;
@@ -141,15 +125,13 @@ static __always_inline bool host_has(const struct nat_request *request)
 	       (host_did(request, NSR_HOST_HEARS) && !host_did(request, NSR_HOST_REFUSES));
 }
 
-/* Whether the packet ends an SCTP association, or, as the kernel's SCTP answers to what it does not
- * know, refuses one. */
-static __always_inline bool sctp_ends(struct __sk_buff *skb, const struct packet *p)
+/* Whether the SCTP packet whose header is at offset ends an association, or, as the kernel's SCTP
+ * answers to what it does not know, refuses one. */
+static __always_inline bool other_is_end(struct __sk_buff *skb, u32 offset)
 {
-	u32 offset = packet_link(p) + p->ip4->ihl * 4u + SCTP_HEADER;
 	u8 chunk;
 
-	return p->ip4->protocol == IPPROTO_SCTP && !ip4_is_later_fragment(p->ip4) &&
-	       !bpf_skb_load_bytes(skb, offset, &chunk, sizeof(chunk)) &&
+	return !bpf_skb_load_bytes(skb, offset + SCTP_HEADER, &chunk, sizeof(chunk)) &&
 	       (chunk == SCTP_ABORT || chunk == SCTP_SHUTDOWN_COMPLETE);
 }
 
@@ -194,8 +176,8 @@ NSR_STEP int other_look(const struct nat_request *request, struct other_session 
 		return DROP(NAT_CONTENTION);
 	ret_session->number = number;
 	ret_session->state = state;
-	return over || address_is_stranded(key.inside.uplink, ret_session->external) ? VERDICT_RARE
-										     : 0;
+	return over || external_is_stranded(key.inside.uplink, &ret_session->external) ? VERDICT_RARE
+										       : 0;
 }
 
 /* A packet goes through; 0 when the session has ended meanwhile. */
@@ -242,9 +224,9 @@ static __always_inline int other_try(struct __sk_buff *skb, struct nat_request *
 	}
 	if (result)
 		return result;
-	if (found.inside != request->flow.inside.address)
+	if (!address_equal(&found.inside, &request->flow.inside.address))
 		return DROP(NAT_AMBIGUOUS);
-	if (found.external != request->external) { /* it has another one now */
+	if (!address_equal(&found.external, &request->external)) { /* it has another one now */
 		session_end(found.number, found.state, request->now_s);
 		return other_open(skb, request);
 	}
@@ -263,118 +245,6 @@ NSR_STEP int other_join(struct __sk_buff *skb, struct nat_request *request)
 	if (result == DROP(NAT_CONTENTION) || result == DROP(NAT_LIMIT))
 		result = other_try(skb, request);
 	return result;
-}
-
-/* ---- Packets. */
-
-/* What is sent by an inside address. 0 or a reason to drop. */
-static __always_inline int other4_request(struct __sk_buff *skb, const struct packet *p,
-					  const struct nsr_inside *inside,
-					  struct nat_request *request)
-{
-	const struct iphdr *ip = p->ip4;
-	u32 ifindex = skb->ifindex;
-	const struct nsr_uplink *uplink;
-
-	if (other_is_refused(ip->protocol) || ip4_is_special(ip->daddr))
-		return DROP(NAT_PROTOCOL);
-	if (ip->ihl != 5 && options_do(skb, packet_link(p)))
-		return DROP(IP_OPTIONS);
-	if (host_has(request))
-		return DROP(NAT_SOCKET);
-	request->flow.inside.address = ip->saddr;
-	request->seen = NSR_SEEN_OUT;
-	if (ip->protocol == IPPROTO_SCTP)
-		request->seen |= sctp_ends(skb, p) ? NSR_SEEN_RST : NSR_SEEN_OUT_SYN;
-	request_limits(request, inside);
-	/* Whom it has sent to is all that is let in anyway: no contacts. */
-	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
-	request->mapping = NSR_MAPPING_NONE;
-	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
-	request->external =
-		uplink ? address_begin(skb, uplink, request->slot, ip->daddr, request->now_s) : 0;
-	return request->external ? 0 : DROP(NAT_CLOSED);
-}
-
-/* A packet that leaves by the uplink. request has uplink, external address and time. 0 or a reason
- * to drop; when it was translated, request->forwarded is set. */
-NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *request)
-{
-	const struct nsr_inside *inside = NULL;
-	struct packet p;
-	int refused;
-
-	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
-		return DROP(MALFORMED);
-	other_ask(request, p.ip4->protocol, p.ip4->daddr);
-	if (p.ip4->saddr != request->external) /* none of the uplink's own */
-		inside = inside_of4(p.ip4->saddr);
-	if (inside && inside_is_elsewhere(skb, inside, request->flow.inside.uplink))
-		return 0;
-	if (!inside) {
-		host_note(request, sctp_ends(skb, &p) ? NSR_HOST_REFUSES : NSR_HOST_SENDS);
-		return 0;
-	}
-	refused = other4_request(skb, &p, inside, request);
-	if (!refused)
-		refused = other_join(skb, request);
-	if (refused)
-		return refused;
-	if (parse_as(skb, &p, bare) != PACKET_IPV4)
-		return DROP(NAT_REWRITE);
-	rewrite_address4(p.ip4, true, request->external);
-	request->forwarded = skb->ifindex;
-	return ip4_is_fragment(p.ip4) ? fragment4_renumber(skb, bare, request->flow.inside.uplink,
-							   request->flow.inside.address)
-				      : 0;
-}
-
-/* A packet to an external address. request has uplink and time. NAT_INBOUND_SESSION: it is for the
- * inside, and has been translated. */
-NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
-{
-	struct other_session found = {};
-	struct packet p;
-	bool ends;
-	int known;
-
-	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
-		return NAT_INBOUND_HOST;
-	ends = sctp_ends(skb, &p);
-	other_ask(request, p.ip4->protocol, p.ip4->saddr);
-	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
-	request->external = p.ip4->daddr;
-	known = host_has(request) ? VERDICT_RARE : other_look(request, &found);
-	if (!known && found.external != request->external)
-		known = VERDICT_RARE; /* the remote speaks to another of the uplink's addresses */
-	if (known == VERDICT_RARE && !ends && !other_is_refused(p.ip4->protocol))
-		host_note(request, NSR_HOST_HEARS);
-	if (known || !other_seen(request, &found))
-		return NAT_INBOUND_HOST;
-	if (parse_as(skb, &p, bare) != PACKET_IPV4)
-		return NAT_INBOUND_FAILED;
-	rewrite_address4(p.ip4, false, found.inside);
-	return NAT_INBOUND_SESSION;
-}
-
-/* The host tells remote that it does not take the protocol. request has uplink and time. */
-NSR_STEP int other4_refuses(struct nat_request *request, u32 protocol, __be32 remote)
-{
-	if (!request)
-		return 0;
-	other_ask(request, protocol, remote);
-	return host_note(request, NSR_HOST_REFUSES);
-}
-
-/* Whom an ICMP error about such a packet to or from remote is for: the session's two addresses.
- * request has uplink, external address and time. */
-NSR_STEP int other4_about(struct nat_request *request, u32 protocol, __be32 remote,
-			  struct other_session *ret_session)
-{
-	if (!request || !ret_session)
-		return false;
-	other_ask(request, protocol, remote);
-	return !host_has(request) && !other_look(request, ret_session);
 }
 
 #endif

@@ -54,7 +54,7 @@ static __always_inline bool quick_parse(const struct packet *p, u32 uplink, stru
 	ret->flow.inside.uplink = uplink;
 	ret->flow.remote_address = ip->daddr;
 	ret->flow.remote_port = *(const __be16 *)(l4 + 2);
-	ret->flow.contact = 0;
+	ret->flow.kind = NSR_FLOW_TRANSLATED;
 	return true;
 }
 

@@ -7,6 +7,7 @@
 #define NSROUTE_BPF_RECLAIM_H
 
 #include "datagram.h"
+#include "direct.h"
 #include "nat.h"
 
 #define EXPIRE_TICKS   128  /* slices of a pass; a power of two */
@@ -37,22 +38,14 @@ NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_
 	return !flush->unpublished || !mapping_is_held(session->mapping);
 }
 
-/* Whether the address that a session is translated to has gone. */
+/* Whether the address that a session is translated to has gone, or what a direct one lives by. */
 NSR_STEP int expire_stranded(const struct nsr_session *session)
 {
-	const struct nsr_uplink *uplink;
-	u32 index, *ifindex;
-	nat_address address;
-
 	if (!session)
 		return false;
-	index = session->flow.inside.uplink;
-	ifindex = bpf_map_lookup_elem(&uplink_by_index, &index);
-	uplink = ifindex ? bpf_map_lookup_elem(&uplinks, ifindex) : NULL;
-	if (!uplink || nat_is_more(uplink, &session->external))
-		return false;
-	address = nat_address_of(uplink);
-	return !address_is_none(&address) && !address_equal(&address, &session->external);
+	if (session->flow.kind == NSR_FLOW_DIRECT)
+		return direct_is_stranded(session);
+	return external_is_stranded(session->flow.inside.uplink, &session->external);
 }
 
 /*
@@ -213,7 +206,7 @@ static long expire_held(void *map, const struct nsr_held_key *fragment, struct n
 	u32 length = held->length;
 
 	(void)map;
-	if (datagram_is_old(held->since_s, slice->now_s) &&
+	if (datagram_is_old(held->since_s, slice->now_s, held_lasts(key.datagram.uplink)) &&
 	    !bpf_map_delete_elem(&held_fragments, &key))
 		count_uplink_rx(key.datagram.uplink, length, DROP(NAT_FRAGMENT), false);
 	return 0;

@@ -163,6 +163,13 @@ static __always_inline bool port_translated(struct __sk_buff *skb)
 	return from && bpf_map_lookup_elem(&ports, &from);
 }
 
+/* clang knows that it is never above zero, which the verifier has to be told. */
+static __always_inline int drop_or_pass(int refused)
+{
+	barrier_var(refused);
+	return refused < 0 ? refused : 0;
+}
+
 /* What a flow from an inside address is called; false for what cannot have a session. */
 static __always_inline bool outbound_flow(const struct nsr_settings *settings, u32 uplink,
 					  const struct packet *p, const struct transport *t,

@@ -9,16 +9,6 @@
 #include "nsroute.bpf.c"
 #include "trace_nat.h"
 
-/* No mapping: there is no port to choose. */
-int trace_open_other(int refused, u32 slot)
-{
-	if (!refused && !trace_has_room())
-		refused = DROP(NAT_SESSIONS);
-	if (!refused)
-		TELL(OPENS, NSR_MAPPING(NSR_POOL(slot, 0), 0), NSR_OPENS_ADDRESS, 0);
-	return refused;
-}
-
 _Static_assert(NSR_FIB_KERNEL == FIB_KERNEL && NSR_FIB_UPLINK == FIB_UPLINK &&
 		       NSR_FIB_UPLINK_KERNEL == FIB_UPLINK_KERNEL &&
 		       NSR_FIB_ELSEWHERE == FIB_ELSEWHERE,

@@ -104,4 +104,14 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	return 0;
 }
 
+/* No mapping: there is no port to choose. */
+int trace_open_other(int refused, u32 slot)
+{
+	if (!refused && !trace_has_room())
+		refused = DROP(NAT_SESSIONS);
+	if (!refused)
+		TELL(OPENS, NSR_MAPPING(NSR_POOL(slot, 0), 0), NSR_OPENS_ADDRESS, 0);
+	return refused;
+}
+
 #endif

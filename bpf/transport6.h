@@ -35,11 +35,18 @@
 #define FRAGMENT6_MORE   1
 #define FRAGMENT6_ID     4 /* where the identification is */
 
+/* Not all of linux/in.h; of L2TPv3 (RFC 3931 4.1.1), EtherIP (RFC 3378), and what a segment routing
+ * network carries (RFC 8986 10.1). */
+#define IP6_ETHERIP  97
+#define IP6_L2TP     115
+#define IP6_ETHERNET 143
+
 struct transport6 {
 	u32 offset;          /* of the header, from the start of the frame */
 	u32 check_offset;    /* of its checksum, likewise; 0: it is not there */
 	__be16 source, dest; /* ports; of an echo both the identifier, of other ICMPv6 0 */
 	u8 protocol;         /* enum nsr_nat_protocol */
+	u8 next;             /* its number in the last header before it */
 	u8 tcp_flags;
 	u8 icmp_type;
 	bool fragment, later; /* one of several; not the first, so that the rest is not there */
@@ -52,6 +59,20 @@ struct transport6 {
 static __always_inline bool is_icmp6_error(u8 type)
 {
 	return type >= ICMP6_ERRORS_FIRST && type <= ICMP6_ERRORS_LAST;
+}
+
+/*
+ * Protocols without ports of which the addresses are translated (other6.h). Those that are known,
+ * and not all but those that are known to be unfit, as of IPv4: the number of an extension header
+ * is one like any other, and in or behind one that nobody has heard of there may be an address, or
+ * a checksum that covers some. Each of these ends the chain of headers, has none of the packet's
+ * addresses in it, and a checksum that covers none, or no checksum.
+ */
+static __always_inline bool is_portless6(u8 next)
+{
+	return next == IPPROTO_IPIP || next == IPPROTO_IPV6 || next == IPPROTO_GRE ||
+	       next == IPPROTO_ESP || next == IP6_ETHERIP || next == IP6_L2TP ||
+	       next == IPPROTO_SCTP || next == IPPROTO_MPLS || next == IP6_ETHERNET;
 }
 
 static __always_inline int transport6_read(struct __sk_buff *skb, u8 protocol, u32 end,
@@ -130,8 +151,9 @@ NSR_STEP int options6_home(struct __sk_buff *skb, u32 offset, u32 end)
 	return offset < end;
 }
 
-/* Of the packet whose IPv6 header is at offset, and which ends at end. 0, or the reason why it
- * cannot be translated. Extension headers in fragments are not walked: only one of these has them.
+/* Of the packet whose IPv6 header is at offset, and which ends at end. 0; VERDICT_RARE: it is
+ * one without ports, see other6.h; or the reason why it cannot be translated. Extension headers in
+ * fragments are not walked: only one of these has them.
  */
 NSR_STEP int transport6_find(struct __sk_buff *skb, u32 offset, u32 end, struct transport6 *t)
 {
@@ -165,6 +187,11 @@ NSR_STEP int transport6_find(struct __sk_buff *skb, u32 offset, u32 end, struct 
 	if (is_walked6(next))
 		return t->fragment ? DROP(NAT_FRAGMENT) : DROP(MALFORMED);
 	t->offset = offset;
+	t->next = next;
+	if (is_portless6(next)) {
+		t->protocol = NSR_NAT_OTHER;
+		return VERDICT_RARE;
+	}
 	if (t->later)
 		return transport6_later(next, t);
 	return transport6_read(skb, next, end, t);

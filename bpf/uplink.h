@@ -6,12 +6,13 @@
 #define NSROUTE_BPF_UPLINK_H
 
 #include "address.h"
+#include "direct4.h"
 #include "events.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "inner.h"
 #include "options.h"
-#include "other.h"
+#include "other4.h"
 #include "own.h"
 #include "policy.h"
 #include "rewrite.h"
@@ -127,6 +128,13 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		return DROP(WRONG_UPLINK);
 	if (unfit)
 		return unfit == DROP(MALFORMED) ? unfit : VERDICT_RARE;
+	if (inside->inbound && t->protocol != NSR_NAT_ICMP) {
+		unfit = direct4_leaves(skb, p->bare, request,
+				       t->protocol == NSR_NAT_TCP &&
+					       transport_may_begin(true, t->tcp_flags));
+		if (unfit != VERDICT_RARE)
+			return drop_or_pass(unfit);
+	}
 	request_limits(request, inside);
 	uplink_choose(skb, uplink, source, request->flow.remote_address, request);
 	if (t->tcp_flags & TCP_RST)
@@ -162,13 +170,6 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 		verdict = fragment4_renumber(skb, p->bare, uplink->index,
 					     request->flow.inside.address);
 	return verdict;
-}
-
-/* clang knows that it is never above zero, which the verifier has to be told. */
-static __always_inline int drop_or_pass(int refused)
-{
-	barrier_var(refused);
-	return refused < 0 ? refused : 0;
 }
 
 static __always_inline int uplink_tagged(struct __sk_buff *skb)
@@ -351,6 +352,18 @@ static __always_inline void rare_external(const struct nsr_uplink *uplink, __be3
 	request->external = address_at(uplink, request->slot);
 }
 
+/* Of a protocol that has ports. */
+static __always_inline int out_rare_packet(struct __sk_buff *skb, bool bare,
+					   struct nat_request *request, const struct packet *p)
+{
+	bool later = ip4_is_later_fragment(p->ip4);
+	int verdict = direct4_rare(skb, bare, request);
+
+	if (verdict != VERDICT_RARE)
+		return drop_or_pass(verdict);
+	return later ? fragment4_leaves(skb, bare, request) : icmp4_leaves(skb, bare, request);
+}
+
 /* Later fragments, ICMP packets that are no echo of a session's, and protocols without ports. */
 static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 {
@@ -375,9 +388,7 @@ static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 		if (!protocol_has_ports(p.ip4->protocol))
 			verdict = other4_leaves(skb, bare, &request);
 		else
-			verdict = ip4_is_later_fragment(p.ip4)
-					  ? fragment4_leaves(skb, bare, &request)
-					  : icmp4_leaves(skb, bare, &request);
+			verdict = out_rare_packet(skb, bare, &request, &p);
 	}
 	/* An ICMP error has been looked at. */
 	if (!verdict && request.forwarded && options_do(skb, link_bytes(bare)))

@@ -12,6 +12,7 @@
 #ifndef NSROUTE_BPF_UPLINK6_H
 #define NSROUTE_BPF_UPLINK6_H
 
+#include "direct6.h"
 #include "fragment6.h"
 #include "icmp6.h"
 #include "inner.h"
@@ -141,14 +142,14 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 				 &request->external, bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 }
 
-/* What leaves, whoever sent it: 0, or a reason to drop. */
+/* What leaves, whoever sent it: 0, or a reason to drop; VERDICT_RARE: it is for other6.h. */
 static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_uplink *uplink,
 					struct nat_work6 *work, bool bare)
 {
 	struct nat_request6 *request = &work->request;
 	const struct nsr_inside *inside;
 	struct packet p;
-	bool special, own = false;
+	bool special, own = false, external = false;
 	int unfit;
 
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
@@ -161,8 +162,11 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		request->forwarded = port_translated(skb);
 		own = !skb->ingress_ifindex;
 		inside = NULL;
+		external = true;
 	}
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, &work->transport);
+	if (unfit == VERDICT_RARE)
+		return inside || external ? VERDICT_RARE : 0;
 	if (own && !unfit)
 		uplink6_own(skb, work);
 	if (!inside)
@@ -175,11 +179,28 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return DROP(WRONG_UPLINK);
 	if (special)
 		return DROP(NAT_PROTOCOL);
+	if (inside->inbound && !unfit) {
+		unfit = direct6_leaves(skb);
+		if (unfit != VERDICT_RARE)
+			return drop_or_pass(unfit);
+		unfit = 0;
+	}
 	address6_ask(skb, request->slot, request->now_s, &request->external,
 		     &request->flow.remote_address);
 	if (address_is_none6(&request->external))
 		return DROP(NAT_CLOSED);
 	return uplink6_masquerade(skb, work, inside, unfit);
+}
+
+/* What was for other6.h, where its program did not take over, as in uplink6_leaves(): the host's
+ * own passes, unless it is an error, which may quote an inside address. */
+static __always_inline int uplink6_not_sent(const struct nsr_uplink *uplink,
+					    const struct nat_work6 *work)
+{
+	return work->transport.protocol == NSR_NAT_OTHER &&
+			       address6_is_external(uplink, &work->request.flow.inside.address)
+		       ? 0
+		       : DROP(NAT_PROTOCOL);
 }
 
 /* Whom a packet that is whole, or the first fragment of one, is for. */
@@ -198,7 +219,8 @@ static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
 }
 
 /* Whom a packet that arrives at the external address is for. NAT_INBOUND_SESSION: it has been
- * translated. NAT_INBOUND_HELD: there is nothing more to do with it. */
+ * translated. NAT_INBOUND_HELD: there is nothing more to do with it. NAT_INBOUND_RARE: it is for
+ * other6.h, and unchanged. */
 static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 							struct nat_work6 *work, bool bare)
 {
@@ -213,6 +235,8 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
 	__builtin_memcpy(&request->external, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, t);
+	if (unfit == VERDICT_RARE)
+		return NAT_INBOUND_RARE;
 	if (unfit)
 		return unfit == DROP(IP_OPTIONS) ? NAT_INBOUND_ROUTED : NAT_INBOUND_HOST;
 	if (t->later)
@@ -221,7 +245,7 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 		return t->check_offset ? icmp6_arrives(skb) : NAT_INBOUND_HOST;
 	whom = uplink6_classify(skb, work);
 	if (t->fragment && fragment6_learn(whom)) {
-		fragment6_release(skb);
+		fragment6_release(skb, whom);
 		return NAT_INBOUND_HELD;
 	}
 	if (whom != NAT_INBOUND_SESSION)
@@ -240,6 +264,33 @@ static __always_inline int uplink6_judge_other(struct __sk_buff *skb, u32 uplink
 	if (inside_at6(skb, uplink, &ip->daddr))
 		return DROP(INBOUND);
 	return inside_at6(skb, uplink, &ip->saddr) ? DROP(SPOOFED_ADDRESS) : VERDICT_KERNEL;
+}
+
+/* Whether a packet that arrives is for an inside address, and not for the external one. */
+static __always_inline bool uplink6_is_inbound(struct __sk_buff *skb,
+					       const struct nsr_uplink *uplink, bool bare)
+{
+	struct packet p;
+
+	return load_as(skb, &p, bare) == PACKET_IPV6 &&
+	       !address6_is_external(uplink, (void *)&p.ip6->daddr);
+}
+
+/* What is for an inside address straight: NAT_INBOUND_SESSION, it goes on as it is. Otherwise
+ * *ret_refused is the reason to drop it. */
+static __always_inline enum nat_inbound
+uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *ret_refused)
+{
+	enum nat_inbound whom = NAT_INBOUND_REFUSED;
+	struct packet p;
+
+	*ret_refused = drop_or_pass(inbound6_judge(skb, bare));
+	if (*ret_refused)
+		return whom;
+	if (parse_as(skb, &p, bare) == PACKET_IPV6)
+		whom = inbound6_receive(skb, work, bare, p.ip6);
+	*ret_refused = direct_refused6(whom);
+	return whom;
 }
 
 /* An Ethernet header for a packet that came without, because a namespace's interface wants one.

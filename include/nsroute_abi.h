@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 29
+#define NSR_LAYOUT_VERSION 40
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -235,7 +235,8 @@ enum nsr_nat_protocol {
 	X(UDP_DNS, "udp_dns", 30)                     \
 	X(ICMP, "icmp", 60)                           \
 	X(SCTP, "sctp", 7440)                         \
-	X(OTHER, "other", 600)
+	X(OTHER, "other", 600)                        \
+	X(FRAGMENT, "fragment", NSR_DATAGRAM_S)
 
 enum nsr_nat_timeout {
 #define X(name, text, seconds) NSR_TIMEOUT_##name,
@@ -393,13 +394,20 @@ struct nsr_mapping_ref {
 	__u32 generation;
 };
 
+/* What is entered under a flow. */
+enum nsr_flow_kind {
+	NSR_FLOW_TRANSLATED,
+	NSR_FLOW_CONTACT, /* no flow, but whom the endpoint has sent to: see bpf/contact.h */
+	NSR_FLOW_DIRECT,  /* one that is not translated: see bpf/direct.h */
+};
+
 /* Key of HASH "session_by_flow", which serves both directions; of NSR_NAT_OTHER without the inside
  * address, which is in the record alone. */
 struct nsr_flow {
 	struct nsr_inside_endpoint inside;
 	__be32 remote_address;
 	__be16 remote_port; /* ICMP, NSR_NAT_OTHER: 0 */
-	__u16 contact;      /* 0; 1: no flow, but whom the endpoint has sent to; see contact.h */
+	__u16 kind;         /* enum nsr_flow_kind */
 };
 _Static_assert(sizeof(struct nsr_flow) == 16, "layout");
 
@@ -452,9 +460,9 @@ struct nsr_session {
 	};
 	__u32 mapping;     /* referenced once a packet went out, not before */
 	__u32 refreshed_s; /* last packet that counts for the timeout */
-	__be32 external;   /* address that it is translated to */
-	__u16 mtu;         /* of the route */
-	__u16 owner;       /* see nsroute_abi_share.h */
+	__be32 external; /* address that it is translated to; of a direct one nsr_inside.inbound */
+	__u16 mtu;       /* of the route */
+	__u16 owner;     /* see nsroute_abi_share.h */
 	union nsr_route route;
 };
 _Static_assert(sizeof(struct nsr_session) == 48, "layout");
@@ -515,8 +523,9 @@ struct nsr_selection {
 	__u32 unpublished;               /* only sessions of mappings that are not published */
 	__u16 unanswered;                /* only sessions on which the inside has sent nothing */
 	__u16 repaired; /* only those of inside addresses that "repairing" is about */
+	__u32 kind;     /* 1 + enum nsr_flow_kind */
 };
-_Static_assert(sizeof(struct nsr_selection) == 40, "layout");
+_Static_assert(sizeof(struct nsr_selection) == 44, "layout");
 
 static inline int nsr_selects(const struct nsr_selection *selection, const struct nsr_flow *flow,
 			      __u32 mapping)
@@ -527,7 +536,8 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
 	    (flow->remote_address & selection->remote_mask) != selection->remote)
 		return 0;
 	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
-	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+	    (selection->protocol && inside->protocol + 1 != selection->protocol) ||
+	    (selection->kind && flow->kind + 1u != selection->kind))
 		return 0;
 	if ((selection->mapping_last &&
 	     (mapping < selection->mapping_first || mapping > selection->mapping_last)) ||

@@ -58,8 +58,11 @@ struct nsr_inside {
 			   * it had the uplink of this index, and 1 */
 	__u32 timeout_s[NSR_TIMEOUT_SLOTS];
 	__u32 mapping_mode; /* enum nsr_mapping_mode */
+	/* Not 0: the outside may begin flows straight with its addresses. The number is another one
+	 * each time that this is set anew, so that sessions of the time before are known. */
+	__u32 inbound;
 };
-_Static_assert(sizeof(struct nsr_inside) == 20 + 4 * NSR_TIMEOUT_SLOTS, "layout");
+_Static_assert(sizeof(struct nsr_inside) == 24 + 4 * NSR_TIMEOUT_SLOTS, "layout");
 
 /* What holds unless the file says otherwise; an initializer. */
 #define NSR_TIMEOUT_DEFAULT(name, text, seconds) [NSR_TIMEOUT_##name] = (seconds),

@@ -4,7 +4,8 @@
  *
  * It has tables of its own, by the rules of those of IPv4: "mapping_by_inside6", "pools6",
  * "pool_bits6", "session_by_flow6", "sessions6", "session_bits6", "published6", "datagrams_in6",
- * "held_fragments6". Records have the same fields, for one text makes and reads both (bpf/nat6.h).
+ * "held_fragments6", "host_remotes6", "host_hears6". Records have the same fields, for one text
+ * makes and reads both (bpf/nat6.h).
  */
 #ifndef NSROUTE_ABI_IPV6_H
 #define NSROUTE_ABI_IPV6_H
@@ -54,7 +55,7 @@ _Static_assert(sizeof(struct nsr_publish6) == 52, "layout");
 struct nsr_flow6 {
 	struct nsr_inside_endpoint6 inside;
 	__be16 remote_port;
-	__u16 contact;
+	__u16 kind;
 	struct nsr_address6 remote_address;
 };
 _Static_assert(sizeof(struct nsr_flow6) == 40, "layout");
@@ -115,8 +116,9 @@ struct nsr_selection6 {
 	__u32 unpublished;
 	__u16 unanswered;
 	__u16 repaired;
+	__u32 kind;
 };
-_Static_assert(sizeof(struct nsr_selection6) == 88, "layout");
+_Static_assert(sizeof(struct nsr_selection6) == 92, "layout");
 
 static inline int nsr_is_in6(const struct nsr_address6 *address, const struct nsr_address6 *prefix,
 			     const struct nsr_address6 *mask)
@@ -136,16 +138,20 @@ static inline int nsr_selects6(const struct nsr_selection6 *selection, const str
 	    !nsr_is_in6(&flow->remote_address, &selection->remote, &selection->remote_mask))
 		return 0;
 	if ((selection->uplink && inside->uplink + 1 != selection->uplink) ||
-	    (selection->protocol && inside->protocol + 1 != selection->protocol))
+	    (selection->protocol && inside->protocol + 1 != selection->protocol) ||
+	    (selection->kind && flow->kind + 1u != selection->kind))
 		return 0;
 	if ((selection->mapping_last &&
 	     (mapping < selection->mapping_first || mapping > selection->mapping_last)) ||
 	    (selection->inside_last && (__be16_to_cpu(inside->port) < selection->inside_first ||
 					__be16_to_cpu(inside->port) > selection->inside_last)))
 		return 0;
-	return !selection->port || __be16_to_cpu(inside->port) == selection->port ||
-	       NSR_MAPPING_PORT(mapping) == selection->port ||
-	       __be16_to_cpu(flow->remote_port) == selection->port;
+	if (!selection->port)
+		return 1;
+	return inside->protocol != NSR_NAT_OTHER &&
+	       (__be16_to_cpu(inside->port) == selection->port ||
+		NSR_MAPPING_PORT(mapping) == selection->port ||
+		__be16_to_cpu(flow->remote_port) == selection->port);
 }
 
 /* Of the program "nsr_flush6". */
@@ -157,7 +163,14 @@ struct nsr_flush6 {
 	struct nsr_selection6 selection;
 };
 
-/* Fragments: keys and values of "datagrams_in6" and "held_fragments6". */
+/* As NSR_LOOPBACK_CLIENT: fd0d:2b16:9ad7::1, by its words, of which the third is 0. Of a prefix
+ * that was drawn by lot (RFC 4193 3.2.2); docs/nat.md tells why. Host byte order. */
+#define NSR_LOOPBACK_CLIENT6_0 0xfd0d2b16u
+#define NSR_LOOPBACK_CLIENT6_1 0x9ad70000u
+#define NSR_LOOPBACK_CLIENT6_3 0x00000001u
+
+/* Fragments: keys and values of "datagrams_in6" and "held_fragments6". "datagrams_out6", whose
+ * values are those of "datagrams_out", has those of networks with "inbound" alone. */
 #define NSR_DATAGRAMS6_MAX 4096 /* remembered */
 #define NSR_HELD6_MAX      256
 
@@ -184,6 +197,15 @@ struct nsr_held_key6 {
 };
 _Static_assert(sizeof(struct nsr_held_key6) == 48, "layout");
 
+/* Protocols without ports: keys of "host_remotes6" and "host_hears6". */
+struct nsr_host_remote6 {
+	struct nsr_address6 address;
+	__u8 protocol;
+	__u8 uplink;
+	__u16 does; /* enum nsr_host_does */
+};
+_Static_assert(sizeof(struct nsr_host_remote6) == 20, "layout");
+
 /* Map "programs6": PROG_ARRAY of the programs that take over a packet: of IPv6 at an uplink's hook,
  * where it needs the NAT, or at that of the loopback interface, and a hairpin at a port's. Each has
  * the stack to itself then. */
@@ -195,6 +217,10 @@ enum nsr_program6 {
 	NSR_PROGRAM_HAIRPIN,
 	NSR_PROGRAM6_HAIRPIN,
 	NSR_PROGRAM6_LOCAL,
+	NSR_PROGRAM6_OTHER_OUT, /* called by the first four */
+	NSR_PROGRAM6_OTHER_IN,
+	NSR_PROGRAM6_OBARE_OUT,
+	NSR_PROGRAM6_OBARE_IN,
 	NSR_PROGRAMS6
 };
 

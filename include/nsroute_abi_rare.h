@@ -10,12 +10,13 @@
 
 /* ---- Fragments: see docs/nat.md. */
 
-#define NSR_DATAGRAM_S    30 /* how long a datagram may take to arrive, from its first fragment */
-#define NSR_DATAGRAMS_MAX 16384 /* remembered, each way */
-#define NSR_HELD_MAX      1024  /* fragments held because their first has not come */
-#define NSR_HELD_BYTES    1920  /* of each, Ethernet header included: MTU 1500 and some */
-#define NSR_HELD_NUMBERS  128   /* of one datagram */
-#define NSR_IDS_MAX       4096  /* counters of identifications; a power of two */
+#define NSR_DATAGRAM_S     30 /* how long a datagram may take, unless its network has another time */
+#define NSR_DATAGRAM_MAX_S 120   /* for longer nobody puts one together (RFC 1122 3.3.2) */
+#define NSR_DATAGRAMS_MAX  16384 /* remembered, each way */
+#define NSR_HELD_MAX       1024  /* fragments held because their first has not come */
+#define NSR_HELD_BYTES     1920  /* of each, Ethernet header included: MTU 1500 and some */
+#define NSR_HELD_NUMBERS   128   /* of one datagram */
+#define NSR_IDS_MAX        4096  /* counters of identifications; a power of two */
 
 /* Key of LRU_HASH "datagrams_out" (source is an inside address) and "datagrams_in" (dest is the
  * external one): what the fragments of a datagram have in common.
@@ -35,8 +36,11 @@ struct nsr_datagram_out {
 	__be32 external; /* address that it leaves with, ... */
 	__be16 id;       /* ... and identification */
 	__u16 reserved;
+	/* The direct session that it leaves by; a state of 0: it is translated. */
+	__u32 session;
+	__u32 state;
 };
-_Static_assert(sizeof(struct nsr_datagram_out) == 12, "layout");
+_Static_assert(sizeof(struct nsr_datagram_out) == 20, "layout");
 
 struct nsr_datagram_in {
 	struct nsr_datagram datagram; /* the key again: a reader may find another one's value */
@@ -61,6 +65,9 @@ struct nsr_held {
 	__u8 bytes[NSR_HELD_BYTES]; /* the frame as it arrived */
 };
 _Static_assert(sizeof(struct nsr_held) == 8 + NSR_HELD_BYTES, "layout");
+
+/* Map "held_waits": ARRAY by uplink index of how long what is held there waits (__u32, seconds):
+ * the longest time that one of its networks has; 0, or less than NSR_DATAGRAM_S: that. */
 
 /* Map "datagram_ids": ARRAY of NSR_IDS_MAX counters (__u32; 0: not begun), by a hash of remote and
  * protocol.

@@ -23,6 +23,7 @@
 	X(OPENS)      /* would open one: mapping, enum nsr_opens */                                \
 	X(MAPPED)     /* inbound: references of the mapping of that port, address and port */      \
 	X(SOCKET)     /* whether the host has a socket for it: 0 or 1, the port */                 \
+	X(DIRECT)     /* of a direct flow: 1 it is, 2 it would open one, 0 neither */              \
 	X(INBOUND)    /* enum nsr_inbound */                                                       \
 	X(VERDICT)    /* of the port or uplink: verdict, whether it is translated */               \
 	X(RECEIVES)   /* the port, by number, that receives it */                                  \

@@ -37,7 +37,7 @@ const char cmd_nat_help[] =
 	"\n"
 	"With -j, list prints one object a line: {\"fabric\", \"namespace\", \"interface\", \"uplink\",\n"
 	"\"protocol\", \"inside\", \"inside_port\", \"external\", \"external_port\", \"remote\", \"remote_port\",\n"
-	"\"state\", \"seconds_left\"}, null where there is none: ports are of tcp and udp, of icmp the\n"
+	"\"direct\" (not translated), \"state\", \"seconds_left\"}, null where there is none: ports are of tcp and udp, of icmp the\n"
 	"identifier; a protocol without a name has its number, as text. state is opening, established, closing,\n"
 	"closed or reset of tcp, unreplied or replied of others; seconds_left is when it ends unless its\n"
 	"namespace sends more. flush prints {\"ended\": N}.\n"
@@ -271,7 +271,9 @@ static int set_protocol(struct nat *nat, const char *text)
 	nat->selection.protocol = (uint8_t)(1 + kind);
 	nat->selection6.protocol = nat->selection.protocol;
 	if (kind == NSR_NAT_OTHER)
-		nat->selection.inside_first = nat->selection.inside_last = (uint16_t)number;
+		nat->selection.inside_first = nat->selection.inside_last =
+			nat->selection6.inside_first = nat->selection6.inside_last =
+				(uint16_t)number;
 	return 0;
 }
 

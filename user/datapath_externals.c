@@ -207,18 +207,20 @@ static int end_sessions(const struct datapath *datapath, bool ipv6,
 	const struct nsr_selection6 selection6 = {.uplink = selection->uplink,
 						  .mapping_first = selection->mapping_first,
 						  .mapping_last = selection->mapping_last,
-						  .repaired = selection->repaired};
+						  .repaired = selection->repaired,
+						  .kind = selection->kind};
 
 	return ipv6 ? datapath_flush6(datapath, &selection6, NULL, err)
 		    : datapath_flush(datapath, selection, NULL, err);
 }
 
-/* Those of inside addresses that get another one. */
+/* Those of inside addresses that get another one. Direct ones have none. */
 static int end_repaired(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 			const struct nsr_uplink *entry, struct error *err)
 {
 	const struct nsr_selection repaired = {.uplink = (uint8_t)(1 + known->index),
-					       .repaired = 1};
+					       .repaired = 1,
+					       .kind = 1 + NSR_FLOW_TRANSLATED};
 	const struct nsr_repairing sets = {.before = *known, .after = *entry};
 	const uint32_t zero = 0;
 	int ret = datapath_put(datapath, MAP_repairing, &zero, &sets, "external addresses", err);

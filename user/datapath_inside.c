@@ -8,6 +8,10 @@
  * before: a process that was killed leaves the mark, plans take such an entry for another than the
  * wanted one, and the next change begins with what the last one has left.
  *
+ * "inbound" is a number chosen at random when it is set, which stays until it is taken away. Direct
+ * sessions have a copy, so none of them is good for anything from the moment that the entry says
+ * otherwise; that they are ended after that gives their records back.
+ *
  * Before an entry goes, it allows no flow any more; then sessions are ended; then it goes. So
  * nobody is left who could open one, whenever the process ends.
  */
@@ -18,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "datapath_maps.h"
@@ -175,6 +180,34 @@ static int end_unanswered(const struct datapath *datapath, const struct ip_addre
 					 : datapath_flush6(datapath, &ending6, NULL, err);
 }
 
+/* Those that the outside had begun straight with its addresses, when it may no more. */
+static int end_direct(const struct datapath *datapath, const struct ip_address *prefix,
+		      uint32_t uplink, struct error *err)
+{
+	struct nsr_selection ending = sessions_of(prefix, uplink);
+	struct nsr_selection6 ending6 = sessions_of6(prefix, uplink);
+
+	ending.kind = ending6.kind = 1 + NSR_FLOW_DIRECT;
+	return prefix->family == AF_INET ? datapath_flush(datapath, &ending, NULL, err)
+					 : datapath_flush6(datapath, &ending6, NULL, err);
+}
+
+/* The number that "inbound" has: a new one when it was not set before. */
+static int choose_inbound(const struct nsr_inside *before, struct nsr_inside *now,
+			  struct error *err)
+{
+	if (now->inbound && before && before->inbound && before->uplink == now->uplink) {
+		now->inbound = before->inbound;
+		return 0;
+	}
+	if (!now->inbound)
+		return 0;
+	if (getrandom(&now->inbound, sizeof(now->inbound), 0) != sizeof(now->inbound))
+		return error_set(err, -errno, "cannot choose a number: %s", strerror(errno));
+	now->inbound |= 1; /* never 0 */
+	return 0;
+}
+
 static bool same_timeouts(const struct nsr_inside *a, const struct nsr_inside *b)
 {
 	return !memcmp(a->timeout_s, b->timeout_s, sizeof(a->timeout_s));
@@ -196,10 +229,70 @@ static int change_sessions(const struct datapath *datapath, const struct ip_addr
 		ret = datapath_wait_for_programs(datapath, now->uplink, err);
 	if (!ret && (unknown || !same_timeouts(before, now)))
 		ret = renew_sessions(datapath, prefix, now->uplink, err);
+	if (!ret && !now->inbound && (unknown || before->inbound))
+		ret = end_direct(datapath, prefix, now->uplink, err);
 	if (!ret && (unknown || now->filtering < before->filtering) &&
 	    now->filtering != NSR_FILTER_NOTHING)
 		ret = end_unanswered(datapath, prefix, now->uplink, err);
 	return ret;
+}
+
+/* ---- Fragments that are held. */
+
+static uint32_t fragment_s(const struct nsr_inside *inside)
+{
+	return inside->timeout_s[NSR_TIMEOUT_FRAGMENT];
+}
+
+static uint32_t longest_in(const struct datapath *datapath, enum datapath_map map, uint32_t uplink)
+{
+	struct nsr_inside6_key key, previous;
+	struct nsr_inside inside;
+	uint32_t longest = 0;
+	bool first = true;
+
+	while (bpf_map_get_next_key(datapath->maps[map], first ? NULL : &previous, &key) == 0) {
+		if (bpf_map_lookup_elem(datapath->maps[map], &key, &inside) == 0 &&
+		    inside.uplink == uplink && fragment_s(&inside) > longest)
+			longest = fragment_s(&inside);
+		previous = key;
+		first = false;
+	}
+	return longest;
+}
+
+static int wait_for(const struct datapath *datapath, uint32_t uplink, uint32_t seconds,
+		    struct error *err)
+{
+	if (!bpf_map_update_elem(datapath->maps[MAP_held_waits], &uplink, &seconds, BPF_ANY))
+		return 0;
+	return error_set(err, -errno, "cannot set how long fragments wait: %s", strerror(errno));
+}
+
+/* Before an entry is there: what is held may be for its network. */
+static int wait_longer(const struct datapath *datapath, const struct nsr_inside *now,
+		       struct error *err)
+{
+	uint32_t uplink = now->uplink, known;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_held_waits], &uplink, &known) ||
+	    fragment_s(now) <= NSR_DATAGRAM_S || fragment_s(now) <= known)
+		return 0;
+	return wait_for(datapath, uplink, fragment_s(now), err);
+}
+
+/* After one has gone, or has changed: it may have been the longest. Whoever is killed before leaves
+ * a wait that is too long, until the next of them goes: it costs room, and nothing else. */
+static int wait_no_longer(const struct datapath *datapath, const struct nsr_inside *before,
+			  struct error *err)
+{
+	uint32_t uplink = before->uplink, ipv4, ipv6;
+
+	if (fragment_s(before) <= NSR_DATAGRAM_S && !before->unfinished)
+		return 0;
+	ipv4 = longest_in(datapath, MAP_inside4, uplink);
+	ipv6 = longest_in(datapath, MAP_inside6, uplink);
+	return wait_for(datapath, uplink, ipv4 > ipv6 ? ipv4 : ipv6, err);
 }
 
 /* ---- Entries. */
@@ -222,7 +315,13 @@ static int change(const struct datapath *datapath, const struct ip_address *pref
 	now->slot = before->slot;
 	now->unfinished = (uint16_t)(1 + before->uplink);
 	if (!ret)
+		ret = choose_inbound(before, now, err);
+	if (!ret)
+		ret = wait_longer(datapath, now, err);
+	if (!ret)
 		ret = put(datapath, prefix, now, err);
+	if (!ret)
+		ret = wait_no_longer(datapath, before, err);
 	if (!ret)
 		ret = change_sessions(datapath, prefix, before, now, err);
 	now->unfinished = 0;
@@ -244,7 +343,11 @@ int datapath_inside_set(struct datapath *datapath, const struct ip_address *pref
 	if (find(datapath, prefix, &known))
 		return change(datapath, prefix, &known, &inside, err);
 	inside.unfinished = 0;
-	ret = take_slot(datapath, &inside.slot, err);
+	ret = choose_inbound(NULL, &inside, err);
+	if (!ret)
+		ret = wait_longer(datapath, &inside, err);
+	if (!ret)
+		ret = take_slot(datapath, &inside.slot, err);
 	if (ret)
 		return ret;
 	ret = put(datapath, prefix, &inside, err);
@@ -264,6 +367,7 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 		return 0;
 	ret = finish_last(datapath, prefix, &inside, err);
 	inside.flows_max = 0;
+	inside.inbound = 0;
 	inside.unfinished = (uint16_t)(1 + inside.uplink);
 	if (!ret)
 		ret = put(datapath, prefix, &inside, err);
@@ -275,5 +379,5 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 		return error_set(err, -errno, "cannot remove a masqueraded prefix: %s",
 				 strerror(errno));
 	give_slot(datapath, inside.slot);
-	return 0;
+	return wait_no_longer(datapath, &inside, err);
 }

@@ -63,8 +63,12 @@
 	X(held_fragments6)    \
 	X(host_remotes)       \
 	X(host_hears)         \
+	X(host_remotes6)      \
+	X(host_hears6)        \
 	X(set_aside)          \
 	X(followed6)          \
+	X(held_waits)         \
+	X(datagrams_out6)     \
 	X(repairing)
 
 enum datapath_map {
@@ -85,6 +89,10 @@ enum {
 	DATAPATH_UPLINK_IN6,
 	DATAPATH_BARE_OUT6,
 	DATAPATH_BARE_IN6,
+	DATAPATH_OTHER_OUT6, /* these by those */
+	DATAPATH_OTHER_IN6,
+	DATAPATH_OBARE_OUT6,
+	DATAPATH_OBARE_IN6,
 	DATAPATH_HAIRPIN, /* called by that of a port, likewise */
 	DATAPATH_HAIRPIN6,
 	DATAPATH_LOCAL_OUT6, /* called by that of the loopback interface */

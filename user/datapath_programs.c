@@ -48,6 +48,10 @@ static const struct {
 	[DATAPATH_UPLINK_IN6] = {"nsr_uplink_in6", USE_ETHERNET | USE_IPV6},
 	[DATAPATH_BARE_OUT6] = {"nsr_bare_out6", USE_BARE | USE_IPV6},
 	[DATAPATH_BARE_IN6] = {"nsr_bare_in6", USE_BARE | USE_IPV6},
+	[DATAPATH_OTHER_OUT6] = {"nsr_other_out6", USE_ETHERNET | USE_IPV6},
+	[DATAPATH_OTHER_IN6] = {"nsr_other_in6", USE_ETHERNET | USE_IPV6},
+	[DATAPATH_OBARE_OUT6] = {"nsr_obare_out6", USE_BARE | USE_IPV6},
+	[DATAPATH_OBARE_IN6] = {"nsr_obare_in6", USE_BARE | USE_IPV6},
 	[DATAPATH_HAIRPIN] = {"nsr_hairpin", USE_NAT},
 	[DATAPATH_HAIRPIN6] = {"nsr_hairpin6", USE_IPV6},
 	[DATAPATH_LOCAL_OUT6] = {"nsr_local_out6", USE_LOOPBACK | USE_IPV6},
@@ -125,6 +129,10 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM_HAIRPIN] = DATAPATH_HAIRPIN,
 		[NSR_PROGRAM6_HAIRPIN] = DATAPATH_HAIRPIN6,
 		[NSR_PROGRAM6_LOCAL] = DATAPATH_LOCAL_OUT6,
+		[NSR_PROGRAM6_OTHER_OUT] = DATAPATH_OTHER_OUT6,
+		[NSR_PROGRAM6_OTHER_IN] = DATAPATH_OTHER_IN6,
+		[NSR_PROGRAM6_OBARE_OUT] = DATAPATH_OBARE_OUT6,
+		[NSR_PROGRAM6_OBARE_IN] = DATAPATH_OBARE_IN6,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 

@@ -339,12 +339,15 @@ int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number,
 	return bpf_map_lookup_elem(datapath->maps[MAP_pools], &pool, &id) ? 0 : datapath_wait(err);
 }
 
-/* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. */
+/* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. Direct
+ * ones have nothing to do with its address: they go with the inside prefix. */
 static int empty_uplink(const struct datapath *datapath, bool ipv6, uint32_t number,
 			uint32_t ifindex, struct error *err)
 {
-	struct nsr_selection all = {.uplink = (uint8_t)(1 + number)};
-	struct nsr_selection6 all6 = {.uplink = (uint8_t)(1 + number)};
+	struct nsr_selection all = {.uplink = (uint8_t)(1 + number),
+				    .kind = 1 + NSR_FLOW_TRANSLATED};
+	struct nsr_selection6 all6 = {.uplink = (uint8_t)(1 + number),
+				      .kind = 1 + NSR_FLOW_TRANSLATED};
 	int ret = datapath_publish_suspend(datapath, ipv6, number, err);
 
 	if (!ret)
@@ -411,11 +414,15 @@ static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
 static int forget_host(const struct datapath *datapath, enum datapath_map map, uint32_t number,
 		       struct error *err)
 {
-	struct nsr_host_remote key, next, *previous = NULL;
+	union {
+		struct nsr_host_remote ipv4;
+		struct nsr_host_remote6 ipv6;
+	} key, next, *previous = NULL;
+	bool ipv6 = map == MAP_host_remotes6 || map == MAP_host_hears6;
 	unsigned int left = 4 * NSR_HOST_REMOTES_MAX;
 
 	for (; left && !bpf_map_get_next_key(datapath->maps[map], previous, &next); left--) {
-		if (next.uplink == number) {
+		if ((ipv6 ? next.ipv6.uplink : next.ipv4.uplink) == number) {
 			if (datapath_drop(datapath, map, &next, "whom the host speaks to", err))
 				return err->code;
 			continue; /* from the one before again: this key is gone */
@@ -424,6 +431,17 @@ static int forget_host(const struct datapath *datapath, enum datapath_map map, u
 		previous = &key;
 	}
 	return 0;
+}
+
+static int forget_hosts(const struct datapath *datapath, uint32_t number, struct error *err)
+{
+	static const enum datapath_map maps[] = {MAP_host_remotes, MAP_host_hears,
+						 MAP_host_remotes6, MAP_host_hears6};
+	int ret = 0;
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]) && !ret; i++)
+		ret = forget_host(datapath, maps[i], number, err);
+	return ret;
 }
 
 /* Its entry is there, and closed for the families that change. IPv6's pools take memory only where
@@ -494,9 +512,7 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		if (!ret)
 			ret = datapath_publish_forget(datapath, entry.index, err);
 		if (!ret)
-			ret = forget_host(datapath, MAP_host_remotes, entry.index, err);
-		if (!ret)
-			ret = forget_host(datapath, MAP_host_hears, entry.index, err);
+			ret = forget_hosts(datapath, entry.index, err);
 		if (!ret)
 			ret = reset_uplink_counters(datapath, entry.index, err);
 		if (!ret)

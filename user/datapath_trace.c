@@ -48,6 +48,10 @@ static bool is_traced(const struct datapath *datapath, unsigned int program)
 		return has[program] >= 0 || has[DATAPATH_BARE_IN6] >= 0;
 	case DATAPATH_UPLINK_OUT6:
 		return has[program] >= 0 || has[DATAPATH_BARE_OUT6] >= 0;
+	case DATAPATH_OTHER_IN6:
+		return has[program] >= 0 || has[DATAPATH_OBARE_IN6] >= 0;
+	case DATAPATH_OTHER_OUT6:
+		return has[program] >= 0 || has[DATAPATH_OBARE_OUT6] >= 0;
 	default:
 		return false;
 	}
@@ -117,26 +121,39 @@ static int run(int program, uint32_t ifindex, uint32_t came_in, struct datapath_
 	return 0;
 }
 
-/* That the program of a hook hands IPv6 over to. */
-static const struct bpf_program *program6_of(const struct datapath_tracer *tracer,
-					     enum datapath_program hook)
+/* That a program hands IPv6 over to; NULL: not traced. */
+static const struct bpf_program *program6_of(const struct datapath_tracer *tracer, uint64_t number)
 {
-	switch (hook) {
-	case DATAPATH_UPLINK_OUT:
+	switch (number) {
+	case NSR_PROGRAM6_OUT:
 		return tracer->object->progs.nsr_uplink_out6;
-	case DATAPATH_UPLINK_IN:
+	case NSR_PROGRAM6_IN:
 		return tracer->object->progs.nsr_uplink_in6;
-	case DATAPATH_BARE_OUT:
-		return tracer->object->progs.nsr_bare_out6;
-	case DATAPATH_BARE_IN:
-		return tracer->object->progs.nsr_bare_in6;
-	default:
+	case NSR_PROGRAM6_HAIRPIN:
 		return tracer->object->progs.nsr_hairpin6;
+	case NSR_PROGRAM6_OTHER_OUT:
+		return tracer->object->progs.nsr_other_out6;
+	case NSR_PROGRAM6_OTHER_IN:
+		return tracer->object->progs.nsr_other_in6;
+	default:
+		return NULL;
 	}
 }
 
+/* Where a program has told that it hands the packet over; the number of all: it does not. */
+static uint32_t handed_over(const struct nsr_trace *told)
+{
+	uint32_t i;
+
+	for (i = 0; i < told->count && i < NSR_TRACE_MAX; i++)
+		if (told->told[i].what == NSR_TELLS_PROGRAM6)
+			return i;
+	return told->count;
+}
+
 /* A traced program makes no tail calls: it tells which one it would make, and what it told besides
- * is of a packet that was not taken over. The packet is unchanged then. */
+ * is of a packet that was not taken over. The packet is unchanged then. Each is called by others
+ * than itself, so this has an end. */
 static int run_hook(struct datapath_tracer *tracer, enum datapath_program hook, uint32_t ifindex,
 		    uint32_t came_in, struct datapath_packet *packet)
 {
@@ -148,17 +165,17 @@ static int run_hook(struct datapath_tracer *tracer, enum datapath_program hook, 
 
 	memset(told, 0, sizeof(*told));
 	result = run(bpf_program__fd(program), ifindex, came_in, packet);
-	for (i = 0; i < told->count && i < NSR_TRACE_MAX; i++)
-		if (told->told[i].what == NSR_TELLS_PROGRAM6)
+	for (i = handed_over(told); !result && i < told->count; i = handed_over(told)) {
+		program = program6_of(tracer, told->told[i].a);
+		if (!program || bpf_program__fd(program) < 0)
 			break;
-	program = program6_of(tracer, hook);
-	if (result || i == told->count || i == NSR_TRACE_MAX || bpf_program__fd(program) < 0)
-		return result;
-	if (hook == DATAPATH_PORT_IN)
-		told->count = i; /* all of it is true until then */
-	else
-		memset(told, 0, sizeof(*told));
-	return run(bpf_program__fd(program), ifindex, came_in, packet);
+		if (hook == DATAPATH_PORT_IN)
+			told->count = i; /* all of it is true until then */
+		else
+			memset(told, 0, sizeof(*told));
+		result = run(bpf_program__fd(program), ifindex, came_in, packet);
+	}
+	return result;
 }
 
 int datapath_trace(struct datapath_tracer *tracer, enum datapath_program hook, int host_fd,

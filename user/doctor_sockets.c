@@ -75,9 +75,9 @@ static void check_published(struct doctor_world *world, const struct doctor_fabr
 		const uint8_t family = socket->address.family;
 		bool wild = !memcmp(socket->address.bytes, none.bytes, sizeof(none.bytes));
 
-		/* One of IPv6 may take IPv4 too. */
+		/* One of IPv6 has the port of IPv4 too, unless it says otherwise. */
 		if (has_port(&published->ports, socket) &&
-		    (wild ? family == AF_INET6 || family == external.family
+		    (wild ? family == external.family || (family == AF_INET6 && !socket->only6)
 			  : ip_equal(&socket->address, &external)))
 			report(world, fabric, published, socket, wild);
 	}

@@ -32,6 +32,7 @@ struct session {
 	__be16 remote_port;
 	uint8_t protocol; /* enum nsr_nat_protocol */
 	uint32_t seen;
+	bool direct; /* not translated: external is inside */
 };
 
 /* Its name, or its number. */
@@ -100,6 +101,7 @@ static json_t *describe(const struct session *session, uint32_t left_s, const js
 		other ? -1 : session->external_port);
 	set_end(object, "remote", &session->remote, "remote_port",
 		icmp || other ? -1 : ntohs(session->remote_port));
+	json_object_set_new(object, "direct", json_boolean(session->direct));
 	model_set_text(object, "state", state_of(session));
 	model_set_number(object, "seconds_left", left_s);
 	return object;
@@ -114,17 +116,23 @@ static struct ip_address address_of(uint8_t family, const void *bytes)
 	return ip;
 }
 
+#define IS_DIRECT(session) ((session)->flow.kind == NSR_FLOW_DIRECT)
+
 /* Of an nsr_session, or nsr_session6, which have the same members. */
-#define SESSION_OF(family, session)                                            \
-	((struct session){                                                     \
-		.inside = address_of(family, &(session)->flow.inside.address), \
-		.external = address_of(family, &(session)->external),          \
-		.remote = address_of(family, &(session)->flow.remote_address), \
-		.inside_port = ntohs((session)->flow.inside.port),             \
-		.external_port = NSR_MAPPING_PORT((session)->mapping),         \
-		.remote_port = (session)->flow.remote_port,                    \
-		.protocol = (session)->flow.inside.protocol,                   \
-		.seen = NSR_LIFE_SEEN((session)->life),                        \
+#define SESSION_OF(family, session)                                                             \
+	((struct session){                                                                      \
+		.inside = address_of(family, &(session)->flow.inside.address),                  \
+		.external =                                                                     \
+			address_of(family, IS_DIRECT(session) ? &(session)->flow.inside.address \
+							      : &(session)->external),          \
+		.remote = address_of(family, &(session)->flow.remote_address),                  \
+		.inside_port = ntohs((session)->flow.inside.port),                              \
+		.external_port = IS_DIRECT(session) ? ntohs((session)->flow.inside.port)        \
+						    : NSR_MAPPING_PORT((session)->mapping),     \
+		.remote_port = (session)->flow.remote_port,                                     \
+		.protocol = (session)->flow.inside.protocol,                                    \
+		.seen = NSR_LIFE_SEEN((session)->life),                                         \
+		.direct = IS_DIRECT(session),                                                   \
 	})
 
 json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
@@ -192,7 +200,9 @@ void output_session_text(FILE *out, const json_t *session)
 		text_of(session, "uplink", uplink),
 		json_string_value(json_object_get(session, "protocol")),
 		end_of(session, "inside", "inside_port", inside),
-		end_of(session, "external", "external_port", external),
+		json_is_true(json_object_get(session, "direct"))
+			? "direct"
+			: end_of(session, "external", "external_port", external),
 		end_of(session, "remote", "remote_port", remote),
 		json_string_value(json_object_get(session, "state")), left);
 }

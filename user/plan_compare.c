@@ -418,7 +418,7 @@ static bool same_settings(const struct nsr_inside *observed, const struct nsr_in
 {
 	return !observed->unfinished && observed->filtering == wanted->filtering &&
 	       observed->mapping_mode == wanted->mapping_mode &&
-	       observed->flows_max == wanted->flows_max &&
+	       !observed->inbound == !wanted->inbound && observed->flows_max == wanted->flows_max &&
 	       !memcmp(observed->timeout_s, wanted->timeout_s, sizeof(observed->timeout_s));
 }
 

@@ -2,11 +2,11 @@
 /*
  * How it works: a namespace is published at each uplink that a network of it masquerades to, with
  * the first address of each family that it has there, as far as the uplink has one of the family.
- * What is published on the loopback address is at the loopback interface, which is made an uplink
- * for that, of nobody who masquerades. It is one as soon as anything is published: what the host
- * sends to itself passes there. All that a publication is, is in its key: what differs in anything
- * is another one, and the old one goes before the new one comes, for they may have ports in common.
- * So nothing of others has to be looked at to change one.
+ * What is published on a loopback address is at the loopback interface, which is made an uplink for
+ * that, of nobody who masquerades, and whatever addresses the others have. It is one as soon as
+ * anything is published: what the host sends to itself passes there. All that a publication is, is
+ * in its key: what differs in anything is another one, and the old one goes before the new one
+ * comes, for they may have ports in common. So nothing of others has to be looked at to change one.
  */
 #include "plan_publish.h"
 
@@ -97,20 +97,30 @@ static struct ip_address external_at(const struct builder *b, const struct uplin
 				  : uplink->more->address[place - 1];
 }
 
+/* The first address of a family on an interface of a masqueraded network; false: there is none. */
+static bool inside_of(const struct builder *b, const struct interface *interface, uint8_t family,
+		      struct ip_address *ret_inside)
+{
+	if (!b->uplinks[interface->network - b->topology->networks].name)
+		return false;
+	for (size_t i = 0; i < interface->addresses_count; i++) {
+		if (interface->addresses[i].family != family)
+			continue;
+		*ret_inside = plan_host_address(interface->addresses[i]);
+		return true;
+	}
+	return false;
+}
+
 /* Where an interface of a namespace is published in a family; NULL: not there. */
 static const struct uplink *uplink_of(const struct builder *b, const struct interface *interface,
 				      uint8_t family, struct ip_address *ret_inside)
 {
 	const struct uplink *uplink = &b->uplinks[interface->network - b->topology->networks];
 
-	for (size_t i = 0; uplink->name && i < interface->addresses_count; i++) {
-		if (interface->addresses[i].family != family ||
-		    !external_of(b, uplink, family).family)
-			continue;
-		*ret_inside = plan_host_address(interface->addresses[i]);
-		return uplink;
-	}
-	return NULL;
+	return inside_of(b, interface, family, ret_inside) && external_of(b, uplink, family).family
+		       ? uplink
+		       : NULL;
 }
 
 /* Of several interfaces with the same uplink the first is the one that is reached. */
@@ -126,11 +136,6 @@ static bool is_first(const struct builder *b, const struct topology_namespace *n
 			return false;
 	}
 	return true;
-}
-
-static bool is_loopback(const struct publish *publish)
-{
-	return publish->address.family == AF_INET && publish->address.bytes[0] == 127;
 }
 
 static bool is_at(const struct builder *b, const struct publish *publish,
@@ -164,11 +169,12 @@ static bool is_reached(const struct builder *b, const struct interface *interfac
 {
 	struct ip_address unused;
 
+	if (publish_is_loopback(publish))
+		return inside_of(b, interface, publish->address.family, &unused);
 	for (size_t i = 0; i < FAMILIES; i++) {
 		const struct uplink *uplink = uplink_of(b, interface, families[i], &unused);
 
-		if (uplink && (is_loopback(publish) ? families[i] == AF_INET
-						    : is_at(b, publish, uplink, families[i])))
+		if (uplink && is_at(b, publish, uplink, families[i]))
 			return true;
 	}
 	return false;
@@ -271,6 +277,46 @@ static const struct publish *first_publish(const struct topology *topology)
 	return NULL;
 }
 
+static bool is_loopback6(const struct publish *publish)
+{
+	return publish->address.family == AF_INET6 && publish_is_loopback(publish);
+}
+
+/* The first namespace that something is published for on ::1; NULL: none. */
+static const struct topology_namespace *first_loopback6(const struct topology *topology,
+							const struct publish **ret)
+{
+	for (size_t i = 0; i < topology->namespaces_count; i++)
+		for (size_t j = 0; j < topology->namespaces[i].publish_count; j++) {
+			*ret = &topology->namespaces[i].publish[j];
+			if (is_loopback6(*ret))
+				return &topology->namespaces[i];
+		}
+	return NULL;
+}
+
+/* Where IPv6 is off, or "lo" is down, nobody can send to ::1. */
+static int check_loopback6(const struct builder *b, struct error *err)
+{
+	const struct publish *publish = NULL;
+	const struct topology_namespace *ns = first_loopback6(b->topology, &publish);
+	const struct state_namespace *host = &b->view->state->host;
+
+	for (size_t i = 0; ns && i < host->addresses_count; i++)
+		if (host->addresses[i].ifindex == STATE_LOOPBACK &&
+		    ip_equal(&host->addresses[i].address, &publish->address))
+			return 0;
+	if (!ns)
+		return 0;
+	error_set(err, -EADDRNOTAVAIL,
+		  "namespace '%s' cannot be published on ::1, which the host's 'lo' does not have; "
+		  "see that it is up (ip link set lo up), and that IPv6 is not off there (sysctl "
+		  "net.ipv6.conf.lo.disable_ipv6)",
+		  ns->name);
+	error_at(err, b->topology->file, publish->at);
+	return err->code;
+}
+
 static int check_loopback(const struct builder *b, struct error *err)
 {
 	const struct publish *first = first_publish(b->topology);
@@ -280,7 +326,7 @@ static int check_loopback(const struct builder *b, struct error *err)
 
 	if (ret)
 		error_at(err, b->topology->file, first->at);
-	return ret;
+	return ret ? ret : check_loopback6(b, err);
 }
 
 int check_publications(const struct builder *b, struct error *err)
@@ -300,6 +346,26 @@ int check_publications(const struct builder *b, struct error *err)
 	return ret;
 }
 
+/* ::1, where something is published on it, by another fabric too; its pools take memory. */
+static bool wants_loopback6(const struct builder *b, const char *loopback)
+{
+	const struct publish *unused;
+
+	for (size_t i = 0; i < b->view->state->others_count; i++) {
+		const struct record *other = &b->view->state->others[i];
+
+		for (size_t j = 0; j < other->count; j++) {
+			struct operation twin;
+
+			if (other->entries[j].kind == RECORD_PUBLISHED &&
+			    plan_publish_read(&other->entries[j], b->arena, &twin) &&
+			    !strcmp(twin.link, loopback) && twin.address.family == AF_INET6)
+				return true;
+		}
+	}
+	return first_loopback6(b->topology, &unused);
+}
+
 /* What the host sends to itself passes there. */
 static void want_loopback(struct builder *b, struct position at)
 {
@@ -312,6 +378,8 @@ static void want_loopback(struct builder *b, struct position at)
 	op->link = loopback->name;
 	op->loopback = true;
 	ip_parse("127.0.0.1", &op->address, NULL);
+	if (wants_loopback6(b, loopback->name))
+		ip_parse("::1", &op->address6, NULL);
 	op->port_min = 1;
 	op->port_max = UINT16_MAX;
 	op->clsact = !loopback->clsact || view_recorded(b->view, RECORD_CLSACT, loopback->name) ||
@@ -360,24 +428,25 @@ static void want_at_loopback(struct builder *b, const struct topology_namespace 
 	const struct state_link *loopback = loopback_of(b);
 
 	for (size_t i = 0; loopback && i < ns->publish_count; i++)
-		if (is_loopback(&ns->publish[i]))
+		if (publish_is_loopback(&ns->publish[i]) &&
+		    ns->publish[i].address.family == inside->family)
 			want_publish(b, &ns->publish[i], loopback->name, inside);
 }
 
 static void want_publishes_of(struct builder *b, const struct topology_namespace *ns,
 			      uint8_t family)
 {
-	bool at_loopback = family == AF_INET6; /* only IPv4 is published there */
+	bool at_loopback = false;
 
 	for (size_t i = 0; ns->publish_count && i < ns->interfaces_count; i++) {
 		struct ip_address inside;
 		const struct uplink *uplink = uplink_of(b, &ns->interfaces[i], family, &inside);
 
-		if (!uplink || !is_first(b, ns, i, uplink, family))
+		if (uplink && is_first(b, ns, i, uplink, family))
+			want_at_uplink(b, ns, uplink, &inside);
+		if (at_loopback || !inside_of(b, &ns->interfaces[i], family, &inside))
 			continue;
-		want_at_uplink(b, ns, uplink, &inside);
-		if (!at_loopback)
-			want_at_loopback(b, ns, &inside);
+		want_at_loopback(b, ns, &inside);
 		at_loopback = true;
 	}
 }

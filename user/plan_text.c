@@ -239,6 +239,8 @@ static char *describe_settings(const struct nsr_inside *old, const struct nsr_in
 	if (old->filtering != new->filtering)
 		list = arena_printf(arena, "%s, filtering %s", list,
 				    filters[new->filtering % NSR_FILTERS_END]);
+	if (!old->inbound != !new->inbound)
+		list = arena_printf(arena, "%s, inbound %s", list, new->inbound ? "on" : "off");
 	if (old->flows_max != new->flows_max)
 		list = arena_printf(arena, "%s, up to %u flows a namespace (was %u)", list,
 				    new->flows_max, old->flows_max);

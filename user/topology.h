@@ -73,6 +73,8 @@ struct network {
 	struct masquerade masquerade;
 	bool isolate; /* nothing is forwarded to and from other networks */
 	struct position isolate_at;
+	bool inbound; /* the uplink may begin flows straight with its addresses */
+	struct position inbound_at;
 	enum big_tcp_word big_tcp;
 	struct position big_tcp_at;
 	uint8_t mac[6]; /* of the bridge = the gateway's MAC; completed */
@@ -220,6 +222,8 @@ int topology_check(struct topology *topology, struct arena *arena, struct error_
 bool masquerade_same_externals(const struct masquerade *one, const struct masquerade *other);
 
 const char *published_protocol(uint8_t protocol);
+/* On 127.0.0.1 or ::1, where a port is published for the host alone. */
+bool publish_is_loopback(const struct publish *publish);
 
 /* As in the file: "bridge". */
 const char *network_type_name(enum network_type type);

@@ -103,7 +103,7 @@ bool masquerade_same_externals(const struct masquerade *one, const struct masque
 	return names_all(one, other) && names_all(other, one);
 }
 
-void check_masquerade(struct check *check, struct network *network)
+static void check_translation(struct check *check, struct network *network)
 {
 	struct masquerade *masquerade = &network->masquerade;
 	const struct network *other;
@@ -141,4 +141,30 @@ void check_masquerade(struct check *check, struct network *network)
 		       network->name, masquerade->port_min, masquerade->port_max,
 		       other->masquerade.port_min, other->masquerade.port_max, other->name,
 		       other->at.line, masquerade->uplink);
+}
+
+/* Without a masquerade no uplink is known, and nothing keeps anybody out or in. */
+static void check_inbound(struct check *check, struct network *network)
+{
+	if (!network->inbound)
+		return;
+	if (!network->masquerade.enabled && !network->incomplete)
+		refuse(check, network->inbound_at,
+		       "network '%s': 'inbound' is about the uplink that the network is masqueraded to, and "
+		       "it has no 'masquerade': what comes straight to its addresses is the kernel's to "
+		       "forward; leave 'inbound' out",
+		       network->name);
+	else if (network->masquerade.network)
+		refuse(check, network->inbound_at,
+		       "network '%s' is masqueraded to network '%s', whose hosts cannot reach it straight: "
+		       "they are on the same machine, and would be told apart from their own network's by "
+		       "nothing; publish ports, or leave 'masquerade' out",
+		       network->name, network->masquerade.network->name);
+	network->masquerade.inside.inbound = network->inbound;
+}
+
+void check_masquerade(struct check *check, struct network *network)
+{
+	check_translation(check, network);
+	check_inbound(check, network);
 }

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define CLIENT "169.254.78.1" /* NSR_LOOPBACK_CLIENT */
+/* What stands for the host there, by its loopback addresses. */
+#define CLIENT  "169.254.78.1"      /* NSR_LOOPBACK_CLIENT */
+#define CLIENT6 "fd0d:2b16:9ad7::1" /* NSR_LOOPBACK_CLIENT6_0 and the others */
 
 static bool has(const struct interface *interface, uint8_t family)
 {
@@ -49,10 +51,13 @@ static bool share_uplink(const struct topology_namespace *a, const struct topolo
 	return false;
 }
 
-/* On the loopback address a port is published for the host alone. */
-static bool is_loopback(const struct publish *publish)
+bool publish_is_loopback(const struct publish *publish)
 {
-	return publish->address.family == AF_INET && publish->address.bytes[0] == 127;
+	static const uint8_t one[16] = {[15] = 1};
+
+	return publish->address.family == AF_INET6
+		       ? !memcmp(publish->address.bytes, one, sizeof(one))
+		       : publish->address.family && publish->address.bytes[0] == 127;
 }
 
 /* Nobody has to know which of the uplink's addresses are meant when one of the two says none. */
@@ -62,8 +67,8 @@ static bool collide(const struct publish *a, const struct publish *b)
 	    a->ports.external >= b->ports.external + b->ports.count ||
 	    b->ports.external >= a->ports.external + a->ports.count)
 		return false;
-	if (is_loopback(a) || is_loopback(b))
-		return is_loopback(a) && is_loopback(b);
+	if (publish_is_loopback(a) || publish_is_loopback(b))
+		return ip_equal(&a->address, &b->address);
 	return !a->address.family || !b->address.family || ip_equal(&a->address, &b->address);
 }
 
@@ -78,7 +83,7 @@ static bool meet(const struct known *one, const struct known *other)
 	const uint8_t family = one->publish->address.family ? one->publish->address.family
 							    : other->publish->address.family;
 
-	return is_loopback(one->publish) ||
+	return publish_is_loopback(one->publish) ||
 	       (family != AF_INET6 && share_uplink(one->namespace, other->namespace, AF_INET)) ||
 	       (family != AF_INET && share_uplink(one->namespace, other->namespace, AF_INET6));
 }
@@ -129,18 +134,20 @@ static void check_family(struct check *check, const struct known *one)
 static void check_client(struct check *check, const struct known *one)
 {
 	const struct topology *topology = check->topology;
+	const bool ipv6 = one->publish->address.family == AF_INET6;
+	const char *text = ipv6 ? CLIENT6 : CLIENT;
 	struct ip_address client;
 
-	ip_parse(CLIENT, &client, NULL);
-	for (size_t i = 0; is_loopback(one->publish) && i < topology->networks_count; i++)
+	ip_parse(text, &client, NULL);
+	for (size_t i = 0; publish_is_loopback(one->publish) && i < topology->networks_count; i++)
 		for (size_t j = 0; j < topology->networks[i].subnets_count; j++)
 			if (ip_overlap(&topology->networks[i].subnets[j], &client))
 				refuse(check, one->publish->at,
-				       "namespace '%s': what is published on 127.0.0.1 sees "
-				       "the host as " CLIENT
-				       ", which is in a subnet of network '%s'; give that "
+				       "namespace '%s': what is published on %s sees the host as "
+				       "%s, which is in a subnet of network '%s'; give that "
 				       "network another one",
-				       one->namespace->name, topology->networks[i].name);
+				       one->namespace->name, ipv6 ? "::1" : "127.0.0.1", text,
+				       topology->networks[i].name);
 }
 
 void check_publishes(struct check *check)

@@ -21,7 +21,6 @@
 
 /* Words of keys of which we support only what we do anyway. */
 
-static const struct yaml_word only_false[] = {{"false", 0, false}, {"true", 1, true}, {}};
 static const struct yaml_word only_off[] = {{"off", 0, false}, {"on", 1, true}, {}};
 
 /* ---- Networks. */
@@ -108,6 +107,17 @@ static void read_isolate(struct yaml_reader *reader, const struct yaml_tree_pair
 		network->isolate = isolate;
 }
 
+static void read_inbound(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	static const struct yaml_word words[] = {{"true", 1, false}, {"false", 0, false}, {}};
+	struct network *network = into;
+	int inbound;
+
+	network->inbound_at = pair->value.at;
+	if (yaml_read_word(reader, pair, words, &inbound))
+		network->inbound = inbound;
+}
+
 static void read_big_tcp(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
 	static const struct yaml_word words[] = {{"auto", BIG_TCP_AUTO, false},
@@ -128,7 +138,7 @@ static const struct yaml_key network_keys[] = {
 	{.name = "gateway", .read = read_gateway},
 	{.name = "masquerade", .read = topology_read_masquerade},
 	{.name = "isolate", .read = read_isolate},
-	{.name = "inbound", .words = only_false},
+	{.name = "inbound", .read = read_inbound},
 	{.name = "big_tcp", .read = read_big_tcp},
 	{.name = "xdp", .words = only_off},
 	{},

@@ -166,9 +166,11 @@ static void read_timeout(struct yaml_reader *reader, const struct yaml_tree_pair
 	};
 	struct masquerade *masquerade = into;
 
-	for (size_t i = 0; i < NSR_TIMEOUTS; i++)
+	for (unsigned int i = 0; i < NSR_TIMEOUTS; i++)
 		if (!strcmp(names[i], pair->key))
-			read_limit(reader, pair, "seconds", NSR_TIMEOUT_MAX_S,
+			read_limit(reader, pair, "seconds",
+				   i == NSR_TIMEOUT_FRAGMENT ? NSR_DATAGRAM_MAX_S
+							     : NSR_TIMEOUT_MAX_S,
 				   &masquerade->inside.timeout_s[i]);
 }
 
@@ -178,8 +180,7 @@ static void read_timeouts(struct yaml_reader *reader, const struct yaml_tree_pai
 #define X(symbol, key, seconds) {.name = key, .read = read_timeout},
 		NSR_NAT_TIMEOUTS(X)
 #undef X
-			{.name = "fragment", .need = YAML_KEY_LATER},
-		{},
+			{},
 	};
 	const char *object = reader->object;
 

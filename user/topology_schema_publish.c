@@ -73,13 +73,14 @@ static bool read_published_address(struct yaml_reader *reader, const struct yaml
 			    in_brackets ? "IPv6 " : "");
 		return false;
 	}
-	if (!strcmp(text, "127.0.0.1"))
+	if (!strcmp(text, "127.0.0.1") ||
+	    (in_brackets && publish_is_loopback(&(struct publish){.address = *ret})))
 		return true; /* for the host alone */
 	problem = topology_address_problem(ret);
 	if (problem && strstr(problem, "loopback")) {
 		yaml_refuse(reader, node->at,
 			    "'%s': of the loopback addresses ports can be published on 127.0.0.1 "
-			    "only",
+			    "and ::1 only",
 			    yaml_tree_shown(node->text, reader->arena));
 		return false;
 	}

@@ -6,7 +6,10 @@
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <net/ethernet.h>
+#include <netinet/ip6.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +38,7 @@ static const char *const telling_names[] = {
 	[NSR_TELLS_INBOUND] = "inbound",   [NSR_TELLS_VERDICT] = "verdict",
 	[NSR_TELLS_RECEIVES] = "verdict",  [NSR_TELLS_DELIVERS] = "deliver",
 	[NSR_TELLS_NEIGHBOUR] = "deliver", [NSR_TELLS_PROGRAM6] = "parse",
+	[NSR_TELLS_DIRECT] = "session",
 };
 _Static_assert(sizeof(telling_names) / sizeof(*telling_names) == NSR_TELLINGS_END, "a name each");
 
@@ -244,6 +248,16 @@ static bool is_ipv6(const struct walk *walk)
 	return walk->packet.bytes[12] == 0x86 && walk->packet.bytes[13] == 0xdd;
 }
 
+/* Whether it is for what stands for the host's ::1. */
+static bool is_to_client6(const struct walk *walk)
+{
+	const uint32_t client[] = {htonl(NSR_LOOPBACK_CLIENT6_0), htonl(NSR_LOOPBACK_CLIENT6_1), 0,
+				   htonl(NSR_LOOPBACK_CLIENT6_3)};
+
+	return !memcmp(walk->packet.bytes + ETH_HLEN + offsetof(struct ip6_hdr, ip6_dst), client,
+		       sizeof(client));
+}
+
 /* The uplink at whose hook the packet is, or that of the port, whose hook does a hairpin. */
 static void find_uplink(const struct walk *walk, uint32_t ifindex, struct nsr_uplink *ret)
 {
@@ -265,6 +279,8 @@ static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 add
 	if (!is_ipv6(walk))
 		return name_address(address4, buffer);
 	find_uplink(walk, ifindex, &uplink);
+	if (is_to_client6(walk)) /* and comes from the host's loopback address */
+		datapath_find_uplink(walk->datapath, STATE_LOOPBACK, &uplink);
 	memcpy(ip.bytes, uplink.address6, sizeof(uplink.address6));
 	snprintf(buffer, IP_TEXT_MAX + 2, "[%s]", ip_format(&ip, text));
 	return buffer;
@@ -396,6 +412,12 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 	case NSR_TELLS_SOCKET:
 		snprintf(text, TEXT_MAX, "the host itself has %s for port %u",
 			 told->a ? "a socket" : "no socket", (unsigned int)told->b);
+		return true;
+	case NSR_TELLS_DIRECT:
+		snprintf(text, TEXT_MAX, "%s",
+			 told->a == 1 ? "it belongs to a direct session, and is not translated"
+			 : told->a    ? "no session: it would open a direct one"
+				      : "it belongs to no direct session");
 		return true;
 	case NSR_TELLS_INBOUND:
 		put_inbound(told->a, text);

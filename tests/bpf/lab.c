@@ -263,9 +263,12 @@ static void clear_flows(struct lab *lab)
 	clear(lab, MAP_mapping_by_inside);
 	clear(lab, MAP_datagrams_out);
 	clear(lab, MAP_datagrams_in);
+	clear(lab, MAP_datagrams_out6);
 	clear(lab, MAP_held_fragments);
 	clear(lab, MAP_host_remotes);
 	clear(lab, MAP_host_hears);
+	clear(lab, MAP_host_remotes6);
+	clear(lab, MAP_host_hears6);
 	clear(lab, MAP_datagrams_in6);
 	clear(lab, MAP_held_fragments6);
 	for (i = 0; i < lab->datapath->session_sets; i++)
@@ -280,9 +283,10 @@ static void clear_uplink_counters(struct lab *lab)
 	static const struct nsr_drops no_drops;
 	void *zeros =
 		calloc((size_t)libbpf_num_possible_cpus(), sizeof(struct nsr_uplink_counters));
-	uint32_t i;
+	uint32_t i, no_wait = 0;
 
 	for (i = 0; i < LAB_UPLINKS; i++) {
+		put(lab, MAP_held_waits, lab->uplink_number[i], &no_wait);
 		put(lab, MAP_uplink_counters, lab->uplink_number[i], zeros);
 		put(lab, MAP_uplink_drops, lab->uplink_number[i], &no_drops);
 		put(lab, MAP_nat_counters, lab->uplink_number[i], &no_nat);

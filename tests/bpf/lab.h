@@ -80,6 +80,7 @@ enum outcome {
 	PASSED,             /* uplink: not ours */
 	TRANSLATED,         /* uplink: translated, and left to the kernel */
 	TRANSLATED_TO_PEER, /* uplink: translated, into a namespace */
+	PASSED_TO_PEER,     /* uplink: not translated, into a namespace */
 };
 #define DROPPED(reason) (-(int)NSR_DROP_##reason)
 /* Dropped, and the namespace is told by an ICMP error, which is what comes out. */

@@ -24,10 +24,15 @@ struct counts {
 static const char *outcome_name(int outcome)
 {
 	static const char *const names[] = {
-		[UNCOUNTED] = "uncounted",         [DELIVERED] = "delivered",
-		[TO_KERNEL] = "to the kernel",     [TO_PEER] = "to a peer",
-		[TO_NEIGHBOUR] = "to a neighbour", [PASSED] = "passed",
-		[TRANSLATED] = "translated",       [TRANSLATED_TO_PEER] = "translated, to a peer",
+		[UNCOUNTED] = "uncounted",
+		[DELIVERED] = "delivered",
+		[TO_KERNEL] = "to the kernel",
+		[TO_PEER] = "to a peer",
+		[TO_NEIGHBOUR] = "to a neighbour",
+		[PASSED] = "passed",
+		[TRANSLATED] = "translated",
+		[TRANSLATED_TO_PEER] = "translated, to a peer",
+		[PASSED_TO_PEER] = "passed, to a peer",
 	};
 	static const char *const reasons[] = {
 #define X(name, text, meaning) [NSR_DROP_##name] = "dropped: " text,
@@ -185,8 +190,11 @@ static int outcome_of(const struct counts *moved, uint64_t length, uint64_t miss
 	}
 	if (deliveries && outcome == UNCOUNTED)
 		outcome = DELIVERED;
+	if (deliveries && outcome == PASSED)
+		outcome = PASSED_TO_PEER;
 	assert_int_equal(deliveries, outcome == DELIVERED || outcome == TO_PEER ||
-					     outcome == TRANSLATED_TO_PEER);
+					     outcome == TRANSLATED_TO_PEER ||
+					     outcome == PASSED_TO_PEER);
 	return outcome;
 }
 
@@ -194,7 +202,8 @@ static int action_of(int outcome)
 {
 	if (outcome < 0)
 		return TC_ACT_SHOT;
-	if (outcome == TO_PEER || outcome == TO_NEIGHBOUR || outcome == TRANSLATED_TO_PEER)
+	if (outcome == TO_PEER || outcome == TO_NEIGHBOUR || outcome == TRANSLATED_TO_PEER ||
+	    outcome == PASSED_TO_PEER)
 		return TC_ACT_REDIRECT;
 	return TC_ACT_UNSPEC;
 }

@@ -258,26 +258,30 @@ static void test_followed_by_address(void **state)
 {
 	struct lab *lab = lab_of(state);
 	struct nsr_nat_counters nat;
-	struct frame f, back;
+	struct frame f, wanted, back;
 	struct run *run;
 
 	if (!kernel_chooses())
 		skip();
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->red, .dest = family->remote,
 	      .protocol = IPPROTO_GRE);
 	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	lose_address();
 	get_new_address();
 	next_second(lab);
 	run = EXPECT_OUT(lab, UP0, &f, TRANSLATED);
-	assert_int_equal(frame_ip4(&run->out)->saddr, address4(NEW_IP));
-	FRAME(&back, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = NEW_IP,
-	      .protocol = IPPROTO_GRE);
+	FRAME(&wanted, .to = mac_router, .from = mac_up0, .source = family->new_ip,
+	      .dest = family->remote, .protocol = IPPROTO_GRE);
+	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+	FRAME(&back, .to = mac_up0, .from = mac_router, .source = family->remote,
+	      .dest = family->new_ip, .protocol = IPPROTO_GRE);
 	EXPECT_IN(lab, UP0, &back, TRANSLATED_TO_PEER);
-	FRAME(&back, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
-	      .protocol = IPPROTO_GRE);
+	FRAME(&back, .to = mac_up0, .from = mac_router, .source = family->remote,
+	      .dest = family->old_ip, .protocol = IPPROTO_GRE);
 	EXPECT_IN(lab, UP0, &back, PASSED);
-	nat = lab_nat(lab, UP0);
+	/* That is no sign that the host has it. */
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	nat = family->ipv6 ? lab_nat6(lab, UP0) : lab_nat(lab, UP0);
 	assert_int_equal(nat.sessions_created[NSR_NAT_OTHER], 2);
 	assert_int_equal(nat.sessions_expired[NSR_NAT_OTHER], 1);
 }
@@ -573,7 +577,7 @@ int main(void)
 #define IPV6(name) {#name "_ipv6", name, set_up_ipv6, NULL, NULL}
 #define BOTH(name) IPV4(name), IPV6(name)
 		BOTH(test_followed),
-		IPV4(test_followed_by_address),
+		BOTH(test_followed_by_address),
 		BOTH(test_at_the_limit),
 		BOTH(test_late_packets),
 		BOTH(test_by_the_default_route),

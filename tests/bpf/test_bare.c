@@ -5,10 +5,12 @@
  * begins.
  */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath_maps.h"
 #include "lab_bare.h"
 
 #define INSIDE_IP "192.168.18.5" /* in the network of UP1; red has it */
@@ -121,7 +123,7 @@ static void incoming6(struct frame *f, uint8_t protocol, bool outside, uint16_t 
 
 static void test_ipv6(void **state)
 {
-	static const uint8_t all[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6};
+	static const uint8_t all[] = {IPPROTO_TCP, IPPROTO_UDP, FRAME_ICMPV6, IPPROTO_GRE};
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	struct lab *lab = ipv6_of(state);
 	struct frame f, wanted;
@@ -140,7 +142,7 @@ static void test_ipv6(void **state)
 		assert_int_equal(run->delivered, RED);
 		assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
 	}
-	settings.flows_max = 3;
+	settings.flows_max = 4;
 	lab_inside_set(lab, "fd00:18::/64", UP1, &settings);
 	outgoing6(&f, IPPROTO_UDP, false, 4322);
 	run = EXPECT_BARE_OUT(lab, &f, REFUSED(NAT_LIMIT));
@@ -149,6 +151,9 @@ static void test_ipv6(void **state)
 	EXPECT_BARE_IN(lab, &f, DROPPED(INBOUND));
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP6, .dest = REMOTE_IP6,
 	      .protocol = IPPROTO_ESP);
+	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_LIMIT));
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = INSIDE_IP6, .dest = REMOTE_IP6,
+	      .protocol = IPPROTO_AH);
 	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_PROTOCOL));
 	lab_expect_no_flows(lab);
 }
@@ -428,6 +433,67 @@ static void test_fragments_in_that_are_held(void **state)
 	assert_false(lab_bare_more(&got));
 }
 
+/* What the outside begins straight with an inside address, and the answer. */
+static void test_direct(void **state)
+{
+	struct lab *lab = ipv6_of(state);
+	struct nsr_inside inside = NSR_INSIDE_DEFAULT;
+	const struct {
+		const char *red, *remote, *prefix;
+	} families[] = {{INSIDE_IP, REMOTE_IP, "192.168.18.0/24"},
+			{INSIDE_IP6, REMOTE_IP6, "fd00:18::/64"}};
+	struct frame f, wanted;
+	struct run *run;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = families[i].remote,
+		      .dest = families[i].red, .protocol = IPPROTO_TCP, .sport = 80, .dport = 4321,
+		      .tcp_flags = FRAME_SYN);
+		EXPECT_BARE_IN(lab, &f, DROPPED(INBOUND));
+		inside.inbound = 1;
+		lab_inside_set(lab, families[i].prefix, UP1, &inside);
+		run = EXPECT_BARE_IN(lab, &f, PASSED_TO_PEER);
+		assert_int_equal(run->delivered, RED);
+		FRAME(&wanted, .to = mac_red, .from = mac_br1, .source = families[i].remote,
+		      .dest = families[i].red, .protocol = IPPROTO_TCP, .sport = 80, .dport = 4321,
+		      .tcp_flags = FRAME_SYN, .ttl = 63);
+		assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = families[i].red,
+		      .dest = families[i].remote, .protocol = IPPROTO_TCP, .sport = 4321,
+		      .dport = 80, .tcp_flags = FRAME_SYN | FRAME_ACK);
+		EXPECT_BARE_OUT(lab, &f, PASSED);
+		lab_inside_set(lab, families[i].prefix, UP1, NULL);
+		inside.inbound = 0;
+	}
+}
+
+/* IPv6 where the programs that take it over are not there: the host's own passes. */
+static void test_nobody_takes_over(void **state)
+{
+	struct lab *lab = ipv6_of(state);
+	int map = lab->datapath->maps[MAP_programs6];
+	uint32_t out = NSR_PROGRAM6_BARE_OUT, in = NSR_PROGRAM6_BARE_IN;
+	struct frame f;
+
+	assert_int_equal(bpf_map_delete_elem(map, &out), 0);
+	assert_int_equal(bpf_map_delete_elem(map, &in), 0);
+	outgoing6(&f, IPPROTO_UDP, false, 4321);
+	EXPECT_BARE_OUT(lab, &f, DROPPED(NAT_PROTOCOL));
+	outgoing6(&f, FRAME_ICMPV6, true, 4321);
+	EXPECT_BARE_OUT(lab, &f, PASSED);
+	outgoing6(&f, IPPROTO_UDP, true, 4321);
+	EXPECT_BARE_OUT(lab, &f, PASSED);
+	incoming6(&f, IPPROTO_UDP, true, 4321);
+	EXPECT_BARE_IN(lab, &f, PASSED);
+	incoming6(&f, IPPROTO_UDP, false, 4321);
+	EXPECT_BARE_IN(lab, &f, DROPPED(INBOUND));
+	assert_int_equal(
+		bpf_map_update_elem(map, &out, &lab->datapath->programs[DATAPATH_BARE_OUT6], 0), 0);
+	assert_int_equal(
+		bpf_map_update_elem(map, &in, &lab->datapath->programs[DATAPATH_BARE_IN6], 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +509,8 @@ int main(void)
 		LAB_TEST(test_fragments_out),
 		LAB_TEST(test_fragments_in),
 		LAB_TEST(test_fragments_in_that_are_held),
+		LAB_TEST(test_direct),
+		LAB_TEST(test_nobody_takes_over),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_group, lab_group_tear_down);

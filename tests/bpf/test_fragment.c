@@ -12,6 +12,8 @@
 #include <linux/pkt_cls.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 
@@ -342,6 +344,93 @@ static void test_forgotten(void **state)
 	expect_held(lab, &pieces.piece[1]);
 }
 
+static struct nsr_inside lasting(uint32_t seconds)
+{
+	struct nsr_inside inside = NSR_INSIDE_DEFAULT;
+
+	inside.timeout_s[NSR_TIMEOUT_FRAGMENT] = seconds;
+	return inside;
+}
+
+static uint32_t wait_at(const struct lab *lab, enum lab_uplink which)
+{
+	uint32_t ret;
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_held_waits],
+					     &lab->uplink_number[which], &ret),
+			 0);
+	return ret;
+}
+
+/* Each network has its own time: going out, and coming in from the first fragment on. */
+static void test_times_of_networks(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const struct nsr_inside slow = lasting(60);
+	uint16_t red, green, red_id, green_id;
+	static struct frame whole;
+	static struct pieces pieces, to_green;
+
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &slow);
+	red = open_flow(lab, IPPROTO_UDP, 4321);
+	FRAME(&whole, .to = mac_router, .from = mac_up0, .source = GREEN_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_UDP, .sport = 4322, .dport = 80);
+	green = frame_sport(&EXPECT_OUT(lab, UP0, &whole, TRANSLATED)->out);
+	red_id = expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, 7, orders[0]);
+	green_id = expect_sent(lab, GREEN_IP, IPPROTO_UDP, 4322, 7, orders[0]);
+	arriving(&whole, UPLINK_IP, IPPROTO_UDP, red, 1);
+	take_to_pieces(&whole, &pieces);
+	EXPECT_IN(lab, UP0, &pieces.piece[0], TRANSLATED_TO_PEER);
+	arriving(&whole, UPLINK_IP, IPPROTO_UDP, green, 2);
+	take_to_pieces(&whole, &to_green);
+	EXPECT_IN(lab, UP0, &to_green.piece[0], TRANSLATED_TO_PEER);
+	lab_clock_offset(lab, 45);
+	EXPECT_IN(lab, UP0, &pieces.piece[1], TRANSLATED_TO_PEER);
+	expect_held(lab, &to_green.piece[1]);
+	assert_int_equal(expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, 7, orders[0]), red_id);
+	assert_int_not_equal(expect_sent(lab, GREEN_IP, IPPROTO_UDP, 4322, 7, orders[0]), green_id);
+	lab_clock_offset(lab, 62);
+	expect_held(lab, &pieces.piece[2]);
+	assert_int_not_equal(expect_sent(lab, RED_IP, IPPROTO_UDP, 4321, 7, orders[0]), red_id);
+}
+
+/* What is held waits as long as any network of the uplink has it; when the first comes, what is
+ * older than its own network has it is not let go. */
+static void test_times_of_held(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const struct nsr_inside slow = lasting(60), quick = lasting(5), usual = lasting(30);
+	static struct frame whole;
+	static struct pieces pieces;
+	struct timespec pass = {.tv_sec = 9};
+	uint16_t port;
+	int fd;
+
+	assert_int_equal(wait_at(lab, UP0), 0);
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &quick);
+	assert_int_equal(wait_at(lab, UP0), 0);
+	lab_inside_set(lab, "192.168.16.0/24", UP0, &slow);
+	assert_int_equal(wait_at(lab, UP0), 60);
+	port = open_flow(lab, IPPROTO_UDP, 4321);
+	arriving(&whole, UPLINK_IP, IPPROTO_UDP, port, 1);
+	take_to_pieces(&whole, &pieces);
+	expect_held(lab, &pieces.piece[1]);
+	lab_clock_offset(lab, 45);
+	nanosleep(&pass, NULL);
+	assert_int_equal(lab_entries(lab, MAP_held_fragments), 1);
+	expect_held(lab, &pieces.piece[2]);
+	fd = listen_at_uplink(lab, ETH_P_IP);
+	expect_held(lab, &pieces.piece[0]);
+	expect_again(fd, &pieces.piece[0]);
+	expect_again(fd, &pieces.piece[2]);
+	close(fd);
+	assert_int_equal(lab_entries(lab, MAP_held_fragments), 1);
+	lab_inside_set(lab, "192.168.16.0/24", UP0, &usual);
+	assert_int_equal(wait_at(lab, UP0), 30);
+	lab_inside_set(lab, "192.168.16.0/24", UP1, &slow);
+	assert_int_equal(wait_at(lab, UP1), 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +444,8 @@ int main(void)
 		LAB_TEST(test_room),
 		LAB_TEST(test_given_up),
 		LAB_TEST(test_forgotten),
+		LAB_TEST(test_times_of_networks),
+		LAB_TEST(test_times_of_held),
 	};
 
 	return LAB_MAIN(tests);

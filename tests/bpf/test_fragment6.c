@@ -156,7 +156,7 @@ static void test_out_refused(void **state)
 	for (i = 0; i < PIECES; i++)
 		EXPECT_OUT(lab, UP1, &pieces.piece[i], DROPPED(WRONG_UPLINK));
 	for (i = 0; i < PIECES; i++)
-		fragment_of(&pieces.piece[i])->next = 47; /* GRE */
+		fragment_of(&pieces.piece[i])->next = IPPROTO_UDPLITE;
 	for (i = 0; i < PIECES; i++)
 		EXPECT_OUT(lab, UP0, &pieces.piece[i], DROPPED(NAT_PROTOCOL));
 	for (i = 0; i < PIECES; i++)

@@ -6,6 +6,7 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
+#include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,8 @@
 #include "datapath_maps.h"
 #include "datapath_publish.h"
 
-#define OWN_NETNS (-1) /* the test is in the lab's namespace */
+#define OWN_NETNS  (-1) /* the test is in the lab's namespace */
+#define CLIENT_IP6 "fd0d:2b16:9ad7::1"
 #define MORE                     \
 	{                        \
 		0, 1, 0, 0, 0, 7 \
@@ -39,13 +41,18 @@ static struct published_ports web(uint8_t protocol)
 					protocol == IPPROTO_TCP ? NSR_NAT_TCP : NSR_NAT_UDP};
 }
 
-static void publish(struct lab *lab, uint8_t protocol)
+static void publish_at(struct lab *lab, uint32_t ifindex, uint8_t protocol)
 {
 	const struct published_ports what = web(protocol);
 	struct ip_address red = lab_ip(RED_IP6);
 
-	if (datapath_publish(lab->datapath, lab->uplink[UP0], &red, &what, OWN_NETNS, &lab->err))
+	if (datapath_publish(lab->datapath, ifindex, &red, &what, OWN_NETNS, &lab->err))
 		fail_msg("%s", lab->err.message);
+}
+
+static void publish(struct lab *lab, uint8_t protocol)
+{
+	publish_at(lab, lab->uplink[UP0], protocol);
 }
 
 static void unpublish(struct lab *lab, uint8_t protocol)
@@ -332,13 +339,79 @@ static void test_errors_to_the_host(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+static void loopback_up(struct lab *lab)
+{
+	const struct nsr_uplink loopback = {.address4 = htonl(INADDR_LOOPBACK),
+					    .port_min = 1,
+					    .port_max = 65535,
+					    .address6 = {[15] = 1}};
+
+	if (datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, NULL, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+static void loopback_down(struct lab *lab)
+{
+	if (datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+/* The host has sent, from an address that the namespace sees as seen. */
+static void expect_told_to_host(struct lab *lab, const char *address, const char *seen,
+				uint8_t protocol)
+{
+	struct frame f, about, wanted;
+	struct run *run;
+
+	packet(&f, address, 4000, address, 8080, protocol);
+	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, &f, &about),
+			 TC_ACT_REDIRECT);
+	packet(&about, seen, 4000, RED_IP6, 80, protocol);
+	error(&f, mac_br1, mac_red, RED_IP6, seen, 64, &about);
+	run = EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	packet(&about, address, 4000, address, 8080, protocol);
+	error(&wanted, mac_br1, mac_red, address, address, 64, &about);
+	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+}
+
+static void test_errors_about_the_host(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, about;
+
+	for (size_t i = 0; i < 2; i++) {
+		loopback_up(lab);
+		publish(lab, protocols[i]);
+		expect_told_to_host(lab, UPLINK_IP6, UPLINK_IP6, protocols[i]);
+		publish_at(lab, STATE_LOOPBACK, protocols[i]);
+		expect_told_to_host(lab, "::1", CLIENT_IP6, protocols[i]);
+		/* Nobody has sent that, and what is no error is nobody's. */
+		packet(&about, CLIENT_IP6, 4001, RED_IP6, 80, protocols[i]);
+		error(&f, mac_br1, mac_red, RED_IP6, CLIENT_IP6, 64, &about);
+		EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_STATE));
+		packet(&about, UPLINK_IP6, 4000, RED_IP6, 80, protocols[i]);
+		error(&f, mac_br1, mac_red, RED_IP6, CLIENT_IP6, 64, &about);
+		EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_STATE));
+		FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP6, .dest = CLIENT_IP6,
+		      .protocol = FRAME_ICMPV6, .icmp_type = FRAME6_ECHO_REQUEST, .sport = 7);
+		EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_STATE));
+		loopback_down(lab);
+		unpublish(lab, protocols[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_both_ways), LAB_TEST(test_isolated),
-		LAB_TEST(test_filter),    LAB_TEST(test_to_the_host),
-		LAB_TEST(test_too_large), LAB_TEST(test_fragments),
-		LAB_TEST(test_errors),    LAB_TEST(test_errors_to_the_host),
+		LAB_TEST(test_both_ways),
+		LAB_TEST(test_isolated),
+		LAB_TEST(test_filter),
+		LAB_TEST(test_to_the_host),
+		LAB_TEST(test_too_large),
+		LAB_TEST(test_fragments),
+		LAB_TEST(test_errors),
+		LAB_TEST(test_errors_to_the_host),
+		LAB_TEST(test_errors_about_the_host),
 	};
 
 	return LAB_MAIN(tests);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the host itself sends to published ports, at the external address and at the loopback one,
- * and what comes back. Of both families, but for the loopback address.
+ * and what comes back. Of both families.
  */
 #include "lab.h"
 
@@ -18,16 +18,20 @@
 #include "datapath_maps.h"
 #include "datapath_publish.h"
 
-#define OWN_NETNS   (-1) /* the test is in the lab's namespace */
-#define LOOPBACK_IP "127.0.0.1"
-#define CLIENT_IP   "169.254.78.1"
+#define OWN_NETNS     (-1) /* the test is in the lab's namespace */
+#define LOOPBACK_IP   "127.0.0.1"
+#define LOOPBACK_LAST 15 /* of the bytes of ::1 */
 
 static const struct family {
 	bool ipv6;
-	const char *external, *other, *red, *blue, *remote;
-	uint16_t headers; /* of IP and UDP */
-} ipv4 = {false, UPLINK_IP, UPLINK2_IP, RED_IP, BLUE_IP, REMOTE_IP, 28},
-  ipv6 = {true, UPLINK_IP6, REMOTE2_IP6, RED_IP6, BLUE_IP6, REMOTE_IP6, 48}, *family;
+	const char *external, *other, *red, *blue, *remote, *loopback, *client;
+	uint16_t headers;    /* of IP and UDP */
+	int client_is_other; /* what becomes of a packet to the client when nothing is published */
+} ipv4 = {false,     UPLINK_IP,   UPLINK2_IP,     RED_IP, BLUE_IP,
+	  REMOTE_IP, LOOPBACK_IP, "169.254.78.1", 28,     TO_NEIGHBOUR},
+  ipv6 = {true,       UPLINK_IP6, REMOTE2_IP6,         RED_IP6, BLUE_IP6,
+	  REMOTE_IP6, "::1",      "fd0d:2b16:9ad7::1", 48,      TO_KERNEL},
+  *family;
 
 static uint32_t loopback_number;
 
@@ -43,9 +47,11 @@ static void publish(struct lab *lab, uint32_t ifindex, enum nsr_nat_protocol pro
 
 static struct lab *lab_with_loopback(void **state)
 {
-	const struct nsr_uplink loopback = {
+	struct nsr_uplink loopback = {
 		.address4 = address4(LOOPBACK_IP), .port_min = 1, .port_max = 65535};
 	struct lab *lab = lab_of(state);
+
+	loopback.address6[LOOPBACK_LAST] = family->ipv6;
 
 	if (datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, &loopback_number,
 				&lab->err))
@@ -206,36 +212,68 @@ static void test_not_published(void **state)
 	done(lab, NSR_NAT_UDP);
 }
 
+static void arrives(struct lab *lab, const char *from, const char *to, uint8_t protocol,
+		    int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = from, .dest = to,
+	      .protocol = protocol, .sport = 4000, .dport = 8080, .tcp_flags = FRAME_SYN);
+	EXPECT_IN(lab, UP0, &f, outcome);
+}
+
 static void test_loopback(void **state)
 {
+	const char *loopback = family->loopback, *client = family->client;
 	struct lab *lab = lab_with_loopback(state);
-	struct frame *out, f;
+	struct frame *out;
 
-	publish(lab, STATE_LOOPBACK, NSR_NAT_TCP, 8080, 80);
-	out = sends(lab, LOOPBACK_IP, LOOPBACK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN,
-		    TC_ACT_REDIRECT);
-	expect(out, CLIENT_IP, 4000, RED_IP, 80);
-	out = answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN | FRAME_ACK,
-		      TO_NEIGHBOUR);
-	expect(out, LOOPBACK_IP, 8080, LOOPBACK_IP, 4000);
-	sends(lab, LOOPBACK_IP, LOOPBACK_IP, IPPROTO_TCP, 4000, 8080, FRAME_ACK, TC_ACT_REDIRECT);
-	/* Nobody else reaches it: not the outside, whatever it sends to, not a namespace. */
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
-	      .protocol = IPPROTO_TCP, .sport = 4000, .dport = 8080, .tcp_flags = FRAME_SYN);
-	EXPECT_IN(lab, UP0, &f, PASSED);
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = LOOPBACK_IP,
-	      .protocol = IPPROTO_TCP, .sport = 4000, .dport = 8080, .tcp_flags = FRAME_SYN);
-	EXPECT_IN(lab, UP0, &f, PASSED);
-	answers(lab, BLUE, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TO_KERNEL);
-	sends(lab, UPLINK_IP, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TC_ACT_UNSPEC);
-	/* What belongs to no session does not leave, by whichever interface it would. */
-	answers(lab, BLUE, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN, DROPPED(NAT_STATE));
-	answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 81, 4000, FRAME_SYN, DROPPED(NAT_STATE));
-	answers(lab, RED, CLIENT_IP, IPPROTO_UDP, 80, 4000, 0, DROPPED(NAT_STATE));
-	assert_int_equal(lab_active_sessions(lab), 1);
-	done(lab, NSR_NAT_TCP);
-	/* It stands for nothing any more. */
-	answers(lab, RED, CLIENT_IP, IPPROTO_TCP, 80, 4000, FRAME_SYN, TO_NEIGHBOUR);
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t protocol = protocols[i];
+
+		publish(lab, STATE_LOOPBACK, (enum nsr_nat_protocol)i, 8080, 80);
+		out = sends(lab, loopback, loopback, protocol, 4000, 8080, FRAME_SYN,
+			    TC_ACT_REDIRECT);
+		expect(out, client, 4000, family->red, 80);
+		assert_memory_equal(frame_eth(out)->h_dest, mac_red, 6);
+		out = answers(lab, RED, client, protocol, 80, 4000, FRAME_SYN | FRAME_ACK,
+			      TO_NEIGHBOUR);
+		expect(out, loopback, 8080, loopback, 4000);
+		sends(lab, loopback, loopback, protocol, 4000, 8080, FRAME_ACK, TC_ACT_REDIRECT);
+		/* Nobody else reaches it: not the outside, whatever it sends to, not a namespace.
+		 */
+		arrives(lab, family->remote, family->external, protocol, PASSED);
+		arrives(lab, family->remote, loopback, protocol, PASSED);
+		answers(lab, BLUE, family->external, protocol, 4000, 8080, FRAME_SYN, TO_KERNEL);
+		sends(lab, family->external, family->external, protocol, 4000, 8080, FRAME_SYN,
+		      TC_ACT_UNSPEC);
+		/* What belongs to no session does not leave, by whichever interface it would. */
+		answers(lab, BLUE, client, protocol, 80, 4000, FRAME_SYN, DROPPED(NAT_STATE));
+		answers(lab, RED, client, protocol, 81, 4000, FRAME_SYN, DROPPED(NAT_STATE));
+		answers(lab, RED, client, protocols[!i], 80, 4000, 0, DROPPED(NAT_STATE));
+		assert_int_equal(sessions(lab), 1);
+		done(lab, (enum nsr_nat_protocol)i);
+		/* It stands for nothing any more. */
+		answers(lab, RED, client, protocol, 80, 4000, FRAME_SYN, family->client_is_other);
+		lab_with_loopback(state);
+	}
+	done(lab, NSR_NAT_UDP);
+}
+
+/* From outside, as if it were the host: to a port that all others reach. */
+static void test_forged(void **state)
+{
+	struct lab *lab = lab_with_loopback(state);
+
+	for (size_t i = 0; i < 2; i++) {
+		publish(lab, lab->uplink[UP0], (enum nsr_nat_protocol)i, 8080, 80);
+		arrives(lab, family->client, family->external, protocols[i], DROPPED(NAT_FILTERED));
+		assert_int_equal(sessions(lab), 0);
+		arrives(lab, family->remote, family->external, protocols[i], TRANSLATED_TO_PEER);
+		done(lab, (enum nsr_nat_protocol)i);
+		lab_with_loopback(state);
+	}
+	done(lab, NSR_NAT_UDP);
 }
 
 static struct sockaddr_storage socket_address(uint16_t port)
@@ -300,6 +338,25 @@ static void test_too_large(void **state)
 	done(lab, NSR_NAT_UDP);
 }
 
+/* Without the program that takes over, what the host sends to itself stays its own. */
+static void test_nobody_takes_over(void **state)
+{
+	struct lab *lab = lab_with_loopback(state);
+	int map = lab->datapath->maps[MAP_programs6], *program;
+	uint32_t entry = NSR_PROGRAM6_LOCAL;
+
+	program = &lab->datapath->programs[DATAPATH_LOCAL_OUT6];
+	publish(lab, lab->uplink[UP0], NSR_NAT_UDP, 8080, 80);
+	assert_int_equal(bpf_map_delete_elem(map, &entry), 0);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_UNSPEC);
+	sends(lab, family->external, family->external, IPPROTO_TCP, 4000, 80, FRAME_SYN,
+	      TC_ACT_UNSPEC);
+	sends(lab, "::1", "::1", IPPROTO_TCP, 4000, 8080, FRAME_SYN, TC_ACT_UNSPEC);
+	assert_int_equal(bpf_map_update_elem(map, &entry, program, 0), 0);
+	sends(lab, family->external, family->external, IPPROTO_UDP, 4000, 8080, 0, TC_ACT_REDIRECT);
+	done(lab, NSR_NAT_UDP);
+}
+
 static int set_up_ipv4(void **state)
 {
 	family = &ipv4;
@@ -317,8 +374,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define IPV4(name) cmocka_unit_test_setup(name, set_up_ipv4)
 #define BOTH(name) IPV4(name), {#name "_ipv6", name, set_up_ipv6, NULL, NULL}
-		BOTH(test_external),    BOTH(test_not_published), IPV4(test_loopback),
-		BOTH(test_port_of_two), BOTH(test_too_large),
+		BOTH(test_external),    BOTH(test_not_published), BOTH(test_loopback),
+		BOTH(test_port_of_two), BOTH(test_too_large),     BOTH(test_forged),
+		cmocka_unit_test_setup(test_nobody_takes_over, set_up_ipv6),
 	};
 
 	return LAB_MAIN(tests);

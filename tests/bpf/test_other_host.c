@@ -10,10 +10,6 @@
 #include "datapath_maps.h"
 #include "datapath_trace.h"
 
-#define ROUTER_IP "198.51.100.77"
-
-static const uint8_t protocols[] = {IPPROTO_SCTP, IPPROTO_GRE, IPPROTO_ESP, IPPROTO_IPIP, 99};
-
 /* ---- It sends. */
 
 static void test_host_first(void **state)
@@ -21,16 +17,17 @@ static void test_host_first(void **state)
 	struct lab *lab = lab_of(state);
 	size_t i;
 
-	for (i = 0; i < sizeof(protocols); i++) {
-		portless_host_sends(lab, REMOTE_IP, protocols[i]);
-		portless_expect_passed(lab, REMOTE_IP, protocols[i]);
-		portless_expect_refused(lab, RED_IP, REMOTE_IP, protocols[i], DROPPED(NAT_SOCKET));
-		portless_expect_out(lab, RED_IP, REMOTE2_IP, protocols[i]);
-		portless_expect_in(lab, REMOTE2_IP, protocols[i]);
+	for (i = 0; i < sizeof(family->protocols); i++) {
+		portless_host_sends(lab, family->remote, family->protocols[i]);
+		portless_expect_passed(lab, family->remote, family->protocols[i]);
+		portless_expect_refused(lab, family->red, family->remote, family->protocols[i],
+					DROPPED(NAT_SOCKET));
+		portless_expect_out(lab, family->red, family->remote2, family->protocols[i]);
+		portless_expect_in(lab, family->remote2, family->protocols[i]);
 	}
 	lab_clock_offset(lab, NSR_HOST_REMOTE_S + 1); /* it has been silent */
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_in(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
+	portless_expect_in(lab, family->remote, IPPROTO_GRE);
 }
 
 /* It speaks now and then, and is remembered from the last time. */
@@ -38,13 +35,13 @@ static void test_host_again(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_host_sends(lab, family->remote, IPPROTO_GRE);
 	lab_clock_offset(lab, 500);
-	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_host_sends(lab, family->remote, IPPROTO_GRE);
 	lab_clock_offset(lab, 1090);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 	lab_clock_offset(lab, 1101); /* 600 s */
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
 }
 
 /* What IPsec makes of a namespace's packet is the host's, though it came by a port. */
@@ -53,10 +50,10 @@ static void test_host_tunnels(void **state)
 	struct lab *lab = lab_of(state);
 
 	lab->came_in = lab->port[GREEN];
-	portless_host_sends(lab, REMOTE_IP, IPPROTO_ESP);
+	portless_host_sends(lab, family->remote, IPPROTO_ESP);
 	lab->came_in = 0;
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_ESP, DROPPED(NAT_SOCKET));
-	portless_expect_passed(lab, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_ESP, DROPPED(NAT_SOCKET));
+	portless_expect_passed(lab, family->remote, IPPROTO_ESP);
 }
 
 /* It begins while red speaks: from then on all is the host's. */
@@ -64,11 +61,11 @@ static void test_host_later(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_in(lab, REMOTE_IP, IPPROTO_GRE);
-	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
+	portless_expect_in(lab, family->remote, IPPROTO_GRE);
+	portless_host_sends(lab, family->remote, IPPROTO_GRE);
+	portless_expect_passed(lab, family->remote, IPPROTO_GRE);
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 	lab_expect_no_flows(lab);
 }
 
@@ -78,13 +75,14 @@ static void test_host_refuses(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f;
 
-	portless_leaves(&f, UPLINK_IP, REMOTE_IP, IPPROTO_SCTP);
+	portless_leaves(&f, family->external, family->remote, IPPROTO_SCTP);
 	portless_set_chunk(&f, SCTP_ABORT);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_SCTP);
 	portless_set_chunk(&f, SCTP_INIT);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP, DROPPED(NAT_SOCKET));
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_SCTP,
+				DROPPED(NAT_SOCKET));
 }
 
 /* From another address of the host's nothing comes back to the external one. */
@@ -93,9 +91,9 @@ static void test_hosts_other_address(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f;
 
-	portless_leaves(&f, "10.9.0.1", REMOTE_IP, IPPROTO_GRE);
+	portless_leaves(&f, family->hosts_other, family->remote, IPPROTO_GRE);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
 }
 
 /* ---- It listens, and sends nothing. */
@@ -105,22 +103,23 @@ static void test_hears_first(void **state)
 	struct lab *lab = lab_of(state);
 	size_t i;
 
-	for (i = 0; i < sizeof(protocols); i++) {
-		portless_expect_passed(lab, REMOTE_IP, protocols[i]);
-		portless_expect_refused(lab, RED_IP, REMOTE_IP, protocols[i], DROPPED(NAT_SOCKET));
-		portless_expect_passed(lab, REMOTE_IP, protocols[i]);
-		portless_expect_out(lab, RED_IP, REMOTE2_IP, protocols[i]);
-		portless_expect_in(lab, REMOTE2_IP, protocols[i]);
+	for (i = 0; i < sizeof(family->protocols); i++) {
+		portless_expect_passed(lab, family->remote, family->protocols[i]);
+		portless_expect_refused(lab, family->red, family->remote, family->protocols[i],
+					DROPPED(NAT_SOCKET));
+		portless_expect_passed(lab, family->remote, family->protocols[i]);
+		portless_expect_out(lab, family->red, family->remote2, family->protocols[i]);
+		portless_expect_in(lab, family->remote2, family->protocols[i]);
 	}
 	/* It counts from the last that came. */
 	lab_clock_offset(lab, 500);
-	portless_expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_passed(lab, family->remote, IPPROTO_GRE);
 	lab_clock_offset(lab, 1090);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_ESP);
 	lab_clock_offset(lab, 1101);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_in(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
+	portless_expect_in(lab, family->remote, IPPROTO_GRE);
 }
 
 /* What has a session is not the host's, so nothing of it keeps the session's host out. */
@@ -128,31 +127,30 @@ static void test_hears_later(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_in(lab, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	assert_int_equal(lab_entries(lab, MAP_host_hears), 0);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
+	portless_expect_in(lab, family->remote, IPPROTO_GRE);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
+	assert_int_equal(lab_entries(lab, family->host_hears), 0);
 	lab_expect_no_flows(lab);
 }
 
 /* Protocols that nobody inside can have, and ends of SCTP, are nothing to remember. */
 static void test_hears_nothing(void **state)
 {
-	static const uint8_t refused[] = {IPPROTO_AH, IPPROTO_DCCP, IPPROTO_UDPLITE, 139};
 	static const uint8_t ends[] = {SCTP_ABORT, SCTP_SHUTDOWN_COMPLETE};
 	struct lab *lab = lab_of(state);
 	struct frame f;
 	size_t i;
 
-	for (i = 0; i < sizeof(refused); i++)
-		portless_expect_passed(lab, REMOTE_IP, refused[i]);
+	for (i = 0; family->refused[i]; i++)
+		portless_expect_passed(lab, family->remote, family->refused[i]);
 	for (i = 0; i < sizeof(ends); i++) {
-		portless_arrives(&f, REMOTE_IP, IPPROTO_SCTP);
+		portless_arrives(&f, family->remote, IPPROTO_SCTP);
 		portless_set_chunk(&f, ends[i]);
 		EXPECT_IN(lab, UP0, &f, PASSED);
 	}
-	assert_int_equal(lab_entries(lab, MAP_host_hears), 0);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
+	assert_int_equal(lab_entries(lab, family->host_hears), 0);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_SCTP);
 }
 
 /* The host's error about what it was sent. */
@@ -160,37 +158,44 @@ static void expect_tells(struct lab *lab, uint8_t type, uint8_t code, uint8_t pr
 {
 	struct frame f, about;
 
-	portless_arrives(&about, REMOTE_IP, protocol);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
-	      .protocol = IPPROTO_ICMP, .icmp_type = type, .icmp_code = code, .quoted = &about);
+	portless_arrives(&about, family->remote, protocol);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->external,
+	      .dest = family->remote, .protocol = family->icmp, .icmp_type = type,
+	      .icmp_code = code, .quoted = &about);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
 }
 
 /* Nobody listens, and the kernel says so: then the inside has it, though the remote goes on. */
 static void test_refuses(void **state)
 {
-	static const uint8_t codes[] = {2, 3}; /* no such protocol; nobody who wants it */
+	bool is_ipv6 = family->icmp == FRAME_ICMPV6;
 	struct lab *lab = lab_of(state);
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
-		portless_expect_passed(lab, REMOTE_IP, protocols[i]);
-		expect_tells(lab, FRAME_TIME_EXCEEDED, codes[i], protocols[i]);
-		expect_tells(lab, FRAME_UNREACHABLE, 13, protocols[i]);
-		portless_expect_refused(lab, RED_IP, REMOTE_IP, protocols[i], DROPPED(NAT_SOCKET));
-		expect_tells(lab, FRAME_UNREACHABLE, codes[i], protocols[i]);
-		portless_expect_passed(lab, REMOTE_IP, protocols[i]);
-		portless_expect_out(lab, RED_IP, REMOTE_IP, protocols[i]);
-		portless_expect_in(lab, REMOTE_IP, protocols[i]);
+		portless_expect_passed(lab, family->remote, family->protocols[i]);
+		expect_tells(lab, is_ipv6 ? FRAME6_TIME_EXCEEDED : FRAME_TIME_EXCEEDED,
+			     family->refusals[i].code, family->protocols[i]);
+		expect_tells(lab, is_ipv6 ? FRAME6_UNREACHABLE : FRAME_UNREACHABLE,
+			     is_ipv6 ? 1 : 13, family->protocols[i]); /* prohibited */
+		portless_expect_refused(lab, family->red, family->remote, family->protocols[i],
+					DROPPED(NAT_SOCKET));
+		expect_tells(lab, family->refusals[i].type, family->refusals[i].code,
+			     family->protocols[i]);
+		portless_expect_passed(lab, family->remote, family->protocols[i]);
+		portless_expect_out(lab, family->red, family->remote, family->protocols[i]);
+		portless_expect_in(lab, family->remote, family->protocols[i]);
 	}
 	/* What it sends itself is its own in any case. */
-	portless_host_sends(lab, REMOTE_IP, protocols[0]);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, protocols[0], DROPPED(NAT_SOCKET));
+	portless_host_sends(lab, family->remote, family->protocols[0]);
+	portless_expect_refused(lab, family->red, family->remote, family->protocols[0],
+				DROPPED(NAT_SOCKET));
 	/* A refusal is forgotten, as all is. */
 	lab_expect_no_flows(lab);
 	lab_clock_offset(lab, 601);
-	portless_expect_passed(lab, REMOTE_IP, protocols[1]);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, protocols[1], DROPPED(NAT_SOCKET));
+	portless_expect_passed(lab, family->remote, family->protocols[1]);
+	portless_expect_refused(lab, family->red, family->remote, family->protocols[1],
+				DROPPED(NAT_SOCKET));
 }
 
 /* Its SCTP refuses by a packet of SCTP. */
@@ -199,12 +204,12 @@ static void test_refuses_association(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f;
 
-	portless_expect_passed(lab, REMOTE_IP, IPPROTO_SCTP);
-	portless_leaves(&f, UPLINK_IP, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_passed(lab, family->remote, IPPROTO_SCTP);
+	portless_leaves(&f, family->external, family->remote, IPPROTO_SCTP);
 	portless_set_chunk(&f, SCTP_ABORT);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_SCTP);
-	portless_expect_in(lab, REMOTE_IP, IPPROTO_SCTP);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_SCTP);
+	portless_expect_in(lab, family->remote, IPPROTO_SCTP);
 }
 
 /* An error about another's packet, or from elsewhere, is no word of the host's. */
@@ -213,41 +218,46 @@ static void test_refuses_nothing(void **state)
 	struct lab *lab = lab_of(state);
 	struct frame f, about;
 
-	portless_expect_passed(lab, REMOTE_IP, IPPROTO_GRE);
-	portless_leaves(&about, REMOTE_IP, ROUTER_IP, IPPROTO_GRE);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
-	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .icmp_code = 2,
+	portless_expect_passed(lab, family->remote, IPPROTO_GRE);
+	portless_leaves(&about, family->remote, family->router, IPPROTO_GRE);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->external,
+	      .dest = family->remote, .protocol = family->icmp,
+	      .icmp_type = family->refusals[0].type, .icmp_code = family->refusals[0].code,
 	      .quoted = &about);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
-	expect_tells(lab, FRAME_UNREACHABLE, 2, IPPROTO_ESP);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	expect_tells(lab, family->refusals[0].type, family->refusals[0].code, IPPROTO_ESP);
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 	/* From a port: some namespace says so, in the external address's name. */
 	lab->came_in = lab->port[GREEN];
-	portless_arrives(&about, REMOTE_IP, IPPROTO_GRE);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
-	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .icmp_code = 2,
+	portless_arrives(&about, family->remote, IPPROTO_GRE);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = family->external,
+	      .dest = family->remote, .protocol = family->icmp,
+	      .icmp_type = family->refusals[0].type, .icmp_code = family->refusals[0].code,
 	      .quoted = &about);
 	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	lab->came_in = 0;
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 }
 
 /* Whoever forges what the host gets does not make it forget what it sends. */
 static void test_forged(void **state)
 {
 	struct lab *lab = lab_of(state);
-	char remote[INET_ADDRSTRLEN];
+	char remote[INET6_ADDRSTRLEN];
 	struct frame f;
 	uint32_t i;
 
-	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
+	portless_host_sends(lab, family->remote, IPPROTO_GRE);
 	for (i = 0; i < 3 * NSR_HOST_REMOTES_MAX; i++) {
-		snprintf(remote, sizeof(remote), "203.0.%u.%u", 120 + i / 256, i % 256);
+		if (family->icmp == FRAME_ICMPV6)
+			snprintf(remote, sizeof(remote), "2001:db8:5::%x", 1 + i);
+		else
+			snprintf(remote, sizeof(remote), "203.0.%u.%u", 120 + i / 256, i % 256);
 		portless_arrives(&f, remote, IPPROTO_GRE);
 		lab_run(lab, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
 	}
-	assert_in_range(lab_entries(lab, MAP_host_hears), 1, NSR_HOST_REMOTES_MAX);
-	portless_expect_refused(lab, RED_IP, REMOTE_IP, IPPROTO_GRE, DROPPED(NAT_SOCKET));
+	assert_in_range(lab_entries(lab, family->host_hears), 1, NSR_HOST_REMOTES_MAX);
+	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 }
 
 /* An uplink that is taken away takes with it what is known of its number. */
@@ -257,38 +267,40 @@ static void test_other_uplink(void **state)
 	struct nsr_uplink uplink = {0};
 	struct frame f;
 
-	portless_host_sends(lab, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_passed(lab, REMOTE_IP, IPPROTO_ESP);
-	portless_leaves(&f, UPLINK2_IP, REMOTE_IP, IPPROTO_GRE);
-	EXPECT_OUT(lab, UP1, &f, PASSED);
+	portless_host_sends(lab, family->remote, IPPROTO_GRE);
+	portless_expect_passed(lab, family->remote, IPPROTO_ESP);
+	if (family->external2) {
+		portless_leaves(&f, family->external2, family->remote, IPPROTO_GRE);
+		EXPECT_OUT(lab, UP1, &f, PASSED);
+	}
 	assert_true(datapath_find_uplink(lab->datapath, lab->uplink[UP0], &uplink));
 	assert_int_equal(datapath_uplink_delete(lab->datapath, lab->uplink[UP0], &lab->err), 0);
 	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP0], &uplink,
 					     &lab->uplink_number[UP0], &lab->err),
 			 0);
-	assert_int_equal(lab_entries(lab, MAP_host_hears), 0);
-	assert_int_equal(lab_entries(lab, MAP_host_remotes), 1); /* UP1's */
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_GRE);
-	portless_expect_out(lab, RED_IP, REMOTE_IP, IPPROTO_ESP);
+	assert_int_equal(lab_entries(lab, family->host_hears), 0);
+	assert_int_equal(lab_entries(lab, family->host_remotes), !!family->external2);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);
+	portless_expect_out(lab, family->red, family->remote, IPPROTO_ESP);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_host_first),
-		LAB_TEST(test_host_again),
-		LAB_TEST(test_host_tunnels),
-		LAB_TEST(test_host_later),
-		LAB_TEST(test_host_refuses),
-		LAB_TEST(test_hosts_other_address),
-		LAB_TEST(test_hears_first),
-		LAB_TEST(test_hears_later),
-		LAB_TEST(test_hears_nothing),
-		LAB_TEST(test_refuses),
-		LAB_TEST(test_refuses_association),
-		LAB_TEST(test_refuses_nothing),
-		LAB_TEST(test_forged),
-		LAB_TEST(test_other_uplink),
+		PORTLESS_TEST(test_host_first),
+		PORTLESS_TEST(test_host_again),
+		PORTLESS_TEST(test_host_tunnels),
+		PORTLESS_TEST(test_host_later),
+		PORTLESS_TEST(test_host_refuses),
+		PORTLESS_TEST(test_hosts_other_address),
+		PORTLESS_TEST(test_hears_first),
+		PORTLESS_TEST(test_hears_later),
+		PORTLESS_TEST(test_hears_nothing),
+		PORTLESS_TEST(test_refuses),
+		PORTLESS_TEST(test_refuses_association),
+		PORTLESS_TEST(test_refuses_nothing),
+		PORTLESS_TEST(test_forged),
+		PORTLESS_TEST(test_other_uplink),
 	};
 
 	return LAB_MAIN(tests);

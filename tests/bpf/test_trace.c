@@ -3,7 +3,7 @@
  * The traced programs (bpf/trace.bpf.c): they say what the programs at the hooks then do, and leave
  * no trace of themselves in the tables.
  */
-#include "lab.h"
+#include "portless.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -35,6 +35,7 @@ static bool is_harmless(int32_t helper)
 	case BPF_FUNC_skb_change_head:
 	case BPF_FUNC_skb_change_type:
 	case BPF_FUNC_csum_diff:
+	case BPF_FUNC_csum_update:
 	case BPF_FUNC_l3_csum_replace:
 	case BPF_FUNC_l4_csum_replace:
 	case BPF_FUNC_fib_lookup:
@@ -82,6 +83,10 @@ static void test_programs_have_no_effect(void **state)
 	expect_harmless(object->progs.nsr_port_in);
 	expect_harmless(object->progs.nsr_uplink_in);
 	expect_harmless(object->progs.nsr_uplink_out);
+	expect_harmless(object->progs.nsr_uplink_in6);
+	expect_harmless(object->progs.nsr_uplink_out6);
+	expect_harmless(object->progs.nsr_other_in6);
+	expect_harmless(object->progs.nsr_other_out6);
 	trace_bpf__destroy(object);
 }
 
@@ -249,20 +254,23 @@ static void test_masqueraded(void **state)
 /* Of a protocol without ports only the address is translated. */
 static void test_portless(void **state)
 {
-	static struct nsr_session_bits full, before;
+	static union {
+		struct nsr_session_bits ipv4;
+		struct nsr_session_bits6 ipv6;
+	} full, before;
 	struct lab *lab = lab_of(state);
 	struct datapath_tracer *tracer = tracer_of(lab);
-	int map = lab->datapath->maps[MAP_session_bits];
-	struct frame f, out;
+	int map = lab->datapath->maps[family->session_bits];
+	struct frame f, out, wanted;
 	struct nsr_trace told;
 	uint32_t zero = 0;
 
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
-	      .protocol = IPPROTO_GRE, .payload = 60);
+	portless_leaves(&f, family->red, family->remote, IPPROTO_GRE);
+	portless_leaves(&wanted, family->external, family->remote, IPPROTO_GRE);
 	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, &out);
 	assert_int_equal(find(&told, NSR_TELLS_OPENS)->b, NSR_OPENS_ADDRESS);
-	assert_int_equal(frame_ip4(&out)->saddr, address4(UPLINK_IP));
-	assert_int_equal(lab_entries(lab, MAP_session_by_flow), 0);
+	assert_memory_equal(out.bytes, wanted.bytes, wanted.length);
+	portless_expect_sessions(lab, 0);
 	/* There is no record for it. */
 	assert_int_equal(bpf_map_lookup_elem(map, &zero, &before), 0);
 	memset(&full, 0xff, sizeof(full));
@@ -276,13 +284,17 @@ static void test_portless(void **state)
 	told = trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
 	assert_null(find(&told, NSR_TELLS_OPENS));
 	/* What comes for the host is nothing to remember, nor what it sends. */
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE2_IP, .dest = UPLINK_IP,
-	      .protocol = IPPROTO_GRE, .payload = 60);
-	trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE2_IP,
-	      .protocol = IPPROTO_GRE, .payload = 60);
+	portless_arrives(&f, family->remote2, IPPROTO_GRE);
+	told = trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
+	assert_int_equal(verdict_of(&told), 0);
+	portless_leaves(&f, family->external, family->remote2, IPPROTO_GRE);
 	trace(lab, tracer, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &f, NULL);
-	assert_int_equal(lab_entries(lab, MAP_host_hears) + lab_entries(lab, MAP_host_remotes), 0);
+	assert_int_equal(lab_entries(lab, family->host_hears), 0);
+	assert_int_equal(lab_entries(lab, family->host_remotes), 0);
+	/* What comes for red goes to it. */
+	portless_arrives(&f, family->remote, IPPROTO_GRE);
+	told = trace(lab, tracer, DATAPATH_UPLINK_IN, lab->uplink[UP0], &f, NULL);
+	assert_int_equal(find(&told, NSR_TELLS_DELIVERS)->a, lab->port[RED]);
 	datapath_tracer_close(tracer);
 }
 
@@ -493,7 +505,7 @@ int main(void)
 		LAB_TEST(test_routed),
 		LAB_TEST(test_dropped),
 		LAB_TEST(test_masqueraded),
-		LAB_TEST(test_portless),
+		PORTLESS_TEST(test_portless),
 		LAB_TEST(test_limits),
 		LAB_TEST(test_agrees_with_random_packets),
 		LAB_TEST(test_ends),

@@ -19,7 +19,7 @@
  * Steps are changes and what is asked of the kernel in order to make them. A step is a change when
  * it makes a difference that outlives the process. A batch of netlink requests is sent one by one,
  * and the answer to one that fails is put in front of what the socket receives. Steps are counted
- * in this process only, not in its children.
+ * in this process only, not in its children; that a program is run is one step.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -31,6 +31,7 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -243,6 +244,22 @@ WRAP(FILE *, fopen, (const char *path, const char *mode))
 	if (!file)
 		look_away();
 	return file;
+}
+
+/* ---- Programs that are run: those of Open vSwitch, which change its database by these words. */
+
+WRAP(int, posix_spawnp,
+     (pid_t * pid, const char *file, const posix_spawn_file_actions_t *actions,
+      const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]))
+{
+	const char *change = NULL;
+
+	for (char *const *argument = arguments; *argument; argument++)
+		if (!strcmp(*argument, "add-port") || (!change && !strcmp(*argument, "del-port")))
+			change = *argument;
+	if (fails(file, change ? change : "", change))
+		return errno;
+	return __real_posix_spawnp(pid, file, actions, attributes, arguments, environment);
 }
 
 /* ---- BPF. */

@@ -4,7 +4,8 @@
 # conservation.bash - random mixes of traffic, and the sums that hold for any: what conservation.bats
 # and long_conservation.bats share.
 #
-# How it works: the fabric is that of put_networks with one network isolated. A mix is a list of
+# How it works: the fabric is that of put_networks with one network isolated and
+# one that the outside may begin with. A mix is a list of
 # actions, chosen by a seed, of which four run at a time. What the interfaces counted (ip -s -j link)
 # and what nsroute did (stats -j) is taken before and after it, both in one quiet moment, as one flat
 # object of numbers; the sums are over the differences. CONSERVATION_SEED=NUMBER repeats a mix.
@@ -14,7 +15,7 @@ load fabric
 
 put_conserved() { # DATAPATH
 	put_networks "$1"
-	sed -i 's/v-net-3: {/&isolate: true, /' "$topology"
+	sed -i -e 's/v-net-3: {/&isolate: true, /' -e 's/v-net-2: {/&inbound: true, /' "$topology"
 }
 
 conservation_up() { # DATAPATH [NUMBER]

@@ -682,6 +682,54 @@ program() { # tc|xdp
 	[[ $what == *"on all addresses" ]]
 }
 
+# A socket of IPv6 at the address and port; $! holds it.
+listen6() { # ADDRESS PORT V6ONLY
+	ip netns exec "$host" timeout 100 perl -MSocket=:all -e '
+		socket(my $s, AF_INET6, SOCK_STREAM, 0) or die "socket: $!";
+		setsockopt($s, IPPROTO_IPV6, IPV6_V6ONLY, pack("i", $ARGV[2])) or die "v6only: $!";
+		bind($s, pack_sockaddr_in6($ARGV[1], inet_pton(AF_INET6, $ARGV[0]))) or die "bind: $!";
+		listen($s, 5) or die "listen: $!";
+		sleep 100' "$@" 3>&- &
+	await_listener "$host" tcp6 "$2" || await_listener "$host" tcp "$2"
+}
+
+@test "a published port and sockets of IPv6: of both families, of IPv6 alone, of an IPv4 address" {
+	put_topology
+	sed -i "s|^  $red:|&\n    publish: [\"$uplink_address:8080:80/tcp\", \"$uplink_address:8081:81/tcp\", \"$uplink_address:8082:82/tcp\"]|" \
+		"$topology"
+	lab apply "$topology"
+	find_cookie
+	listen6 :: 8080 0
+	listen6 :: 8081 1
+	listen6 "::ffff:$uplink_address" 8082 0
+	run lab -j doctor
+	taken=$(jq -c '.. | objects | select(.check? == "port-taken") | [.status, .where]' <<<"$output")
+	echo "$taken"
+	[[ $taken == *'["note","eth0 tcp port 8080"]'* ]]
+	[[ $taken != *"port 8081"* ]]
+	[[ $taken == *'["problem","eth0 tcp port 8082"]'* ]]
+}
+
+@test "apply and sockets of IPv6: refused where they have the port of IPv4" {
+	put_topology
+	cp "$topology" "$work/without"
+	lab apply "$topology"
+	find_cookie
+	listen6 :: 8080 0
+	listen6 :: 8081 1
+	listen6 "::ffff:$uplink_address" 8082 0
+	for port in 8080 8082; do
+		sed "s|^  $red:|&\n    publish: [\"$uplink_address:$port:80/tcp\"]|" "$work/without" >"$topology"
+		run -2 lab apply "$topology"
+		[[ $output == *"$port"* ]]
+	done
+	sed "s|^  $red:|&\n    publish: [\"$uplink_address:8081:80/tcp\"]|" "$work/without" >"$topology"
+	lab apply "$topology"
+	# Both families: one of them is taken.
+	sed "s|^  $red:|&\n    publish: [\"8081:80/tcp\"]|" "$work/without" >"$topology"
+	run -2 lab apply "$topology"
+}
+
 # ---- The file, the record, the host
 
 @test "the file: not what is there, gone, invalid, refused" {

@@ -102,12 +102,12 @@ left_out() { # REASON
 	listen -j --count 2 --seconds 30
 	on "$outside" ip route add 192.168.15.0/24 via "$uplink_address"
 	datagrams 1 "$outside" 192.168.15.11 9
-	send_ipv6 "$red" "$outside_address6" 132 # SCTP: not masqueraded
+	send_ipv6 "$red" "$outside_address6" 136 # UDP-Lite: not masqueraded
 	wait "$listener"
 	told '[.hook, .uplink, .namespace, .interface, .reason, .protocol] | join(" ")' | sort >"$work/told"
 	diff "$work/told" - <<-END
 		uplink-in eth0 $red eth0 inbound-refused udp
-		uplink-out eth0 $red eth0 nat-protocol sctp
+		uplink-out eth0 $red eth0 nat-protocol 136
 	END
 }
 

@@ -236,12 +236,17 @@ put_many() { # COUNT
 	} >"$topology"
 }
 
-# Until no address is tentative any more in the test's namespaces.
+# A link has its carrier, and the kernel, which looks at such links once a second, has not made it run.
+starting_links() { # NAMESPACE
+	ip -n "$1" -o link show up | grep 'LOWER_UP' | grep -vE ' state (UP|UNKNOWN) '
+}
+
+# Until the links of the test's namespaces run and no address is tentative any more.
 settle() {
 	local namespace i
 	for namespace in $(test_namespaces); do
 		for ((i = 0; i < 100; i++)); do
-			[[ -n $(ip -n "$namespace" -o -6 address show tentative) ]] || break
+			[[ -n $(starting_links "$namespace"; ip -n "$namespace" -o -6 address show tentative) ]] || break
 			sleep 0.1
 		done
 	done

@@ -199,12 +199,34 @@ fragments_pass() { # [DATAPATH]
 	assert_clean
 }
 
+# What is too large for a link on the way is sent again in fragments, when the sender has heard of it;
+# the server's socket would not hear.
+@test "a protocol without ports: routers' errors reach the sender, and are heeded" {
+	local i
+	up
+	settle
+	watch
+	ip -n "$server" route change default via 2001:db8:80::1 mtu 1280
+	ip netns exec "$server" timeout 60 perl tests/net/other.pl serve 6 47 >"$work/ready" 3>&- &
+	for ((i = 0; i < 500; i++)); do
+		[[ ! -s $work/ready ]] || break
+		sleep 0.02
+	done
+	run -0 on "$red" traceroute -6 -n -P 47 -q 1 -w 1 -m 3 "$server_address"
+	[[ ${lines[1]} == *" fd00:15::1 "* && ${lines[2]} == *" $outside_address6 "* ]]
+	[[ ${lines[3]} == *" 2001:db8:2::2 "* ]]
+	run -0 on "$red" perl tests/net/other.pl ask "$server_address" 47 1400 20
+	run -0 ip -n "$red" route get "$server_address"
+	[[ $output == *"mtu 1280"* ]]
+	assert_clean
+}
+
 @test "what cannot be masqueraded does not leave; what comes straight to an inside address is refused" {
 	up
 	settle
 	ip -n "$outside" route add fd00::/16 via "$uplink_address6"
 	start_capture "$outside" eth0
-	counts 3 nat-protocol -- send_ipv6 "$red" "$outside_address6" 47
+	counts 3 nat-protocol -- send_ipv6 "$red" "$outside_address6" 200
 	counts 3 inbound-refused -- no_ping "$outside" fd00:15::11
 	stop_capture
 	assert_no_leak

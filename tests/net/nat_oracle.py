@@ -18,7 +18,7 @@ HOST, OUTSIDE, GATEWAY = "203.0.113.1", "203.0.113.10", "192.168.15.1"
 INSIDE = {"red": "192.168.15.11", "blue": "192.168.15.12"}
 REMOTES = ["198.51.100.1", "198.51.100.2"]
 POINTS = ["outside", "red", "blue"]
-ICMP, TCP, UDP = 1, 6, 17
+ICMP, IGMP, TCP, UDP = 1, 2, 6, 17
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 MARKER_PORT = 9
 
@@ -109,14 +109,14 @@ class World:
         self.sockets[point].send(self.macs[point] + b"\x08\x00" + packet)
 
     def receive(self, point):
-        """What has arrived at a point."""
+        """What has arrived at a point, but for what hosts say of groups, which they do when they like."""
         packets = []
         while True:
             try:
                 frame, address = self.sockets[point].recvfrom(65536)
             except BlockingIOError:
                 return packets
-            if address[2] != socket.PACKET_OUTGOING:
+            if address[2] != socket.PACKET_OUTGOING and frame[23] != IGMP:
                 packets.append(frame[14:])
 
     def learn(self, flow, port):

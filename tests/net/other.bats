@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Protocols without ports that we know, through the masquerade: by address, where one namespace alone
-# speaks them to a remote.
+# Protocols without ports that we know, through the masquerade of either family: by address, where one
+# namespace alone speaks them to a remote.
 
 # shellcheck disable=SC2154 # bats sets output; fabric.bash the names
 load fabric
@@ -18,6 +18,16 @@ teardown_file() {
 setup() {
 	new_host
 	up
+	settle
+	of_ipv4
+}
+
+of_ipv4() {
+	family=4 remote=$outside_address external=$uplink_address
+}
+
+of_ipv6() {
+	family=6 remote=$outside_address6 external=$uplink_address6
 }
 
 teardown() {
@@ -27,7 +37,7 @@ teardown() {
 # What comes of these protocols is sent back by the outside.
 serve() { # PROTOCOL...
 	local i
-	ip netns exec "$outside" timeout 120 perl tests/net/other.pl serve "$@" >"$work/server" 3>&- &
+	ip netns exec "$outside" timeout 120 perl tests/net/other.pl serve "$family" "$@" >"$work/server" 3>&- &
 	for ((i = 0; i < 500; i++)); do
 		[[ ! -s $work/server ]] || return 0
 		sleep 0.02
@@ -36,7 +46,7 @@ serve() { # PROTOCOL...
 }
 
 ask() { # NAMESPACE PROTOCOL SIZE SECONDS
-	on "$1" perl tests/net/other.pl ask "$outside_address" "${@:2}"
+	on "$1" perl tests/net/other.pl ask "$remote" "${@:2}"
 }
 
 # Packets may be on their way for a moment.
@@ -65,13 +75,14 @@ each_way() { # NAME=NUMBER...
 		jq -e --arg name "$name" --arg red "$red" '.protocol == $name and .namespace == $red and
 			.state == "replied" and ([.inside_port, .external_port, .remote_port] | all(. == null))' \
 			<<<"$output"
+		[[ $(stats '.uplinks[0].nat.protocols.other.flows') == 1 ]]
 		[[ $(lab -j nat flush --protocol "$name") == '{"ended":1}' ]]
 		ask "$blue" "$number" 100 30
 		[[ $(lab -j nat flush --protocol "$name") == '{"ended":1}' ]]
 	done
 	stop_capture
 	assert_no_leak
-	run -0 tests/net/judge.pl "$work/capture" 192.168.0.0/16 10.0.0.0/8
+	run -0 tests/net/judge.pl "$work/capture" 192.168.0.0/16 10.0.0.0/8 fd00::/16
 	echo "$output"
 	[[ ${lines[-1]} == "0 faults in "* ]]
 	[[ $(stats '.uplinks[0].nat.protocols.other | .flows') == 0 ]]
@@ -86,18 +97,39 @@ each_way() { # NAME=NUMBER...
 	each_way sctp=132 99=99
 }
 
-@test "what the host itself sends goes first, whoever began, and does not disturb others" {
-	serve 47 99
+@test "IPv6: SCTP, GRE, ESP, IPv6 in IPv6 and Ethernet: both ways, whole and in fragments, one namespace at a time" {
+	of_ipv6
+	serve 132 47 50 41 143
+	each_way sctp=132 gre=47 esp=50 41=41 143=143
+	echo "now with datapath: kernel"
+	put_topology kernel
+	lab apply "$topology"
+	each_way gre=47
+}
+
+# Of IPv6 the protocols that nobody knows are not for the masquerade: 99 is 143 there.
+host_goes_first() {
+	local any=$1
+	serve 47 "$any"
 	ask "$red" 47 100 30
 	ask "$host" 47 100 30
 	await_drop nat-host-socket ask "$red" 47 100 0
-	ask "$red" 99 100 30
+	ask "$red" "$any" 100 30
 	ask "$host" 47 4000 30
-	[[ $(lab -j nat list --protocol 99 | jq -r .namespace) == "$red" ]]
-	ask "$host" 99 100 30
-	await_drop nat-host-socket ask "$red" 99 100 0
+	[[ $(lab -j nat list --protocol "$any" | jq -r .namespace) == "$red" ]]
+	ask "$host" "$any" 100 30
+	await_drop nat-host-socket ask "$red" "$any" 100 0
 	lab nat flush
-	ask "$host" 99 100 30
+	ask "$host" "$any" 100 30
+}
+
+@test "what the host itself sends goes first, whoever began, and does not disturb others" {
+	host_goes_first 99
+}
+
+@test "IPv6: what the host itself sends goes first, whoever began, and does not disturb others" {
+	of_ipv6
+	host_goes_first 143
 }
 
 # The host's listener has got so many packets, or gets them now.
@@ -110,19 +142,29 @@ await_came() { # COUNT
 	return 1
 }
 
-@test "what the host listens to stays its own; what nobody listens to, the kernel refuses, and a namespace may have" {
-	serve 98 99
-	ip netns exec "$host" timeout 120 perl tests/net/other.pl listen 99 >"$work/listener" 3>&- &
+host_listens() { # PROTOCOL OTHER: it listens to, and does not
+	local protocol
+	serve "$@"
+	ip netns exec "$host" timeout 120 perl tests/net/other.pl listen "$family" "$1" >"$work/listener" 3>&- &
 	for ((i = 0; i < 500; i++)); do
 		[[ ! -s $work/listener ]] || break
 		sleep 0.02
 	done
-	for protocol in 98 99; do
-		ip netns exec "$outside" perl tests/net/other.pl ask "$uplink_address" "$protocol" 100 0
+	for protocol in "$@"; do
+		ip netns exec "$outside" perl tests/net/other.pl ask "$external" "$protocol" 100 0
 	done
 	await_came 1
-	await_drop nat-host-socket ask "$red" 99 100 0
-	ip netns exec "$outside" perl tests/net/other.pl ask "$uplink_address" 99 100 0
+	await_drop nat-host-socket ask "$red" "$1" 100 0
+	ip netns exec "$outside" perl tests/net/other.pl ask "$external" "$1" 100 0
 	await_came 2
-	ask "$red" 98 100 30
+	ask "$red" "$2" 100 30
+}
+
+@test "what the host listens to stays its own; what nobody listens to, the kernel refuses, and a namespace may have" {
+	host_listens 99 98
+}
+
+@test "IPv6: what the host listens to stays its own; what nobody listens to, the kernel refuses, and a namespace may have" {
+	of_ipv6
+	host_listens 143 97
 }

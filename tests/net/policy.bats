@@ -341,7 +341,7 @@ untranslatable() {
 		counts 3 uplink_dropped nat-protocol -- send_ipv4 "$red" eth0 \
 			"$(mac_of "$host" v-net-0)" 192.168.15.11 "$outside_address" "$protocol"
 	done
-	counts 3 uplink_dropped nat-protocol -- send_ipv6 "$red" "$outside_address6" 47
+	counts 3 uplink_dropped nat-protocol -- send_ipv6 "$red" "$outside_address6" 136
 	stop_capture
 	assert_no_leak
 	run -0 captured "ip and not icmp"

@@ -7,6 +7,8 @@
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154 # perl has dollars; run sets output; fabric.bash the names
 load published
 
+client6=fd0d:2b16:9ad7::1 # that a namespace sees in place of ::1
+
 setup_file() {
 	new_suffix
 }
@@ -36,13 +38,14 @@ is_refused() { # NAMESPACE ADDRESS PORT
 
 @test "a closed port is told: to neighbours, to the namespace itself, to the host, to the outside" {
 	published_up
-	publish "$red" '"8080:8080/udp", "127.0.0.1:8080:8080/udp"'
+	publish "$red" '"8080:8080/udp", "127.0.0.1:8080:8080/udp", "[::1]:8080:8080/udp"'
 	lab apply "$topology"
 	for name in "$blue" "$green" "$red" "$host" "$outside"; do
 		is_refused "$name" "$uplink_address" 8080
 		is_refused "$name" "$uplink_address6" 8080
 	done
 	is_refused "$host" 127.0.0.1 8080
+	is_refused "$host" ::1 8080
 }
 
 @test "from the host: at the uplink's addresses, both ways in bulk, its own services beside it" {
@@ -78,12 +81,14 @@ is_refused() { # NAMESPACE ADDRESS PORT
 @test "datapath: kernel: from the host" {
 	local protocol
 	published_up kernel
-	publish "$red" '"8080:8080/tcp", "127.0.0.1:8080:8080/udp"'
+	publish "$red" '"8080:8080/tcp", "127.0.0.1:8080:8080/udp", "[::1]:8080:8080/udp"'
 	lab apply "$topology"
 	exchange tcp "$host" "$red" "$uplink_address"
 	[[ $caller == "$uplink_address" ]]
 	exchange udp "$host" "$red" 127.0.0.1
 	[[ $caller == 169.254.78.1 ]]
+	exchange udp "$host" "$red" ::1
+	[[ $caller == "$client6" ]]
 	exchange tcp "$host" "$red" "$uplink_address6"
 	[[ $caller == "$uplink_address6" ]]
 }
@@ -122,6 +127,138 @@ is_refused() { # NAMESPACE ADDRESS PORT
 	calls_in_vain "$outside" udp "$uplink_address" 8080
 	calls_in_vain "$blue" udp "$uplink_address" 8080
 	[[ ! -s $work/callers-8080 ]]
+}
+
+@test "on ::1: the host reaches it, and nobody else" {
+	local protocol
+	put_topology
+	publish "$red" '"[::1]:8080:8080/tcp", "[::1]:8080:8080/udp", "[::1]:5201:5201/tcp"'
+	publish "$blue" '"127.0.0.1:8080:9090/tcp", "8080:9090/tcp"'
+	lab apply "$topology"
+	find_cookie
+	start_capture "$outside" eth0
+	# Its namespace takes nothing from where it would not send to.
+	on "$red" nft add table ip6 strict
+	on "$red" nft add chain ip6 strict in '{ type filter hook prerouting priority raw; }'
+	on "$red" nft add rule ip6 strict in fib saddr . iif oif missing drop
+	for protocol in tcp udp; do
+		exchange "$protocol" "$host" "$red" ::1
+		[[ $caller == "$client6" ]]
+	done
+	bulk "$host" "$red" ::1
+	bulk "$host" "$red" ::1 -R
+	run -0 lab trace --from "$red" --to "[$client6]:4000" --proto udp
+	[[ $output == *"dropped, counted as nat-state"* ]]
+	# Connections from one port of the host, to all of its addresses.
+	serve "$red" tcp6 8080
+	serve "$blue" tcp 9090
+	serve "$blue" tcp6 9090
+	calls "$host" tcp6 ::1 8080 4000
+	[[ $(last_caller 8080) == "$client6 4000" ]]
+	calls "$host" tcp 127.0.0.1 8080 4000
+	[[ $(last_caller 9090) == "169.254.78.1 4000" ]]
+	calls "$host" tcp6 "$uplink_address6" 8080 4000
+	[[ $(last_caller 9090) == "$uplink_address6 4000" ]]
+	run -0 lab nat list --port 8080
+	[[ $output == *"[::1]"* ]]
+	run -0 lab trace --from "$red" --source "[fd00:15::11]:8080" --to "[$client6]:4000" --proto tcp
+	[[ $output == *"known outside as [::1]:8080"*"delivered to lo by the fast path" ]]
+	run -0 lab -j show lab
+	run -0 jq -r '.uplinks[] | select(.name == "lo") | "\(.address) \(.address6)"' <<<"$output"
+	[[ $output == "127.0.0.1 ::1" ]]
+
+	: >"$work/callers-8080"
+	serve "$red" udp6 8080
+	calls_in_vain "$blue" udp6 fd00:15::1 8080
+	calls_in_vain "$blue" udp6 "$uplink_address6" 8080
+	calls_in_vain "$outside" udp6 "$uplink_address6" 8080
+	serve "$host" udp6 8081
+	for protocol in tcp6 udp6; do
+		calls_in_vain "$blue" "$protocol" "$client6" 8080
+		calls_in_vain "$red" "$protocol" "$client6" 8081
+	done
+	[[ $(dropped nat-state) -gt 0 && ! -s $work/callers-8080 ]]
+	stop_capture
+	assert_no_leak
+	run -0 captured "ip6 and host $client6"
+	[[ -z $output ]]
+	run -0 lab plan "$topology"
+}
+
+@test "what comes from outside as if it were the host does not get in" {
+	local protocol address
+	published_up
+	publish "$red" '"8080:8080/tcp", "8080:8080/udp", "127.0.0.1:8081:8080/udp", "[::1]:8081:8080/udp"'
+	lab apply "$topology"
+	ip -n "$outside" address add 169.254.78.1/32 dev eth0
+	ip -n "$outside" address add "$client6/128" dev eth0 nodad
+	on "$host" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0
+	serve "$red" udp 8080
+	serve "$red" udp6 8080
+	for address in 169.254.78.1 "$client6"; do
+		protocol=udp
+		[[ $address != *:* ]] || protocol=udp6
+		PATIENCE=2 run ! on "$outside" timeout 30 perl tests/net/echo.pl "$protocol" 8080 \
+			"$([[ $protocol == udp ]] && echo "$uplink_address" || echo "$uplink_address6")" 4000 "$address"
+	done
+	[[ ! -s $work/callers-8080 && $(dropped nat-filtered) -gt 0 ]]
+	calls "$outside" udp6 "$uplink_address6" 8080
+}
+
+@test "on ::1 beside 127.0.0.1: what comes later, and goes, ends nothing of the other" {
+	put_topology
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	find_cookie
+	serve "$red" tcp 8080
+	hold "$host" 127.0.0.1 8080
+	publish "$red" '"127.0.0.1:8080:8080/tcp", "[::1]:8080:8081/tcp"'
+	lab apply "$topology"
+	serve "$red" tcp6 8081
+	calls "$host" tcp6 ::1 8080
+	still_held two
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	calls_in_vain "$host" tcp6 ::1 8080
+	still_held three
+	exec 7>&-
+}
+
+@test "on ::1 without IPv6 at the uplink, and not without it at the loopback interface" {
+	put_topology
+	publish "$red" '"[::1]:8080:8080/tcp"'
+	ip -n "$host" address del "$uplink_address6/64" dev eth0
+	lab apply "$topology"
+	find_cookie
+	exchange tcp "$host" "$red" ::1
+	[[ $caller == "$client6" ]]
+	on "$host" sysctl -qw net.ipv6.conf.lo.disable_ipv6=1
+	run -2 lab plan "$topology"
+	[[ $output == *"$topology:"*"namespace '$red' cannot be published on ::1, which the host's 'lo' does not have"* ]]
+	publish "$red" '"127.0.0.1:8080:8080/tcp"'
+	lab apply "$topology"
+	exchange tcp "$host" "$red" 127.0.0.1
+	on "$host" sysctl -qw net.ipv6.conf.lo.disable_ipv6=0
+	run -0 lab -j show lab
+	run -0 jq -r '.uplinks[] | select(.name == "lo") | "\(.address) \(.address6)"' <<<"$output"
+	[[ $output == "127.0.0.1 null" ]]
+}
+
+@test "on ::1: a program of the host that has the port is not cut off, and one that comes later is told of" {
+	put_topology
+	serve "$host" tcp6 8080
+	publish "$red" '"[::1]:8080:8080/tcp"'
+	run ! lab apply "$topology"
+	[[ $output == *"cannot publish port 8080/tcp: a program of the host uses it"* ]]
+	kill "$server"
+	wait "$server" || :
+	lab apply "$topology"
+	find_cookie
+	exchange tcp "$host" "$red" ::1
+	on "$host" timeout 100 nc -6 -n -l -k ::1 8080 3>&- &
+	await_listener "$host" tcp6 8080
+	run lab doctor
+	[[ $output == *"port-taken"*"lo tcp port 8080"*"on ::1"* ]]
 }
 
 @test "the loopback interface is as it was when nothing is published, and others' things there stay" {

@@ -57,7 +57,7 @@ static const struct doctor_finding *taken_by(struct world *world, const char *ad
 
 	world->entries[world->record.count++] = (struct record_entry){
 		RECORD_PUBLISHED, "eth0/udp/5000-5009", "192.168.15.11:7000", ""};
-	socket = (struct socket_open){ip(address), port, protocol};
+	socket = (struct socket_open){ip(address), port, protocol, false};
 	world->doctor.sockets = &socket;
 	world->doctor.sockets_count = 1;
 	doctor_judge(&world->doctor);
@@ -89,6 +89,20 @@ TEST(published_port_taken_of_all_ipv6)
 	assert_int_equal(taken_by(world, "::", 5000, NSR_NAT_UDP)->status, DOCTOR_NOTE);
 }
 
+/* The published port is one of IPv4. */
+TEST(published_port_taken_of_all_ipv6_alone)
+{
+	static struct socket_open socket;
+
+	world->entries[world->record.count++] = (struct record_entry){
+		RECORD_PUBLISHED, "eth0/udp/5000-5009", "192.168.15.11:7000", ""};
+	socket = (struct socket_open){ip("::"), 5000, NSR_NAT_UDP, true};
+	world->doctor.sockets = &socket;
+	world->doctor.sockets_count = 1;
+	doctor_judge(&world->doctor);
+	assert_null(finding_of(world, "port-taken"));
+}
+
 TEST(published_port_of_another_address)
 {
 	assert_null(taken_by(world, "203.0.113.2", 5000, NSR_NAT_UDP));
@@ -114,6 +128,7 @@ int main(void)
 		T(published_port_taken),
 		T(published_port_taken_of_all),
 		T(published_port_taken_of_all_ipv6),
+		T(published_port_taken_of_all_ipv6_alone),
 		T(published_port_of_another_address),
 		T(published_port_beside),
 		T(published_port_of_another_protocol),

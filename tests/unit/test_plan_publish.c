@@ -334,6 +334,62 @@ static void test_published_no_address(void **state)
 		       "address");
 }
 
+static void add_loopback6(struct simulator *sim)
+{
+	struct state_address address = {.ifindex = 1, .flags = IFA_F_PERMANENT};
+	struct state_namespace *host = &sim->spaces[0];
+
+	ip_parse("::1/128", &address.address, NULL);
+	*arena_push(&sim->arena, host->addresses, host->addresses_count) = address;
+}
+
+/* Whether the loopback interface's uplink has ::1. */
+static bool has_loopback6(struct simulator *sim)
+{
+	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
+		if (sim->datapath.uplinks[i].uplink.ifindex == 1)
+			return sim->datapath.uplinks[i].uplink.address6[15];
+	return false;
+}
+
+/* On ::1, which the uplink's addresses have no part in; as long as any fabric has something there.
+ */
+static void test_published_loopback6(void **state)
+{
+	static struct record_entry others[] = {
+		{RECORD_UPLINK, "lo", "", ""},
+		{RECORD_PUBLISHED, "lo/udp/9000", "10.9.9.9:9", ""},
+		{RECORD_PUBLISHED, "lo/udp6/9000", "[fd00:9::9]:9", ""}};
+	struct simulator *sim = *state;
+	const char *text = with_ipv6(sim, "  blue:\n    publish: [\"[::1]:8080:80/tcp\"]\n", false);
+	const char *four = edited(sim, text, "[::1]", "127.0.0.1");
+	struct plan *plan;
+
+	expect_refusal(sim, text, -EADDRNOTAVAIL,
+		       "cannot be published on ::1, which the host's 'lo'");
+	converge(sim, four);
+	assert_false(has_loopback6(sim));
+	add_loopback6(sim);
+	plan = converge(sim, text);
+	assert_int_equal(count_kind(plan, OPERATION_UPLINK_ADD), 1);
+	assert_string_equal(plan_describe(find(plan, OPERATION_PUBLISH_ADD), &sim->arena),
+			    "+ publish 8080/tcp at lo: to [fd00:15::12]:80");
+	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_DELETE), 1);
+	assert_int_equal(plan->count, 3);
+	assert_true(has_loopback6(sim));
+	sim->others[0] = (struct record){.fabric = "other", .entries = others, .count = 3};
+	sim->others_count = 1;
+	converge(sim, four);
+	assert_true(has_loopback6(sim));
+	sim->others[0].count = 2;
+	converge(sim, four);
+	assert_false(has_loopback6(sim));
+	sim->others_count = 0;
+	converge(sim, text);
+	converge(sim, fabric);
+	assert_false(has_program(sim));
+}
+
 /* ---- Reserved by the host. */
 
 /* What is in the set and not ours is handed out to nobody; what changes is seen at the next apply,
@@ -408,6 +464,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_published_ipv6, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_one_family, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_no_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_loopback6, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
