@@ -224,6 +224,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define host_did     host_did6
 #define host_has     host_has6
 #define other_is_end other_is_end6
+#define other_find   other_find6
 #define other_look   other_look6
 #define other_seen   other_seen6
 #define other_open   other_open6
@@ -368,19 +369,21 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
+/* An uplink has one address of IPv6. */
 NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
 	const struct nsr_uplink *uplink;
 	nat_address now;
 
+	(void)slot;
 	if (!ifindex || !address)
 		return ADDRESS_GONE;
 	key = *ifindex;
 	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	if (!uplink)
 		return ADDRESS_GONE;
-	now = address6_at(uplink, slot);
+	now = address6_of(uplink);
 	if (address_equal(address, &now))
 		return ADDRESS_STAYS;
 	return address_is_none(&now) ? ADDRESS_GONE : ADDRESS_REPLACED;
@@ -388,24 +391,15 @@ NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 
 static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
 {
-	return uplink->flags & NSR_UPLINK_MORE6 &&
-	       address6_more_slot(uplink, address) != NSR_SLOTS_MAX;
+	(void)uplink;
+	(void)address;
+	return false;
 }
 
 static __always_inline bool nat_is_repaired(const nat_address *inside)
 {
-	u32 zero = 0, slot;
-	const struct nsr_repairing *sets = bpf_map_lookup_elem(&repairing, &zero);
-	nat_address before, after;
-
-	if (!sets)
-		return true;
-	slot = address6_pair(&sets->before, inside);
-	if (address6_pair(&sets->after, inside) != slot)
-		return true;
-	address6_entered(&sets->before, slot, &before);
-	address6_entered(&sets->after, slot, &after);
-	return !address_equal(&before, &after);
+	(void)inside;
+	return false;
 }
 
 static __always_inline bool nat_is_client(const nat_address *address)
@@ -589,6 +583,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 #undef host_did
 #undef host_has
 #undef other_is_end
+#undef other_find
 #undef other_look
 #undef other_seen
 #undef other_open

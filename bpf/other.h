@@ -138,11 +138,11 @@ static __always_inline bool other_is_end(struct __sk_buff *skb, u32 offset)
 /* ---- Sessions. */
 
 /*
- * The live session of the request's protocol and remote: 0 and what is in it. VERDICT_RARE: there
- * is none; if *ret_session has a state, that one is over, or was translated to an address that is
- * the uplink's no more. DROP(NAT_CONTENTION): it is just being made or ended.
+ * The session of the request's protocol and remote: 0 and what is in it. VERDICT_RARE: there is
+ * none; if *ret_session has a state, that one is over. DROP(NAT_CONTENTION): it is just being made
+ * or ended.
  */
-NSR_STEP int other_look(const struct nat_request *request, struct other_session *ret_session)
+NSR_STEP int other_find(const struct nat_request *request, struct other_session *ret_session)
 {
 	struct nsr_session_ref *ref;
 	struct nsr_session *session;
@@ -176,8 +176,20 @@ NSR_STEP int other_look(const struct nat_request *request, struct other_session 
 		return DROP(NAT_CONTENTION);
 	ret_session->number = number;
 	ret_session->state = state;
-	return over || external_is_stranded(key.inside.uplink, &ret_session->external) ? VERDICT_RARE
-										       : 0;
+	return over ? VERDICT_RARE : 0;
+}
+
+/* The same of a live one: VERDICT_RARE with a state is also one that was translated to an address
+ * that is the uplink's no more. */
+static __always_inline int other_look(const struct nat_request *request,
+				      struct other_session *ret_session)
+{
+	int result = other_find(request, ret_session);
+
+	if (!result &&
+	    external_is_stranded(request->flow.inside.uplink, &ret_session->external))
+		return VERDICT_RARE;
+	return result;
 }
 
 /* A packet goes through; 0 when the session has ended meanwhile. */

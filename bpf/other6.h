@@ -234,7 +234,7 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 			return DROP(WRONG_UPLINK);
 		if (ip6_is_special(&request->flow.remote_address))
 			return DROP(NAT_PROTOCOL);
-		address6_ask(skb, request->slot, request->now_s, &request->external,
+		address6_ask(skb, request->now_s, &request->external,
 			     &request->flow.remote_address);
 		if (address_is_none6(&request->external))
 			return DROP(NAT_CLOSED);

@@ -185,8 +185,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 			return drop_or_pass(unfit);
 		unfit = 0;
 	}
-	address6_ask(skb, request->slot, request->now_s, &request->external,
-		     &request->flow.remote_address);
+	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
 	if (address_is_none6(&request->external))
 		return DROP(NAT_CLOSED);
 	return uplink6_masquerade(skb, work, inside, unfit);

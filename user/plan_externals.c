@@ -9,33 +9,26 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static struct ip_address address_of(uint8_t family, const void *bytes)
+static struct ip_address address_of(__be32 bytes)
 {
-	static const uint8_t none[16];
-	const size_t size = family == AF_INET ? 4 : 16;
-	struct ip_address ip = {.family = family, .prefix_len = (uint8_t)(8 * size)};
+	struct ip_address ip = {0};
 
-	if (!memcmp(bytes, none, size))
-		return (struct ip_address){0};
-	memcpy(ip.bytes, bytes, size);
+	if (!bytes)
+		return ip;
+	ip.family = AF_INET;
+	ip.prefix_len = 32;
+	memcpy(ip.bytes, &bytes, sizeof(bytes));
 	return ip;
 }
 
-static struct ip_address *place_of(struct uplink *uplink, struct more_externals *more, bool ipv6,
-				   size_t place)
+static struct ip_address *place_of(struct uplink *uplink, struct more_externals *more, size_t place)
 {
-	if (!place)
-		return ipv6 ? &uplink->address6 : &uplink->address;
-	return ipv6 ? &more->address6[place - 1] : &more->address[place - 1];
+	return place ? &more->address[place - 1] : &uplink->address;
 }
 
-static struct ip_address observed_at(const struct nsr_uplink *observed, bool ipv6, size_t place)
+static struct ip_address observed_at(const struct nsr_uplink *observed, size_t place)
 {
-	if (!place)
-		return ipv6 ? address_of(AF_INET6, observed->address6)
-			    : address_of(AF_INET, &observed->address4);
-	return ipv6 ? address_of(AF_INET6, observed->more6[place - 1])
-		    : address_of(AF_INET, &observed->more4[place - 1]);
+	return address_of(place ? observed->more4[place - 1] : observed->address4);
 }
 
 /* Takes one out of the list. */
@@ -51,27 +44,25 @@ static bool take(struct ip_address *list, size_t *count, const struct ip_address
 	return false;
 }
 
-static void place_family(struct uplink *uplink, struct more_externals *into, bool ipv6,
-			 const struct ip_address *more, size_t count,
-			 const struct nsr_uplink *observed)
+static void place_all(struct uplink *uplink, struct more_externals *into,
+		      const struct ip_address *more, size_t count,
+		      const struct nsr_uplink *observed)
 {
-	const uint8_t family = ipv6 ? AF_INET6 : AF_INET;
-	struct ip_address left[NSR_EXTERNALS_MAX], *first = place_of(uplink, into, ipv6, 0);
+	struct ip_address left[NSR_EXTERNALS_MAX], *first = &uplink->address;
 	size_t lefts = 0;
 
 	left[lefts++] = *first;
 	for (size_t i = 0; i < count && lefts < NSR_EXTERNALS_MAX; i++)
-		if (more[i].family == family)
-			left[lefts++] = more[i];
+		left[lefts++] = more[i];
 	*first = (struct ip_address){0};
 	for (size_t i = 0; observed && i < NSR_EXTERNALS_MAX; i++) {
-		const struct ip_address known = observed_at(observed, ipv6, i);
+		const struct ip_address known = observed_at(observed, i);
 
 		if (known.family && take(left, &lefts, &known))
-			*place_of(uplink, into, ipv6, i) = known;
+			*place_of(uplink, into, i) = known;
 	}
 	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
-		struct ip_address *place = place_of(uplink, into, ipv6, i);
+		struct ip_address *place = place_of(uplink, into, i);
 
 		if (place->family || !lefts)
 			continue;
@@ -79,7 +70,7 @@ static void place_family(struct uplink *uplink, struct more_externals *into, boo
 		take(left, &lefts, &left[0]);
 	}
 	for (size_t i = NSR_EXTERNALS_MAX - 1; i && !first->family; i--) {
-		struct ip_address *last = place_of(uplink, into, ipv6, i);
+		struct ip_address *last = place_of(uplink, into, i);
 
 		*first = *last;
 		*last = (struct ip_address){0};
@@ -89,7 +80,7 @@ static void place_family(struct uplink *uplink, struct more_externals *into, boo
 static bool is_empty(const struct more_externals *more)
 {
 	for (size_t i = 0; i < NSR_MORE_MAX; i++)
-		if (more->address[i].family || more->address6[i].family)
+		if (more->address[i].family)
 			return false;
 	return true;
 }
@@ -100,11 +91,9 @@ void plan_place_externals(struct uplink *uplink, const struct ip_address *more, 
 	struct more_externals *into = arena_alloc(arena, sizeof(*into));
 
 	uplink->more = NULL;
-	if (!count) /* one of a family is in the first place, whatever there was */
+	if (!count) /* one is in the first place, whatever there was */
 		return;
-	place_family(uplink, into, false, more, count, observed);
-	if (uplink->address6.family)
-		place_family(uplink, into, true, more, count, observed);
+	place_all(uplink, into, more, count, observed);
 	uplink->more = is_empty(into) ? NULL : into;
 }
 
@@ -113,19 +102,15 @@ const struct more_externals *plan_more_externals(const struct nsr_uplink *observ
 {
 	struct more_externals *more = arena_alloc(arena, sizeof(*more));
 
-	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
-		more->address[i] = observed_at(observed, false, i + 1);
-		more->address6[i] = observed_at(observed, true, i + 1);
-	}
+	for (size_t i = 0; i < NSR_MORE_MAX; i++)
+		more->address[i] = observed_at(observed, i + 1);
 	return is_empty(more) ? NULL : more;
 }
 
 void plan_enter_externals(const struct more_externals *more, struct nsr_uplink *ret)
 {
-	for (size_t i = 0; more && i < NSR_MORE_MAX; i++) {
+	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
 		memcpy(&ret->more4[i], more->address[i].bytes, sizeof(ret->more4[i]));
-		memcpy(ret->more6[i], more->address6[i].bytes, sizeof(ret->more6[i]));
-	}
 }
 
 bool plan_externals_differ(const struct nsr_uplink *observed, const struct more_externals *more)
@@ -134,11 +119,10 @@ bool plan_externals_differ(const struct nsr_uplink *observed, const struct more_
 
 	plan_enter_externals(more, &wanted);
 	return observed->flags & (NSR_UPLINK_CHANGING4 | NSR_UPLINK_CHANGING6) ||
-	       memcmp(observed->more4, wanted.more4, sizeof(wanted.more4)) ||
-	       memcmp(observed->more6, wanted.more6, sizeof(wanted.more6));
+	       memcmp(observed->more4, wanted.more4, sizeof(wanted.more4));
 }
 
-/* Of IPv4, which each uplink has, and of which the file names all or none. */
+/* The file names all of IPv4 or none. */
 bool plan_same_externals(const struct nsr_uplink *observed, const struct uplink *uplink)
 {
 	struct nsr_uplink wanted = {0};
