@@ -131,13 +131,13 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 
 /* conntrack.h */
 #define external_is_stranded external_is_stranded6
-#define seen_by            seen_by6
-#define session_is_over    session_is_over6
-#define session_next       session_next6
-#define session_is_expired session_is_expired6
-#define session_matches    session_matches6
-#define session_swap       session_swap6
-#define session_keep_route session_keep_route6
+#define seen_by              seen_by6
+#define session_is_over      session_is_over6
+#define session_next         session_next6
+#define session_is_expired   session_is_expired6
+#define session_matches      session_matches6
+#define session_swap         session_swap6
+#define session_keep_route   session_keep_route6
 
 /* slots.h */
 #define nat_session_words nat_session_words6
@@ -369,15 +369,14 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
-/* An uplink has one address of IPv6. */
+/* An uplink has one address of IPv6, in the slot of its number. */
 NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
 	const struct nsr_uplink *uplink;
 	nat_address now;
 
-	(void)slot;
-	if (!ifindex || !address)
+	if (!ifindex || !address || slot != index)
 		return ADDRESS_GONE;
 	key = *ifindex;
 	uplink = bpf_map_lookup_elem(&uplinks, &key);

@@ -186,8 +186,7 @@ static __always_inline int other_look(const struct nat_request *request,
 {
 	int result = other_find(request, ret_session);
 
-	if (!result &&
-	    external_is_stranded(request->flow.inside.uplink, &ret_session->external))
+	if (!result && external_is_stranded(request->flow.inside.uplink, &ret_session->external))
 		return VERDICT_RARE;
 	return result;
 }

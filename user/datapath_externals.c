@@ -237,8 +237,8 @@ static void enter_externals(struct nsr_uplink *into, const struct nsr_uplink *fr
 	memcpy(into->more4, from->more4, sizeof(into->more4));
 	into->fixed = from->fixed;
 	memcpy(into->slots, from->slots, sizeof(into->slots));
-	into->flags = (uint8_t)((into->flags & ~NSR_UPLINK_MORE4) |
-				(from->flags & NSR_UPLINK_MORE4));
+	into->flags =
+		(uint8_t)((into->flags & ~NSR_UPLINK_MORE4) | (from->flags & NSR_UPLINK_MORE4));
 }
 
 static int put(const struct datapath *datapath, const struct nsr_uplink *entry, struct error *err)

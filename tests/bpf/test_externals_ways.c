@@ -9,6 +9,8 @@
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "datapath_publish.h"
 
@@ -270,6 +272,76 @@ static void test_local(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* ---- Whose a flow is. */
+
+/* A socket of the host's at one of its addresses, to REMOTE_IP. */
+static int host_opens(const char *local, uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)},
+			   to = {.sin_family = AF_INET, .sin_port = htons(80)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	at.sin_addr.s_addr = address4(local);
+	to.sin_addr.s_addr = address4(REMOTE_IP);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* What the host begins from one of them ends who has the port there, and nobody at another. */
+static void test_own(void **state)
+{
+	const char *const inside[] = {BLUE_IP, RED_IP};
+	struct lab *lab = lab_of(state);
+	int fd;
+
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	for (int i = 0; i < 2; i++) {
+		const char *const external[] = {UPLINK_IP, externals_second};
+		const uint16_t port = (uint16_t)(3000 + i); /* none that cools down */
+
+		externals_leave_by(lab, BLUE_IP, port, UPLINK_IP);
+		externals_leave_by(lab, RED_IP, port, externals_second);
+		fd = host_opens(external[i], port);
+		externals_out(lab, external[i], REMOTE_IP, IPPROTO_UDP, port, 0, PASSED);
+		assert_int_equal(lab_active_sessions(lab), 1);
+		externals_in(lab, external[i], IPPROTO_UDP, 80, port, 0, PASSED);
+		externals_in(lab, external[!i], IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
+		externals_leave_by(lab, inside[!i], port, external[!i]);
+		close(fd);
+		lab_expect_no_flows(lab);
+	}
+}
+
+/* Flows straight to inside addresses have none of the external ones: they go on when these
+ * change. What comes from any of them is forged. */
+static void test_direct(void **state)
+{
+	struct nsr_inside inside = NSR_INSIDE_DEFAULT;
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	inside.inbound = 1;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &inside);
+	externals_set(lab, UPLINK_IP, NULL, NULL);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = RED_IP,
+	      .sport = 80, .dport = 3000);
+	EXPECT_IN(lab, UP0, &f, PASSED_TO_PEER);
+	externals_leave_by(lab, RED_IP, 3001, UPLINK_IP);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	assert_int_equal(lab_active_sessions(lab), 1); /* red has another one now */
+	externals_out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0, PASSED);
+	externals_leave_by(lab, RED_IP, 3001, externals_second);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = externals_second, .dest = RED_IP,
+	      .sport = 80, .dport = 3000);
+	EXPECT_IN(lab, UP0, &f, DROPPED(SPOOFED_ADDRESS));
+	inside.inbound = 0;
+	lab_inside_set(lab, "192.168.15.0/24", UP0, &inside);
+	lab_expect_no_flows(lab);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
@@ -278,6 +350,7 @@ int main(void)
 		TEST(test_errors),        TEST(test_errors_of_published),
 		TEST(test_portless),      TEST(test_hairpin),
 		TEST(test_hairpin_error), TEST(test_local),
+		TEST(test_own),           TEST(test_direct),
 	};
 
 	return LAB_MAIN(tests);
