@@ -126,6 +126,16 @@ static __always_inline void session_keep_route(struct nsr_session *session, __be
 
 #ifdef __bpf__
 
+/* What a session lives by in a network. */
+static __always_inline u32 session_life(const struct nsr_inside *inside,
+					const struct nsr_flow *flow, u32 seen)
+{
+	u32 timeout = nsr_timeout_of(flow, seen);
+
+	barrier_var(timeout);
+	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
+}
+
 /* Whether an external address that sessions of an uplink have has gone, and there is another in its
  * place, or it was taken out of the file. */
 NSR_STEP int external_is_stranded(u32 index, const nat_address *address)

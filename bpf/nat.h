@@ -93,15 +93,6 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s)
 	return 1;
 }
 
-static __always_inline u32 session_life(const struct nsr_inside *inside,
-					const struct nsr_flow *flow, u32 seen)
-{
-	u32 timeout = nsr_timeout_of(flow, seen);
-
-	barrier_var(timeout);
-	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
-}
-
 /* What is set for the network of a flow that is to get a session. */
 static __always_inline void request_limits(struct nat_request *request,
 					   const struct nsr_inside *inside)

@@ -285,22 +285,6 @@ _Static_assert(sizeof(struct nsr_uplink) == 48 + 4 * NSR_MORE_MAX, "layout");
 #define NSR_UPLINK_CHANGING4 2
 #define NSR_UPLINK_CHANGING6 4
 
-/* Map "followed": ARRAY by slot: what has become of its address, see bpf/address.h. */
-union nsr_followed_address {
-	struct {
-		__be32 entered; /* the address of the slot, when now was found; another: now means
-				   nothing */
-		__be32 now;     /* 0: it has gone, and there is none in its place */
-	};
-	__u64 both;
-};
-struct nsr_followed {
-	union nsr_followed_address address;
-	__u32 asked_s;
-	__u32 reserved;
-};
-_Static_assert(sizeof(struct nsr_followed) == 16, "layout");
-
 /* Map "uplink_by_index": ARRAY by slot of the ifindex of its uplink (__u32; 0: unused). */
 
 /* A mapping is named by one number: its pool and its external port. So the translation can be

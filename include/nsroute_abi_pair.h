@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * nsroute_abi_pair.h - the part of nsroute_abi.h, which includes it, for uplinks with several
- * external addresses: which of them an inside address has (RFC 4787 REQ-2, "paired").
+ * external addresses: which of them an inside address has (RFC 4787 REQ-2, "paired"), and what has
+ * become of each.
  *
  * Each of them has a weight for an inside address, a hash of the two, and the heaviest it is
  * (highest random weight). So no table is needed, it is the same for all ports and protocols and in
@@ -47,6 +48,22 @@ static inline __u32 nsr_pair(const struct nsr_uplink *uplink, __be32 inside)
 	}
 	return slot;
 }
+
+/* Map "followed": ARRAY by slot: what has become of its address, see bpf/address.h. */
+union nsr_followed_address {
+	struct {
+		__be32 entered; /* the address of the slot, when now was found; another: now means
+				   nothing */
+		__be32 now;     /* 0: it has gone, and there is none in its place */
+	};
+	__u64 both;
+};
+struct nsr_followed {
+	union nsr_followed_address address;
+	__u32 asked_s;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct nsr_followed) == 16, "layout");
 
 /* Map "repairing": ARRAY of one, written by user space while it ends the sessions of those inside
  * addresses that another external one is to be for. */

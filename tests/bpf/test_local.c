@@ -374,8 +374,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define IPV4(name) cmocka_unit_test_setup(name, set_up_ipv4)
 #define BOTH(name) IPV4(name), {#name "_ipv6", name, set_up_ipv6, NULL, NULL}
-		BOTH(test_external),    BOTH(test_not_published), BOTH(test_loopback),
-		BOTH(test_port_of_two), BOTH(test_too_large),     BOTH(test_forged),
+		BOTH(test_external),
+		BOTH(test_not_published),
+		BOTH(test_loopback),
+		BOTH(test_port_of_two),
+		BOTH(test_too_large),
+		BOTH(test_forged),
 		cmocka_unit_test_setup(test_nobody_takes_over, set_up_ipv6),
 	};
 
