@@ -69,14 +69,14 @@ NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
 	uplink6_flow(work);
 	if (!record || !READ_ONCE(record->references)) {
 		work->old = request->flow.inside.address;
-		return session_use6(&request->flow, request)
+		return session_leaves6(&request->flow, request)
 			       ? hairpin6_returns(skb, request->mapping)
 			       : VERDICT_KERNEL;
 	}
 	to = fib_host6(&record->inside.address);
 	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
-	if (!session_use6(&request->flow, request) &&
+	if (!session_leaves6(&request->flow, request) &&
 	    host_has_socket6(skb, t->protocol, &request->flow.inside.address, t->source,
 			     &request->external, t->dest, record->flags & NSR_MAPPING_PUBLISHED))
 		return VERDICT_KERNEL;

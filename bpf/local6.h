@@ -89,6 +89,7 @@ NSR_STEP int local6_leaves(struct __sk_buff *skb)
 					       bpf_ntohs(work->transport.dest))))
 		return VERDICT_KERNEL;
 	request->flow.inside.uplink = slot;
+	request->slot = slot;
 	whom = uplink6_classify(skb, work);
 	TELL(INBOUND, whom, 0, 0);
 	if (whom != NAT_INBOUND_SESSION)

@@ -67,7 +67,8 @@ NSR_STEP int other6_error_arrives(struct __sk_buff *skb)
 		return NAT_INBOUND_HOST;
 	request = &work->request;
 	if (!address_equal6((void *)&work->quote.ip.saddr, &request->external) ||
-	    !other6_about(work, &work->quote.ip.daddr, &found))
+	    !other6_about(work, &work->quote.ip.daddr, &found) ||
+	    !address_equal6(&found.external, &request->external))
 		return NAT_INBOUND_HOST;
 	work->to.address = found.inside;
 	work->to.port = 0;
@@ -206,6 +207,8 @@ NSR_STEP int other6_arrives(struct __sk_buff *skb, u32 current)
 	other_ask6(request, work->transport.next, request->flow.remote_address);
 	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
 	known = host_has6(request) ? VERDICT_RARE : other_look6(request, &found);
+	if (!known && !address_equal6(&found.external, &request->external))
+		known = VERDICT_RARE;
 	if (known == VERDICT_RARE && current && !ends)
 		host_note6(request, NSR_HOST_HEARS);
 	if (known || !other_seen6(request, &found))

@@ -67,6 +67,7 @@ static __always_inline struct nat_work6 *uplink6_work(const struct nsr_uplink *u
 		return NULL;
 	__builtin_memset(&work->request, 0, sizeof(work->request));
 	work->request.external = address6_of(uplink);
+	work->request.slot = uplink->index;
 	work->request.flow.inside.uplink = uplink->index;
 	work->request.now_s = nat_now_s(settings);
 	work->link = link_bytes(bare);
@@ -107,7 +108,7 @@ static __always_inline int uplink6_open(struct __sk_buff *skb, struct nat_work6 
 	struct nat_request6 *request = &work->request;
 
 	uplink6_flow(work);
-	if (session_use6(&request->flow, request))
+	if (session_leaves6(&request->flow, request))
 		return 0;
 	request_limits6(request, inside);
 	return work->transport.tcp_flags & TCP_RST ? session_reset6(skb, request)

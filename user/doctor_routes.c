@@ -417,6 +417,34 @@ static void check_uplink_mtu(struct doctor_world *world, const struct record *re
 	}
 }
 
+/* Those besides the first may be on any interface. */
+static void check_more_addresses(struct doctor_world *world, const struct record *record,
+				 const struct doctor_interface *uplink,
+				 const struct nsr_uplink *entry)
+{
+	const struct state_namespace *host = &world->state->host;
+
+	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
+		struct ip_address ip = {.family = AF_INET, .prefix_len = 32};
+		struct doctor_finding *finding;
+		char text[IP_TEXT_MAX];
+		bool there = !entry->more4[i];
+
+		memcpy(ip.bytes, &entry->more4[i], sizeof(entry->more4[i]));
+		for (size_t j = 0; j < host->addresses_count; j++)
+			there |= ip_equal(&host->addresses[j].address, &ip);
+		if (there)
+			continue;
+		finding = doctor_add_at(world, DOCTOR_PROBLEM, "uplink-address", uplink->namespace,
+					uplink->link->name);
+		finding->what = arena_printf(world->arena,
+					     "masquerade uses %s, which the host does not have",
+					     ip_format(&ip, text));
+		finding->why = "what has that address is dropped until it is back";
+		finding->mend = doctor_apply(world, record);
+	}
+}
+
 static void check_uplink_address(struct doctor_world *world, const struct record *record,
 				 const struct doctor_interface *uplink)
 {
@@ -430,6 +458,7 @@ static void check_uplink_address(struct doctor_world *world, const struct record
 
 		if (datapath->uplinks[i].uplink.ifindex != uplink->link->ifindex)
 			continue;
+		check_more_addresses(world, record, uplink, &datapath->uplinks[i].uplink);
 		memcpy(ip.bytes, &datapath->uplinks[i].uplink.address4, 4);
 		while ((address = doctor_next_address(uplink, AF_INET, address)))
 			if (ip_equal(&address->address, &ip))

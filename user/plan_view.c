@@ -103,7 +103,8 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_PUBLISH_ADD:
 	case OPERATION_PUBLISH_DELETE:
-		snprintf(buffer, OPERATION_KEY_MAX, "publish/%s/%u/%u-%u/%s/%u", link,
+		address_text(&op->external, via);
+		snprintf(buffer, OPERATION_KEY_MAX, "publish/%s/%s/%u/%u-%u/%s/%u", link, via,
 			 op->ports.protocol, op->ports.external, op->ports.count, address,
 			 op->ports.inside);
 		break;
@@ -262,6 +263,20 @@ static void enter_sources(struct view *view, const struct state_datapath *datapa
 	}
 }
 
+/* Of a slot that is not the uplink's first. */
+static struct ip_address external_of(const struct nsr_uplink *uplink, uint32_t slot)
+{
+	struct ip_address external = {.family = AF_INET, .prefix_len = 32};
+
+	for (size_t i = 0; slot != uplink->index && i < NSR_MORE_MAX; i++) {
+		if (uplink->slots[i] != slot)
+			continue;
+		memcpy(external.bytes, &uplink->more4[i], sizeof(uplink->more4[i]));
+		return external;
+	}
+	return (struct ip_address){0};
+}
+
 static void enter_published(struct view *view, const struct state_datapath *datapath)
 {
 	for (size_t i = 0; i < datapath->published_count; i++) {
@@ -280,6 +295,9 @@ static void enter_published(struct view *view, const struct state_datapath *data
 
 		twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
 		memcpy(twin.address.bytes, &published->inside.address, ip_bits(&twin.address) / 8);
+		if (uplink)
+			twin.external =
+				external_of(&uplink->uplink, NSR_MAPPING_SLOT(observed->mapping));
 		if (twin.link)
 			enter(view, &twin, observed);
 	}

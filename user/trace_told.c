@@ -298,6 +298,16 @@ static void put_mapped(const struct walk *walk, const struct nsr_told *told, cha
 			 name_address((__be32)told->b, address), ntohs((uint16_t)told->c));
 }
 
+/* The external address of a mapping's slot. */
+static __be32 external_of(const struct nsr_uplink *uplink, uint32_t mapping)
+{
+	for (size_t i = 0; mapping && i < NSR_MORE_MAX; i++)
+		if (uplink->slots[i] == NSR_MAPPING_SLOT(mapping) &&
+		    uplink->slots[i] != uplink->index && uplink->more4[i])
+			return uplink->more4[i];
+	return uplink->address4;
+}
+
 static void put_opens(const struct walk *walk, uint32_t ifindex, const struct nsr_told *told,
 		      char text[TEXT_MAX])
 {
@@ -305,7 +315,7 @@ static void put_opens(const struct walk *walk, uint32_t ifindex, const struct ns
 	char address[IP_TEXT_MAX + 2];
 
 	find_uplink(walk, ifindex, &uplink);
-	name_external(walk, ifindex, uplink.address4, address);
+	name_external(walk, ifindex, external_of(&uplink, (uint32_t)told->a), address);
 	if (told->b == NSR_OPENS_ADDRESS)
 		snprintf(text, TEXT_MAX, "no session: it would open one as %s", address);
 	else if (told->b == NSR_OPENS_NONE)
