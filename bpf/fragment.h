@@ -153,8 +153,7 @@ NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __
 	if (!ip4_is_fragment(p.ip4))
 		id = bpf_htons(
 			datagram_fresh_id(p.ip4->daddr, p.ip4->protocol, segments ? segments : 1));
-	else if (!datagram_id(&datagram, !ip4_is_later_fragment(p.ip4), &id, &kept) ||
-		 kept != slot)
+	else if (!datagram_id(&datagram, !ip4_is_later_fragment(p.ip4), &id, &kept) || kept != slot)
 		return DROP(NAT_FRAGMENT);
 	rewrite_id4(p.ip4, id);
 	return 0;

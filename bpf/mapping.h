@@ -501,4 +501,22 @@ NSR_STEP int mapping_enter(struct nat_request *request)
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
+/* What is set for the network of a flow that is to get a session. */
+static __always_inline void request_limits(struct nat_request *request,
+					   const struct nsr_inside *inside)
+{
+	request->life = session_life(inside, &request->flow, request->seen);
+	request->flows_max = inside->flows_max;
+	request->owner = NSR_OWNER(inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT
+									   : NSR_OWNER_OWN,
+				   NSR_STRANGERS + inside->slot);
+	request->mapping_mode = inside->mapping_mode;
+}
+
+/* What flows_claim() of nat.h took. */
+static __always_inline void flows_give(u32 owner)
+{
+	share_give_session(owner, NAT_FAMILY);
+}
+
 #endif

@@ -59,12 +59,6 @@ NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
 	return share_take_session(request->owner, request->flows_max, NAT_FAMILY, session_room());
 }
 
-/* What flows_claim() took. */
-static __always_inline void flows_give(u32 owner)
-{
-	share_give_session(owner, NAT_FAMILY);
-}
-
 /* ---- Sessions. */
 
 /* Ends an active session once, whoever comes first; 1 when it was us, else 0. idle: only if it has
@@ -100,18 +94,6 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s, bool idle)
 	count_nat(flow.inside.uplink, sessions_expired, flow.inside.protocol, 1);
 	session_vacate(session, number);
 	return 1;
-}
-
-/* What is set for the network of a flow that is to get a session. */
-static __always_inline void request_limits(struct nat_request *request,
-					   const struct nsr_inside *inside)
-{
-	request->life = session_life(inside, &request->flow, request->seen);
-	request->flows_max = inside->flows_max;
-	request->owner = NSR_OWNER(inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT
-									   : NSR_OWNER_OWN,
-				   NSR_STRANGERS + inside->slot);
-	request->mapping_mode = inside->mapping_mode;
 }
 
 /*
@@ -311,9 +293,8 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 	if (!request->mapping)
 		return VERDICT_RARE;
 	paired = NSR_MAPPING_SLOT(request->mapping) == request->slot; /* or it is about to end */
-	if (paired &&
-	    !host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
-			   mapping_is_published(request->mapping)))
+	if (paired && !host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
+				     mapping_is_published(request->mapping)))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
 	return paired ? DROP(NAT_SOCKET) : DROP(NAT_CONTENTION);

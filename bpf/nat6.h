@@ -138,8 +138,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define seen_by              seen_by6
 #define session_is_over      session_is_over6
 #define session_next         session_next6
-#define reset_doubted      reset_doubted6
-#define session_revives    session_revives6
+#define reset_doubted        reset_doubted6
+#define session_revives      session_revives6
 #define session_is_expired   session_is_expired6
 #define session_matches      session_matches6
 #define session_swap         session_swap6
@@ -409,20 +409,19 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host6(address);
 }
 
-/* An uplink has one address of IPv6, in the slot of its number. */
 NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
 	const struct nsr_uplink *uplink;
 	nat_address now;
 
-	if (!ifindex || !address || slot != index)
+	if (!ifindex || !address)
 		return ADDRESS_GONE;
 	key = *ifindex;
 	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	if (!uplink)
 		return ADDRESS_GONE;
-	now = address6_of(uplink);
+	now = address6_at(uplink, slot);
 	if (address_equal(address, &now))
 		return ADDRESS_STAYS;
 	return address_is_none(&now) ? ADDRESS_GONE : ADDRESS_REPLACED;
@@ -430,15 +429,24 @@ NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 
 static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
 {
-	(void)uplink;
-	(void)address;
-	return false;
+	return uplink->flags & NSR_UPLINK_MORE6 &&
+	       address6_more_slot(uplink, address) != NSR_SLOTS_MAX;
 }
 
 static __always_inline bool nat_is_repaired(const nat_address *inside)
 {
-	(void)inside;
-	return false;
+	u32 zero = 0, slot;
+	const struct nsr_repairing *sets = bpf_map_lookup_elem(&repairing, &zero);
+	nat_address before, after;
+
+	if (!sets)
+		return true;
+	slot = address6_pair(&sets->before, inside);
+	if (address6_pair(&sets->after, inside) != slot)
+		return true;
+	address6_entered(&sets->before, slot, &before);
+	address6_entered(&sets->after, slot, &after);
+	return !address_equal(&before, &after);
 }
 
 static __always_inline bool nat_is_client(const nat_address *address)

@@ -89,10 +89,10 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 		return DROP(NAT_REWRITE);
 	rewrite_address4(p.ip4, true, request->external);
 	request->forwarded = skb->ifindex;
-	return ip4_is_fragment(p.ip4) ? fragment4_renumber(skb, bare, request->flow.inside.uplink,
-							   request->flow.inside.address,
-							   request->slot)
-				      : 0;
+	return ip4_is_fragment(p.ip4)
+		       ? fragment4_renumber(skb, bare, request->flow.inside.uplink,
+					    request->flow.inside.address, request->slot)
+		       : 0;
 }
 
 /* A packet to an external address, or to one that was. request has uplink, the address that is in

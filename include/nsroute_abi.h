@@ -31,7 +31,7 @@
 #define NSR_INSIDE_MAX    1024  /* masqueraded prefixes, per family */
 #define NSR_INNER_MAX     16384 /* interfaces that belong to fabrics (bridges) */
 #define NSR_PUBLISHED_MAX 4096  /* published ports or ranges of them */
-#define NSR_EXTERNALS_MAX 8     /* external addresses of IPv4 of an uplink */
+#define NSR_EXTERNALS_MAX 8     /* external addresses of an uplink, per family */
 #define NSR_SLOTS_MAX     32    /* of external addresses: NSR_UPLINKS_MAX first ones, and others */
 #define NSR_POOLS_MAX     (NSR_SLOTS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and slot */
 #define NSR_POOL_PORTS    65536 /* external ports (ICMP: identifiers) of one pool */
@@ -272,18 +272,20 @@ struct nsr_uplink {
 	__u8 address6[16]; /* external address of IPv6; ::, likewise: none */
 	__u32 fixed;       /* 1: address4 is the one to use; 0: and whatever comes in its place */
 	__u32 fixed6;      /* the same of address6 */
-	/* Several of IPv4: the others. Nothing takes the place of any of them. */
+	/* Several of a family: the others. Nothing takes the place of any of them. */
 	__u8 slots[NSR_MORE_MAX];   /* of those below; 0: not in use */
 	__u8 flags;                 /* NSR_UPLINK_* */
 	__be32 more4[NSR_MORE_MAX]; /* 0: none */
+	__u8 more6[NSR_MORE_MAX][16];
 };
-_Static_assert(sizeof(struct nsr_uplink) == 48 + 4 * NSR_MORE_MAX, "layout");
+_Static_assert(sizeof(struct nsr_uplink) == 48 + 20 * NSR_MORE_MAX, "layout");
 
 /* nsr_uplink.flags: there are others than the first; which there are is being changed, so that
  * nothing begins. */
 #define NSR_UPLINK_MORE4     1
-#define NSR_UPLINK_CHANGING4 2
-#define NSR_UPLINK_CHANGING6 4
+#define NSR_UPLINK_MORE6     2
+#define NSR_UPLINK_CHANGING4 4
+#define NSR_UPLINK_CHANGING6 8
 
 /* Map "uplink_by_index": ARRAY by slot of the ifindex of its uplink (__u32; 0: unused). */
 

@@ -29,6 +29,17 @@ static inline __u32 nsr_pair_weight(__be32 inside, __be32 external)
 	return nsr_pair_mix(nsr_pair_mix(inside) ^ external);
 }
 
+static inline __u32 nsr_pair_weight6(const __u32 inside[4], const __u32 external[4])
+{
+	__u32 weight = 0, i;
+
+	for (i = 0; i < 4; i++)
+		weight = nsr_pair_mix(weight ^ inside[i]);
+	for (i = 0; i < 4; i++)
+		weight = nsr_pair_mix(weight ^ external[i]);
+	return weight;
+}
+
 /* The slot of the external address that an inside one has. Of two that weigh the same it is the one
  * with the larger number. */
 static inline __u32 nsr_pair(const struct nsr_uplink *uplink, __be32 inside)
@@ -64,6 +75,38 @@ struct nsr_followed {
 	__u32 reserved;
 };
 _Static_assert(sizeof(struct nsr_followed) == 16, "layout");
+
+static inline int nsr_pair_is_larger6(const __u32 a[4], const __u32 b[4])
+{
+	__u32 i;
+
+	for (i = 0; i < 3; i++)
+		if (a[i] != b[i])
+			return a[i] > b[i];
+	return a[3] > b[3];
+}
+
+static inline __u32 nsr_pair6(const struct nsr_uplink *uplink, const __u32 inside[4])
+{
+	const __u32 *best = (const __u32 *)uplink->address6;
+	__u32 slot = uplink->index, heaviest = nsr_pair_weight6(inside, best), i;
+
+	for (i = 0; i < NSR_MORE_MAX; i++) {
+		const __u32 *external = (const __u32 *)uplink->more6[i];
+		__u32 weight;
+
+		if (!(external[0] | external[1] | external[2] | external[3]))
+			continue;
+		weight = nsr_pair_weight6(inside, external);
+		if (weight < heaviest ||
+		    (weight == heaviest && !nsr_pair_is_larger6(external, best)))
+			continue;
+		heaviest = weight;
+		best = external;
+		slot = uplink->slots[i];
+	}
+	return slot;
+}
 
 /* Map "repairing": ARRAY of one, written by user space while it ends the sessions of those inside
  * addresses that another external one is to be for. */

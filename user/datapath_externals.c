@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How it works: an uplink has up to NSR_EXTERNALS_MAX addresses of IPv4, in places that they keep:
- * the first, which is in the slot of the uplink's own number, and the others, each of which has a
- * slot that is nobody else's. "uplink_by_index" says whose a slot is. A slot has the pools of its
- * address. The one address of IPv6 is in the slot of the uplink's number, too.
+ * How it works: an uplink has up to NSR_EXTERNALS_MAX addresses of a family, in places that they
+ * keep: the first, which is in the slot of the uplink's own number, and the others, each of which
+ * has a slot that is nobody else's (of both families the same). "uplink_by_index" says whose a slot
+ * is. A slot has the pools of its address.
  *
  * Which address an inside one has is computed from the set of them (nsroute_abi_pair.h), so a
  * change of the set changes it for some. That is done so that nobody ever has two:
@@ -47,6 +47,19 @@ bool datapath_slot_is_of(const struct datapath *datapath, uint32_t slot, uint32_
 	return slot < NSR_UPLINKS_MAX ? slot == index : owner_of(datapath, slot) == ifindex;
 }
 
+static bool has_more(const struct nsr_uplink *entry, size_t place, bool ipv6)
+{
+	static const uint8_t none[16];
+
+	return ipv6 ? memcmp(entry->more6[place], none, sizeof(none)) != 0
+		    : entry->more4[place] != 0;
+}
+
+static bool in_use(const struct nsr_uplink *entry, size_t place)
+{
+	return has_more(entry, place, false) || has_more(entry, place, true);
+}
+
 static bool has_slot(const struct nsr_uplink *entry, uint32_t slot)
 {
 	for (size_t i = 0; i < NSR_MORE_MAX; i++)
@@ -81,11 +94,10 @@ int datapath_slots_take(const struct datapath *datapath, const struct nsr_uplink
 		memcpy(entry->slots, known->slots, sizeof(entry->slots));
 	entry->flags = 0;
 	for (size_t i = 0; i < NSR_MORE_MAX && !ret; i++) {
-		if (!entry->more4[i])
-			continue;
-		if (!entry->slots[i])
+		if (in_use(entry, i) && !entry->slots[i])
 			ret = take_slot(datapath, entry, i, err);
-		entry->flags |= NSR_UPLINK_MORE4;
+		entry->flags |= has_more(entry, i, false) ? NSR_UPLINK_MORE4 : 0;
+		entry->flags |= has_more(entry, i, true) ? NSR_UPLINK_MORE6 : 0;
 	}
 	return ret;
 }
@@ -93,7 +105,7 @@ int datapath_slots_take(const struct datapath *datapath, const struct nsr_uplink
 void datapath_slots_trim(struct nsr_uplink *entry)
 {
 	for (size_t i = 0; i < NSR_MORE_MAX; i++)
-		if (!entry->more4[i])
+		if (!in_use(entry, i))
 			entry->slots[i] = 0;
 }
 
@@ -118,9 +130,11 @@ int datapath_slots_release(const struct datapath *datapath, const struct nsr_upl
 
 /* ---- Addresses by place: 0 is the first. */
 
-static __be32 address_at(const struct nsr_uplink *entry, size_t place)
+static const void *address_at(const struct nsr_uplink *entry, size_t place, bool ipv6)
 {
-	return place ? entry->more4[place - 1] : entry->address4;
+	if (!place)
+		return ipv6 ? (const void *)entry->address6 : &entry->address4;
+	return ipv6 ? (const void *)entry->more6[place - 1] : &entry->more4[place - 1];
 }
 
 static uint32_t slot_at(const struct nsr_uplink *entry, size_t place)
@@ -128,63 +142,80 @@ static uint32_t slot_at(const struct nsr_uplink *entry, size_t place)
 	return place ? entry->slots[place - 1] : entry->index;
 }
 
-bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other)
+static bool is_there(const struct nsr_uplink *entry, size_t place, bool ipv6)
+{
+	static const uint8_t none[16];
+
+	return memcmp(address_at(entry, place, ipv6), none, ipv6 ? 16 : 4) != 0;
+}
+
+static bool same_at(const struct nsr_uplink *one, const struct nsr_uplink *other, size_t place,
+		    bool ipv6)
+{
+	return !memcmp(address_at(one, place, ipv6), address_at(other, place, ipv6), ipv6 ? 16 : 4);
+}
+
+bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other,
+			       bool ipv6)
 {
 	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++)
-		if (address_at(one, i) != address_at(other, i))
+		if (!same_at(one, other, i, ipv6))
 			return true;
 	return false;
 }
 
-bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink *entry)
+bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink *entry, bool ipv6)
 {
-	return (known->flags | entry->flags) & NSR_UPLINK_MORE4 &&
-	       !(known->flags & NSR_UPLINK_CHANGING4) && known->address4 && entry->address4;
+	const unsigned int more = ipv6 ? NSR_UPLINK_MORE6 : NSR_UPLINK_MORE4;
+	const unsigned int changing = ipv6 ? NSR_UPLINK_CHANGING6 : NSR_UPLINK_CHANGING4;
+
+	return (known->flags | entry->flags) & more && !(known->flags & changing) &&
+	       is_there(known, 0, ipv6) && is_there(entry, 0, ipv6);
 }
 
-static int open_slot(const struct datapath *datapath, const struct nsr_uplink *entry, size_t place,
-		     struct error *err)
+static int open_slot(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *entry,
+		     size_t place, struct error *err)
 {
 	static const struct nsr_followed nothing;
+	static const struct nsr_followed6 nothing6;
 	const uint32_t slot = slot_at(entry, place);
-	int ret = datapath_put(datapath, MAP_followed, &slot, &nothing, "an external address", err);
+	int ret =
+		datapath_put(datapath, ipv6 ? MAP_followed6 : MAP_followed, &slot,
+			     ipv6 ? (const void *)&nothing6 : &nothing, "an external address", err);
 
 	if (!ret)
-		ret = datapath_pools_add(datapath, false, entry, slot, err);
-	return ret ? ret : datapath_set_aside_in(datapath, false, entry, slot, err);
+		ret = datapath_pools_add(datapath, ipv6, entry, slot, err);
+	return ret ? ret : datapath_set_aside_in(datapath, ipv6, entry, slot, err);
 }
 
-int datapath_slots_open(const struct datapath *datapath, const struct nsr_uplink *entry,
+int datapath_slots_open(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *entry,
 			struct error *err)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < NSR_EXTERNALS_MAX && !ret; i++)
-		if (address_at(entry, i))
-			ret = open_slot(datapath, entry, i, err);
+		if (is_there(entry, i, ipv6))
+			ret = open_slot(datapath, ipv6, entry, i, err);
 	return ret;
-}
-
-int datapath_slot6_open(const struct datapath *datapath, const struct nsr_uplink *entry,
-			struct error *err)
-{
-	static const struct nsr_followed6 nothing;
-	static const uint8_t none[16];
-	int ret;
-
-	if (!memcmp(entry->address6, none, sizeof(none)))
-		return 0;
-	ret = datapath_put(datapath, MAP_followed6, &entry->index, &nothing, "an external address",
-			   err);
-	if (!ret)
-		ret = datapath_pools_add(datapath, true, entry, entry->index, err);
-	return ret ? ret : datapath_set_aside_in(datapath, true, entry, entry->index, err);
 }
 
 /* ---- While flows run. */
 
+static int end_sessions(const struct datapath *datapath, bool ipv6,
+			const struct nsr_selection *selection, struct error *err)
+{
+	const struct nsr_selection6 selection6 = {.uplink = selection->uplink,
+						  .mapping_first = selection->mapping_first,
+						  .mapping_last = selection->mapping_last,
+						  .repaired = selection->repaired,
+						  .kind = selection->kind};
+
+	return ipv6 ? datapath_flush6(datapath, &selection6, NULL, err)
+		    : datapath_flush(datapath, selection, NULL, err);
+}
+
 /* Those of inside addresses that get another one. Direct ones have none. */
-static int end_repaired(const struct datapath *datapath, const struct nsr_uplink *known,
+static int end_repaired(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 			const struct nsr_uplink *entry, struct error *err)
 {
 	const struct nsr_selection repaired = {.uplink = (uint8_t)(1 + known->index),
@@ -194,51 +225,59 @@ static int end_repaired(const struct datapath *datapath, const struct nsr_uplink
 	const uint32_t zero = 0;
 	int ret = datapath_put(datapath, MAP_repairing, &zero, &sets, "external addresses", err);
 
-	return ret ? ret : datapath_flush(datapath, &repaired, NULL, err);
+	return ret ? ret : end_sessions(datapath, ipv6, &repaired, err);
 }
 
 /* What is published there is forgotten when no address takes the place. */
-static int empty_slot(const struct datapath *datapath, uint32_t slot, bool forget,
+static int empty_slot(const struct datapath *datapath, bool ipv6, uint32_t slot, bool forget,
 		      struct error *err)
 {
 	const struct nsr_selection all = {
 		.mapping_first = NSR_MAPPING(NSR_POOL(slot, 0), 0),
 		.mapping_last =
 			NSR_MAPPING(NSR_POOL(slot, NSR_NAT_PROTOCOLS - 1), NSR_POOL_PORTS - 1)};
-	int ret = datapath_publish_leave(datapath, false, slot, forget, err);
+	int ret = datapath_publish_leave(datapath, ipv6, slot, forget, err);
 
 	if (!ret)
-		ret = datapath_flush(datapath, &all, NULL, err);
+		ret = end_sessions(datapath, ipv6, &all, err);
 	if (!ret)
-		ret = datapath_flush_ports(datapath, false, slot, err);
-	return ret ? ret : datapath_pools_drop(datapath, false, slot, err);
+		ret = datapath_flush_ports(datapath, ipv6, slot, err);
+	return ret ? ret : datapath_pools_drop(datapath, ipv6, slot, err);
 }
 
-static int change_slots(const struct datapath *datapath, const struct nsr_uplink *known,
+static int change_slots(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 			const struct nsr_uplink *entry, struct error *err)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < NSR_EXTERNALS_MAX && !ret; i++) {
-		if (address_at(known, i) == address_at(entry, i))
+		if (same_at(known, entry, i, ipv6))
 			continue;
-		if (address_at(known, i))
-			ret = empty_slot(datapath, slot_at(known, i), !address_at(entry, i), err);
-		if (!ret && address_at(entry, i))
-			ret = open_slot(datapath, entry, i, err);
+		if (is_there(known, i, ipv6))
+			ret = empty_slot(datapath, ipv6, slot_at(known, i),
+					 !is_there(entry, i, ipv6), err);
+		if (!ret && is_there(entry, i, ipv6))
+			ret = open_slot(datapath, ipv6, entry, i, err);
 	}
 	return ret;
 }
 
-/* What is of IPv4. */
-static void enter_externals(struct nsr_uplink *into, const struct nsr_uplink *from)
+/* What is of the family. */
+static void enter_family(struct nsr_uplink *into, const struct nsr_uplink *from, bool ipv6)
 {
-	into->address4 = from->address4;
-	memcpy(into->more4, from->more4, sizeof(into->more4));
-	into->fixed = from->fixed;
+	const unsigned int more = ipv6 ? NSR_UPLINK_MORE6 : NSR_UPLINK_MORE4;
+
+	if (ipv6) {
+		memcpy(into->address6, from->address6, sizeof(into->address6));
+		memcpy(into->more6, from->more6, sizeof(into->more6));
+		into->fixed6 = from->fixed6;
+	} else {
+		into->address4 = from->address4;
+		memcpy(into->more4, from->more4, sizeof(into->more4));
+		into->fixed = from->fixed;
+	}
 	memcpy(into->slots, from->slots, sizeof(into->slots));
-	into->flags =
-		(uint8_t)((into->flags & ~NSR_UPLINK_MORE4) | (from->flags & NSR_UPLINK_MORE4));
+	into->flags = (uint8_t)((into->flags & ~more) | (from->flags & more));
 }
 
 static int put(const struct datapath *datapath, const struct nsr_uplink *entry, struct error *err)
@@ -246,28 +285,29 @@ static int put(const struct datapath *datapath, const struct nsr_uplink *entry, 
 	return datapath_put(datapath, MAP_uplinks, &entry->ifindex, entry, "an uplink", err);
 }
 
-int datapath_repair(const struct datapath *datapath, const struct nsr_uplink *known,
+int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 		    const struct nsr_uplink *entry, struct error *err)
 {
+	const uint8_t changing = ipv6 ? NSR_UPLINK_CHANGING6 : NSR_UPLINK_CHANGING4;
 	struct nsr_uplink now, next;
 	int ret = 0;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &entry->ifindex, &now))
 		return error_set(err, -errno, "cannot read an uplink: %s", strerror(errno));
-	now.flags |= NSR_UPLINK_CHANGING4;
+	now.flags |= changing;
 	next = now;
-	enter_externals(&next, entry);
+	enter_family(&next, entry, ipv6);
 	ret = put(datapath, &now, err);
 	if (!ret)
 		ret = datapath_wait(err);
 	if (!ret)
-		ret = end_repaired(datapath, known, &next, err);
+		ret = end_repaired(datapath, ipv6, known, &next, err);
 	if (!ret)
-		ret = change_slots(datapath, known, &next, err);
+		ret = change_slots(datapath, ipv6, known, &next, err);
 	if (!ret)
 		ret = put(datapath, &next, err);
 	if (!ret)
-		ret = datapath_publish_resume(datapath, false, next.index, err);
-	next.flags &= (uint8_t)~NSR_UPLINK_CHANGING4;
+		ret = datapath_publish_resume(datapath, ipv6, next.index, err);
+	next.flags &= (uint8_t)~changing;
 	return ret ? ret : put(datapath, &next, err);
 }

@@ -21,20 +21,19 @@ int datapath_slots_release(const struct datapath *datapath, const struct nsr_upl
 bool datapath_slot_is_of(const struct datapath *datapath, uint32_t slot, uint32_t index,
 			 uint32_t ifindex);
 
-/* Whether an entry has another address of IPv4 in any place. */
-bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other);
+/* Whether an entry has another address of the family in any place. */
+bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other,
+			       bool ipv6);
 /* Whether the flows of some inside addresses can go on while those of others end. */
-bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink *entry);
-/* Gives the uplink the IPv4 addresses of the entry. Sessions of the inside addresses that
+bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink *entry, bool ipv6);
+/* Gives the uplink the addresses of the entry, of one family. Sessions of the inside addresses that
  * get another one end, and those at an address that goes; all others go on. known is the entry that
  * there is, with the address that it has now. */
-int datapath_repair(const struct datapath *datapath, const struct nsr_uplink *known,
+int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 		    const struct nsr_uplink *entry, struct error *err);
 
-/* For all of its addresses of IPv4, and for that of IPv6, if it has one. */
-int datapath_slots_open(const struct datapath *datapath, const struct nsr_uplink *entry,
-			struct error *err);
-int datapath_slot6_open(const struct datapath *datapath, const struct nsr_uplink *entry,
+/* For all of its addresses of a family. */
+int datapath_slots_open(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *entry,
 			struct error *err);
 
 #endif

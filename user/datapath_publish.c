@@ -131,7 +131,8 @@ static bool is_unpaired(const struct datapath *datapath, const struct state_publ
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplink_by_index], &index, &ifindex) ||
 	    bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &uplink))
 		return false;
-	slot = range->ipv6 ? index : nsr_pair(&uplink, inside->address.words[0]);
+	slot = range->ipv6 ? nsr_pair6(&uplink, inside->address.words)
+			   : nsr_pair(&uplink, inside->address.words[0]);
 	return slot != NSR_MAPPING_SLOT(range->mapping);
 }
 
@@ -366,11 +367,14 @@ static int make_there(const struct datapath *datapath, const struct state_publis
 static bool find_slot(const struct nsr_uplink *uplink, bool ipv6, const struct ip_address *external,
 		      uint32_t *ret)
 {
+	const size_t size = ipv6 ? 16 : 4;
+
 	*ret = uplink->index;
 	if (!external->family)
 		return true;
-	for (size_t i = 0; !ipv6 && i < NSR_MORE_MAX; i++) {
-		if (memcmp(&uplink->more4[i], external->bytes, sizeof(uplink->more4[i])))
+	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
+		if (memcmp(ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],
+			   external->bytes, size))
 			continue;
 		*ret = uplink->slots[i];
 		return true;

@@ -404,6 +404,8 @@ static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
 	}
 	if (change6) {
 		memset(uplink->address6, 0, sizeof(uplink->address6));
+		memset(uplink->more6, 0, sizeof(uplink->more6));
+		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE6;
 	}
 }
 
@@ -466,11 +468,11 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 	if (change4)
 		ret = empty_uplink(datapath, false, uplink->index, uplink->ifindex, err);
 	if (!ret && change4)
-		ret = datapath_slots_open(datapath, uplink, err);
+		ret = datapath_slots_open(datapath, false, uplink, err);
 	if (!ret && change6)
 		ret = empty_uplink(datapath, true, uplink->index, uplink->ifindex, err);
 	if (!ret && change6)
-		ret = datapath_slot6_open(datapath, uplink, err);
+		ret = datapath_slots_open(datapath, true, uplink, err);
 	if (!ret)
 		ret = datapath_put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
 				   "an uplink", err);
@@ -485,16 +487,17 @@ static int open_uplink(const struct datapath *datapath, const struct nsr_uplink 
 	return ret ? ret : datapath_slots_release(datapath, uplink, err);
 }
 
-/* A change of IPv4 that some flows survive is made at once; *change tells whether there is more to
- * do. */
+/* A change that some flows survive is made at once; *change tells whether there is more to do. */
 static int repair(const struct datapath *datapath, const struct nsr_uplink *known,
-		  const struct nsr_uplink *entry, bool *change, struct error *err)
+		  const struct nsr_uplink *entry, bool ipv6, bool *change, struct error *err)
 {
-	*change = known->flags & NSR_UPLINK_CHANGING4 || datapath_externals_differ(known, entry);
-	if (!*change || !datapath_can_repair(known, entry))
+	const unsigned int changing = ipv6 ? NSR_UPLINK_CHANGING6 : NSR_UPLINK_CHANGING4;
+
+	*change = known->flags & changing || datapath_externals_differ(known, entry, ipv6);
+	if (!*change || !datapath_can_repair(known, entry, ipv6))
 		return 0;
 	*change = false;
-	return datapath_repair(datapath, known, entry, err);
+	return datapath_repair(datapath, ipv6, known, entry, err);
 }
 
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
@@ -512,9 +515,9 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		if (!ret && !memcmp(&entry, &known, sizeof(entry)))
 			goto done;
 		if (!ret && entry.port_min == known.port_min && entry.port_max == known.port_max) {
-			change6 = known.flags & NSR_UPLINK_CHANGING6 ||
-				  memcmp(known.address6, entry.address6, sizeof(entry.address6));
-			ret = repair(datapath, &known, &entry, &change4, err);
+			ret = repair(datapath, &known, &entry, false, &change4, err);
+			if (!ret)
+				ret = repair(datapath, &known, &entry, true, &change6, err);
 		}
 	} else {
 		ret = take_uplink_number(datapath, &entry.index, err);

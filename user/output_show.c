@@ -200,11 +200,12 @@ static void add_externals(json_t *addresses, const struct nsr_uplink *uplink, ui
 	static const uint8_t none[16];
 	const size_t size = family == AF_INET ? 4 : 16;
 
-	for (size_t i = 0; i < (family == AF_INET ? NSR_EXTERNALS_MAX : 1); i++) {
+	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
 		struct ip_address ip = {.family = family, .prefix_len = (uint8_t)(8 * size)};
-		const void *bytes = family == AF_INET
-					    ? (i ? &uplink->more4[i - 1] : &uplink->address4)
-					    : (const void *)uplink->address6;
+		const void *bytes =
+			family == AF_INET
+				? (i ? &uplink->more4[i - 1] : &uplink->address4)
+				: (const void *)(i ? uplink->more6[i - 1] : uplink->address6);
 		char text[IP_TEXT_MAX];
 
 		memcpy(ip.bytes, bytes, size);

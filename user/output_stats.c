@@ -136,8 +136,10 @@ static json_t *nat_object(const struct state_uplink *uplink)
 	json_t *object = json_object(), *protocols = json_object();
 	size_t externals = 1;
 
-	for (size_t i = 0; i < NSR_MORE_MAX; i++)
+	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
 		externals += uplink->uplink.more4[i] != 0;
+		externals += memcmp(uplink->uplink.more6[i], none, sizeof(none)) != 0;
+	}
 	if (memcmp(uplink->uplink.address6, none, sizeof(none)))
 		externals++; /* IPv6 has ports of its own */
 	pool *= externals;

@@ -78,7 +78,7 @@ enum operation_kind {
 
 /* External addresses besides the first, in places that they keep; family 0: none. */
 struct more_externals {
-	struct ip_address address[NSR_MORE_MAX];
+	struct ip_address address[NSR_MORE_MAX], address6[NSR_MORE_MAX];
 };
 
 struct operation {

@@ -26,12 +26,16 @@ static const struct ip_address *external_at(const struct externals *externals, s
 {
 	static const struct ip_address none;
 
-	if (place < 2)
+	if (place % NSR_EXTERNALS_MAX == 0)
 		return place ? &externals->address6 : &externals->address;
-	return externals->more ? &externals->more->address[place - 2] : &none;
+	if (!externals->more)
+		return &none;
+	return place < NSR_EXTERNALS_MAX
+		       ? &externals->more->address[place - 1]
+		       : &externals->more->address6[place - NSR_EXTERNALS_MAX - 1];
 }
 
-enum { PLACES = 2 + NSR_MORE_MAX };
+enum { PLACES = 2 * NSR_EXTERNALS_MAX };
 
 /* An address that both have; NULL: none. */
 static const struct ip_address *find_same(const struct externals *one,

@@ -9,26 +9,33 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static struct ip_address address_of(__be32 bytes)
+static struct ip_address address_of(uint8_t family, const void *bytes)
 {
-	struct ip_address ip = {0};
+	static const uint8_t none[16];
+	const size_t size = family == AF_INET ? 4 : 16;
+	struct ip_address ip = {.family = family, .prefix_len = (uint8_t)(8 * size)};
 
-	if (!bytes)
-		return ip;
-	ip.family = AF_INET;
-	ip.prefix_len = 32;
-	memcpy(ip.bytes, &bytes, sizeof(bytes));
+	if (!memcmp(bytes, none, size))
+		return (struct ip_address){0};
+	memcpy(ip.bytes, bytes, size);
 	return ip;
 }
 
-static struct ip_address *place_of(struct uplink *uplink, struct more_externals *more, size_t place)
+static struct ip_address *place_of(struct uplink *uplink, struct more_externals *more, bool ipv6,
+				   size_t place)
 {
-	return place ? &more->address[place - 1] : &uplink->address;
+	if (!place)
+		return ipv6 ? &uplink->address6 : &uplink->address;
+	return ipv6 ? &more->address6[place - 1] : &more->address[place - 1];
 }
 
-static struct ip_address observed_at(const struct nsr_uplink *observed, size_t place)
+static struct ip_address observed_at(const struct nsr_uplink *observed, bool ipv6, size_t place)
 {
-	return address_of(place ? observed->more4[place - 1] : observed->address4);
+	if (!place)
+		return ipv6 ? address_of(AF_INET6, observed->address6)
+			    : address_of(AF_INET, &observed->address4);
+	return ipv6 ? address_of(AF_INET6, observed->more6[place - 1])
+		    : address_of(AF_INET, &observed->more4[place - 1]);
 }
 
 /* Takes one out of the list. */
@@ -44,25 +51,27 @@ static bool take(struct ip_address *list, size_t *count, const struct ip_address
 	return false;
 }
 
-static void place_all(struct uplink *uplink, struct more_externals *into,
-		      const struct ip_address *more, size_t count,
-		      const struct nsr_uplink *observed)
+static void place_family(struct uplink *uplink, struct more_externals *into, bool ipv6,
+			 const struct ip_address *more, size_t count,
+			 const struct nsr_uplink *observed)
 {
-	struct ip_address left[NSR_EXTERNALS_MAX], *first = &uplink->address;
+	const uint8_t family = ipv6 ? AF_INET6 : AF_INET;
+	struct ip_address left[NSR_EXTERNALS_MAX], *first = place_of(uplink, into, ipv6, 0);
 	size_t lefts = 0;
 
 	left[lefts++] = *first;
 	for (size_t i = 0; i < count && lefts < NSR_EXTERNALS_MAX; i++)
-		left[lefts++] = more[i];
+		if (more[i].family == family)
+			left[lefts++] = more[i];
 	*first = (struct ip_address){0};
 	for (size_t i = 0; observed && i < NSR_EXTERNALS_MAX; i++) {
-		const struct ip_address known = observed_at(observed, i);
+		const struct ip_address known = observed_at(observed, ipv6, i);
 
 		if (known.family && take(left, &lefts, &known))
-			*place_of(uplink, into, i) = known;
+			*place_of(uplink, into, ipv6, i) = known;
 	}
 	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
-		struct ip_address *place = place_of(uplink, into, i);
+		struct ip_address *place = place_of(uplink, into, ipv6, i);
 
 		if (place->family || !lefts)
 			continue;
@@ -70,7 +79,7 @@ static void place_all(struct uplink *uplink, struct more_externals *into,
 		take(left, &lefts, &left[0]);
 	}
 	for (size_t i = NSR_EXTERNALS_MAX - 1; i && !first->family; i--) {
-		struct ip_address *last = place_of(uplink, into, i);
+		struct ip_address *last = place_of(uplink, into, ipv6, i);
 
 		*first = *last;
 		*last = (struct ip_address){0};
@@ -80,7 +89,7 @@ static void place_all(struct uplink *uplink, struct more_externals *into,
 static bool is_empty(const struct more_externals *more)
 {
 	for (size_t i = 0; i < NSR_MORE_MAX; i++)
-		if (more->address[i].family)
+		if (more->address[i].family || more->address6[i].family)
 			return false;
 	return true;
 }
@@ -91,9 +100,11 @@ void plan_place_externals(struct uplink *uplink, const struct ip_address *more, 
 	struct more_externals *into = arena_alloc(arena, sizeof(*into));
 
 	uplink->more = NULL;
-	if (!count) /* one is in the first place, whatever there was */
+	if (!count) /* one of a family is in the first place, whatever there was */
 		return;
-	place_all(uplink, into, more, count, observed);
+	place_family(uplink, into, false, more, count, observed);
+	if (uplink->address6.family)
+		place_family(uplink, into, true, more, count, observed);
 	uplink->more = is_empty(into) ? NULL : into;
 }
 
@@ -102,15 +113,19 @@ const struct more_externals *plan_more_externals(const struct nsr_uplink *observ
 {
 	struct more_externals *more = arena_alloc(arena, sizeof(*more));
 
-	for (size_t i = 0; i < NSR_MORE_MAX; i++)
-		more->address[i] = observed_at(observed, i + 1);
+	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
+		more->address[i] = observed_at(observed, false, i + 1);
+		more->address6[i] = observed_at(observed, true, i + 1);
+	}
 	return is_empty(more) ? NULL : more;
 }
 
 void plan_enter_externals(const struct more_externals *more, struct nsr_uplink *ret)
 {
-	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
+	for (size_t i = 0; more && i < NSR_MORE_MAX; i++) {
 		memcpy(&ret->more4[i], more->address[i].bytes, sizeof(ret->more4[i]));
+		memcpy(ret->more6[i], more->address6[i].bytes, sizeof(ret->more6[i]));
+	}
 }
 
 bool plan_externals_differ(const struct nsr_uplink *observed, const struct more_externals *more)
@@ -119,10 +134,23 @@ bool plan_externals_differ(const struct nsr_uplink *observed, const struct more_
 
 	plan_enter_externals(more, &wanted);
 	return observed->flags & (NSR_UPLINK_CHANGING4 | NSR_UPLINK_CHANGING6) ||
-	       memcmp(observed->more4, wanted.more4, sizeof(wanted.more4));
+	       memcmp(observed->more4, wanted.more4, sizeof(wanted.more4)) ||
+	       memcmp(observed->more6, wanted.more6, sizeof(wanted.more6));
 }
 
-/* The file names all of IPv4 or none. */
+/* Those that both have are in the same places. */
+bool plan_same_externals6(const struct nsr_uplink *observed, const struct uplink *uplink)
+{
+	static const uint8_t none[sizeof(observed->more6)];
+	struct nsr_uplink wanted = {0};
+
+	plan_enter_externals(uplink->more, &wanted);
+	return !memcmp(observed->more6, wanted.more6, sizeof(wanted.more6)) &&
+	       (!memcmp(wanted.more6, none, sizeof(none)) ||
+		!memcmp(observed->address6, uplink->address6.bytes, sizeof(observed->address6)));
+}
+
+/* Of IPv4, which each uplink has, and of which the file names all or none. */
 bool plan_same_externals(const struct nsr_uplink *observed, const struct uplink *uplink)
 {
 	struct nsr_uplink wanted = {0};

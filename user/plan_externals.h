@@ -18,8 +18,10 @@ const struct more_externals *plan_more_externals(const struct nsr_uplink *observ
 						 struct arena *arena);
 /* Whether it has others in any place, or a change of them has not come to its end. */
 bool plan_externals_differ(const struct nsr_uplink *observed, const struct more_externals *more);
-/* Whether it has the same, in whichever places. */
+/* Whether it has the same of IPv4, in whichever places. */
 bool plan_same_externals(const struct nsr_uplink *observed, const struct uplink *uplink);
+/* Whether it has the same of IPv6, where either has several. */
+bool plan_same_externals6(const struct nsr_uplink *observed, const struct uplink *uplink);
 /* Into the datapath's entry. */
 void plan_enter_externals(const struct more_externals *more, struct nsr_uplink *ret);
 

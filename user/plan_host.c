@@ -160,15 +160,17 @@ static int share_uplink(struct builder *b, size_t place, struct error *err)
 	}
 	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
 	    (observed->uplink.fixed != uplink->fixed ||
-	     (uplink->fixed && !plan_same_externals(&observed->uplink, uplink))))
-		return error_set(err, -EEXIST,
-				 "another fabric masquerades to '%s' %s; give this one the same "
-				 "'addresses'",
-				 uplink->name,
-				 !observed->uplink.fixed ? "as its own address"
-				 : observed->uplink.flags & NSR_UPLINK_MORE4
-					 ? "as other addresses"
-					 : "as one address only");
+	     (uplink->fixed && !plan_same_externals(&observed->uplink, uplink)) ||
+	     !plan_same_externals6(&observed->uplink, uplink)))
+		return error_set(
+			err, -EEXIST,
+			"another fabric masquerades to '%s' %s; give this one the same "
+			"'addresses'",
+			uplink->name,
+			!plan_same_externals6(&observed->uplink, uplink) ? "as other addresses"
+			: !observed->uplink.fixed                        ? "as its own address"
+			: observed->uplink.flags & NSR_UPLINK_MORE4      ? "as other addresses"
+									 : "as one address only");
 	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
 	    (observed->uplink.port_min != uplink->port_min ||
 	     observed->uplink.port_max != uplink->port_max))

@@ -54,12 +54,13 @@ static enum table inside_of(const struct ip_address *prefix)
 	return prefix->family == AF_INET ? INSIDE4 : INSIDE6;
 }
 
+/* Of both families one slot does. */
 static size_t slots_of(const struct more_externals *more)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
-		count += more->address[i].family != 0;
+		count += more->address[i].family || more->address6[i].family;
 	return count;
 }
 

@@ -91,9 +91,10 @@ static struct ip_address external_at(const struct builder *b, const struct uplin
 {
 	if (!place)
 		return external_of(b, uplink, family);
-	if (!uplink->more || family == AF_INET6)
+	if (!uplink->more)
 		return (struct ip_address){0};
-	return uplink->more->address[place - 1];
+	return family == AF_INET6 ? uplink->more->address6[place - 1]
+				  : uplink->more->address[place - 1];
 }
 
 /* The first address of a family on an interface of a masqueraded network; false: there is none. */

@@ -261,7 +261,7 @@ static char *describe_inside(const struct operation *op, struct arena *arena)
 			    old ? describe_settings(old->inside, op->inside, arena) : "");
 }
 
-/* Several addresses of IPv4, and that of IPv6. */
+/* Several addresses of a family, and of the other. */
 static char *describe_externals(const struct operation *op, struct arena *arena)
 {
 	const struct more_externals *more = op->more;
@@ -274,6 +274,10 @@ static char *describe_externals(const struct operation *op, struct arena *arena)
 					    ip_format(&more->address[i], text));
 	if (op->address6.family)
 		list = arena_printf(arena, "%s and %s", list, ip_format(&op->address6, text));
+	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
+		if (more->address6[i].family)
+			list = arena_printf(arena, "%s, %s", list,
+					    ip_format(&more->address6[i], text));
 	return list;
 }
 

@@ -264,14 +264,16 @@ static void enter_sources(struct view *view, const struct state_datapath *datapa
 }
 
 /* Of a slot that is not the uplink's first. */
-static struct ip_address external_of(const struct nsr_uplink *uplink, uint32_t slot)
+static struct ip_address external_of(const struct nsr_uplink *uplink, uint32_t slot, bool ipv6)
 {
-	struct ip_address external = {.family = AF_INET, .prefix_len = 32};
+	struct ip_address external = {.family = ipv6 ? AF_INET6 : AF_INET};
 
+	external.prefix_len = (uint8_t)ip_bits(&external);
 	for (size_t i = 0; slot != uplink->index && i < NSR_MORE_MAX; i++) {
 		if (uplink->slots[i] != slot)
 			continue;
-		memcpy(external.bytes, &uplink->more4[i], sizeof(uplink->more4[i]));
+		memcpy(external.bytes, ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],
+		       ip_bits(&external) / 8);
 		return external;
 	}
 	return (struct ip_address){0};
@@ -297,7 +299,8 @@ static void enter_published(struct view *view, const struct state_datapath *data
 		memcpy(twin.address.bytes, &published->inside.address, ip_bits(&twin.address) / 8);
 		if (uplink)
 			twin.external =
-				external_of(&uplink->uplink, NSR_MAPPING_SLOT(observed->mapping));
+				external_of(&uplink->uplink, NSR_MAPPING_SLOT(observed->mapping),
+					    observed->ipv6);
 		if (twin.link)
 			enter(view, &twin, observed);
 	}

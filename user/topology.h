@@ -46,7 +46,7 @@ struct masquerade {
 	const struct network *network; /* checked: of that name; NULL: an interface of the host */
 	/* External, one of each family; family 0: whichever the uplink has. */
 	struct ip_address address, address6;
-	struct ip_address *more; /* of IPv4 that it names besides */
+	struct ip_address *more; /* that it names besides these, of either family */
 	size_t more_count;
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
 	struct nsr_inside inside;    /* filter, limit, timeouts; the uplink is not set */

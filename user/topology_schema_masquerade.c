@@ -45,12 +45,7 @@ static void add_external_address(struct yaml_reader *reader, const char *key,
 		count += masquerade->more[i].family == ip->family;
 		twice |= ip_equal(&masquerade->more[i], ip);
 	}
-	if (ip->family == AF_INET6)
-		yaml_refuse(reader, node->at,
-			    "'%s' has two IPv6 addresses; more than one of IPv6 is not supported "
-			    "yet",
-			    key);
-	else if (twice)
+	if (twice)
 		yaml_refuse(reader, node->at, "'%s' names %s twice", key, node->text);
 	else if (count == NSR_EXTERNALS_MAX)
 		yaml_refuse(reader, node->at, "'%s' has more than %d IPv%d addresses", key,
