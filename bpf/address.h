@@ -83,6 +83,20 @@ static __always_inline u32 address_slot(const struct nsr_uplink *uplink, __be32 
 						: NSR_SLOTS_MAX;
 }
 
+/* The same for what is in a hurry: whether there is one. */
+static __always_inline bool address_find(const struct nsr_uplink *uplink, __be32 address,
+					 u8 *ret_slot)
+{
+	if (address == uplink->address4 || address == address_of(uplink)) {
+		*ret_slot = uplink->index;
+		return true;
+	}
+	if (!(uplink->flags & NSR_UPLINK_MORE4))
+		return false;
+	*ret_slot = address_more_slot(uplink, address);
+	return *ret_slot != NSR_SLOTS_MAX;
+}
+
 static __always_inline bool address_is_external(const struct nsr_uplink *uplink, __be32 address)
 {
 	return address_slot(uplink, address) != NSR_SLOTS_MAX;

@@ -196,7 +196,6 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 	enum tag tag;
 	bool options;
 	__be32 source, dest;
-	u32 slot;
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
@@ -211,10 +210,9 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		dest = p.ip4->daddr;
 		source = p.ip4->saddr;
 		options = p.ip4->ihl != 5;
-		slot = address_slot(uplink, dest);
-		if (slot != NSR_SLOTS_MAX) {
+		if (address_find(uplink, dest, &request.slot)) {
 			source = 0;
-			whom = uplink_classify(skb, slot, &p, &t, &request);
+			whom = uplink_classify(skb, &p, &t, &request);
 		}
 		if (whom == NAT_INBOUND_RARE)
 			return ACTION_RARE;

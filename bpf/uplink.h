@@ -255,10 +255,10 @@ static __always_inline int bare_leaks(struct __sk_buff *skb, const struct nsr_up
 	return drop_or_pass(bare_leaks_malformed(skb));
 }
 
-/* Whom an IPv4 packet that arrives at the external address of a slot is for; NAT_INBOUND_SESSION:
- * translate. */
-static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb, u32 slot,
-							struct packet *p, struct transport *t,
+/* Whom an IPv4 packet that arrives at the external address of request->slot is for;
+ * NAT_INBOUND_SESSION: translate. */
+static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb, struct packet *p,
+							struct transport *t,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -281,7 +281,6 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb, u
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = dest;
-	request->slot = slot;
 	whom = nat_in(skb, request, t->dest);
 	TELL(INBOUND, whom, 0, 0);
 	return whom;
