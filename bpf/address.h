@@ -13,6 +13,9 @@
  * Sessions keep the address that they were opened with: they end when it is not the uplink's any
  * more, at their next packet or when expire.h comes by.
  *
+ * An uplink may have several, which the file names: each has a slot, and is asked about by itself.
+ * Which of them an inside address has is told in nsroute_abi_pair.h.
+ *
  * What is found is kept beside the uplink's entry, together with the address that user space had
  * entered: when that is another, nothing has been found yet.
  */
@@ -26,30 +29,147 @@
 #define LINK_LOCAL4    bpf_htonl(0xa9fe0000) /* 169.254.0.0/16 */
 #define FIB_LOOKUP_SRC (1 << 4) /* BPF_FIB_LOOKUP_SRC, which linux/bpf.h has since 6.7 */
 
-static __always_inline struct nsr_followed *address_followed(const struct nsr_uplink *uplink)
-{
-	u32 index = uplink->index;
+/* What has become of the address of a session. */
+enum address_fate {
+	ADDRESS_STAYS,
+	ADDRESS_GONE, /* and there is none in its place: it may come back */
+	ADDRESS_REPLACED,
+};
 
-	return bpf_map_lookup_elem(&followed, &index);
+static __always_inline struct nsr_followed *address_followed(u32 slot)
+{
+	return bpf_map_lookup_elem(&followed, &slot);
 }
 
-/* The external address as it was last found; 0: none. */
-static __always_inline __be32 address_of(const struct nsr_uplink *uplink)
+/* What has become of the address that is entered for a slot; 0: it has gone. */
+static __always_inline __be32 address_now(u32 slot, __be32 entered)
 {
-	const struct nsr_followed *found = address_followed(uplink);
+	const struct nsr_followed *found = address_followed(slot);
 	union nsr_followed_address known;
 
 	if (!found)
 		return 0;
 	known.both = READ_ONCE(found->address.both);
-	return known.entered == uplink->address4 ? known.now : uplink->address4;
+	return known.entered == entered ? known.now : entered;
 }
 
-/* Whether an address is the external one, or the one that was entered: then nothing has to be
- * looked up, and one that has gone is nobody's meanwhile. */
+/* The first external address as it was last found; 0: none. */
+static __always_inline __be32 address_of(const struct nsr_uplink *uplink)
+{
+	return address_now(uplink->index, uplink->address4);
+}
+
+/* The slot of one of the other external addresses; NSR_SLOTS_MAX: it is none of them. */
+NSR_STEP u32 address_more_slot(const struct nsr_uplink *uplink, __be32 address)
+{
+	u32 slot = NSR_SLOTS_MAX, i;
+
+	if (!uplink)
+		return slot;
+#pragma unroll
+	for (i = 0; i < NSR_MORE_MAX; i++)
+		if (address && uplink->more4[i] == address)
+			slot = uplink->slots[i];
+	return slot;
+}
+
+/* The slot of an external address, or of one that was entered: then nothing has to be looked up,
+ * and one that has gone is nobody's meanwhile. NSR_SLOTS_MAX: it is another address. */
+static __always_inline u32 address_slot(const struct nsr_uplink *uplink, __be32 address)
+{
+	if (address == uplink->address4 || address == address_of(uplink))
+		return uplink->index;
+	return uplink->flags & NSR_UPLINK_MORE4 ? address_more_slot(uplink, address)
+						: NSR_SLOTS_MAX;
+}
+
+/* The same for what is in a hurry: whether there is one. */
+static __always_inline bool address_find(const struct nsr_uplink *uplink, __be32 address,
+					 u8 *ret_slot)
+{
+	if (address == uplink->address4 || address == address_of(uplink)) {
+		*ret_slot = uplink->index;
+		return true;
+	}
+	if (!(uplink->flags & NSR_UPLINK_MORE4))
+		return false;
+	*ret_slot = address_more_slot(uplink, address);
+	return *ret_slot != NSR_SLOTS_MAX;
+}
+
 static __always_inline bool address_is_external(const struct nsr_uplink *uplink, __be32 address)
 {
-	return address == uplink->address4 || address == address_of(uplink);
+	return address_slot(uplink, address) != NSR_SLOTS_MAX;
+}
+
+/* The address that is entered for one of the other slots; 0: the uplink has no such. */
+NSR_STEP u32 address_more_entered(const struct nsr_uplink *uplink, u32 slot)
+{
+	__be32 entered = 0;
+	u32 i;
+
+	if (!uplink)
+		return 0;
+#pragma unroll
+	for (i = 0; i < NSR_MORE_MAX; i++)
+		if (uplink->slots[i] == slot)
+			entered = uplink->more4[i];
+	return entered;
+}
+
+static __always_inline __be32 address_entered(const struct nsr_uplink *uplink, u32 slot)
+{
+	if (slot == uplink->index)
+		return uplink->address4;
+	return uplink->flags & NSR_UPLINK_MORE4 ? address_more_entered(uplink, slot) : 0;
+}
+
+/* The external address of a slot as it was last found; 0: none, or the uplink has not that slot. */
+static __always_inline __be32 address_at(const struct nsr_uplink *uplink, u32 slot)
+{
+	__be32 entered = address_entered(uplink, slot);
+
+	return entered ? address_now(slot, entered) : 0;
+}
+
+/* The external address of a slot of the uplink of this number; 0: none. */
+NSR_STEP u32 address_by_slot(u32 index, u32 slot)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex)
+		return 0;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return uplink ? address_at(uplink, slot) : 0;
+}
+
+/* Whether an address is one of the external ones of the uplink of this number, as last found. */
+NSR_STEP int address_is_one_of(u32 index, __be32 address)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key, slot;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex || !address)
+		return false;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	if (!uplink)
+		return false;
+	slot = address_slot(uplink, address);
+	return slot != NSR_SLOTS_MAX && address_at(uplink, slot) == address;
+}
+
+NSR_STEP u32 address_pair_more(const struct nsr_uplink *uplink, __be32 inside)
+{
+	return uplink ? nsr_pair(uplink, inside) : NSR_SLOTS_MAX;
+}
+
+/* The slot of the external address that an inside one has for what it begins. */
+static __always_inline u32 address_pair(const struct nsr_uplink *uplink, __be32 inside)
+{
+	return uplink->flags & NSR_UPLINK_MORE4 ? address_pair_more(uplink, inside) : uplink->index;
 }
 
 /* Whether another uplink has the address, or had it. */
@@ -120,9 +240,9 @@ static __always_inline void address_found(struct nsr_followed *found,
 	__sync_lock_test_and_set(&found->address.both, address.both);
 }
 
-/* The external address for a packet to dest that leaves by the uplink now. Closed by user space,
- * nothing opens it. */
-NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 now_s)
+/* The external address of a slot for a packet to dest that leaves by the uplink now. Closed by user
+ * space, nothing opens it. */
+NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, u32 slot, __be32 dest, u32 now_s)
 {
 	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	union nsr_followed_address next;
@@ -130,19 +250,21 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 	struct nsr_followed *found;
 	__be32 known;
 
-	if (!uplink || !uplink->address4)
+	if (!uplink)
 		return 0;
-	known = address_of(uplink);
-	found = address_followed(uplink);
+	next.entered = address_entered(uplink, slot);
+	if (!next.entered)
+		return 0;
+	known = address_now(slot, next.entered);
+	found = address_followed(slot);
 	if (!found || READ_ONCE(found->asked_s) == now_s)
 		return known;
 	address_asked(found, now_s);
-	next.entered = uplink->address4;
 	if (known && (known == next.entered || !address_is_anothers(uplink->index, known)) &&
 	    address_is_here(skb, &lookup, ifindex, known))
 		return known;
 	next.now = 0;
-	if (!uplink->fixed) {
+	if (!uplink->fixed && slot == uplink->index) {
 		next.now = address_chosen(skb, &lookup, ifindex, 0,
 					  uplink->index); /* by the default route */
 		if (!next.now)
@@ -158,6 +280,22 @@ NSR_STEP u32 address_ask(struct __sk_buff *skb, u32 ifindex, __be32 dest, u32 no
 		address_found(found, next);
 	}
 	return next.now;
+}
+
+/* The same for what begins. */
+static __always_inline __be32 address_begin(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					    u32 slot, __be32 dest, u32 now_s)
+{
+	return uplink->flags & NSR_UPLINK_CHANGING4
+		       ? 0
+		       : address_ask(skb, uplink->ifindex, slot, dest, now_s);
+}
+
+static __always_inline enum address_fate address_fate_of(__be32 address, __be32 now)
+{
+	if (address == now)
+		return ADDRESS_STAYS;
+	return now ? ADDRESS_REPLACED : ADDRESS_GONE;
 }
 
 #endif

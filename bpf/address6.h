@@ -34,17 +34,15 @@ static __always_inline bool address6_equal(const void *a, const void *b)
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
 }
 
-static __always_inline struct nsr_followed6 *address6_followed(const struct nsr_uplink *uplink)
+static __always_inline struct nsr_followed6 *address6_followed(u32 slot)
 {
-	u32 index = uplink->index;
-
-	return bpf_map_lookup_elem(&followed6, &index);
+	return bpf_map_lookup_elem(&followed6, &slot);
 }
 
-/* The external address as it was last found; ::, none. */
-static __always_inline struct nsr_address6 address6_of(const struct nsr_uplink *uplink)
+/* What has become of the address that is entered for a slot; ::, it has gone. */
+static __always_inline struct nsr_address6 address6_now(u32 slot, const void *entered)
 {
-	struct nsr_followed6 *followed = address6_followed(uplink);
+	struct nsr_followed6 *followed = address6_followed(slot);
 	struct nsr_address6 address = {};
 	struct nsr_found6 found;
 	u32 turn;
@@ -57,22 +55,58 @@ static __always_inline struct nsr_address6 address6_of(const struct nsr_uplink *
 	barrier();
 	if (READ_ONCE(followed->turn) != turn)
 		return address;
-	if (address6_equal(&found.entered, uplink->address6))
+	if (address6_equal(&found.entered, entered))
 		return found.now;
-	__builtin_memcpy(&address, uplink->address6, sizeof(address));
+	__builtin_memcpy(&address, entered, sizeof(address));
 	return address;
 }
 
-/* As address_is_external(). */
-static __always_inline bool address6_is_external(const struct nsr_uplink *uplink,
-						 const struct nsr_address6 *address)
+/* The first external address as it was last found; ::, none. */
+static __always_inline struct nsr_address6 address6_of(const struct nsr_uplink *uplink)
 {
-	struct nsr_address6 now;
+	return address6_now(uplink->index, uplink->address6);
+}
+
+/* As address_more_slot(). */
+NSR_STEP u32 address6_more_slot(const struct nsr_uplink *uplink, const struct nsr_address6 *address)
+{
+	u32 slot = NSR_SLOTS_MAX, i;
+
+	if (!uplink || !address || address6_is_none(address))
+		return slot;
+#pragma unroll
+	for (i = 0; i < NSR_MORE_MAX; i++)
+		if (address6_equal(address, uplink->more6[i]))
+			slot = uplink->slots[i];
+	return slot;
+}
+
+/* As address_slot(). The address may be in the packet. */
+static __always_inline u32 address6_slot(const struct nsr_uplink *uplink, const void *address)
+{
+	struct nsr_address6 now, copy;
 
 	if (address6_equal(address, uplink->address6))
-		return true;
+		return uplink->index;
 	now = address6_of(uplink);
-	return address6_equal(address, &now);
+	if (address6_equal(address, &now))
+		return uplink->index;
+	if (!(uplink->flags & NSR_UPLINK_MORE6))
+		return NSR_SLOTS_MAX;
+	__builtin_memcpy(&copy, address, sizeof(copy));
+	return address6_more_slot(uplink, &copy);
+}
+
+static __always_inline bool address6_is_external(const struct nsr_uplink *uplink,
+						 const void *address)
+{
+	return address6_slot(uplink, address) != NSR_SLOTS_MAX;
+}
+
+/* On its own, for the stack. */
+NSR_STEP u32 address6_find(const struct nsr_uplink *uplink, const struct nsr_address6 *address)
+{
+	return uplink && address ? address6_slot(uplink, address) : NSR_SLOTS_MAX;
 }
 
 /* As address_is_anothers(). */
@@ -92,6 +126,53 @@ NSR_STEP int address6_is_anothers(u32 index, const struct nsr_address6 *address)
 			return true;
 	}
 	return false;
+}
+
+/* The address that is entered for one of the other slots; *ret stays ::, when there is none. */
+NSR_STEP int address6_more_entered(const struct nsr_uplink *uplink, u32 slot,
+				   struct nsr_address6 *ret)
+{
+	u32 i;
+
+	if (!uplink || !ret)
+		return 0;
+#pragma unroll
+	for (i = 0; i < NSR_MORE_MAX; i++)
+		if (uplink->slots[i] == slot)
+			__builtin_memcpy(ret, uplink->more6[i], sizeof(*ret));
+	return 0;
+}
+
+static __always_inline void address6_entered(const struct nsr_uplink *uplink, u32 slot,
+					     struct nsr_address6 *ret)
+{
+	__builtin_memset(ret, 0, sizeof(*ret));
+	if (slot == uplink->index)
+		__builtin_memcpy(ret, uplink->address6, sizeof(*ret));
+	else if (uplink->flags & NSR_UPLINK_MORE6)
+		address6_more_entered(uplink, slot, ret);
+}
+
+/* As address_at(). */
+static __always_inline struct nsr_address6 address6_at(const struct nsr_uplink *uplink, u32 slot)
+{
+	struct nsr_address6 entered;
+
+	address6_entered(uplink, slot, &entered);
+	return address6_is_none(&entered) ? entered : address6_now(slot, &entered);
+}
+
+NSR_STEP u32 address6_pair_more(const struct nsr_uplink *uplink, const struct nsr_address6 *inside)
+{
+	return uplink && inside ? nsr_pair6(uplink, inside->words) : NSR_SLOTS_MAX;
+}
+
+/* As address_pair(). */
+static __always_inline u32 address6_pair(const struct nsr_uplink *uplink,
+					 const struct nsr_address6 *inside)
+{
+	return uplink->flags & NSR_UPLINK_MORE6 ? address6_pair_more(uplink, inside)
+						: uplink->index;
 }
 
 /* Whether an address is the host's, or may be. Asked as of what the loopback interface sends: where
@@ -154,7 +235,7 @@ static __always_inline void address6_asked(struct nsr_followed6 *followed, u32 n
 
 /* Two CPUs seldom come here at once: the second leaves it to the first. */
 static __always_inline void address6_found(struct nsr_followed6 *followed,
-					   const struct nsr_uplink *uplink,
+					   const struct nsr_address6 *entered,
 					   const struct nsr_address6 *now)
 {
 	struct nsr_found6 *found;
@@ -166,14 +247,14 @@ static __always_inline void address6_found(struct nsr_followed6 *followed,
 	turn = READ_ONCE(followed->turn) + 1;
 	found = &followed->found[turn & 1];
 	found->now = *now;
-	__builtin_memcpy(&found->entered, uplink->address6, sizeof(found->entered));
+	found->entered = *entered;
 	__sync_lock_test_and_set(&followed->turn, turn);
 	__sync_lock_test_and_set(&followed->busy, 0);
 }
 
-/* As address_ask(): the external address for a packet to dest that leaves by the uplink now is put
- * into *address, which is what address6_of() has said. */
-NSR_STEP int address6_ask(struct __sk_buff *skb, u32 now_s, struct nsr_address6 *address,
+/* As address_ask(): the external address of a slot for a packet to dest that leaves by the uplink
+ * now is put into *address, which is what address6_at() has said. */
+NSR_STEP int address6_ask(struct __sk_buff *skb, u32 slot, u32 now_s, struct nsr_address6 *address,
 			  const struct nsr_address6 *dest)
 {
 	struct nsr_address6 next = {.words = {GLOBAL_UNICAST6}}, entered;
@@ -184,15 +265,15 @@ NSR_STEP int address6_ask(struct __sk_buff *skb, u32 now_s, struct nsr_address6 
 
 	if (!uplink || !address || !dest)
 		return 0;
-	followed = address6_followed(uplink);
-	__builtin_memcpy(&entered, uplink->address6, sizeof(entered));
+	followed = address6_followed(slot);
+	address6_entered(uplink, slot, &entered);
 	if (!followed || address6_is_none(&entered) || READ_ONCE(followed->asked_s) == now_s)
 		return 0;
 	address6_asked(followed, now_s);
 	if (!address6_is_none(address) && address6_is_here(skb, &lookup, address) &&
 	    (address6_equal(address, &entered) || !address6_is_anothers(uplink->index, address)))
 		return 0;
-	if (uplink->fixed6) {
+	if (uplink->fixed6 || slot != uplink->index) {
 		__builtin_memset(&next, 0, sizeof(next));
 	} else {
 		address6_choose(skb, &lookup, uplink, &next, &next);
@@ -202,11 +283,11 @@ NSR_STEP int address6_ask(struct __sk_buff *skb, u32 now_s, struct nsr_address6 
 	if (address6_is_none(&next) && address6_is_here(skb, &lookup, &entered) &&
 	    !address6_is_anothers(uplink->index, &entered))
 		next = entered;
-	address6_found(followed, uplink, &next);
+	address6_found(followed, &entered, &next);
 	if (!address6_is_none(&next) && !address6_equal(&next, &entered) &&
 	    address6_is_anothers(uplink->index, &next)) {
 		__builtin_memset(&next, 0, sizeof(next));
-		address6_found(followed, uplink, &next);
+		address6_found(followed, &entered, &next);
 	}
 	*address = next;
 	return 0;

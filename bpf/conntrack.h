@@ -142,4 +142,36 @@ static __always_inline void session_keep_route(struct nsr_session *session, __be
 	WRITE_ONCE(session->route.word, route.word);
 }
 
+#ifdef __bpf__
+
+/* What a session lives by in a network. */
+static __always_inline u32 session_life(const struct nsr_inside *inside,
+					const struct nsr_flow *flow, u32 seen)
+{
+	u32 timeout = nsr_timeout_of(flow, seen);
+
+	barrier_var(timeout);
+	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
+}
+
+/* Whether an external address that sessions of an uplink have has gone, and there is another in its
+ * place, or it was taken out of the file. */
+NSR_STEP int external_is_stranded(u32 index, const nat_address *address)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+	nat_address now;
+
+	if (!ifindex || !address)
+		return false;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	if (!uplink || nat_is_more(uplink, address))
+		return false;
+	now = nat_address_of(uplink);
+	return !address_is_none(&now) && !address_equal(&now, address);
+}
+
+#endif
+
 #endif

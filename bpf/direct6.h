@@ -47,6 +47,46 @@ static __always_inline void direct6_forget(const struct transport6 *t)
 		direct6_note(&none);
 }
 
+/* Notes the address that a first fragment leaves with, if it is not the one that the inside address
+ * has for what it begins. */
+NSR_STEP int direct6_leaves_by(u32 mapping)
+{
+	struct nat_work6 *work = nat_work();
+	struct nsr_datagram_out entry = {};
+	struct nsr_datagram6 datagram;
+	bool paired;
+
+	if (!work)
+		return 0;
+	paired = NSR_MAPPING_SLOT(mapping) == work->request.slot;
+	datagram = direct6_datagram(work);
+	if (paired && !bpf_map_lookup_elem(&datagrams_out6, &datagram))
+		return 0;
+	INSTEAD(0);
+	entry.since_s = work->request.now_s;
+	entry.slot = paired ? 0 : 1 + NSR_MAPPING_SLOT(mapping);
+	bpf_map_update_elem(&datagrams_out6, &datagram, &entry, BPF_ANY);
+	return 0;
+}
+
+/* The slot that direct6_leaves_by() has noted of the datagram; NSR_SLOTS_MAX: none. */
+NSR_STEP u32 direct6_slot(void)
+{
+	struct nat_work6 *work = nat_work();
+	const struct nsr_datagram_out *known;
+	struct nsr_datagram6 datagram;
+
+	if (!work)
+		return NSR_SLOTS_MAX;
+	datagram = direct6_datagram(work);
+	known = bpf_map_lookup_elem(&datagrams_out6, &datagram);
+	if (!known || READ_ONCE(known->state) || !READ_ONCE(known->slot) ||
+	    datagram_is_old(READ_ONCE(known->since_s), work->request.now_s,
+			    datagram_lasts6(&datagram.source)))
+		return NSR_SLOTS_MAX;
+	return READ_ONCE(known->slot) - 1;
+}
+
 NSR_STEP int direct6_later(void)
 {
 	struct nat_work6 *work = nat_work();

@@ -68,17 +68,19 @@ static __always_inline void datagram_forget(const struct nsr_datagram *datagram)
 		bpf_map_delete_elem(&datagrams_out, &key);
 }
 
-/* The identification that all fragments of the datagram leave with; false: it cannot be kept, or
- * another CPU has just had a direct flow's first fragment by this name, so that the later ones
- * cannot be told apart. What is known of an older one is replaced in one, so of CPUs that are at it
- * together one wins. */
-static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __be16 *ret)
+/* The identification that all fragments of the datagram leave with, and the slot of the external
+ * address: that of its first fragment, or of whichever comes before that. False: they cannot be
+ * kept, or another CPU has just had a direct flow's first fragment by this name, so that the later
+ * ones cannot be told apart. What is known of an older one is replaced in one, so of CPUs that are
+ * at it together one wins. */
+static __always_inline bool datagram_id(const struct nsr_datagram *datagram, bool first,
+					__be16 *ret, u32 *slot)
 {
 	union {
 		struct {
 			__u32 since_s;
 			__be16 id;
-			__u16 reserved;
+			__u16 slot;
 		};
 		u64 word; /* how nsr_datagram_out begins */
 	} seen, name = {};
@@ -96,16 +98,21 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 		known = NULL;
 	}
 	name.since_s = nat_now_s(settings);
+	name.slot = *slot;
 	if (known) {
 		seen.word = READ_ONCE(*named);
 		*ret = seen.id;
-		if (!datagram_is_old(seen.since_s, name.since_s, datagram_lasts(&key.source)))
+		if (!datagram_is_old(seen.since_s, name.since_s, datagram_lasts(&key.source)) &&
+		    (!first || seen.slot == name.slot)) {
+			*slot = seen.slot;
 			return true;
+		}
 	}
 	name.id = bpf_htons(datagram_fresh_id(key.dest, key.protocol, 1));
 	*ret = name.id;
 	fresh.since_s = name.since_s;
 	fresh.id = name.id;
+	fresh.slot = name.slot;
 	if (known ? __sync_val_compare_and_swap(named, seen.word, name.word) == seen.word
 		  : !bpf_map_update_elem(&datagrams_out, &key, &fresh, BPF_NOEXIST))
 		return true;
@@ -114,7 +121,9 @@ static __always_inline bool datagram_id(const struct nsr_datagram *datagram, __b
 		bpf_map_delete_elem(&datagrams_out, &key);
 		return false;
 	}
-	*ret = READ_ONCE(known->id);
+	seen.word = READ_ONCE(*(u64 *)known);
+	*ret = seen.id;
+	*slot = seen.slot;
 	return true;
 }
 
@@ -125,14 +134,15 @@ static __always_inline void rewrite_id4(struct iphdr *ip, __be16 id)
 }
 
 /*
- * A new identification for a packet of source's that has been translated, and may be in pieces or
- * be taken to pieces on its way. 0 or a reason to drop.
+ * A new identification for a packet of source's that has been translated to the address of a slot,
+ * and may be in pieces or be taken to pieces on its way. 0 or a reason to drop.
  */
-NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __be32 source)
+NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __be32 source,
+				u32 slot)
 {
 	struct nsr_datagram datagram;
 	struct packet p;
-	u32 segments;
+	u32 segments, kept = slot;
 	__be16 id;
 
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
@@ -143,7 +153,7 @@ NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __
 	if (!ip4_is_fragment(p.ip4))
 		id = bpf_htons(
 			datagram_fresh_id(p.ip4->daddr, p.ip4->protocol, segments ? segments : 1));
-	else if (!datagram_id(&datagram, &id))
+	else if (!datagram_id(&datagram, !ip4_is_later_fragment(p.ip4), &id, &kept) || kept != slot)
 		return DROP(NAT_FRAGMENT);
 	rewrite_id4(p.ip4, id);
 	return 0;
@@ -156,7 +166,9 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 {
 	struct nsr_datagram datagram;
 	struct packet p;
+	__be32 external;
 	__be16 id;
+	u32 slot;
 
 	if (parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(NAT_FRAGMENT);
@@ -166,10 +178,15 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 	if (!request->external)
 		return DROP(NAT_CLOSED);
 	datagram = datagram4(p.ip4, request->flow.inside.uplink);
-	if (!datagram_id(&datagram, &id))
+	slot = request->slot;
+	if (!datagram_id(&datagram, false, &id, &slot))
 		return DROP(NAT_FRAGMENT);
+	external = slot == request->slot ? request->external
+					 : address_by_slot(request->flow.inside.uplink, slot);
+	if (!external)
+		external = request->external;
 	rewrite_id4(p.ip4, id);
-	rewrite_address4(p.ip4, true, request->external);
+	rewrite_address4(p.ip4, true, external);
 	request->forwarded = skb->ifindex;
 	return 0;
 }
@@ -196,7 +213,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
 	    (t.protocol == NSR_NAT_ICMP && t.icmp_type != ICMP_ECHO_REPLY))
 		return NAT_INBOUND_HOST;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t.protocol), bpf_ntohs(t.dest));
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, t.protocol), bpf_ntohs(t.dest));
 	record = nat_mapping(mapping);
 	if (!record || !READ_ONCE(record->references))
 		return NAT_INBOUND_HOST;
@@ -204,7 +221,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	request->flow.remote_address = p.ip4->saddr;
 	request->flow.remote_port = t.protocol == NSR_NAT_ICMP ? 0 : t.source;
 	session = session_peek(&request->flow, request->now_s, &view, &state);
-	if (session && view.mapping == mapping &&
+	if (session && view.mapping == mapping && view.external == p.ip4->daddr &&
 	    session_seen(session, state, seen_by(false, t.protocol, t.tcp_flags), request->now_s))
 		return NAT_INBOUND_SESSION;
 	request->seen = seen_by(false, t.protocol, t.tcp_flags);

@@ -47,6 +47,28 @@ static __always_inline const struct nsr_uplink *hairpin_uplink(const struct nsr_
 	return bpf_map_lookup_elem(&uplinks, &ifindex);
 }
 
+/* The slot of an external address that the uplink has now; NSR_SLOTS_MAX: it is another address. */
+static __always_inline u32 hairpin_slot(const struct nsr_uplink *uplink, __be32 address)
+{
+	u32 slot = address_slot(uplink, address);
+
+	return slot != NSR_SLOTS_MAX && address_at(uplink, slot) == address ? slot : NSR_SLOTS_MAX;
+}
+
+/* What is mapped to the port that a packet is for, by whichever of the uplink's addresses; NULL:
+ * nothing. */
+static __always_inline struct nsr_mapping *hairpin_mapped(const struct nsr_uplink *uplink,
+							  __be32 dest, u8 protocol, __be16 port)
+{
+	u32 slot = hairpin_slot(uplink, dest);
+	struct nsr_mapping *record =
+		slot == NSR_SLOTS_MAX
+			? NULL
+			: nat_mapping(NSR_MAPPING(NSR_POOL(slot, protocol), bpf_ntohs(port)));
+
+	return record && READ_ONCE(record->references) ? record : NULL;
+}
+
 /* Whether the kernel takes a packet for its own that may be for a namespace. */
 NSR_STEP int hairpin_may_be(const struct nsr_port *port, __be32 dest)
 {
@@ -55,7 +77,7 @@ NSR_STEP int hairpin_may_be(const struct nsr_port *port, __be32 dest)
 	if (!port)
 		return 0;
 	uplink = hairpin_uplink(port);
-	return uplink && dest && dest == address_of(uplink);
+	return uplink && dest && hairpin_slot(uplink, dest) != NSR_SLOTS_MAX;
 }
 
 static __always_inline bool hairpin_load(struct __sk_buff *skb, struct packet *p,
@@ -108,20 +130,23 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 		return VERDICT_KERNEL;
 	if (!outbound_flow(settings, uplink->index, &p, &t, &request))
 		return VERDICT_KERNEL;
-	request.external = address_of(uplink);
-	if (session_use(&request.flow, &request))
+	if (session_leaves(&request.flow, &request))
 		return request.mapping;
-	record = nat_mapping(NSR_MAPPING(NSR_POOL(uplink->index, t.protocol), bpf_ntohs(t.dest)));
-	if (!record || !READ_ONCE(record->references))
+	record = hairpin_mapped(uplink, p.ip4->daddr, t.protocol, t.dest);
+	if (!record)
 		return VERDICT_KERNEL;
 	if (hairpin_isolated(port, fib_host4(record->inside.address)))
 		return DROP(ISOLATED);
 	inside = inside_of4(p.ip4->saddr);
 	if (!inside || inside->uplink != uplink->index ||
-	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &request.external, t.dest,
+	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &p.ip4->daddr, t.dest,
 			    record->flags & NSR_MAPPING_PUBLISHED))
 		return VERDICT_KERNEL;
 	request_limits(&request, inside);
+	request.slot = address_pair(uplink, p.ip4->saddr);
+	request.external = address_at(uplink, request.slot);
+	if (!request.external || uplink->flags & NSR_UPLINK_CHANGING4)
+		return DROP(NAT_CLOSED);
 	if (t.tcp_flags & TCP_RST)
 		return session_reset(skb, &request) ? DROP(NAT_STATE) : request.mapping;
 	*opens = request;
@@ -146,7 +171,7 @@ static __always_inline int hairpin_returns(struct __sk_buff *skb, struct packet 
 {
 	if (!mapping_is_published(sender))
 		return VERDICT_KERNEL;
-	return local_return(skb, p, t, request->external, sender);
+	return local_return(skb, p, t, request->flow.remote_address, sender);
 }
 
 /* Both sides are known. */
@@ -191,11 +216,14 @@ NSR_STEP int hairpin_arrives(struct __sk_buff *skb, const struct nsr_port *port,
 		return DROP(NAT_HAIRPIN);
 	request.flow.inside.protocol = t.protocol;
 	request.flow.inside.uplink = uplink->index;
-	request.flow.remote_address = address_of(uplink);
+	request.flow.remote_address = address_at(uplink, NSR_MAPPING_SLOT(sender));
 	request.flow.remote_port = bpf_htons(NSR_MAPPING_PORT(sender));
 	request.seen = seen_by(false, t.protocol, t.tcp_flags);
 	request.now_s = nat_now_s(settings);
-	request.external = address_of(uplink);
+	request.external = p.ip4->daddr;
+	request.slot = hairpin_slot(uplink, p.ip4->daddr);
+	if (request.slot == NSR_SLOTS_MAX || !request.flow.remote_address)
+		return DROP(NAT_CLOSED); /* one of them has gone just now */
 	whom = nat_in(skb, &request, t.dest);
 	TELL(INBOUND, whom, 0, 0);
 	if (whom == NAT_INBOUND_HOST)
@@ -215,7 +243,7 @@ NSR_STEP int hairpin_first(struct __sk_buff *skb, const struct nsr_port *port, u
 	struct nsr_mapping *record;
 	struct transport t = {};
 	struct packet p;
-	__be32 inside;
+	__be32 inside, external;
 	int refused;
 
 	if (!port || !hairpin_load(skb, &p, &t))
@@ -223,16 +251,18 @@ NSR_STEP int hairpin_first(struct __sk_buff *skb, const struct nsr_port *port, u
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return DROP(NAT_HAIRPIN);
-	record = nat_mapping(NSR_MAPPING(NSR_POOL(uplink->index, t.protocol), bpf_ntohs(t.dest)));
-	if (!record || !READ_ONCE(record->references))
+	record = hairpin_mapped(uplink, p.ip4->daddr, t.protocol, t.dest);
+	if (!record)
 		return VERDICT_KERNEL;
 	if (hairpin_isolated(port, fib_host4(record->inside.address)))
 		return DROP(ISOLATED);
 	inside = p.ip4->saddr;
-	if (rewrite_endpoint4(skb, &p, &t, true, address_of(uplink),
-			      bpf_htons(NSR_MAPPING_PORT(sender))))
+	external = address_at(uplink, NSR_MAPPING_SLOT(sender));
+	if (!external)
+		return DROP(NAT_CLOSED);
+	if (rewrite_endpoint4(skb, &p, &t, true, external, bpf_htons(NSR_MAPPING_PORT(sender))))
 		return DROP(NAT_REWRITE);
-	refused = fragment4_renumber(skb, false, uplink->index, inside);
+	refused = fragment4_renumber(skb, false, uplink->index, inside, NSR_MAPPING_SLOT(sender));
 	return refused < 0 ? refused : HAIRPIN_AGAIN;
 }
 
@@ -244,6 +274,7 @@ NSR_STEP int hairpin_later(struct __sk_buff *skb, const struct nsr_port *port)
 	const struct nsr_uplink *uplink;
 	struct nsr_datagram key;
 	struct packet p;
+	__be32 external;
 
 	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
 		return VERDICT_KERNEL;
@@ -255,8 +286,11 @@ NSR_STEP int hairpin_later(struct __sk_buff *skb, const struct nsr_port *port)
 	if (!known || known->state ||
 	    datagram_is_old(known->since_s, nat_now_s(settings), datagram_lasts(&key.source)))
 		return VERDICT_KERNEL;
+	external = address_at(uplink, known->slot);
+	if (!external)
+		return VERDICT_KERNEL;
 	rewrite_id4(p.ip4, known->id);
-	rewrite_address4(p.ip4, true, address_of(uplink));
+	rewrite_address4(p.ip4, true, external);
 	return HAIRPIN_AGAIN;
 }
 
@@ -279,7 +313,7 @@ static __always_inline int hairpin_again(struct __sk_buff *skb, const struct nsr
 /* Whether an error is for somebody whom isolation keeps from its sender. Asked before it is
  * changed.
  */
-NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port *port, u32 uplink)
+NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port *port, u32 slot)
 {
 	const struct nsr_mapping *record;
 	struct quote q = {};
@@ -289,7 +323,7 @@ NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port
 	    !quote_read_transport(skb, &q) || q.transport.protocol == NSR_NAT_OTHER)
 		return 0;
 	record = nat_mapping(
-		NSR_MAPPING(NSR_POOL(uplink, q.transport.protocol), bpf_ntohs(q.transport.source)));
+		NSR_MAPPING(NSR_POOL(slot, q.transport.protocol), bpf_ntohs(q.transport.source)));
 	return record && READ_ONCE(record->references) &&
 	       hairpin_isolated(port, fib_host4(record->inside.address));
 }
@@ -318,17 +352,21 @@ NSR_STEP int hairpin_error(struct __sk_buff *skb, const struct nsr_port *port)
 	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request = {};
 	const struct nsr_uplink *uplink;
+	struct packet p;
 	int result;
 
-	if (!port || !settings)
+	if (!port || !settings || !packet_at(skb, &p, false))
 		return VERDICT_KERNEL;
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return VERDICT_KERNEL;
-	request.external = address_of(uplink);
+	request.external = p.ip4->daddr; /* who has sent it is known by the session */
+	request.slot = hairpin_slot(uplink, p.ip4->daddr);
+	if (request.slot == NSR_SLOTS_MAX)
+		return VERDICT_KERNEL;
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = nat_now_s(settings);
-	if (hairpin_error_isolated(skb, port, uplink->index))
+	if (hairpin_error_isolated(skb, port, request.slot))
 		return DROP(ISOLATED);
 	result = icmp4_leaves(skb, false, &request);
 	if (result == DROP(NAT_ICMP_ERROR) || result == DROP(NAT_PROTOCOL) ||

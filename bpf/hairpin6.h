@@ -18,11 +18,42 @@
 #include "refuse6.h"
 #include "uplink6.h"
 
+/* As hairpin_slot(). */
+NSR_STEP u32 hairpin6_slot(const struct nsr_uplink *uplink, const struct nsr_address6 *address)
+{
+	struct nsr_address6 now;
+	u32 slot;
+
+	if (!uplink || !address)
+		return NSR_SLOTS_MAX;
+	slot = address6_slot(uplink, address);
+	if (slot == NSR_SLOTS_MAX)
+		return slot;
+	now = address6_at(uplink, slot);
+	return !address_is_none6(&now) && address_equal6(&now, address) ? slot : NSR_SLOTS_MAX;
+}
+
+/* The request is about the external address that the packet is for. */
+NSR_STEP int hairpin6_begin(const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
+	u32 slot;
+
+	if (!work || !port)
+		return false;
+	slot = hairpin6_slot(hairpin_uplink(port), &work->request.flow.remote_address);
+	if (slot >= NSR_SLOTS_MAX)
+		return false;
+	work->request.slot = slot;
+	work->request.external = work->request.flow.remote_address;
+	return true;
+}
+
 /* Whether the kernel takes a packet for its own that may be for a namespace. */
 NSR_STEP int hairpin6_may_be(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_uplink *uplink;
-	struct nsr_address6 external, dest;
+	struct nsr_address6 dest;
 	struct packet p;
 
 	if (!port || parse(skb, &p) != PACKET_IPV6)
@@ -30,26 +61,27 @@ NSR_STEP int hairpin6_may_be(struct __sk_buff *skb, const struct nsr_port *port)
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return false;
-	external = address6_of(uplink);
 	__builtin_memcpy(&dest, &p.ip6->daddr, sizeof(dest));
-	return !address_is_none6(&external) && address_equal6(&dest, &external);
+	return hairpin6_slot(uplink, &dest) != NSR_SLOTS_MAX;
 }
 
 /* The host's own, as far as a session of the sender's goes. It has asked for an answer only of a
- * port that is published: that is the packet's source then, and VERDICT_NEIGHBOUR. */
-NSR_STEP int hairpin6_returns(struct __sk_buff *skb, u32 sender)
+ * port that is published: that, at the external address, is the packet's source then, and
+ * VERDICT_NEIGHBOUR. */
+NSR_STEP int hairpin6_returns(struct __sk_buff *skb, u32 sender, struct nsr_address6 *external)
 {
 	struct nat_work6 *work = nat_work();
 
-	if (!work || work->transport.fragment || !mapping_is_published6(sender))
+	if (!work || !external || work->transport.fragment || !mapping_is_published6(sender))
 		return VERDICT_KERNEL;
-	return rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old,
-				 &work->request.external, bpf_htons(NSR_MAPPING_PORT(sender)))
+	return rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old, external,
+				 bpf_htons(NSR_MAPPING_PORT(sender)))
 		       ? DROP(NAT_REWRITE)
 		       : VERDICT_NEIGHBOUR;
 }
 
-/* What the packet is to a namespace: VERDICT_PEER; VERDICT_KERNEL: it is for none; or a reason to
+/* request has the external address that the packet is for, and its slot. What the packet is to a
+ * namespace: VERDICT_PEER; VERDICT_KERNEL: it is for none; or a reason to
  * drop, with HAIRPIN_LARGE. Nothing is changed, but for VERDICT_NEIGHBOUR: for the host, which has
  * asked. */
 NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
@@ -64,19 +96,19 @@ NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
 		return VERDICT_KERNEL;
 	t = &work->transport;
 	request = &work->request;
-	record = nat_mapping6(NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t->protocol),
-					  bpf_ntohs(t->dest)));
+	record =
+		nat_mapping6(NSR_MAPPING(NSR_POOL(request->slot, t->protocol), bpf_ntohs(t->dest)));
 	uplink6_flow(work);
 	if (!record || !READ_ONCE(record->references)) {
 		work->old = request->flow.inside.address;
-		return session_use6(&request->flow, request)
-			       ? hairpin6_returns(skb, request->mapping)
+		return session_leaves6(&request->flow, request)
+			       ? hairpin6_returns(skb, request->mapping, &request->external)
 			       : VERDICT_KERNEL;
 	}
 	to = fib_host6(&record->inside.address);
 	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
-	if (!session_use6(&request->flow, request) &&
+	if (!session_leaves6(&request->flow, request) &&
 	    host_has_socket6(skb, t->protocol, &request->flow.inside.address, t->source,
 			     &request->external, t->dest, record->flags & NSR_MAPPING_PUBLISHED))
 		return VERDICT_KERNEL;
@@ -103,7 +135,8 @@ NSR_STEP int hairpin6_rewrite(struct __sk_buff *skb, u32 sender)
 		t->id += fragment6_shift(&work->old);
 		fragment6_learn(NAT_INBOUND_SESSION);
 	}
-	return rewrite_endpoint6(skb, work->link, t, true, &work->old, &request->external,
+	return rewrite_endpoint6(skb, work->link, t, true, &work->old,
+				 &request->flow.remote_address,
 				 bpf_htons(NSR_MAPPING_PORT(sender))) ||
 			       rewrite_endpoint6(skb, work->link, t, false, &request->external,
 						 &request->flow.inside.address,
@@ -112,13 +145,15 @@ NSR_STEP int hairpin6_rewrite(struct __sk_buff *skb, u32 sender)
 		       : VERDICT_PEER;
 }
 
-/* The receiver's side, as of a packet that comes in from the sender's external port. */
+/* The receiver's side, as of a packet that comes in from the sender's external port. request has
+ * the sender's external address, and the other one as the remote. */
 NSR_STEP int hairpin6_arrives(struct __sk_buff *skb, const struct nsr_port *port, u32 sender)
 {
 	struct nat_work6 *work = nat_work();
 	struct nat_request6 *request;
 	enum nat_inbound whom;
 	__be16 source;
+	u32 slot;
 
 	if (!port || !work)
 		return DROP(NAT_HAIRPIN);
@@ -126,13 +161,19 @@ NSR_STEP int hairpin6_arrives(struct __sk_buff *skb, const struct nsr_port *port
 	work->old = request->flow.inside.address;
 	source = work->transport.source;
 	work->transport.source = bpf_htons(NSR_MAPPING_PORT(sender));
-	request->flow.remote_address = request->external;
+	work->to.address = request->external;
+	request->external = request->flow.remote_address;
+	request->flow.remote_address = work->to.address;
+	slot = hairpin6_slot(hairpin_uplink(port), &request->external);
+	if (slot >= NSR_SLOTS_MAX)
+		return DROP(NAT_CLOSED); /* it has gone just now */
+	request->slot = slot;
 	request->mapping = 0;
 	whom = uplink6_classify(skb, work);
 	work->transport.source = source;
 	TELL(INBOUND, whom, 0, 0);
 	if (whom == NAT_INBOUND_HOST)
-		return hairpin6_returns(skb, sender);
+		return hairpin6_returns(skb, sender, &request->flow.remote_address);
 	if (whom != NAT_INBOUND_SESSION)
 		return inbound_refused(whom);
 	/* The mapping may be another's by now. */
@@ -146,12 +187,20 @@ NSR_STEP int hairpin6_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
 	struct nsr_address6 inside = {};
+	const struct nsr_uplink *uplink;
 	const struct nsr_endpoint *to;
 	struct nsr_datagram6 key;
 
 	if (!port || !work)
 		return VERDICT_KERNEL;
-	key = datagram6(work); /* it goes to the external address, and will come from there */
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return VERDICT_KERNEL;
+	uplink6_external(uplink, &work->request.flow.inside.address);
+	uplink6_later(uplink);
+	key = datagram6(work); /* it will come from the sender's external address */
+	key.source = work->request.external;
+	key.dest = work->request.flow.remote_address;
 	key.id += fragment6_shift(&work->request.flow.inside.address);
 	if (datagram_whom6(&key, work->request.now_s, &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
@@ -176,14 +225,15 @@ NSR_STEP int hairpin6_error(struct __sk_buff *skb, const struct nsr_port *port)
 	    !quote6_read_transport(skb, &work->quote))
 		return VERDICT_KERNEL;
 	t = &work->quote.transport;
-	record = nat_mapping6(NSR_MAPPING(NSR_POOL(work->request.flow.inside.uplink, t->protocol),
-					  bpf_ntohs(t->source)));
+	record = nat_mapping6(
+		NSR_MAPPING(NSR_POOL(work->request.slot, t->protocol), bpf_ntohs(t->source)));
 	if (record && READ_ONCE(record->references) &&
 	    hairpin_isolated(port, fib_host6(&record->inside.address)))
 		return DROP(ISOLATED);
 	result = icmp6_leaves(skb, true);
 	if (result)
 		return result == DROP(NAT_ICMP_ERROR) ? VERDICT_KERNEL : DROP(NAT_REWRITE);
+	work->request.external = work->request.flow.remote_address; /* that it is for, again */
 	switch (icmp6_arrives(skb)) {
 	case NAT_INBOUND_SESSION:
 		return VERDICT_PEER;
@@ -199,10 +249,17 @@ static __always_inline int hairpin6_packet(struct __sk_buff *skb, const struct n
 					   struct nat_work6 *work, const struct nsr_inside *inside)
 {
 	int verdict = hairpin6_judge(skb, port);
+	const struct nsr_uplink *uplink;
 
 	if (verdict != VERDICT_PEER)
 		return verdict;
-	verdict = uplink6_open(skb, work, inside);
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return DROP(NAT_CLOSED);
+	uplink6_external(uplink, &work->request.flow.inside.address);
+	verdict = uplink6_open(skb, uplink, work, inside);
+	if (!verdict && work->transport.fragment && uplink->flags & NSR_UPLINK_MORE6)
+		direct6_leaves_by(work->request.mapping);
 	return verdict ? verdict : hairpin6_arrives(skb, port, work->request.mapping);
 }
 
@@ -219,7 +276,7 @@ static __always_inline int hairpin6_translate(struct __sk_buff *skb, const struc
 	__builtin_memcpy(&work->request.flow.inside.address, &p.ip6->saddr, sizeof(p.ip6->saddr));
 	__builtin_memcpy(&work->request.flow.remote_address, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	inside = inside_of6(&p.ip6->saddr);
-	if (!inside || inside->uplink != uplink ||
+	if (!inside || inside->uplink != uplink || !hairpin6_begin(port) ||
 	    transport6_find(skb, sizeof(struct ethhdr), skb->len, &work->transport))
 		return VERDICT_KERNEL;
 	if (t->later)

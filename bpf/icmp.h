@@ -224,7 +224,7 @@ static __always_inline bool icmp4_about(struct nat_request *request, const struc
 
 	if (q->transport.protocol == NSR_NAT_ICMP && q->transport.icmp_type != ICMP_ECHO_REQUEST)
 		return false;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, q->transport.protocol),
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, q->transport.protocol),
 			      bpf_ntohs(q->transport.source));
 	record = nat_mapping(mapping);
 	if (!record || !READ_ONCE(record->references))
@@ -233,12 +233,13 @@ static __always_inline bool icmp4_about(struct nat_request *request, const struc
 	request->flow.remote_address = q->ip.daddr;
 	request->flow.remote_port = q->transport.protocol == NSR_NAT_ICMP ? 0 : q->transport.dest;
 	return session_peek(&request->flow, request->now_s, &view, &state) &&
-	       view.mapping == mapping;
+	       view.mapping == mapping && view.external == q->ip.saddr;
 }
 
 /*
- * An ICMP packet to the external address that is no echo reply. request has uplink, external
- * address and time. NAT_INBOUND_SESSION: it is for the inside, and has been translated.
+ * An ICMP packet to an external address that is no echo reply. request has uplink, slot and time.
+ * Who gets an error is who has sent what it quotes. NAT_INBOUND_SESSION: it is for the inside, and
+ * has been translated.
  */
 NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
@@ -248,10 +249,11 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request 
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 ||
 	    !is_translated_error(icmp4_type(skb, &p)) || !quote_read(skb, &p, &q) ||
-	    !quote_read_transport(skb, &q) || q.ip.saddr != request->external)
+	    !quote_read_transport(skb, &q) || q.ip.saddr != p.ip4->daddr)
 		return NAT_INBOUND_HOST;
 	if (q.transport.protocol == NSR_NAT_OTHER) {
-		if (!other4_about(request, q.ip.protocol, q.ip.daddr, &other))
+		if (!other4_about(request, q.ip.protocol, q.ip.daddr, &other) ||
+		    other.external != q.ip.saddr)
 			return NAT_INBOUND_HOST;
 		request->flow.inside.address = other.inside;
 	} else if (!icmp4_about(request, &q)) {
@@ -263,7 +265,8 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request 
 	return NAT_INBOUND_SESSION;
 }
 
-/* The quote of an error that leaves: 0 when it has been translated. */
+/* The quote of an error that leaves: 0 when it has been translated; request->external is then the
+ * address that the remote has sent to. */
 static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_request *request,
 					   struct quote *q)
 {
@@ -290,6 +293,7 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 		if (!session_peek(&request->flow, request->now_s, &view, &state))
 			return DROP(NAT_ICMP_ERROR);
 	}
+	request->external = view.external;
 	return quote_rewrite(skb, q, false, view.external,
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));
 }
@@ -319,16 +323,18 @@ static __always_inline bool icmp4_refuses(struct __sk_buff *skb, const struct na
 			  (u32)offsetof(struct icmp_header, code);
 	u8 code;
 
-	return type == ICMP_UNREACHABLE && !request->forwarded && request->external &&
-	       q->ip.daddr == request->external && !protocol_has_ports(q->ip.protocol) &&
+	return type == ICMP_UNREACHABLE && !request->forwarded &&
+	       address_is_one_of(request->flow.inside.uplink, q->ip.daddr) &&
+	       !protocol_has_ports(q->ip.protocol) &&
 	       !bpf_skb_load_bytes(skb, code_offset, &code, sizeof(code)) &&
 	       (code == ICMP_NO_PROTOCOL || code == ICMP_NO_PORT);
 }
 
 /*
  * An ICMP packet without a session that leaves by the uplink: an error of an inside host, of the
- * host itself about what it has translated, or none of our business. request has uplink and
- * external address. 0 or a reason to drop; when it was translated, request->forwarded is set.
+ * host itself about what it has translated, or none of our business. request has uplink and an
+ * external address, the source's own if it is one. 0 or a reason to drop; when it was translated,
+ * request->forwarded is set.
  */
 NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {

@@ -124,9 +124,9 @@ static __always_inline int quote6_rewrite(struct __sk_buff *skb, struct nat_work
 }
 
 /*
- * An error that arrives at the external address. request has uplink, external address and time.
- * NAT_INBOUND_SESSION: it is for the inside, and has been translated. NAT_INBOUND_RARE: it is for
- * other6.h.
+ * An error that arrives at an external address. request has uplink, that address, its slot and
+ * time. NAT_INBOUND_SESSION: it is for the inside, and has been translated. NAT_INBOUND_RARE: it is
+ * for other6.h.
  */
 NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 {
@@ -148,8 +148,7 @@ NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 	if (!address_equal6((void *)&work->quote.ip.saddr, &request->external) ||
 	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST))
 		return NAT_INBOUND_HOST;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, t->protocol),
-			      bpf_ntohs(t->source));
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, t->protocol), bpf_ntohs(t->source));
 	record = nat_mapping6(mapping);
 	if (!record || !READ_ONCE(record->references))
 		return NAT_INBOUND_HOST;
@@ -158,7 +157,7 @@ NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 			 sizeof(request->flow.remote_address));
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->dest;
 	if (!session_peek6(&request->flow, request->now_s, &view, &state) ||
-	    view.mapping != mapping)
+	    view.mapping != mapping || !address_equal6(&view.external, &request->external))
 		return NAT_INBOUND_HOST;
 	work->to.address = request->flow.inside.address;
 	work->to.port = request->flow.inside.port;
@@ -169,7 +168,8 @@ NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 	return NAT_INBOUND_SESSION;
 }
 
-/* The quote of an error that leaves: 0 when it has been translated. */
+/* The quote of an error that leaves: 0 when it has been translated; request->external is then the
+ * address that the remote has sent to. */
 static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_work6 *work)
 {
 	struct nat_request6 *request = &work->request;
@@ -187,6 +187,7 @@ static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_wor
 	if ((t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY) ||
 	    !session_peek6(&request->flow, request->now_s, &view, &state))
 		return DROP(NAT_ICMP_ERROR);
+	request->external = view.external;
 	work->to.address = view.external;
 	work->to.port = bpf_htons(NSR_MAPPING_PORT(view.mapping));
 	return quote6_rewrite(skb, work, false);

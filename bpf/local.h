@@ -49,7 +49,7 @@ static __always_inline const struct nsr_uplink *local_uplink_at(u32 slot)
 	return bpf_map_lookup_elem(&uplinks, &ifindex);
 }
 
-/* The slot of the uplink that translates to an address; NSR_UPLINKS_MAX: none does. */
+/* The slot of an address that an uplink translates to; NSR_SLOTS_MAX: none does. */
 NSR_STEP u32 local_slot(__be32 address)
 {
 	const struct nsr_uplink *uplink = local_loopback();
@@ -58,12 +58,12 @@ NSR_STEP u32 local_slot(__be32 address)
 	if (uplink && uplink->address4 == address)
 		return uplink->index;
 #pragma unroll
-	for (slot = 0; slot < NSR_UPLINKS_MAX; slot++) {
+	for (slot = 0; slot < NSR_SLOTS_MAX; slot++) {
 		uplink = local_uplink_at(slot);
-		if (uplink && address_of(uplink) == address)
+		if (uplink && address_at(uplink, slot) == address)
 			return slot;
 	}
-	return NSR_UPLINKS_MAX;
+	return NSR_SLOTS_MAX;
 }
 
 /* Into the namespace, whose answers come by port_hairpin(). */
@@ -87,28 +87,44 @@ static __always_inline int local_rewrite(struct __sk_buff *skb, struct packet *p
 	return VERDICT_PEER;
 }
 
+/* Whether a packet is between an address of an uplink and itself, or two of the same uplink: then
+ * the answer is known by where it goes. Of a secondary address the kernel says so itself: it
+ * prefers the primary one as source. */
+static __always_inline bool local_is_between(const struct nsr_uplink *uplink,
+					     const struct iphdr *ip)
+{
+	u32 slot;
+
+	if (ip->saddr == ip->daddr)
+		return true;
+	slot = address_slot(uplink, ip->saddr);
+	return slot != NSR_SLOTS_MAX && address_at(uplink, slot) == ip->saddr;
+}
+
 /* What the host sends to itself: VERDICT_KERNEL, a reason to drop, or VERDICT_PEER when it is for a
- * namespace, and has been translated. Between an address and itself alone, so that the answer is
- * known by where it goes. */
+ * namespace, and has been translated. */
 NSR_STEP int local_leaves(struct __sk_buff *skb)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request;
 	struct transport t = {};
 	enum nat_inbound whom;
+	const struct nsr_uplink *uplink;
 	struct packet p;
 	u32 slot;
 
-	if (!settings || !local_load(skb, &p, &t) || p.ip4->saddr != p.ip4->daddr)
+	if (!settings || !local_load(skb, &p, &t))
 		return VERDICT_KERNEL;
 	slot = local_slot(p.ip4->daddr);
-	if (slot >= NSR_UPLINKS_MAX)
+	uplink = slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
+	if (!uplink || !local_is_between(uplink, p.ip4))
 		return VERDICT_KERNEL;
 	if (!mapping_is_published(NSR_MAPPING(NSR_POOL(slot, t.protocol), bpf_ntohs(t.dest))))
 		return VERDICT_KERNEL;
 	request_begin(&request);
 	request.flow.inside.protocol = t.protocol;
-	request.flow.inside.uplink = slot;
+	request.flow.inside.uplink = uplink->index;
+	request.slot = slot;
 	request.flow.remote_address = p.ip4->saddr;
 	request.flow.remote_port = t.source;
 	request.seen = seen_by(false, t.protocol, t.tcp_flags);
@@ -118,7 +134,7 @@ NSR_STEP int local_leaves(struct __sk_buff *skb)
 	TELL(INBOUND, whom, 0, 0);
 	if (whom != NAT_INBOUND_SESSION)
 		return whom == NAT_INBOUND_HOST ? VERDICT_KERNEL
-						: uplink_judge(skb, slot, whom, 0, 0);
+						: uplink_judge(skb, uplink->index, whom, 0, 0);
 	return local_rewrite(skb, &p, &t, &request);
 }
 
@@ -148,6 +164,7 @@ NSR_STEP int local_answer(struct __sk_buff *skb)
 		return DROP(NAT_STATE);
 	request.flow.remote_address = loopback->address4;
 	request.external = loopback->address4;
+	request.slot = loopback->index;
 	if (!session_use(&request.flow, &request))
 		return DROP(NAT_STATE);
 	if (rewrite_endpoint4(skb, &p, &t, false, loopback->address4, t.dest))
@@ -193,6 +210,7 @@ NSR_STEP int local_error(struct __sk_buff *skb)
 	if (!settings || !loopback)
 		return DROP(NAT_STATE);
 	request.external = loopback->address4;
+	request.slot = loopback->index;
 	request.flow.inside.uplink = loopback->index;
 	request.now_s = nat_now_s(settings);
 	result = local_error_client(skb, loopback, request.now_s);

@@ -22,20 +22,20 @@ NSR_STEP int local6_is_at(u32 slot)
 
 	if (!uplink || !work)
 		return false;
-	address = address6_of(uplink);
+	address = address6_at(uplink, slot);
 	return !address_is_none6(&address) && address_equal6(&address, &work->request.external);
 }
 
-/* NSR_UPLINKS_MAX: none does. */
+/* NSR_SLOTS_MAX: none does. */
 NSR_STEP u32 local6_slot(void)
 {
 	u32 slot;
 
 #pragma unroll
-	for (slot = 0; slot < NSR_UPLINKS_MAX; slot++)
+	for (slot = 0; slot < NSR_SLOTS_MAX; slot++)
 		if (local6_is_at(slot))
 			return slot;
-	return NSR_UPLINKS_MAX;
+	return NSR_SLOTS_MAX;
 }
 
 /* Whether a packet is one that a session can have, from an address to itself. */
@@ -73,7 +73,7 @@ static __always_inline int local6_as_client(struct __sk_buff *skb, struct nat_wo
  * translated. */
 NSR_STEP int local6_leaves(struct __sk_buff *skb)
 {
-	const struct nsr_uplink *loopback = local_loopback();
+	const struct nsr_uplink *loopback = local_loopback(), *uplink;
 	struct nat_work6 *work = loopback ? uplink6_work(loopback, false) : NULL;
 	const struct nsr_endpoint *to;
 	struct nat_request6 *request;
@@ -84,11 +84,12 @@ NSR_STEP int local6_leaves(struct __sk_buff *skb)
 		return VERDICT_KERNEL;
 	request = &work->request;
 	slot = local6_slot();
-	if (slot >= NSR_UPLINKS_MAX ||
-	    !mapping_is_published6(NSR_MAPPING(NSR_POOL(slot, work->transport.protocol),
-					       bpf_ntohs(work->transport.dest))))
+	uplink = slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
+	if (!uplink || !mapping_is_published6(NSR_MAPPING(NSR_POOL(slot, work->transport.protocol),
+							  bpf_ntohs(work->transport.dest))))
 		return VERDICT_KERNEL;
-	request->flow.inside.uplink = slot;
+	request->flow.inside.uplink = uplink->index;
+	request->slot = slot;
 	whom = uplink6_classify(skb, work);
 	TELL(INBOUND, whom, 0, 0);
 	if (whom != NAT_INBOUND_SESSION)

@@ -33,7 +33,8 @@ struct nat_request {
 	u32 life;
 	u32 flows_max;
 	u16 owner;
-	u16 mapping_mode;
+	u8 mapping_mode;
+	u8 slot; /* of the external address */
 	/* Filled in. Eight bytes each: the verifier forgets that one is 0 when what shares them is
 	 * written. */
 	u64 forwarded; /* translated elsewhere: not 0 */
@@ -97,7 +98,7 @@ static __always_inline void mapping_free_port(u32 mapping)
 /* The uplink whose pool it is, by the mapping. */
 static __always_inline const struct nsr_uplink *nat_pool_uplink(u32 mapping)
 {
-	u32 slot = NSR_MAPPING_POOL(mapping) / NSR_NAT_PROTOCOLS, key;
+	u32 slot = NSR_MAPPING_SLOT(mapping), key;
 	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot);
 
 	if (!ifindex)
@@ -310,7 +311,7 @@ NSR_STEP int port_count(struct nat_request *request)
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	pool = NSR_POOL(request->slot, request->flow.inside.protocol);
 	bits = bpf_map_lookup_elem(&pool_bits, &pool);
 	share = share_of(NSR_OWNER_NUMBER(request->owner));
 	if (!bits || !share)
@@ -376,7 +377,7 @@ NSR_STEP int port_look(struct __sk_buff *skb, struct nat_request *request,
 	request = nat_request_here(request);
 	if (!request || !search || search->stage >= 2 * PORT_PARTS)
 		return 1;
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	pool = NSR_POOL(request->slot, request->flow.inside.protocol);
 	words = nat_pool_words(NSR_MAPPING(pool, 0));
 	if (!words)
 		return 1;
@@ -439,7 +440,7 @@ NSR_STEP int port_claim_same(struct __sk_buff *skb, struct nat_request *request)
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol),
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, request->flow.inside.protocol),
 			      bpf_ntohs(request->flow.inside.port));
 	words = nat_pool_words(mapping);
 	return words ? port_take(skb, request, words, mapping) : DROP(NAT_PORTS);
@@ -498,6 +499,24 @@ NSR_STEP int mapping_enter(struct nat_request *request)
 	if (!result)
 		return 0;
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
+}
+
+/* What is set for the network of a flow that is to get a session. */
+static __always_inline void request_limits(struct nat_request *request,
+					   const struct nsr_inside *inside)
+{
+	request->life = session_life(inside, &request->flow, request->seen);
+	request->flows_max = inside->flows_max;
+	request->owner = NSR_OWNER(inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT
+									   : NSR_OWNER_OWN,
+				   NSR_STRANGERS + inside->slot);
+	request->mapping_mode = inside->mapping_mode;
+}
+
+/* What flows_claim() of nat.h took. */
+static __always_inline void flows_give(u32 owner)
+{
+	share_give_session(owner, NAT_FAMILY);
 }
 
 #endif

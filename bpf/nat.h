@@ -59,12 +59,6 @@ NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
 	return share_take_session(request->owner, request->flows_max, NAT_FAMILY, session_room());
 }
 
-/* What flows_claim() took. */
-static __always_inline void flows_give(u32 owner)
-{
-	share_give_session(owner, NAT_FAMILY);
-}
-
 /* ---- Sessions. */
 
 /* Ends an active session once, whoever comes first; 1 when it was us, else 0. idle: only if it has
@@ -100,27 +94,6 @@ NSR_STEP int session_end(u32 number, u32 state, u32 now_s, bool idle)
 	count_nat(flow.inside.uplink, sessions_expired, flow.inside.protocol, 1);
 	session_vacate(session, number);
 	return 1;
-}
-
-static __always_inline u32 session_life(const struct nsr_inside *inside,
-					const struct nsr_flow *flow, u32 seen)
-{
-	u32 timeout = nsr_timeout_of(flow, seen);
-
-	barrier_var(timeout);
-	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
-}
-
-/* What is set for the network of a flow that is to get a session. */
-static __always_inline void request_limits(struct nat_request *request,
-					   const struct nsr_inside *inside)
-{
-	request->life = session_life(inside, &request->flow, request->seen);
-	request->flows_max = inside->flows_max;
-	request->owner = NSR_OWNER(inside->filtering == NSR_FILTER_ADDRESS ? NSR_OWNER_CONTACT
-									   : NSR_OWNER_OWN,
-				   NSR_STRANGERS + inside->slot);
-	request->mapping_mode = inside->mapping_mode;
 }
 
 /*
@@ -310,6 +283,8 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
  * same port. */
 NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 {
+	bool paired;
+
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
@@ -317,11 +292,12 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 		mapping_is_own(request) ? 0 : mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
-	if (!host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
-			   mapping_is_published(request->mapping)))
+	paired = NSR_MAPPING_SLOT(request->mapping) == request->slot; /* or it is about to end */
+	if (paired && !host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
+				     mapping_is_published(request->mapping)))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
-	return DROP(NAT_SOCKET);
+	return paired ? DROP(NAT_SOCKET) : DROP(NAT_CONTENTION);
 }
 
 /* A new mapping, with a reference; else request->mapping is 0 again. */
@@ -414,6 +390,7 @@ NSR_STEP int session_reset(struct __sk_buff *skb, struct nat_request *request)
 	mapping = mapping_entered(&request->flow.inside);
 	record = mapping ? nat_mapping(mapping) : NULL;
 	if (!record || !(record->flags & NSR_MAPPING_PUBLISHED) ||
+	    NSR_MAPPING_SLOT(mapping) != request->slot ||
 	    !inside_equal(&record->inside, &request->flow.inside))
 		return DROP(NAT_STATE);
 	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
@@ -424,8 +401,8 @@ NSR_STEP int session_reset(struct __sk_buff *skb, struct nat_request *request)
 	return 0;
 }
 
-/* Whether the flow has a session that this packet belongs to; request->mapping is then its. flow is
- * the request's, on the stack. */
+/* Whether the flow has a session of the request's external address that this packet belongs to;
+ * request->mapping is then its. flow is the request's, on the stack. */
 static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_request *request)
 {
 	struct session_view view;
@@ -433,18 +410,40 @@ static __always_inline bool session_use(const struct nsr_flow *flow, struct nat_
 	u32 state;
 
 	session = session_find(flow, request->now_s, false, &view, &state);
-	if (!session)
-		return false;
-	if (!address_equal(&view.external, &request->external)) {
-		/* The uplink has another address now; what comes in says nothing about that. */
-		if (!address_is_none(&request->external) && request->seen & NSR_SEEN_OUT)
-			session_give_up(session, state);
-		return false;
-	}
-	if (!session_seen(session, state, request->seen, request->now_s))
+	if (!session || !address_equal(&view.external, &request->external) ||
+	    !session_seen(session, state, request->seen, request->now_s))
 		return false;
 	request->mapping = view.mapping;
 	return true;
+}
+
+/* Whether a packet leaves by a session that was found. Only then the request has its address. */
+static __always_inline bool session_goes_on(struct nsr_session *session, u32 state, int fate,
+					    const struct session_view *view,
+					    struct nat_request *request)
+{
+	if (fate == ADDRESS_REPLACED)
+		session_give_up(session, state);
+	if (fate != ADDRESS_STAYS || !session_seen(session, state, request->seen, request->now_s))
+		return false;
+	request->mapping = view->mapping;
+	request->external = view->external;
+	return true;
+}
+
+/* Whether what leaves has a session, of an address that its uplink was last found to have. */
+static __always_inline bool session_leaves(const struct nsr_flow *flow, struct nat_request *request)
+{
+	struct nsr_session *session;
+	struct session_view view;
+	u32 state;
+	int fate;
+
+	session = session_find(flow, request->now_s, false, &view, &state);
+	if (!session)
+		return false;
+	fate = nat_fate(flow->inside.uplink, NSR_MAPPING_SLOT(view.mapping), &view.external);
+	return session_goes_on(session, state, fate, &view, request);
 }
 
 /* On its own, so that it takes no room on the stack below which a session is opened. */
@@ -454,7 +453,7 @@ NSR_STEP int session_join(struct nat_request *request)
 	if (!request)
 		return 0;
 	NAT_KEY(struct nsr_flow, flow, &request->flow);
-	return session_use(flow, request);
+	return session_leaves(flow, request);
 }
 
 /* Opens a session, or finds the one that another CPU has opened meanwhile, which may have been the
@@ -571,7 +570,7 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 }
 
 /*
- * request->flow has remote, protocol and uplink; port is the external one. Inbound packets never
+ * request->flow has remote and protocol; slot and port are the external ones. Inbound packets never
  * create a mapping. What belongs to no session goes to the host when the host has a socket for it;
  * else the network's filter lets it in, or it is dropped in silence (RFC 5382 REQ-4: no RST for an
  * unsolicited SYN). Echo replies go to the host in any case: it keeps no sockets for them that
@@ -580,8 +579,8 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat_request *request,
 					       __be16 port)
 {
-	struct nsr_inside_endpoint asked = request->flow.inside;
-	u32 mapping = NSR_MAPPING(NSR_POOL(asked.uplink, asked.protocol), bpf_ntohs(port));
+	u32 pool = NSR_POOL(request->slot, request->flow.inside.protocol);
+	u32 mapping = NSR_MAPPING(pool, bpf_ntohs(port));
 	struct nsr_mapping *record = nat_mapping(mapping);
 
 	if (!record || !READ_ONCE(record->references))

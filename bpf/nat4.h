@@ -108,12 +108,46 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 	return fib_host4(*address);
 }
 
+/* What has become of an address that has a slot of an uplink, as it was last found. */
+NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex || !address)
+		return ADDRESS_GONE;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return uplink ? address_fate_of(*address, address_at(uplink, slot)) : ADDRESS_GONE;
+}
+
+/* Whether an address is one of the others that an uplink has besides its first. */
+static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
+{
+	return uplink->flags & NSR_UPLINK_MORE4 &&
+	       address_more_slot(uplink, *address) != NSR_SLOTS_MAX;
+}
+
+/* Whether an inside address is to have another external one than it had, or the same in another
+ * slot: see nsr_repairing. */
+static __always_inline bool nat_is_repaired(const nat_address *inside)
+{
+	u32 zero = 0, slot;
+	const struct nsr_repairing *sets = bpf_map_lookup_elem(&repairing, &zero);
+
+	if (!sets)
+		return true;
+	slot = address_pair(&sets->before, *inside);
+	return address_pair(&sets->after, *inside) != slot ||
+	       address_entered(&sets->before, slot) != address_entered(&sets->after, slot);
+}
+
 static __always_inline bool nat_is_client(const nat_address *address)
 {
 	return local_is_client(*address);
 }
 
-/* The external address as it was last found. */
+/* The first external address as it was last found. */
 static __always_inline nat_address nat_address_of(const struct nsr_uplink *uplink)
 {
 	return address_of(uplink);

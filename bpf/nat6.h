@@ -126,20 +126,24 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_owner_of    nat_owner_of6
 #define nat_is_client   nat_is_client6
 #define nat_address_of  nat_address_of6
+#define nat_fate        nat_fate6
+#define nat_is_more     nat_is_more6
+#define nat_is_repaired nat_is_repaired6
 #define host_socket     host_socket6
 #define datagram_equal  datagram_equal6
 #define datagram_is_by  datagram_is_by6
 
 /* conntrack.h */
-#define seen_by            seen_by6
-#define session_is_over    session_is_over6
-#define session_next       session_next6
-#define reset_doubted      reset_doubted6
-#define session_revives    session_revives6
-#define session_is_expired session_is_expired6
-#define session_matches    session_matches6
-#define session_swap       session_swap6
-#define session_keep_route session_keep_route6
+#define external_is_stranded external_is_stranded6
+#define seen_by              seen_by6
+#define session_is_over      session_is_over6
+#define session_next         session_next6
+#define reset_doubted        reset_doubted6
+#define session_revives      session_revives6
+#define session_is_expired   session_is_expired6
+#define session_matches      session_matches6
+#define session_swap         session_swap6
+#define session_keep_route   session_keep_route6
 
 /* slots.h */
 #define nat_session_words nat_session_words6
@@ -218,6 +222,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_reset        session_reset6
 #define session_open         session_open6
 #define session_use          session_use6
+#define session_goes_on      session_goes_on6
+#define session_leaves       session_leaves6
 #define session_join         session_join6
 #define session_open_or_join session_open_or_join6
 #define filter_admits        filter_admits6
@@ -239,6 +245,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define host_did     host_did6
 #define host_has     host_has6
 #define other_is_end other_is_end6
+#define other_find   other_find6
 #define other_look   other_look6
 #define other_seen   other_seen6
 #define other_open   other_open6
@@ -400,6 +407,46 @@ static __always_inline const struct nsr_inside *nat_inside_of(const nat_address 
 static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address *address)
 {
 	return fib_host6(address);
+}
+
+NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+	nat_address now;
+
+	if (!ifindex || !address)
+		return ADDRESS_GONE;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	if (!uplink)
+		return ADDRESS_GONE;
+	now = address6_at(uplink, slot);
+	if (address_equal(address, &now))
+		return ADDRESS_STAYS;
+	return address_is_none(&now) ? ADDRESS_GONE : ADDRESS_REPLACED;
+}
+
+static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
+{
+	return uplink->flags & NSR_UPLINK_MORE6 &&
+	       address6_more_slot(uplink, address) != NSR_SLOTS_MAX;
+}
+
+static __always_inline bool nat_is_repaired(const nat_address *inside)
+{
+	u32 zero = 0, slot;
+	const struct nsr_repairing *sets = bpf_map_lookup_elem(&repairing, &zero);
+	nat_address before, after;
+
+	if (!sets)
+		return true;
+	slot = address6_pair(&sets->before, inside);
+	if (address6_pair(&sets->after, inside) != slot)
+		return true;
+	address6_entered(&sets->before, slot, &before);
+	address6_entered(&sets->after, slot, &after);
+	return !address_equal(&before, &after);
 }
 
 static __always_inline bool nat_is_client(const nat_address *address)

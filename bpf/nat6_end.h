@@ -48,9 +48,13 @@
 #undef nat_owner_of
 #undef nat_is_client
 #undef nat_address_of
+#undef nat_fate
+#undef nat_is_more
+#undef nat_is_repaired
 #undef host_socket
 #undef datagram_equal
 #undef datagram_is_by
+#undef external_is_stranded
 #undef seen_by
 #undef session_is_over
 #undef session_next
@@ -130,6 +134,8 @@
 #undef session_reset
 #undef session_open
 #undef session_use
+#undef session_goes_on
+#undef session_leaves
 #undef session_join
 #undef session_open_or_join
 #undef filter_admits
@@ -147,6 +153,7 @@
 #undef host_did
 #undef host_has
 #undef other_is_end
+#undef other_find
 #undef other_look
 #undef other_seen
 #undef other_open

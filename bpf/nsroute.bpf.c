@@ -210,9 +210,9 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		dest = p.ip4->daddr;
 		source = p.ip4->saddr;
 		options = p.ip4->ihl != 5;
-		if (address_is_external(uplink, dest)) {
+		if (address_find(uplink, dest, &request.slot)) {
 			source = 0;
-			whom = uplink_classify(skb, uplink, &p, &t, &request);
+			whom = uplink_classify(skb, &p, &t, &request);
 		}
 		if (whom == NAT_INBOUND_RARE)
 			return ACTION_RARE;
@@ -355,7 +355,7 @@ static __always_inline int uplink_in6(struct __sk_buff *skb, bool bare)
 	if (work && straight)
 		whom = uplink6_inbound(skb, work, bare, &refused);
 	else if (work)
-		whom = uplink6_receive(skb, work, bare);
+		whom = uplink6_receive(skb, uplink, work, bare);
 	if (whom == NAT_INBOUND_RARE && !straight)
 		to_program6(skb, bare ? NSR_PROGRAM6_OBARE_IN : NSR_PROGRAM6_OTHER_IN);
 	if (!straight) {
@@ -419,7 +419,7 @@ static __always_inline int other_in6(struct __sk_buff *skb, bool bare)
 		return TC_ACT_UNSPEC;
 	work = uplink6_work(uplink, bare);
 	if (work)
-		whom = other6_receive(skb, work, bare);
+		whom = other6_receive(skb, uplink, work, bare);
 	TELL(INBOUND, whom, 0, 0);
 	return arrived6(skb, uplink, whom, inbound_refused(whom), length, bare, false);
 }

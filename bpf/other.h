@@ -5,7 +5,8 @@
  *
  * So nothing but the protocol tells apart what a remote sends back, and of all that is inside an
  * uplink only one address may speak a protocol to a remote at a time. Another one's packets are
- * dropped as long as that session lives.
+ * dropped as long as that session lives; also where the uplink has several external addresses and
+ * the two have not the same, for what is remembered of the host is the uplink's, too.
  *
  * The session is like any other: counted, limited, expired, listed and ended as all are. Its record
  * has the protocol's number for a port, and no mapping. It is entered under a key without the
@@ -137,11 +138,11 @@ static __always_inline bool other_is_end(struct __sk_buff *skb, u32 offset)
 /* ---- Sessions. */
 
 /*
- * The live session of the request's protocol and remote: 0 and what is in it. VERDICT_RARE: there
- * is none; if *ret_session has a state, that one is over, or was translated to another address than
- * the request's. DROP(NAT_CONTENTION): it is just being made or ended.
+ * The session of the request's protocol and remote: 0 and what is in it. VERDICT_RARE: there is
+ * none; if *ret_session has a state, that one is over. DROP(NAT_CONTENTION): it is just being made
+ * or ended.
  */
-NSR_STEP int other_look(const struct nat_request *request, struct other_session *ret_session)
+NSR_STEP int other_find(const struct nat_request *request, struct other_session *ret_session)
 {
 	struct nsr_session_ref *ref;
 	struct nsr_session *session;
@@ -175,8 +176,19 @@ NSR_STEP int other_look(const struct nat_request *request, struct other_session 
 		return DROP(NAT_CONTENTION);
 	ret_session->number = number;
 	ret_session->state = state;
-	return over || !address_equal(&ret_session->external, &request->external) ? VERDICT_RARE
-										  : 0;
+	return over ? VERDICT_RARE : 0;
+}
+
+/* The same of a live one: VERDICT_RARE with a state is also one that was translated to an address
+ * that is the uplink's no more. */
+static __always_inline int other_look(const struct nat_request *request,
+				      struct other_session *ret_session)
+{
+	int result = other_find(request, ret_session);
+
+	if (!result && external_is_stranded(request->flow.inside.uplink, &ret_session->external))
+		return VERDICT_RARE;
+	return result;
 }
 
 /* A packet goes through; 0 when the session has ended meanwhile. */
@@ -200,7 +212,7 @@ NSR_STEP int other_open(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return DROP(NAT_SESSIONS);
 	result = flows_claim(skb, request);
-	INSTEAD(trace_open_other(result));
+	INSTEAD(trace_open_other(result, request->slot));
 	if (result)
 		return result;
 	number = session_claim();
@@ -225,6 +237,10 @@ static __always_inline int other_try(struct __sk_buff *skb, struct nat_request *
 		return result;
 	if (!address_equal(&found.inside, &request->flow.inside.address))
 		return DROP(NAT_AMBIGUOUS);
+	if (!address_equal(&found.external, &request->external)) { /* it has another one now */
+		session_end(found.number, found.state, request->now_s, false);
+		return request->seen & NSR_SEEN_RST ? DROP(NAT_STATE) : other_open(skb, request);
+	}
 	return other_seen(request, &found) ? 0 : DROP(NAT_CONTENTION);
 }
 

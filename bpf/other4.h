@@ -38,6 +38,8 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 					  struct nat_request *request)
 {
 	const struct iphdr *ip = p->ip4;
+	u32 ifindex = skb->ifindex;
+	const struct nsr_uplink *uplink;
 
 	if (other_is_refused(ip->protocol) || ip4_is_special(ip->daddr))
 		return DROP(NAT_PROTOCOL);
@@ -53,7 +55,9 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 	/* Whom it has sent to is all that is let in anyway: no contacts. */
 	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
 	request->mapping = NSR_MAPPING_NONE;
-	request->external = address_ask(skb, skb->ifindex, ip->daddr, request->now_s);
+	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	request->external =
+		uplink ? address_begin(skb, uplink, request->slot, ip->daddr, request->now_s) : 0;
 	return request->external ? 0 : DROP(NAT_CLOSED);
 }
 
@@ -68,7 +72,7 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4)
 		return DROP(MALFORMED);
 	other_ask(request, p.ip4->protocol, p.ip4->daddr);
-	if (p.ip4->saddr != request->external)
+	if (p.ip4->saddr != request->external) /* none of the uplink's own */
 		inside = inside_of4(p.ip4->saddr);
 	if (inside && inside_is_elsewhere(skb, inside, request->flow.inside.uplink))
 		return 0;
@@ -85,14 +89,16 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 		return DROP(NAT_REWRITE);
 	rewrite_address4(p.ip4, true, request->external);
 	request->forwarded = skb->ifindex;
-	return ip4_is_fragment(p.ip4) ? fragment4_renumber(skb, bare, request->flow.inside.uplink,
-							   request->flow.inside.address)
-				      : 0;
+	return ip4_is_fragment(p.ip4)
+		       ? fragment4_renumber(skb, bare, request->flow.inside.uplink,
+					    request->flow.inside.address, request->slot)
+		       : 0;
 }
 
-/* A packet to the external address, or to the one that it was before. request has uplink, external
- * address and time. NAT_INBOUND_SESSION: it is for the inside, and has been translated. What comes
- * to the address that was says nothing of who has the protocol at the one that is. */
+/* A packet to an external address, or to one that was. request has uplink, the address that is in
+ * the place of that now, and time. NAT_INBOUND_SESSION: it is for the inside, and has been
+ * translated. What comes to an address that was says nothing of who has the protocol at the one
+ * that is. */
 NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
 {
 	struct other_session found = {};
@@ -108,6 +114,8 @@ NSR_STEP int other4_arrives(struct __sk_buff *skb, bool bare, struct nat_request
 	current = request->external == p.ip4->daddr;
 	request->external = p.ip4->daddr;
 	known = host_has(request) ? VERDICT_RARE : other_look(request, &found);
+	if (!known && found.external != request->external)
+		known = VERDICT_RARE; /* the remote speaks to another of the uplink's addresses */
 	if (known == VERDICT_RARE && current && !ends && !other_is_refused(p.ip4->protocol))
 		host_note(request, NSR_HOST_HEARS);
 	if (known || !other_seen(request, &found))

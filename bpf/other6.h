@@ -67,7 +67,8 @@ NSR_STEP int other6_error_arrives(struct __sk_buff *skb)
 		return NAT_INBOUND_HOST;
 	request = &work->request;
 	if (!address_equal6((void *)&work->quote.ip.saddr, &request->external) ||
-	    !other6_about(work, &work->quote.ip.daddr, &found))
+	    !other6_about(work, &work->quote.ip.daddr, &found) ||
+	    !address_equal6(&found.external, &request->external))
 		return NAT_INBOUND_HOST;
 	work->to.address = found.inside;
 	work->to.port = 0;
@@ -206,6 +207,8 @@ NSR_STEP int other6_arrives(struct __sk_buff *skb, u32 current)
 	other_ask6(request, work->transport.next, request->flow.remote_address);
 	request->seen = ends ? NSR_SEEN_IN | NSR_SEEN_RST : NSR_SEEN_IN;
 	known = host_has6(request) ? VERDICT_RARE : other_look6(request, &found);
+	if (!known && !address_equal6(&found.external, &request->external))
+		known = VERDICT_RARE;
 	if (known == VERDICT_RARE && current && !ends)
 		host_note6(request, NSR_HOST_HEARS);
 	if (known || !other_seen6(request, &found))
@@ -221,7 +224,7 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 {
 	struct nat_request6 *request = &work->request;
 	int unfit = other6_load(skb, work, bare);
-	bool own = address6_is_external(uplink, &work->old);
+	bool own = uplink6_external(uplink, &work->old);
 	const struct nsr_inside *inside = own ? NULL : inside_at6(skb, uplink->index, &work->old);
 
 	if (unfit && unfit != VERDICT_RARE)
@@ -231,9 +234,9 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 			return DROP(WRONG_UPLINK);
 		if (ip6_is_special(&request->flow.remote_address))
 			return DROP(NAT_PROTOCOL);
-		address6_ask(skb, request->now_s, &request->external,
+		address6_ask(skb, request->slot, request->now_s, &request->external,
 			     &request->flow.remote_address);
-		if (address_is_none6(&request->external))
+		if (address_is_none6(&request->external) || uplink->flags & NSR_UPLINK_CHANGING6)
 			return DROP(NAT_CLOSED);
 	}
 	if (!unfit) {
@@ -245,12 +248,15 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 
 /* Whom what arrives at the external address is for. NAT_INBOUND_SESSION: it has been translated. */
 static __always_inline enum nat_inbound other6_receive(struct __sk_buff *skb,
+						       const struct nsr_uplink *uplink,
 						       struct nat_work6 *work, bool bare)
 {
 	struct nat_request6 *request = &work->request;
 	int unfit = other6_load(skb, work, bare);
-	bool current = address_equal6(&request->external, &request->flow.remote_address);
+	bool current;
 
+	uplink6_external(uplink, &request->flow.remote_address);
+	current = address_equal6(&request->external, &request->flow.remote_address);
 	request->external = request->flow.remote_address;
 	request->flow.remote_address = work->old;
 	if (unfit == VERDICT_RARE)

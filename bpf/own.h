@@ -22,10 +22,10 @@
 #include "nat.h"
 
 /* Whether a port is not free, which it is before anything else is asked: the pool's bit. */
-static __always_inline bool own_port_is_taken(u32 uplink, u8 protocol, __be16 port_be)
+static __always_inline bool own_port_is_taken(u32 slot, u8 protocol, __be16 port_be)
 {
 	u32 number = NSR_POOL_BIT(bpf_ntohs(port_be));
-	const u64 *words = nat_pool_words(NSR_MAPPING(NSR_POOL(uplink, protocol), 0));
+	const u64 *words = nat_pool_words(NSR_MAPPING(NSR_POOL(slot, protocol), 0));
 
 	return words && !bits_is_free(words, NSR_POOL_WORDS, number);
 }
@@ -45,7 +45,7 @@ NSR_STEP u64 own_session(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return 0;
 	port = request->flow.inside.port;
-	mapping = NSR_MAPPING(NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol),
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, request->flow.inside.protocol),
 			      bpf_ntohs(port));
 	record = nat_mapping(mapping);
 	if (!record || !READ_ONCE(record->references))
@@ -68,8 +68,9 @@ NSR_STEP u64 own_session(struct __sk_buff *skb, struct nat_request *request)
 	return (u64)state << 32 | number;
 }
 
-/* request->flow has remote, protocol and uplink, and the host's port in place of the inside one.
- * Ended by the caller, so that what was needed to find it is not on the stack below that. */
+/* request->flow has remote, protocol and uplink, and the host's port in place of the inside one;
+ * request->slot is that of the host's address. Ended by the caller, so that what was needed to find
+ * it is not on the stack below that. */
 static __always_inline int own_begins(struct __sk_buff *skb, struct nat_request *request)
 {
 	u64 found = own_session(skb, request);

@@ -221,8 +221,8 @@ static __noinline int port_masquerade(struct __sk_buff *skb, const struct nsr_po
 		verdict = port_outside(skb, port, route);
 		if (verdict != VERDICT_NEIGHBOUR)
 			return verdict;
-		still = address_ask(skb, route->ifindex, request.flow.remote_address,
-				    request.now_s) == view.external;
+		still = address_ask(skb, route->ifindex, NSR_MAPPING_SLOT(view.mapping),
+				    request.flow.remote_address, request.now_s) == view.external;
 		if (still && route->next.nh_family == ADDRESS_FAMILY_IPV4)
 			session_keep_route(session, route->next.ipv4_nh, route->mtu,
 					   NSR_ROUTE_TAG(request.now_s, state, route->mtu));

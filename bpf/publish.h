@@ -30,7 +30,7 @@ static __always_inline void publish_forget(const struct nsr_inside_endpoint *ins
 		bpf_map_delete_elem(&mapping_by_inside, &key);
 }
 
-NSR_STEP int publish_clear(u32 mapping, const struct nsr_inside_endpoint *inside)
+NSR_STEP int publish_clear(u32 mapping, const struct nsr_inside_endpoint *inside, u32 unpaired)
 {
 	struct nsr_mapping *record = nat_mapping(mapping);
 	struct nsr_inside_endpoint other;
@@ -41,7 +41,8 @@ NSR_STEP int publish_clear(u32 mapping, const struct nsr_inside_endpoint *inside
 		other = record->inside;
 		publish_forget(&other);
 	}
-	publish_forget(inside);
+	if (!unpaired)
+		publish_forget(inside);
 	return 0;
 }
 
@@ -94,8 +95,9 @@ static __always_inline int publish_hold(u32 mapping, struct nsr_mapping *record,
 	return 0;
 }
 
-/* Of several ports that lead to one endpoint the first is what it sends from. */
-NSR_STEP int publish_make(u32 mapping, const struct nsr_inside_endpoint *inside)
+/* Of several ports that lead to one endpoint the first is what it sends from, of those at the
+ * external address that it has for what it begins (unpaired: this is another). */
+NSR_STEP int publish_make(u32 mapping, const struct nsr_inside_endpoint *inside, u32 unpaired)
 {
 	struct nsr_mapping *record = nat_mapping(mapping);
 	struct nsr_inside_endpoint key;
@@ -109,7 +111,11 @@ NSR_STEP int publish_make(u32 mapping, const struct nsr_inside_endpoint *inside)
 		return result;
 	key = *inside;
 	ref.mapping = mapping_entered(&key);
-	if (!ref.mapping || !mapping_is_held(ref.mapping)) {
+	if (unpaired) {
+		if (ref.mapping == mapping)
+			bpf_map_delete_elem(&mapping_by_inside, &key);
+	} else if (!ref.mapping || !mapping_is_held(ref.mapping) ||
+		   NSR_MAPPING_SLOT(ref.mapping) != NSR_MAPPING_SLOT(mapping)) {
 		ref.mapping = mapping;
 		ref.generation = record->generation;
 		result = bpf_map_update_elem(&mapping_by_inside, &key, &ref, BPF_ANY);
@@ -212,11 +218,11 @@ static __always_inline int publish_do(struct __sk_buff *skb, const struct nsr_pu
 		return -ENOENT;
 	switch (asked->step) {
 	case NSR_PUBLISH_CLEAR:
-		return publish_clear(asked->mapping, &asked->inside);
+		return publish_clear(asked->mapping, &asked->inside, asked->unpaired);
 	case NSR_PUBLISH_MAKE:
 		if (publish_is_taken(skb, asked))
 			return -EADDRINUSE;
-		return publish_make(asked->mapping, &asked->inside);
+		return publish_make(asked->mapping, &asked->inside, asked->unpaired);
 	case NSR_PUBLISH_CLOSE:
 		return publish_close(asked->mapping);
 	case NSR_PUBLISH_RELEASE:

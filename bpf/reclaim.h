@@ -33,27 +33,19 @@ NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_
 		return 0;
 	if (flush->unanswered && READ_ONCE(session->life) & NSR_SEEN_OUT)
 		return 0;
+	if (flush->repaired && !nat_is_repaired(&session->flow.inside.address))
+		return 0;
 	return !flush->unpublished || !mapping_is_held(session->mapping);
 }
 
 /* Whether the address that a session is translated to has gone, or what a direct one lives by. */
 NSR_STEP int expire_stranded(const struct nsr_session *session)
 {
-	const struct nsr_uplink *uplink;
-	u32 index, *ifindex;
-	nat_address address;
-
 	if (!session)
 		return false;
 	if (session->flow.kind == NSR_FLOW_DIRECT)
 		return direct_is_stranded(session);
-	index = session->flow.inside.uplink;
-	ifindex = bpf_map_lookup_elem(&uplink_by_index, &index);
-	uplink = ifindex ? bpf_map_lookup_elem(&uplinks, ifindex) : NULL;
-	if (!uplink)
-		return false;
-	address = nat_address_of(uplink);
-	return !address_is_none(&address) && !address_equal(&address, &session->external);
+	return external_is_stranded(session->flow.inside.uplink, &session->external);
 }
 
 /*
@@ -208,10 +200,9 @@ static long expire_ports_at_once(u32 protocol, struct expire_slice *slice)
 	return 0;
 }
 
-/* uplink: 1 + index. */
-static __always_inline int expire_ports_of(u32 uplink, struct expire_slice *slice)
+static __always_inline int expire_ports_of(u32 slot, struct expire_slice *slice)
 {
-	slice->pools_first = NSR_POOL(uplink - 1, 0);
+	slice->pools_first = NSR_POOL(slot, 0);
 	bpf_loop(NSR_NAT_PROTOCOLS, expire_ports_at_once, slice, 0);
 	return 0;
 }
@@ -254,7 +245,7 @@ static __always_inline int expire_flush(const struct nsr_flush *flush)
 		return -ENOENT;
 	slice.now_s = nat_now_s(limits);
 	if (flush->what == NSR_FLUSH_PORTS)
-		return expire_ports_of(flush->selection.uplink, &slice);
+		return expire_ports_of(flush->slot, &slice);
 	slice.first_word = flush->first_word;
 	bpf_loop(words < NAT_SESSION_WORDS ? words : NAT_SESSION_WORDS, expire_session_word, &slice,
 		 0);

@@ -44,8 +44,8 @@ NSR_STEP int tell(u32 what, u64 a, u64 b, u64 c)
 int trace_open(struct __sk_buff *skb, struct nat_request *request);
 int trace_open6(struct __sk_buff *skb, struct nat_request6 *request);
 /* In place of what other_open() does for a session that is not refused. */
-int trace_open_other(int refused);
-int trace_open_other6(int refused);
+int trace_open_other(int refused, u32 slot);
+int trace_open_other6(int refused, u32 slot);
 
 #define TELL(what, a, b, c) tell(NSR_TELLS_##what, (u64)(a), (u64)(b), (u64)(c))
 #define TELL_ENDPOINT(what, to) \

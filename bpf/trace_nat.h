@@ -56,6 +56,8 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	if (!request)
 		return DROP(NAT_SESSIONS);
 	mapping = mapping_is_own(request) ? 0 : trace_mapping(&request->flow.inside);
+	if (mapping && NSR_MAPPING_SLOT(mapping) != request->slot)
+		return DROP(NAT_CONTENTION);
 	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping),
 					   mapping_is_published(mapping)))
 		return DROP(NAT_SOCKET);
@@ -72,7 +74,7 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	}
 	if (refused)
 		return refused;
-	pool = NSR_POOL(request->flow.inside.uplink, request->flow.inside.protocol);
+	pool = NSR_POOL(request->slot, request->flow.inside.protocol);
 	wanted = bpf_ntohs(request->flow.inside.port);
 	if (mapping) {
 		TELL(OPENS, mapping, NSR_OPENS_KNOWN, 0);
@@ -89,18 +91,18 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	    trace_port_is_ours(skb, request, wanted, false))
 		TELL(OPENS, NSR_MAPPING(pool, wanted), NSR_OPENS_SAME, 0);
 	else
-		TELL(OPENS, 0, NSR_OPENS_ANY, 0);
+		TELL(OPENS, NSR_MAPPING(pool, 0), NSR_OPENS_ANY, 0);
 	request->mapping = NSR_MAPPING(pool, wanted ? wanted : 1);
 	return 0;
 }
 
 /* No mapping: there is no port to choose. */
-int trace_open_other(int refused)
+int trace_open_other(int refused, u32 slot)
 {
 	if (!refused && !trace_has_room())
 		refused = DROP(NAT_SESSIONS);
 	if (!refused)
-		TELL(OPENS, 0, NSR_OPENS_ADDRESS, 0);
+		TELL(OPENS, NSR_MAPPING(NSR_POOL(slot, 0), 0), NSR_OPENS_ADDRESS, 0);
 	return refused;
 }
 

@@ -26,7 +26,7 @@ _Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padd
 
 /* A datagram or an echo request of the host's own, or the first segment of a connection, may meet a
  * mapping's. */
-static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool bare)
+static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, u32 slot, bool bare)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request = {};
@@ -39,20 +39,21 @@ static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool ba
 		return 0;
 	if (t.protocol == NSR_NAT_ICMP)
 		host_echo_note(&request);
-	if (!own_port_is_taken(uplink, t.protocol, t.source))
+	if (!own_port_is_taken(slot, t.protocol, t.source))
 		return 0;
+	request.slot = slot;
 	request.external = p.ip4->saddr;
 	return own_begins(skb, &request);
 }
 
-NSR_STEP int uplink_own(struct __sk_buff *skb, u32 uplink)
+NSR_STEP int uplink_own(struct __sk_buff *skb, u32 uplink, u32 slot)
 {
-	return own_leaves(skb, uplink, false);
+	return own_leaves(skb, uplink, slot, false);
 }
 
-NSR_STEP int bare_own(struct __sk_buff *skb, u32 uplink)
+NSR_STEP int bare_own(struct __sk_buff *skb, u32 uplink, u32 slot)
 {
-	return own_leaves(skb, uplink, true);
+	return own_leaves(skb, uplink, slot, true);
 }
 
 /* Of TCP, all but the first segment is told from it without that: it is most of what the host
@@ -63,6 +64,31 @@ static __always_inline bool own_may_begin(const struct packet *p)
 
 	return p->ip4->protocol != IPPROTO_TCP || p->ip4->ihl != 5 ||
 	       (void *)(flags + 1) > p->end || transport_may_begin(true, *flags);
+}
+
+/* Whether what leaves has a session, whose address the uplink still has when the kernel is asked.
+ * On its own, so that what it keeps on the stack is not there below other steps. */
+static __noinline bool uplink_session(struct __sk_buff *skb, struct nat_request *request)
+{
+	struct nsr_session *session;
+	struct session_view view;
+	__be32 now;
+	u32 state;
+
+	session = session_find(&request->flow, request->now_s, false, &view, &state);
+	if (!session)
+		return false;
+	now = address_ask(skb, skb->ifindex, NSR_MAPPING_SLOT(view.mapping),
+			  request->flow.remote_address, request->now_s);
+	return session_goes_on(session, state, address_fate_of(view.external, now), &view, request);
+}
+
+/* The external address for what an inside one begins, and its slot; 0: there is none. */
+static __always_inline void uplink_choose(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					  __be32 inside, __be32 dest, struct nat_request *request)
+{
+	request->slot = address_pair(uplink, inside);
+	request->external = address_begin(skb, uplink, request->slot, dest, request->now_s);
 }
 
 /*
@@ -79,14 +105,16 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	bool rare = protocol != IPPROTO_TCP && protocol != IPPROTO_UDP;
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
+	u32 slot = address_slot(uplink, source);
 	int unfit;
 
-	if (address_is_external(uplink, source)) {
+	if (slot != NSR_SLOTS_MAX) {
 		request->forwarded = port_translated(skb);
 		if (rare && protocol != IPPROTO_ICMP)
 			return VERDICT_RARE;
 		if (!skb->ingress_ifindex && own_may_begin(p))
-			p->bare ? bare_own(skb, uplink->index) : uplink_own(skb, uplink->index);
+			p->bare ? bare_own(skb, uplink->index, slot)
+				: uplink_own(skb, uplink->index, slot);
 		return rare ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
@@ -95,10 +123,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	unfit = load_transport(skb, p, t);
 	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
-	if (!unfit) {
-		request->external = address_ask(skb, skb->ifindex, p->ip4->daddr, request->now_s);
-	}
-	if (!unfit && session_use(&request->flow, request))
+	if (!unfit && uplink_session(skb, request))
 		return 0;
 	inside = inside_at4(skb, uplink->index, source);
 	if (!inside) /* the host's own, from another of its addresses; or no concern of ours */
@@ -117,6 +142,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 			return drop_or_pass(unfit);
 	}
 	request_limits(request, inside);
+	uplink_choose(skb, uplink, source, request->flow.remote_address, request);
 	if (t->tcp_flags & TCP_RST)
 		return request->external ? session_reset(skb, request) : DROP(NAT_STATE);
 	return request->external ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);
@@ -149,7 +175,8 @@ static __always_inline int uplink_masquerade(struct __sk_buff *skb, const struct
 					    bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 	if (!verdict && ip4_is_fragment(p->ip4))
 		verdict = fragment4_renumber(skb, p->bare, uplink->index,
-					     request->flow.inside.address);
+					     request->flow.inside.address,
+					     NSR_MAPPING_SLOT(request->mapping));
 	if (verdict)
 		direct4_forget(skb, p->bare, uplink->index, request->flow.inside.address);
 	return verdict;
@@ -228,11 +255,10 @@ static __always_inline int bare_leaks(struct __sk_buff *skb, const struct nsr_up
 	return drop_or_pass(bare_leaks_malformed(skb));
 }
 
-/* Whom an IPv4 packet that arrives at the external address is for; NAT_INBOUND_SESSION: translate.
- */
-static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
-							const struct nsr_uplink *uplink,
-							struct packet *p, struct transport *t,
+/* Whom an IPv4 packet that arrives at the external address of request->slot is for;
+ * NAT_INBOUND_SESSION: translate. */
+static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb, struct packet *p,
+							struct transport *t,
 							struct nat_request *request)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -250,7 +276,6 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP_ECHO_REPLY)
 		return NAT_INBOUND_RARE;
 	request->flow.inside.protocol = t->protocol;
-	request->flow.inside.uplink = uplink->index;
 	request->flow.remote_address = source;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
@@ -326,6 +351,16 @@ static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 h
  * uplink has its own, so that "bare" is a constant: asked for at run time it would need more of the
  * stack than the calls leave. */
 
+/* The external address that source is, or has; 0: none. */
+static __always_inline void rare_external(const struct nsr_uplink *uplink, __be32 source,
+					  struct nat_request *request)
+{
+	u32 slot = address_slot(uplink, source);
+
+	request->slot = slot == NSR_SLOTS_MAX ? address_pair(uplink, source) : slot;
+	request->external = address_at(uplink, request->slot);
+}
+
 /* Of a protocol that has ports. */
 static __always_inline int out_rare_packet(struct __sk_buff *skb, bool bare,
 					   struct nat_request *request, const struct packet *p)
@@ -350,12 +385,12 @@ static __always_inline int out_rare(struct __sk_buff *skb, bool bare)
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
-	request.external = address_of(uplink);
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
 	if (parse_as(skb, &p, bare) != PACKET_IPV4) {
 		verdict = DROP(MALFORMED); /* it was one before */
 	} else {
+		rare_external(uplink, p.ip4->saddr, &request);
 		/* Without ports nothing is translated before it is here: it is the host's. */
 		if (p.ip4->saddr == request.external && protocol_has_ports(p.ip4->protocol))
 			request.forwarded = port_translated(skb);
@@ -397,11 +432,12 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
-	request.external = address_of(uplink);
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = settings ? nat_now_s(settings) : 0;
 	routed = options_do(skb, link_bytes(bare)) & OPTION_ROUTES;
 	kind = parse_as(skb, &p, bare);
+	if (kind == PACKET_IPV4)
+		rare_external(uplink, p.ip4->daddr, &request);
 	if (routed || kind != PACKET_IPV4)
 		whom = NAT_INBOUND_HOST;
 	else if (!protocol_has_ports(p.ip4->protocol))

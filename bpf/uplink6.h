@@ -34,14 +34,16 @@ static __always_inline bool uplink6_own_may_begin(struct __sk_buff *skb,
 {
 	const u8 *l4 = (const u8 *)(p->ip6 + 1);
 	bool tcp = p->ip6->nexthdr == IPPROTO_TCP;
+	u32 slot = uplink->index;
 
 	if (skb->ingress_ifindex)
 		return false;
+	if (uplink->flags & NSR_UPLINK_MORE6)
+		slot = address6_slot(uplink, &p->ip6->saddr);
 	if ((void *)(l4 + TCP_FLAG_BYTE + 1) > p->end)
 		return true;
-	return transport_may_begin(tcp, l4[TCP_FLAG_BYTE]) &&
-	       own_port_is_taken6(uplink->index, tcp ? NSR_NAT_TCP : NSR_NAT_UDP,
-				  *(const __be16 *)l4);
+	return slot != NSR_SLOTS_MAX && transport_may_begin(tcp, l4[TCP_FLAG_BYTE]) &&
+	       own_port_is_taken6(slot, tcp ? NSR_NAT_TCP : NSR_NAT_UDP, *(const __be16 *)l4);
 }
 
 /* What leaves: 0, or a reason to drop where the program did not take over. Anything but TCP and UDP
@@ -67,10 +69,25 @@ static __always_inline struct nat_work6 *uplink6_work(const struct nsr_uplink *u
 		return NULL;
 	__builtin_memset(&work->request, 0, sizeof(work->request));
 	work->request.external = address6_of(uplink);
+	work->request.slot = uplink->index;
 	work->request.flow.inside.uplink = uplink->index;
 	work->request.now_s = nat_now_s(settings);
 	work->link = link_bytes(bare);
 	return work;
+}
+
+/* The external address that one is, or that an inside one has, and its slot. True: the former. */
+NSR_STEP int uplink6_external(const struct nsr_uplink *uplink, const struct nsr_address6 *address)
+{
+	struct nat_work6 *work = nat_work();
+	u32 slot;
+
+	if (!work || !uplink || !address)
+		return false;
+	slot = address6_slot(uplink, address);
+	work->request.slot = slot == NSR_SLOTS_MAX ? address6_pair(uplink, address) : slot;
+	work->request.external = address6_at(uplink, work->request.slot);
+	return slot != NSR_SLOTS_MAX;
 }
 
 /* What the flow of a packet that leaves is called, besides its addresses. */
@@ -101,21 +118,42 @@ static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 
 }
 
 /* The mapping of what leaves, and its session: 0, or a reason to drop. */
-static __always_inline int uplink6_open(struct __sk_buff *skb, struct nat_work6 *work,
-					const struct nsr_inside *inside)
+static __always_inline int uplink6_open(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					struct nat_work6 *work, const struct nsr_inside *inside)
 {
 	struct nat_request6 *request = &work->request;
 
 	uplink6_flow(work);
-	if (session_use6(&request->flow, request))
-		return 0;
+	if (session_leaves6(&request->flow, request)) {
+		/* That of a published port may have another address than what it begins. */
+		if (NSR_MAPPING_SLOT(request->mapping) != request->slot)
+			address6_ask(skb, NSR_MAPPING_SLOT(request->mapping), request->now_s,
+				     &request->external, &request->flow.remote_address);
+		return address_is_none6(&request->external) ? DROP(NAT_CLOSED) : 0;
+	}
+	if (address_is_none6(&request->external) || uplink->flags & NSR_UPLINK_CHANGING6)
+		return DROP(NAT_CLOSED);
 	request_limits6(request, inside);
 	return work->transport.tcp_flags & TCP_RST ? session_reset6(skb, request)
 						   : session_open_or_join6(skb, request);
 }
 
+/* Later fragments leave with the address that the first has, where that is not what the inside
+ * address has for what it begins. */
+NSR_STEP int uplink6_later(const struct nsr_uplink *uplink)
+{
+	u32 slot = direct6_slot();
+	struct nat_work6 *work = nat_work();
+
+	if (uplink && work && slot < NSR_SLOTS_MAX)
+		work->request.external = address6_at(uplink, slot);
+	return 0;
+}
+
 /* What an inside host sends: 0 when it has been translated, or a reason to drop. */
-static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_work6 *work,
+static __always_inline int uplink6_masquerade(struct __sk_buff *skb,
+					      const struct nsr_uplink *uplink,
+					      struct nat_work6 *work,
 					      const struct nsr_inside *inside, int unfit)
 {
 	struct nat_request6 *request = &work->request;
@@ -126,17 +164,23 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 		return unfit;
 	if (t->home)
 		return DROP(IP_OPTIONS);
-	if (t->later)
-		return fragment6_leaves(skb, work);
+	if (t->later) {
+		if (uplink->flags & NSR_UPLINK_MORE6)
+			uplink6_later(uplink);
+		return address_is_none6(&request->external) ? DROP(NAT_CLOSED)
+							    : fragment6_leaves(skb, work);
+	}
 	if (t->protocol == NSR_NAT_ICMP && is_icmp6_error(t->icmp_type))
 		return t->fragment ? DROP(NAT_FRAGMENT) : icmp6_leaves(skb, true);
 	if (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST)
 		return DROP(NAT_PROTOCOL);
 	if (!t->check_offset)
 		return DROP(MALFORMED);
-	refused = uplink6_open(skb, work, inside);
+	refused = uplink6_open(skb, uplink, work, inside);
 	if (refused)
 		return refused;
+	if (t->fragment && uplink->flags & NSR_UPLINK_MORE6)
+		direct6_leaves_by(request->mapping);
 	if (t->fragment && fragment6_renumber(skb, t, &request->flow.inside.address))
 		return DROP(NAT_REWRITE);
 	return rewrite_endpoint6(skb, work->link, t, true, &request->flow.inside.address,
@@ -150,7 +194,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	struct nat_request6 *request = &work->request;
 	const struct nsr_inside *inside;
 	struct packet p;
-	bool special, own = false, external = false;
+	bool special, own = false, external;
 	int unfit;
 
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
@@ -159,11 +203,11 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->daddr, sizeof(p.ip6->daddr));
 	special = ip6_is_special(&p.ip6->daddr);
 	inside = inside_at6(skb, uplink->index, &p.ip6->saddr);
-	if (address6_is_external(uplink, &request->flow.inside.address)) {
+	external = uplink6_external(uplink, &request->flow.inside.address);
+	if (external) {
 		request->forwarded = port_translated(skb);
 		own = !skb->ingress_ifindex;
 		inside = NULL;
-		external = true;
 	}
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, &work->transport);
 	if (unfit == VERDICT_RARE)
@@ -188,10 +232,9 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	} else if (inside->inbound) {
 		direct6_forget(&work->transport);
 	}
-	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
-	if (address_is_none6(&request->external))
-		return DROP(NAT_CLOSED);
-	return uplink6_masquerade(skb, work, inside, unfit);
+	address6_ask(skb, request->slot, request->now_s, &request->external,
+		     &request->flow.remote_address);
+	return uplink6_masquerade(skb, uplink, work, inside, unfit);
 }
 
 /* What was for other6.h, where its program did not take over, as in uplink6_leaves(): the host's
@@ -224,6 +267,7 @@ static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
  * translated. NAT_INBOUND_HELD: there is nothing more to do with it. NAT_INBOUND_RARE: it is for
  * other6.h, and unchanged. */
 static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
+							const struct nsr_uplink *uplink,
 							struct nat_work6 *work, bool bare)
 {
 	struct nat_request6 *request = &work->request;
@@ -231,11 +275,16 @@ static __always_inline enum nat_inbound uplink6_receive(struct __sk_buff *skb,
 	enum nat_inbound whom, others;
 	struct packet p;
 	int unfit;
+	u32 slot;
 
 	if (load_as(skb, &p, bare) != PACKET_IPV6)
 		return NAT_INBOUND_HOST;
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
 	__builtin_memcpy(&request->external, &p.ip6->daddr, sizeof(p.ip6->daddr));
+	slot = address6_find(uplink, &request->external);
+	if (slot >= NSR_SLOTS_MAX)
+		return NAT_INBOUND_HOST; /* it has gone just now */
+	request->slot = slot;
 	unfit = transport6_find(skb, link_bytes(bare), skb->len, t);
 	if (unfit == VERDICT_RARE)
 		return NAT_INBOUND_RARE;

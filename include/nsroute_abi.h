@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 39
+#define NSR_LAYOUT_VERSION 40
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -31,7 +31,9 @@
 #define NSR_INSIDE_MAX    1024  /* masqueraded prefixes, per family */
 #define NSR_INNER_MAX     16384 /* interfaces that belong to fabrics (bridges) */
 #define NSR_PUBLISHED_MAX 4096  /* published ports or ranges of them */
-#define NSR_POOLS_MAX     (NSR_UPLINKS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and uplink */
+#define NSR_EXTERNALS_MAX 8     /* external addresses of an uplink, per family */
+#define NSR_SLOTS_MAX     32    /* of external addresses: NSR_UPLINKS_MAX first ones, and others */
+#define NSR_POOLS_MAX     (NSR_SLOTS_MAX * NSR_NAT_PROTOCOLS) /* one a protocol and slot */
 #define NSR_POOL_PORTS    65536 /* external ports (ICMP: identifiers) of one pool */
 /* Concurrent sessions of one host namespace: the table is made for one set of this size, or for so
  * many. Tests build others. */
@@ -256,7 +258,11 @@ struct nsr_settings {
 };
 _Static_assert(sizeof(struct nsr_settings) == 24, "layout");
 
-/* Map "uplinks": HASH by ifindex. */
+/* External addresses have slots: the first of an uplink that with the uplink's index, others one of
+ * those behind NSR_UPLINKS_MAX. */
+#define NSR_MORE_MAX (NSR_EXTERNALS_MAX - 1)
+
+/* Map "uplinks": HASH by ifindex. Each update is one, so that nobody sees half of the addresses. */
 struct nsr_uplink {
 	__u32 index;     /* slot in "uplink_counters", "uplink_drops", "nat_counters" */
 	__be32 address4; /* external address; 0: nothing can be translated, so inside is dropped */
@@ -266,35 +272,32 @@ struct nsr_uplink {
 	__u8 address6[16]; /* external address of IPv6; ::, likewise: none */
 	__u32 fixed;       /* 1: address4 is the one to use; 0: and whatever comes in its place */
 	__u32 fixed6;      /* the same of address6 */
+	/* Several of a family: the others. Nothing takes the place of any of them. */
+	__u8 slots[NSR_MORE_MAX];   /* of those below; 0: not in use */
+	__u8 flags;                 /* NSR_UPLINK_* */
+	__be32 more4[NSR_MORE_MAX]; /* 0: none */
+	__u8 more6[NSR_MORE_MAX][16];
 };
-_Static_assert(sizeof(struct nsr_uplink) == 40, "layout");
+_Static_assert(sizeof(struct nsr_uplink) == 48 + 20 * NSR_MORE_MAX, "layout");
 
-/* Map "followed": ARRAY by uplink index: what has become of its address, see bpf/address.h. */
-union nsr_followed_address {
-	struct {
-		__be32 entered; /* nsr_uplink.address4, when now was found; another: now means
-				   nothing */
-		__be32 now;     /* 0: it has gone, and there is none in its place */
-	};
-	__u64 both;
-};
-struct nsr_followed {
-	union nsr_followed_address address;
-	__u32 asked_s;
-	__u32 reserved;
-};
-_Static_assert(sizeof(struct nsr_followed) == 16, "layout");
+/* nsr_uplink.flags: there are others than the first; which there are is being changed, so that
+ * nothing begins. */
+#define NSR_UPLINK_MORE4     1
+#define NSR_UPLINK_MORE6     2
+#define NSR_UPLINK_CHANGING4 4
+#define NSR_UPLINK_CHANGING6 8
 
-/* Map "uplink_by_index": ARRAY by uplink index of ifindex (__u32; 0: unused). */
+/* Map "uplink_by_index": ARRAY by slot of the ifindex of its uplink (__u32; 0: unused). */
 
 /* A mapping is named by one number: its pool and its external port. So the translation can be
  * computed from the name, and no reader can ever see half of one.
  */
-#define NSR_MAPPING(pool, port)    ((__u32)(pool) << 16 | (__u16)(port))
-#define NSR_MAPPING_POOL(m)        ((m) >> 16)
-#define NSR_MAPPING_PORT(m)        ((__u16)(m))
-#define NSR_POOL(uplink, protocol) ((uplink)*NSR_NAT_PROTOCOLS + (protocol))
-#define NSR_MAPPING_NONE           0xffff0000u /* of NSR_NAT_OTHER; no pool has this number */
+#define NSR_MAPPING(pool, port)  ((__u32)(pool) << 16 | (__u16)(port))
+#define NSR_MAPPING_POOL(m)      ((m) >> 16)
+#define NSR_MAPPING_PORT(m)      ((__u16)(m))
+#define NSR_POOL(slot, protocol) ((slot)*NSR_NAT_PROTOCOLS + (protocol))
+#define NSR_MAPPING_SLOT(m)      (NSR_MAPPING_POOL(m) / NSR_NAT_PROTOCOLS)
+#define NSR_MAPPING_NONE         0xffff0000u /* of NSR_NAT_OTHER; no pool has this number */
 
 /* The inside half of a mapping; key of HASH "mapping_by_inside", which has those that more than one
  * session may refer to: all but those of NSR_MAPPING_MODE_ADDRESS_AND_PORT. */
@@ -366,8 +369,9 @@ struct nsr_publish {
 	struct nsr_inside_endpoint inside;
 	__be32 external; /* where sockets of the host would listen; 0: not asked for */
 	__u32 count;
+	__u32 unpaired; /* 1: the inside address has another external one for what it begins */
 };
-_Static_assert(sizeof(struct nsr_publish) == 24, "layout");
+_Static_assert(sizeof(struct nsr_publish) == 28, "layout");
 
 struct nsr_mapping_ref {
 	__u32 mapping;
@@ -502,8 +506,9 @@ struct nsr_selection {
 	__u32 mapping_first, mapping_last;
 	__u16 inside_first, inside_last; /* ports, host byte order */
 	__u32 unpublished;               /* only sessions of mappings that are not published */
-	__u32 unanswered;                /* only sessions on which the inside has sent nothing */
-	__u32 kind;                      /* 1 + enum nsr_flow_kind */
+	__u16 unanswered;                /* only sessions on which the inside has sent nothing */
+	__u16 repaired; /* only those of inside addresses that "repairing" is about */
+	__u32 kind;     /* 1 + enum nsr_flow_kind */
 };
 _Static_assert(sizeof(struct nsr_selection) == 44, "layout");
 
@@ -535,13 +540,14 @@ static inline int nsr_selects(const struct nsr_selection *selection, const struc
 /* What the program "nsr_flush" is asked for, behind an Ethernet header of zeros in the packet that
  * it is run on: to end those sessions of a part of the table, or to give them the timeouts that are
  * set now. It returns how many it has ended. Or to give back, by a clock that is far ahead, all
- * ports of the uplink that cool down.
+ * ports of an external address that cool down.
  */
 enum nsr_flush_what { NSR_FLUSH_END, NSR_FLUSH_RENEW, NSR_FLUSH_PORTS };
 struct nsr_flush {
 	__u32 what;       /* enum nsr_flush_what */
 	__u32 first_word; /* of "session_bits", counted through all sets, ... */
 	__u32 words;      /* ... and how many: 64 sessions each; at most those of a set */
+	__u32 slot;       /* NSR_FLUSH_PORTS: whose ports */
 	struct nsr_selection selection;
 };
 
@@ -589,6 +595,7 @@ _Static_assert(sizeof(struct nsr_nat_counters) == 136, "layout");
 
 #include "nsroute_abi_inside.h"
 #include "nsroute_abi_ipv6.h"
+#include "nsroute_abi_pair.h"
 #include "nsroute_abi_rare.h"
 #include "nsroute_abi_share.h"
 

@@ -48,8 +48,9 @@ struct nsr_publish6 {
 	struct nsr_inside_endpoint6 inside;
 	struct nsr_address6 external;
 	__u32 count;
+	__u32 unpaired;
 };
-_Static_assert(sizeof(struct nsr_publish6) == 48, "layout");
+_Static_assert(sizeof(struct nsr_publish6) == 52, "layout");
 
 struct nsr_flow6 {
 	struct nsr_inside_endpoint6 inside;
@@ -78,9 +79,9 @@ struct nsr_session6 {
 };
 _Static_assert(sizeof(struct nsr_session6) == 88, "layout");
 
-/* Map "followed6": ARRAY by uplink index, see bpf/address6.h. */
+/* Map "followed6": ARRAY by slot, see bpf/address6.h. */
 struct nsr_found6 {
-	struct nsr_address6 entered; /* nsr_uplink.address6 then; another: now means nothing */
+	struct nsr_address6 entered; /* the slot's address then; another: now means nothing */
 	struct nsr_address6 now;     /* ::, it has gone, and there is none in its place */
 };
 struct nsr_followed6 {
@@ -113,7 +114,8 @@ struct nsr_selection6 {
 	__u32 mapping_first, mapping_last;
 	__u16 inside_first, inside_last;
 	__u32 unpublished;
-	__u32 unanswered;
+	__u16 unanswered;
+	__u16 repaired;
 	__u32 kind;
 };
 _Static_assert(sizeof(struct nsr_selection6) == 92, "layout");
@@ -157,6 +159,7 @@ struct nsr_flush6 {
 	__u32 what;       /* enum nsr_flush_what */
 	__u32 first_word; /* of "session_bits6" */
 	__u32 words;
+	__u32 slot;
 	struct nsr_selection6 selection;
 };
 

@@ -34,8 +34,9 @@ _Static_assert(sizeof(struct nsr_datagram) == 16, "layout");
 
 struct nsr_datagram_out {
 	__u32 since_s;
-	__be16 id; /* that it leaves with */
-	__u16 reserved;
+	__be16 id;  /* identification that it leaves with, ... */
+	__u16 slot; /* ... and the slot of the external address; IPv6: 1 + it, 0: the one
+		     * that the inside address has for what it begins */
 	/* The direct session that it leaves by; a state of 0: it is translated. */
 	__u32 session;
 	__u32 state;

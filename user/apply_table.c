@@ -14,6 +14,7 @@
 
 #include "datapath_publish.h"
 #include "datapath_reserve.h"
+#include "plan_externals.h"
 
 int open_datapath(struct runner *r, const struct datapath_new *fresh, struct error *err)
 {
@@ -69,6 +70,7 @@ static int set_uplink(struct runner *r, const struct operation *op, struct error
 
 	memcpy(&uplink.address4, op->address.bytes, sizeof(uplink.address4));
 	memcpy(uplink.address6, op->address6.bytes, sizeof(uplink.address6));
+	plan_enter_externals(op->more, &uplink);
 	ret = datapath_uplink_set(r->datapath, place_ifindex(&r->places, NULL, op->link), &uplink,
 				  &index, err);
 	if (ret)
@@ -156,11 +158,11 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 	case OPERATION_HOST_DELETE:
 		return delete_host(r, op, err);
 	case OPERATION_PUBLISH_ADD:
-		return datapath_publish(r->datapath, ifindex, &op->address, &op->ports,
-					r->options->host_fd, err);
+		return datapath_publish_at(r->datapath, ifindex, &op->external, &op->address,
+					   &op->ports, r->options->host_fd, err);
 	case OPERATION_PUBLISH_DELETE:
-		return datapath_unpublish(r->datapath, ifindex, op->address.family == AF_INET6,
-					  &op->ports, err);
+		return datapath_unpublish_at(r->datapath, ifindex, op->address.family == AF_INET6,
+					     &op->external, &op->ports, err);
 	case OPERATION_INSIDE_ADD:
 		return datapath_inside_set(r->datapath, &op->address,
 					   place_ifindex(&r->places, NULL, op->uplink), op->inside,

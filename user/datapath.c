@@ -430,12 +430,11 @@ int datapath_flush6(const struct datapath *datapath, const struct nsr_selection6
 	return run_flush6(datapath, flush, "end sessions", ret_ended, err);
 }
 
-int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t slot,
 			 struct error *err)
 {
-	const uint8_t number = (uint8_t)(1 + uplink);
-	const struct nsr_flush flush = {.what = NSR_FLUSH_PORTS, .selection.uplink = number};
-	const struct nsr_flush6 flush6 = {.what = NSR_FLUSH_PORTS, .selection.uplink = number};
+	const struct nsr_flush flush = {.what = NSR_FLUSH_PORTS, .slot = slot};
+	const struct nsr_flush6 flush6 = {.what = NSR_FLUSH_PORTS, .slot = slot};
 	const uint32_t size = ipv6 ? sizeof(flush6) : sizeof(flush);
 	const int program = datapath->programs[ipv6 ? DATAPATH_FLUSH6 : DATAPATH_FLUSH];
 	char packet[ETH_HLEN + sizeof(flush6)] = {0};

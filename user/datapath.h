@@ -105,8 +105,9 @@ int datapath_inner_link_set(struct datapath *datapath, uint32_t ifindex,
 			    const struct nsr_inner_link *inner, struct error *err);
 int datapath_inner_link_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
 
-/* uplink->index and ->ifindex are ignored, as for ports. A change of an address ends the sessions
- * of its family, one of the port range those of both. -ENOSPC past NSR_UPLINKS_MAX. */
+/* uplink->index, ->ifindex, ->slots and ->flags are ignored, as for ports. A change of the address
+ * ends the sessions of its family, one of the port range those of both; where there are several
+ * addresses, those of inside addresses that get another one. -ENOSPC past NSR_UPLINKS_MAX. */
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err);
 int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);

@@ -69,7 +69,8 @@
 	X(set_aside)          \
 	X(followed6)          \
 	X(held_waits)         \
-	X(datagrams_out6)
+	X(datagrams_out6)     \
+	X(repairing)
 
 enum datapath_map {
 #define X(name) MAP_##name,
@@ -124,8 +125,8 @@ int datapath_renew(const struct datapath *datapath, const struct nsr_selection *
 		   struct error *err);
 int datapath_renew6(const struct datapath *datapath, const struct nsr_selection6 *selection,
 		    struct error *err);
-/* Gives back the ports of the uplink of this number that cool down. */
-int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+/* Gives back the ports of the address in this slot that cool down. */
+int datapath_flush_ports(const struct datapath *datapath, bool ipv6, uint32_t slot,
 			 struct error *err);
 bool datapath_has_sessions(const struct datapath *datapath, bool ipv6);
 /* Returns when every program that ran before, and that has to do with the uplink of this number,

@@ -46,10 +46,10 @@ static void fill_bits(struct nsr_pool_bits *bits, uint16_t port_min, uint16_t po
 }
 
 /* Ports that were in use went with the pools they were in. */
-static int reset_ports_used(const struct datapath *datapath, const struct family *family,
-			    uint32_t uplink, struct error *err)
+int datapath_pools_reset(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+			 struct error *err)
 {
-	int map = datapath->maps[family->nat_counters];
+	int map = datapath->maps[families[ipv6].nat_counters];
 	struct nsr_nat_counters nat;
 
 	if (bpf_map_lookup_elem(map, &uplink, &nat))
@@ -79,23 +79,23 @@ static int add_pool(const struct datapath *datapath, const struct family *family
 }
 
 int datapath_pools_add(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *uplink,
-		       struct error *err)
+		       uint32_t slot, struct error *err)
 {
 	static struct nsr_pool_bits bits; /* 8 KiB: not for the stack */
 	const struct family *family = &families[ipv6];
-	int ret = reset_ports_used(datapath, family, uplink->index, err);
+	int ret = 0;
 
 	fill_bits(&bits, uplink->port_min, uplink->port_max);
 	for (uint32_t protocol = 0; protocol < NSR_NAT_PROTOCOLS && !ret; protocol++)
-		ret = add_pool(datapath, family, NSR_POOL(uplink->index, protocol), &bits, err);
+		ret = add_pool(datapath, family, NSR_POOL(slot, protocol), &bits, err);
 	return ret;
 }
 
-int datapath_pools_drop(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+int datapath_pools_drop(const struct datapath *datapath, bool ipv6, uint32_t slot,
 			struct error *err)
 {
 	for (uint32_t protocol = 0; protocol < NSR_NAT_PROTOCOLS; protocol++) {
-		uint32_t pool = NSR_POOL(uplink, protocol);
+		uint32_t pool = NSR_POOL(slot, protocol);
 
 		if (bpf_map_delete_elem(datapath->maps[families[ipv6].pools], &pool) &&
 		    errno != ENOENT)

@@ -111,7 +111,8 @@ static int step_one(const struct datapath *datapath, bool ipv6, const struct nsr
 	struct nsr_publish asked = {.step = asked6->step,
 				    .mapping = asked6->mapping,
 				    .inside = inside4_of(&asked6->inside),
-				    .external = asked6->external.words[0]};
+				    .external = asked6->external.words[0],
+				    .unpaired = asked6->unpaired};
 
 	return ipv6 ? run_step(datapath, true, asked6, sizeof(*asked6))
 		    : run_step(datapath, false, &asked, sizeof(asked));
@@ -119,17 +120,35 @@ static int step_one(const struct datapath *datapath, bool ipv6, const struct nsr
 
 static const struct nsr_address6 unasked; /* no socket of the host's is looked for */
 
+/* Whether what the inside address begins leaves by another address than this one. */
+static bool is_unpaired(const struct datapath *datapath, const struct state_published *range)
+{
+	const struct nsr_inside_endpoint6 *inside = &range->published.inside;
+	const uint32_t index = inside->uplink;
+	struct nsr_uplink uplink;
+	uint32_t ifindex, slot;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplink_by_index], &index, &ifindex) ||
+	    bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &uplink))
+		return false;
+	slot = range->ipv6 ? nsr_pair6(&uplink, inside->address.words)
+			   : nsr_pair(&uplink, inside->address.words[0]);
+	return slot != NSR_MAPPING_SLOT(range->mapping);
+}
+
 /* Of all ports of the range; the first that fails is named. */
 static int step(const struct datapath *datapath, const struct state_published *range,
 		enum nsr_publish_step which, const struct nsr_address6 *external, struct error *err)
 {
+	const bool unpaired = is_unpaired(datapath, range);
 	uint16_t inside = ntohs(range->published.inside.port);
 
 	for (unsigned int i = 0; i < range->published.count; i++) {
 		struct nsr_publish6 asked = {.step = which,
 					     .mapping = range->mapping + i,
 					     .inside = range->published.inside,
-					     .external = *external};
+					     .external = *external,
+					     .unpaired = unpaired};
 		int ret;
 
 		asked.inside.port = htons((uint16_t)(inside + i));
@@ -191,7 +210,10 @@ static int end_others(const struct datapath *datapath, const struct state_publis
 	memset(&same.mask, 0xff, sizeof(same.mask));
 	if (!ret)
 		ret = end_sessions(datapath, range->ipv6, &external, err);
-	return ret ? ret : end_sessions(datapath, range->ipv6, &same, err);
+	/* What it begins by another address goes on. */
+	return ret || is_unpaired(datapath, range)
+		       ? ret
+		       : end_sessions(datapath, range->ipv6, &same, err);
 }
 
 static int make(const struct datapath *datapath, const struct state_published *range,
@@ -231,8 +253,10 @@ static int unmake(const struct datapath *datapath, const struct state_published 
 
 /* ---- Of an uplink whose pools go and come back. */
 
-/* Calls act for each entry of the uplink, which it may delete. */
-static int each(const struct datapath *datapath, bool ipv6, uint32_t uplink,
+#define ANY_SLOT NSR_SLOTS_MAX
+
+/* Calls act for each entry of the uplink, or of a slot, which it may delete. */
+static int each(const struct datapath *datapath, bool ipv6, uint32_t uplink, uint32_t slot,
 		int (*act)(const struct datapath *, const struct state_published *, struct error *),
 		struct error *err)
 {
@@ -243,7 +267,8 @@ static int each(const struct datapath *datapath, bool ipv6, uint32_t uplink,
 	while (more && !ret) {
 		range = next;
 		more = datapath_published(datapath, ipv6, &range.mapping, &next);
-		if (range.published.inside.uplink == uplink)
+		if (slot == ANY_SLOT ? range.published.inside.uplink == uplink
+				     : NSR_MAPPING_SLOT(range.mapping) == slot)
 			ret = act(datapath, &range, err);
 	}
 	return ret;
@@ -266,30 +291,36 @@ static int forget(const struct datapath *datapath, const struct state_published 
 int datapath_publish_suspend(const struct datapath *datapath, bool ipv6, uint32_t uplink,
 			     struct error *err)
 {
-	return each(datapath, ipv6, uplink, unmake, err);
+	return each(datapath, ipv6, uplink, ANY_SLOT, unmake, err);
+}
+
+int datapath_publish_leave(const struct datapath *datapath, bool ipv6, uint32_t slot, bool for_good,
+			   struct error *err)
+{
+	return each(datapath, ipv6, 0, slot, for_good ? forget : unmake, err);
 }
 
 int datapath_publish_resume(const struct datapath *datapath, bool ipv6, uint32_t uplink,
 			    struct error *err)
 {
-	return each(datapath, ipv6, uplink, remake, err);
+	return each(datapath, ipv6, uplink, ANY_SLOT, remake, err);
 }
 
 int datapath_publish_forget(const struct datapath *datapath, uint32_t uplink, struct error *err)
 {
-	int ret = each(datapath, false, uplink, forget, err);
+	int ret = each(datapath, false, uplink, ANY_SLOT, forget, err);
 
-	return ret ? ret : each(datapath, true, uplink, forget, err);
+	return ret ? ret : each(datapath, true, uplink, ANY_SLOT, forget, err);
 }
 
 /* ---- What is asked for. */
 
-static struct state_published range_of(uint32_t uplink, bool ipv6,
+static struct state_published range_of(uint32_t uplink, uint32_t slot, bool ipv6,
 				       const struct published_ports *ports)
 {
 	return (struct state_published){
 		.ipv6 = ipv6,
-		.mapping = NSR_MAPPING(NSR_POOL(uplink, ports->protocol), ports->external),
+		.mapping = NSR_MAPPING(NSR_POOL(slot, ports->protocol), ports->external),
 		.published = {.inside = {.port = htons(ports->inside),
 					 .protocol = ports->protocol,
 					 .uplink = (uint8_t)uplink},
@@ -331,11 +362,35 @@ static int make_there(const struct datapath *datapath, const struct state_publis
 	return ret ? ret : put_entry(datapath, range, true, err);
 }
 
+/* The slot of one of the other external addresses; that of the first when none is named. False: the
+ * uplink has no such address. */
+static bool find_slot(const struct nsr_uplink *uplink, bool ipv6, const struct ip_address *external,
+		      uint32_t *ret)
+{
+	const size_t size = ipv6 ? 16 : 4;
+
+	*ret = uplink->index;
+	if (!external->family)
+		return true;
+	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
+		if (memcmp(ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],
+			   external->bytes, size))
+			continue;
+		*ret = uplink->slots[i];
+		return true;
+	}
+	return false;
+}
+
 static struct nsr_address6 external_of(const struct datapath *datapath, struct nsr_uplink *uplink,
-				       bool ipv6)
+				       bool ipv6, const struct ip_address *named)
 {
 	struct nsr_address6 external = {{0}};
 
+	if (named->family) {
+		memcpy(&external, named->bytes, ip_bits(named) / 8);
+		return external;
+	}
 	datapath_follow(datapath, uplink);
 	if (ipv6)
 		memcpy(&external, uplink->address6, sizeof(external));
@@ -344,44 +399,51 @@ static struct nsr_address6 external_of(const struct datapath *datapath, struct n
 	return external;
 }
 
-int datapath_publish(const struct datapath *datapath, uint32_t uplink_ifindex,
-		     const struct ip_address *inside, const struct published_ports *ports,
-		     int host_fd, struct error *err)
+int datapath_publish_at(const struct datapath *datapath, uint32_t uplink_ifindex,
+			const struct ip_address *at, const struct ip_address *inside,
+			const struct published_ports *ports, int host_fd, struct error *err)
 {
 	const bool ipv6 = inside->family == AF_INET6;
 	struct nsr_address6 external;
 	struct nsr_uplink uplink;
 	struct error ignored;
 	struct state_published range;
+	uint32_t slot;
 	int ret;
 
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
 		return error_set(err, -ENOENT, "cannot publish: no uplink has ifindex %u",
 				 uplink_ifindex);
-	range = range_of(uplink.index, ipv6, ports);
+	if (!find_slot(&uplink, ipv6, at, &slot))
+		return error_set(err, -EADDRNOTAVAIL,
+				 "cannot publish: the uplink does not translate to that address");
+	range = range_of(uplink.index, slot, ipv6, ports);
 	memcpy(&range.published.inside.address, inside->bytes, ip_bits(inside) / 8);
 	ret = check_free(datapath, &range, err);
 	if (!ret)
 		ret = put_entry(datapath, &range, false, err);
 	if (ret)
 		return ret;
-	external = external_of(datapath, &uplink, ipv6);
+	external = external_of(datapath, &uplink, ipv6, at);
 	ret = make_there(datapath, &range, &external, host_fd, err);
 	if (ret)
 		forget(datapath, &range, &ignored);
 	return ret;
 }
 
-int datapath_unpublish(const struct datapath *datapath, uint32_t uplink_ifindex, bool ipv6,
-		       const struct published_ports *ports, struct error *err)
+int datapath_unpublish_at(const struct datapath *datapath, uint32_t uplink_ifindex, bool ipv6,
+			  const struct ip_address *at, const struct published_ports *ports,
+			  struct error *err)
 {
 	struct nsr_uplink uplink;
 	struct state_published range;
+	uint32_t slot;
 	int ret;
 
-	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink))
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &uplink_ifindex, &uplink) ||
+	    !find_slot(&uplink, ipv6, at, &slot))
 		return 0; /* its ports went with it */
-	range = range_of(uplink.index, ipv6, ports);
+	range = range_of(uplink.index, slot, ipv6, ports);
 	if (!read_entry(datapath, ipv6, range.mapping, &range))
 		return 0;
 	ret = put_entry(datapath, &range, false, err);

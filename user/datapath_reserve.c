@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "datapath_entry.h"
+#include "datapath_externals.h"
 #include "datapath_maps.h"
 #include "datapath_programs.h"
 
@@ -91,14 +92,14 @@ static uint32_t share_of(const struct nsr_uplink *uplink, const struct port_set 
 }
 
 static int mark_pools(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *uplink,
-		      const struct port_set *set, bool *ret_any, struct error *err)
+		      uint32_t slot, const struct port_set *set, bool *ret_any, struct error *err)
 {
 	static const enum nsr_nat_protocol with_ports[] = {NSR_NAT_TCP, NSR_NAT_UDP};
 	const int pools = datapath->maps[ipv6 ? MAP_pools6 : MAP_pools];
 	int ret = 0;
 
 	for (size_t i = 0; i < sizeof(with_ports) / sizeof(*with_ports) && !ret; i++) {
-		uint32_t pool = NSR_POOL(uplink->index, with_ports[i]), id;
+		uint32_t pool = NSR_POOL(slot, with_ports[i]), id;
 
 		if (bpf_map_lookup_elem(pools, &pool, &id))
 			continue;
@@ -122,9 +123,13 @@ static int mark_all(const struct datapath *datapath, const struct port_set *set,
 	for (; !ret && !bpf_map_get_next_key(map, previous, &key); previous = &key) {
 		if (bpf_map_lookup_elem(map, &key, &uplink))
 			continue;
-		ret = mark_pools(datapath, false, &uplink, set, ret_any, err);
-		if (!ret)
-			ret = mark_pools(datapath, true, &uplink, set, ret_any, err);
+		for (uint32_t slot = 0; slot < NSR_SLOTS_MAX && !ret; slot++) {
+			if (!datapath_slot_is_of(datapath, slot, uplink.index, uplink.ifindex))
+				continue;
+			ret = mark_pools(datapath, false, &uplink, slot, set, ret_any, err);
+			if (!ret)
+				ret = mark_pools(datapath, true, &uplink, slot, set, ret_any, err);
+		}
 	}
 	return ret;
 }
@@ -147,14 +152,14 @@ int datapath_set_aside(const struct datapath *datapath, const struct port_set *s
 }
 
 int datapath_set_aside_in(const struct datapath *datapath, bool ipv6,
-			  const struct nsr_uplink *uplink, struct error *err)
+			  const struct nsr_uplink *uplink, uint32_t slot, struct error *err)
 {
 	struct port_set set;
 	bool ignored;
 
 	if (!read_table(datapath, &set, &ignored) || port_set_empty(&set))
 		return 0;
-	return mark_pools(datapath, ipv6, uplink, &set, &ignored, err);
+	return mark_pools(datapath, ipv6, uplink, slot, &set, &ignored, err);
 }
 
 const char *datapath_set_aside_text(const struct datapath *datapath, struct arena *arena,

@@ -16,7 +16,7 @@ int datapath_set_aside(const struct datapath *datapath, const struct port_set *s
 
 /* For datapath_tables.c: in pools of the uplink that have just been made. */
 int datapath_set_aside_in(const struct datapath *datapath, bool ipv6,
-			  const struct nsr_uplink *uplink, struct error *err);
+			  const struct nsr_uplink *uplink, uint32_t slot, struct error *err);
 
 /* For datapath_read.c: NULL when there are none. */
 const char *datapath_set_aside_text(const struct datapath *datapath, struct arena *arena,

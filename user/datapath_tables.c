@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "datapath_entry.h"
+#include "datapath_externals.h"
 #include "datapath_maps.h"
 #include "datapath_pools.h"
 #include "datapath_publish.h"
@@ -341,7 +342,7 @@ int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number,
 /* Ends the sessions of an uplink whose programs open no new ones, and removes its pools. Direct
  * ones have nothing to do with its address: they go with the inside prefix. */
 static int empty_uplink(const struct datapath *datapath, bool ipv6, uint32_t number,
-			struct error *err)
+			uint32_t ifindex, struct error *err)
 {
 	struct nsr_selection all = {.uplink = (uint8_t)(1 + number),
 				    .kind = 1 + NSR_FLOW_TRANSLATED};
@@ -354,9 +355,14 @@ static int empty_uplink(const struct datapath *datapath, bool ipv6, uint32_t num
 	if (!ret)
 		ret = ipv6 ? datapath_flush6(datapath, &all6, NULL, err)
 			   : datapath_flush(datapath, &all, NULL, err);
-	if (!ret)
-		ret = datapath_flush_ports(datapath, ipv6, number, err);
-	return ret ? ret : datapath_pools_drop(datapath, ipv6, number, err);
+	for (uint32_t slot = 0; slot < NSR_SLOTS_MAX && !ret; slot++) {
+		if (!datapath_slot_is_of(datapath, slot, number, ifindex))
+			continue;
+		ret = datapath_flush_ports(datapath, ipv6, slot, err);
+		if (!ret)
+			ret = datapath_pools_drop(datapath, ipv6, slot, err);
+	}
+	return ret ? ret : datapath_pools_reset(datapath, ipv6, number, err);
 }
 
 static bool has_address6(const struct nsr_uplink *uplink)
@@ -388,26 +394,19 @@ void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
 		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
 }
 
-/* Nothing is known of its address but what is entered. */
-static int forget_followed(const struct datapath *datapath, bool ipv6, uint32_t number,
-			   struct error *err)
-{
-	static const struct nsr_followed nothing;
-	static const struct nsr_followed6 nothing6;
-
-	return ipv6 ? datapath_put(datapath, MAP_followed6, &number, &nothing6,
-				   "the IPv6 address of an uplink", err)
-		    : datapath_put(datapath, MAP_followed, &number, &nothing,
-				   "the address of an uplink", err);
-}
-
 /* Without an address the programs open no sessions of the family, and translate nothing. */
 static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
 {
-	if (change4)
+	if (change4) {
 		uplink->address4 = 0;
-	if (change6)
+		memset(uplink->more4, 0, sizeof(uplink->more4));
+		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE4;
+	}
+	if (change6) {
 		memset(uplink->address6, 0, sizeof(uplink->address6));
+		memset(uplink->more6, 0, sizeof(uplink->more6));
+		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE6;
+	}
 }
 
 /* Whom the host speaks to, or hears from, by an uplink that had this number. Programs change the
@@ -462,32 +461,43 @@ static int forget_hosts(const struct datapath *datapath, uint32_t number, struct
 static int open_uplink(const struct datapath *datapath, const struct nsr_uplink *uplink,
 		       bool change4, bool change6, struct error *err)
 {
+	struct nsr_uplink marked = *uplink;
 	int ret = 0;
 
+	marked.flags |= (change4 ? NSR_UPLINK_CHANGING4 : 0) | (change6 ? NSR_UPLINK_CHANGING6 : 0);
 	if (change4)
-		ret = empty_uplink(datapath, false, uplink->index, err);
+		ret = empty_uplink(datapath, false, uplink->index, uplink->ifindex, err);
 	if (!ret && change4)
-		ret = forget_followed(datapath, false, uplink->index, err);
-	if (!ret && change4)
-		ret = datapath_pools_add(datapath, false, uplink, err);
-	if (!ret && change4)
-		ret = datapath_set_aside_in(datapath, false, uplink, err);
+		ret = datapath_slots_open(datapath, false, uplink, err);
 	if (!ret && change6)
-		ret = empty_uplink(datapath, true, uplink->index, err);
+		ret = empty_uplink(datapath, true, uplink->index, uplink->ifindex, err);
 	if (!ret && change6)
-		ret = forget_followed(datapath, true, uplink->index, err);
-	if (!ret && change6 && has_address6(uplink))
-		ret = datapath_pools_add(datapath, true, uplink, err);
-	if (!ret && change6 && has_address6(uplink))
-		ret = datapath_set_aside_in(datapath, true, uplink, err);
+		ret = datapath_slots_open(datapath, true, uplink, err);
 	if (!ret)
 		ret = datapath_put(datapath, MAP_uplink_by_index, &uplink->index, &uplink->ifindex,
 				   "an uplink", err);
+	if (!ret) /* which address an inside one has is known */
+		ret = put_uplink(datapath, &marked, err);
 	if (!ret)
 		ret = datapath_publish_resume(datapath, false, uplink->index, err);
 	if (!ret && has_address6(uplink))
 		ret = datapath_publish_resume(datapath, true, uplink->index, err);
-	return ret ? ret : put_uplink(datapath, uplink, err);
+	if (!ret)
+		ret = put_uplink(datapath, uplink, err);
+	return ret ? ret : datapath_slots_release(datapath, uplink, err);
+}
+
+/* A change that some flows survive is made at once; *change tells whether there is more to do. */
+static int repair(const struct datapath *datapath, const struct nsr_uplink *known,
+		  const struct nsr_uplink *entry, bool ipv6, bool *change, struct error *err)
+{
+	const unsigned int changing = ipv6 ? NSR_UPLINK_CHANGING6 : NSR_UPLINK_CHANGING4;
+
+	*change = known->flags & changing || datapath_externals_differ(known, entry, ipv6);
+	if (!*change || !datapath_can_repair(known, entry, ipv6))
+		return 0;
+	*change = false;
+	return datapath_repair(datapath, ipv6, known, entry, err);
 }
 
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
@@ -501,11 +511,13 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known) == 0) {
 		entry.index = known.index;
 		datapath_follow(datapath, &known);
-		if (!memcmp(&entry, &known, sizeof(entry)))
+		ret = datapath_slots_take(datapath, &known, &entry, err);
+		if (!ret && !memcmp(&entry, &known, sizeof(entry)))
 			goto done;
-		if (entry.port_min == known.port_min && entry.port_max == known.port_max) {
-			change4 = entry.address4 != known.address4;
-			change6 = memcmp(entry.address6, known.address6, sizeof(entry.address6));
+		if (!ret && entry.port_min == known.port_min && entry.port_max == known.port_max) {
+			ret = repair(datapath, &known, &entry, false, &change4, err);
+			if (!ret)
+				ret = repair(datapath, &known, &entry, true, &change6, err);
 		}
 	} else {
 		ret = take_uplink_number(datapath, &entry.index, err);
@@ -515,7 +527,10 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			ret = forget_hosts(datapath, entry.index, err);
 		if (!ret)
 			ret = reset_uplink_counters(datapath, entry.index, err);
+		if (!ret)
+			ret = datapath_slots_take(datapath, NULL, &entry, err);
 	}
+	datapath_slots_trim(&entry);
 	closed = entry;
 	close_entry(&closed, change4, change6);
 	if (!ret)
@@ -546,8 +561,11 @@ int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct e
 		ret = datapath_put(datapath, MAP_uplink_by_index, &closed.index, &unused,
 				   "an uplink", err);
 	if (!ret)
-		ret = empty_uplink(datapath, false, closed.index, err);
+		ret = empty_uplink(datapath, false, closed.index, ifindex, err);
 	if (!ret)
-		ret = empty_uplink(datapath, true, closed.index, err);
+		ret = empty_uplink(datapath, true, closed.index, ifindex, err);
+	memset(closed.slots, 0, sizeof(closed.slots));
+	if (!ret)
+		ret = datapath_slots_release(datapath, &closed, err);
 	return ret ? ret : datapath_drop(datapath, MAP_uplinks, &ifindex, "an uplink", err);
 }

@@ -417,6 +417,49 @@ static void check_uplink_mtu(struct doctor_world *world, const struct record *re
 	}
 }
 
+static bool host_has(const struct doctor_world *world, const struct ip_address *ip)
+{
+	const struct state_namespace *host = &world->state->host;
+
+	for (size_t i = 0; i < host->addresses_count; i++) {
+		const struct ip_address *there = &host->addresses[i].address;
+
+		if (there->family == ip->family &&
+		    !memcmp(there->bytes, ip->bytes, ip_bits(ip) / 8))
+			return true;
+	}
+	return false;
+}
+
+/* Those besides the first may be on any interface. */
+static void check_more_addresses(struct doctor_world *world, const struct record *record,
+				 const struct doctor_interface *uplink,
+				 const struct nsr_uplink *entry)
+{
+	static const uint8_t none[16];
+
+	for (size_t i = 0; i < 2 * NSR_MORE_MAX; i++) {
+		const bool ipv6 = i >= NSR_MORE_MAX;
+		struct ip_address ip = {.family = ipv6 ? AF_INET6 : AF_INET};
+		struct doctor_finding *finding;
+		char text[IP_TEXT_MAX];
+
+		ip.prefix_len = (uint8_t)ip_bits(&ip);
+		memcpy(ip.bytes,
+		       ipv6 ? (const void *)entry->more6[i - NSR_MORE_MAX] : &entry->more4[i],
+		       ip_bits(&ip) / 8);
+		if (!memcmp(ip.bytes, none, sizeof(none)) || host_has(world, &ip))
+			continue;
+		finding = doctor_add_at(world, DOCTOR_PROBLEM, "uplink-address", uplink->namespace,
+					uplink->link->name);
+		finding->what = arena_printf(world->arena,
+					     "masquerade uses %s, which the host does not have",
+					     ip_format(&ip, text));
+		finding->why = "what has that address is dropped until it is back";
+		finding->mend = doctor_apply(world, record);
+	}
+}
+
 static void check_uplink_address(struct doctor_world *world, const struct record *record,
 				 const struct doctor_interface *uplink)
 {
@@ -430,6 +473,7 @@ static void check_uplink_address(struct doctor_world *world, const struct record
 
 		if (datapath->uplinks[i].uplink.ifindex != uplink->link->ifindex)
 			continue;
+		check_more_addresses(world, record, uplink, &datapath->uplinks[i].uplink);
 		memcpy(ip.bytes, &datapath->uplinks[i].uplink.address4, 4);
 		while ((address = doctor_next_address(uplink, AF_INET, address)))
 			if (ip_equal(&address->address, &ip))

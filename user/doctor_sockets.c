@@ -21,6 +21,8 @@ static struct ip_address external_of(const struct doctor_world *world,
 	struct ip_address ret = {.family = family,
 				 .prefix_len = (uint8_t)(family == AF_INET ? 32 : 128)};
 
+	if (published->external.family)
+		return published->external;
 	for (size_t i = 0; i < state->datapath.uplinks_count; i++) {
 		const struct nsr_uplink *uplink = &state->datapath.uplinks[i].uplink;
 

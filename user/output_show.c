@@ -194,11 +194,31 @@ static const char *network_of(const struct record *record, const struct kernel_s
 	return bridge ? bridge->name : NULL;
 }
 
+/* All external addresses of a family, the first of them first. */
+static void add_externals(json_t *addresses, const struct nsr_uplink *uplink, uint8_t family)
+{
+	static const uint8_t none[16];
+	const size_t size = family == AF_INET ? 4 : 16;
+
+	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
+		struct ip_address ip = {.family = family, .prefix_len = (uint8_t)(8 * size)};
+		const void *bytes =
+			family == AF_INET
+				? (i ? &uplink->more4[i - 1] : &uplink->address4)
+				: (const void *)(i ? uplink->more6[i - 1] : uplink->address6);
+		char text[IP_TEXT_MAX];
+
+		memcpy(ip.bytes, bytes, size);
+		if (memcmp(ip.bytes, none, size))
+			json_array_append_new(addresses, output_string(ip_format(&ip, text)));
+	}
+}
+
 static json_t *uplink_object(const struct kernel_state *state, const char *name)
 {
 	const struct state_link *link = model_link_named(&state->host, name);
 	const struct state_uplink *uplink = link ? model_uplink(state, link->ifindex) : NULL;
-	json_t *object = link_head(name, link);
+	json_t *object = link_head(name, link), *addresses = json_array();
 	struct ip_address address = {.family = AF_INET, .prefix_len = 32};
 	struct ip_address address6 = {.family = AF_INET6, .prefix_len = 128};
 	static const uint8_t none[16];
@@ -208,10 +228,13 @@ static json_t *uplink_object(const struct kernel_state *state, const char *name)
 	if (uplink) {
 		memcpy(address.bytes, &uplink->uplink.address4, sizeof(uplink->uplink.address4));
 		memcpy(address6.bytes, uplink->uplink.address6, sizeof(uplink->uplink.address6));
+		add_externals(addresses, &uplink->uplink, AF_INET);
+		add_externals(addresses, &uplink->uplink, AF_INET6);
 	}
 	ipv6 = memcmp(address6.bytes, none, sizeof(none)) != 0;
 	model_set_text_or_null(object, "address", uplink ? ip_format(&address, text) : NULL);
 	model_set_text_or_null(object, "address6", ipv6 ? ip_format(&address6, text) : NULL);
+	json_object_set_new(object, "addresses", addresses);
 	model_set_number(object, "port_min", uplink ? uplink->uplink.port_min : 0);
 	model_set_number(object, "port_max", uplink ? uplink->uplink.port_max : 0);
 	json_object_set_new(object, "attached", json_boolean(model_is_attached(link)));

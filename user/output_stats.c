@@ -134,9 +134,15 @@ static json_t *nat_object(const struct state_uplink *uplink)
 	uint64_t pool = (uint64_t)uplink->uplink.port_max - uplink->uplink.port_min + 1;
 	static const uint8_t none[16];
 	json_t *object = json_object(), *protocols = json_object();
+	size_t externals = 1;
 
+	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
+		externals += uplink->uplink.more4[i] != 0;
+		externals += memcmp(uplink->uplink.more6[i], none, sizeof(none)) != 0;
+	}
 	if (memcmp(uplink->uplink.address6, none, sizeof(none)))
-		pool *= 2; /* IPv6 has ports of its own */
+		externals++; /* IPv6 has ports of its own */
+	pool *= externals;
 	for (size_t i = 0; i < NSR_NAT_KINDS; i++) {
 		json_t *protocol = json_object();
 		bool ports = i < NSR_NAT_PROTOCOLS;

@@ -100,6 +100,18 @@ static void networks_table(struct table *table, const json_t *fabric)
 	}
 }
 
+static char *addresses_text(struct arena *arena, const json_t *uplink)
+{
+	const json_t *addresses = json_object_get(uplink, "addresses"), *address;
+	char *list = arena_printf(arena, "%s",
+				  json_array_size(addresses) ? "" : text_of(uplink, "address"));
+	size_t i;
+
+	json_array_foreach(addresses, i, address) list =
+		arena_printf(arena, "%s%s%s", list, i ? ", " : "", json_string_value(address));
+	return list;
+}
+
 static void uplinks_table(struct table *table, const json_t *fabric)
 {
 	static const struct table_column columns[] = {{"UPLINK", false},
@@ -117,11 +129,7 @@ static void uplinks_table(struct table *table, const json_t *fabric)
 
 		add_text(table, uplink, "name");
 		add_state(table, uplink);
-		table_add(table,
-			  arena_printf(table->arena, "%s%s%s", text_of(uplink, "address"),
-				       json_is_string(json_object_get(uplink, "address6")) ? ", "
-											   : "",
-				       text_of(uplink, "address6")));
+		table_add(table, addresses_text(table->arena, uplink));
 		table_add(table, arena_printf(table->arena,
 					      "%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT,
 					      number_of(uplink, "port_min"),

@@ -76,6 +76,11 @@ enum operation_kind {
 	OPERATION_KINDS
 };
 
+/* External addresses besides the first, in places that they keep; family 0: none. */
+struct more_externals {
+	struct ip_address address[NSR_MORE_MAX], address6[NSR_MORE_MAX];
+};
+
 struct operation {
 	enum operation_kind kind;
 	struct position at;    /* of the object in the topology file; line 0: none */
@@ -101,6 +106,8 @@ struct operation {
 	struct ip_address address;   /* ADDRESS_*, NEIGHBOUR_*, ROUTE_* (to), HOST_*, INSIDE_*;
 				      * UPLINK_*:  the external one; PORT_*: the first IPv4 one */
 	struct ip_address address6;  /* PORT_*: the first IPv6 one; UPLINK_*: external one */
+	struct ip_address external;  /* PUBLISH_*: which of the uplink's it is published on, when
+				      * that is not the first; family 0: the first */
 	struct ip_address via;       /* ROUTE_* */
 	const char *key, *value;     /* SYSCTL_SET; ADOPT, FORGET of a namespace: its cookie;
 				      * PORTS_RESERVE: value, old_value: what is ours in it;
@@ -121,12 +128,13 @@ struct operation {
 	uint32_t flows;                  /* DATAPATH_LOAD: that there is to be room for */
 	uint32_t uses;        /* DATAPATH_LOAD, DATAPATH_EXCHANGE, PROGRAMS_*: enum datapath_use */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
-	uint16_t port_min, port_max;  /* UPLINK_ADD */
-	bool fixed;                   /* UPLINK_ADD: the file names the address of IPv4 */
-	bool fixed6;                  /* of IPv6, or none that comes in its place would do */
-	struct published_ports ports; /* PUBLISH_*; "address" is inside */
-	bool clsact;                  /* UPLINK_*: the clsact qdisc is made, or removed, by us */
-	bool bare;                    /* UPLINK_*: a layer-3 device, no Ethernet headers there */
+	uint16_t port_min, port_max;       /* UPLINK_ADD */
+	bool fixed;                        /* UPLINK_ADD: the file names the address of IPv4 */
+	const struct more_externals *more; /* UPLINK_*: those besides; NULL: there are none */
+	bool fixed6;                       /* of IPv6, or none that comes in its place would do */
+	struct published_ports ports;      /* PUBLISH_*; "address" is inside */
+	bool clsact;             /* UPLINK_*: the clsact qdisc is made, or removed, by us */
+	bool bare;               /* UPLINK_*: a layer-3 device, no Ethernet headers there */
 	bool loopback;           /* UPLINK_*: the loopback interface, where ports are published */
 	bool hook_in, hook_out;  /* PORT_ADD, UPLINK_ADD: ours is there, and stays */
 	bool hooks_lost;         /* ... but is of a datapath that is gone: exchanged last */

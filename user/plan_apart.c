@@ -1,39 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How it works: an uplink hands out its ports by itself. With the external address of another one
- * two live flows could have one translation, and one get what is for the other. So each address is
- * that of one uplink, among those of the file and those that other fabrics have entered.
+ * two live flows could have one translation, and one get what is for the other. So each address,
+ * also where an uplink has several, is that of one uplink, among those of the file and those that
+ * other fabrics have entered.
  */
 #include "plan_apart.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "plan_externals.h"
 #include "plan_host.h"
 #include "plan_uplink.h"
 
-static bool is_same(const struct ip_address *a, const struct ip_address *b)
+/* The external addresses of an uplink. */
+struct externals {
+	const char *link;
+	struct ip_address address, address6;
+	const struct more_externals *more; /* NULL: there are none */
+};
+
+/* By place, of IPv4 first; family 0: none is there. */
+static const struct ip_address *external_at(const struct externals *externals, size_t place)
 {
-	return a->family && ip_equal(a, b);
+	static const struct ip_address none;
+
+	if (place % NSR_EXTERNALS_MAX == 0)
+		return place ? &externals->address6 : &externals->address;
+	if (!externals->more)
+		return &none;
+	return place < NSR_EXTERNALS_MAX
+		       ? &externals->more->address[place - 1]
+		       : &externals->more->address6[place - NSR_EXTERNALS_MAX - 1];
 }
 
-static int check_apart(const struct builder *b, size_t place, const struct operation *other,
+enum { PLACES = 2 * NSR_EXTERNALS_MAX };
+
+/* An address that both have; NULL: none. */
+static const struct ip_address *find_same(const struct externals *one,
+					  const struct externals *other)
+{
+	for (size_t i = 0; i < PLACES; i++)
+		for (size_t j = 0; j < PLACES; j++)
+			if (external_at(one, i)->family &&
+			    ip_equal(external_at(one, i), external_at(other, j)))
+				return external_at(one, i);
+	return NULL;
+}
+
+static struct externals externals_of(const struct builder *b, const struct uplink *uplink)
+{
+	return (struct externals){uplink->name, uplink->address, plan_uplink_address6(b, uplink),
+				  uplink->more};
+}
+
+static int check_apart(const struct builder *b, size_t place, const struct externals *other,
 		       struct error *err)
 {
 	const struct uplink *uplink = &b->uplinks[place];
-	const struct ip_address address6 = plan_uplink_address6(b, uplink);
-	const bool same = is_same(&uplink->address, &other->address);
+	const struct externals own = externals_of(b, uplink);
+	const struct ip_address *same = find_same(&own, other);
 	char text[IP_TEXT_MAX];
 
-	if (!same && !is_same(&address6, &other->address6))
+	if (!same)
 		return 0;
 	error_set(
 		err, -EADDRINUSE,
 		"network '%s' masquerades to '%s' as %s, which is the external address at '%s' too; "
 		"give one of the two uplinks another address, and name it in 'addresses' if the "
 		"uplink has several, or let both networks leave by one uplink",
-		b->topology->networks[place].name, uplink->name,
-		ip_format(same ? &uplink->address : &address6, text), other->link);
+		b->topology->networks[place].name, uplink->name, ip_format(same, text),
+		other->link);
 	error_at(err, b->topology->file, b->topology->networks[place].masquerade.at);
 	return err->code;
 }
@@ -45,24 +83,26 @@ static int check_others(const struct builder *b, size_t place, struct error *err
 	int ret = 0;
 
 	for (size_t i = 0; i < place && !ret; i++) {
-		struct operation other = {.link = b->uplinks[i].name};
+		struct externals other;
 
-		if (!b->uplinks[i].first || !strcmp(other.link, b->uplinks[place].name))
+		if (!b->uplinks[i].first || !strcmp(b->uplinks[i].name, b->uplinks[place].name))
 			continue;
-		other.address = b->uplinks[i].address;
-		other.address6 = plan_uplink_address6(b, &b->uplinks[i]);
+		other = externals_of(b, &b->uplinks[i]);
 		ret = check_apart(b, place, &other, err);
 	}
 	for (size_t i = 0; i < datapath->uplinks_count && !ret; i++) {
 		const struct nsr_uplink *observed = &datapath->uplinks[i].uplink;
 		const struct state_link *link =
 			view_link_by_index(b->view, NULL, observed->ifindex);
-		struct operation other = {.link = link ? link->name : NULL};
+		struct operation as_it_is = {0};
+		struct externals other;
 
 		if (!link || !strcmp(link->name, b->uplinks[place].name) ||
 		    !view_recorded_elsewhere(b->view, RECORD_UPLINK, link->name))
 			continue;
-		plan_uplink_as_it_is(&other, observed);
+		plan_uplink_as_it_is(&as_it_is, observed);
+		other = (struct externals){link->name, as_it_is.address, as_it_is.address6,
+					   plan_more_externals(observed, b->arena)};
 		ret = check_apart(b, place, &other, err);
 	}
 	return ret;

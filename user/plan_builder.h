@@ -10,6 +10,7 @@
 struct uplink {
 	const char *name;                    /* NULL: not masqueraded */
 	struct ip_address address, address6; /* address6: family 0: none */
+	const struct more_externals *more;   /* NULL: there are none */
 	bool fixed;                          /* the file names the address of IPv4 */
 	bool inner;                          /* another network's bridge */
 	uint16_t port_min, port_max;

@@ -15,6 +15,7 @@
 
 #include "plan_big_tcp.h"
 #include "plan_device.h"
+#include "plan_externals.h"
 #include "plan_files.h"
 #include "plan_ovs.h"
 #include "plan_publish.h"
@@ -385,6 +386,7 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 		   sizeof(observed->uplink.address4)) ||
 	    memcmp(observed->uplink.address6, op->address6.bytes,
 		   sizeof(observed->uplink.address6)) ||
+	    plan_externals_differ(&observed->uplink, op->more) ||
 	    observed->uplink.fixed != op->fixed || observed->uplink.fixed6 != op->fixed6 ||
 	    observed->uplink.port_min != op->port_min ||
 	    observed->uplink.port_max != op->port_max) {
@@ -393,6 +395,7 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 					  sizeof(observed->uplink.address4));
 		old->address6 = address_of(AF_INET6, observed->uplink.address6,
 					   sizeof(observed->uplink.address6));
+		old->more = plan_more_externals(&observed->uplink, view->arena);
 		old->fixed = observed->uplink.fixed;
 		old->fixed6 = observed->uplink.fixed6;
 		old->port_min = observed->uplink.port_min;

@@ -30,6 +30,7 @@
 #include "plan_publish.h"
 #include "plan_reserve.h"
 #include "plan_sysctls.h"
+#include "plan_externals.h"
 #include "plan_uplink.h"
 
 static struct operation *add(struct extra *extra, enum operation_kind kind)
@@ -340,8 +341,10 @@ static void extra_uplink(struct extra *extra, const char *name)
 	op->loopback = link->ifindex == STATE_LOOPBACK;
 	op->clsact = view_recorded(extra->view, RECORD_CLSACT, name) && link->clsact &&
 		     !link->foreign_hooks;
-	if (observed)
-		plan_uplink_as_it_is(op, &observed->uplink);
+	if (!observed)
+		return;
+	plan_uplink_as_it_is(op, &observed->uplink);
+	op->more = plan_more_externals(&observed->uplink, extra->view->arena);
 }
 
 static void extra_link_inside(struct extra *extra, const char *place)

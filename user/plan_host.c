@@ -16,6 +16,7 @@
 #include <linux/rtnetlink.h>
 
 #include "plan_apart.h"
+#include "plan_externals.h"
 #include "plan_uplink.h"
 
 /* ---- Uplinks. */
@@ -124,7 +125,11 @@ static int share_uplink(struct builder *b, size_t place, struct error *err)
 	const struct state_uplink *observed = view_find(
 		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = uplink->name});
 
+	const struct masquerade *masquerade = &b->topology->networks[place].masquerade;
+
 	uplink->first = true;
+	plan_place_externals(uplink, masquerade->more, masquerade->more_count,
+			     observed ? &observed->uplink : NULL, b->arena);
 	for (size_t i = 0; i < place; i++) {
 		if (!b->uplinks[i].name || strcmp(b->uplinks[i].name, uplink->name))
 			continue;
@@ -137,24 +142,35 @@ static int share_uplink(struct builder *b, size_t place, struct error *err)
 				"network '%s'; give both the same range",
 				b->topology->networks[place].name, uplink->name,
 				b->topology->networks[i].name);
-		if (!ip_equal(&b->uplinks[i].address, &uplink->address) ||
-		    !ip_equal(&b->uplinks[i].address6, &uplink->address6))
+		if (masquerade->more_count
+			    ? !masquerade_same_externals(&b->topology->networks[i].masquerade,
+							 masquerade)
+			    : b->uplinks[i].more ||
+				      !ip_equal(&b->uplinks[i].address, &uplink->address) ||
+				      !ip_equal(&b->uplinks[i].address6, &uplink->address6))
 			return error_invalid(
 				err,
 				"network '%s' masquerades to '%s' with other addresses than "
 				"network '%s'; give both the same",
 				b->topology->networks[place].name, uplink->name,
 				b->topology->networks[i].name);
+		uplink->address = b->uplinks[i].address;
+		uplink->address6 = b->uplinks[i].address6;
+		uplink->more = b->uplinks[i].more;
 	}
 	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
 	    (observed->uplink.fixed != uplink->fixed ||
-	     (uplink->fixed && memcmp(&observed->uplink.address4, uplink->address.bytes, 4))))
-		return error_set(err, -EEXIST,
-				 "another fabric masquerades to '%s' %s; give this one the same "
-				 "'addresses'",
-				 uplink->name,
-				 observed->uplink.fixed ? "as one address only"
-							: "as its own address");
+	     (uplink->fixed && !plan_same_externals(&observed->uplink, uplink)) ||
+	     !plan_same_externals6(&observed->uplink, uplink)))
+		return error_set(
+			err, -EEXIST,
+			"another fabric masquerades to '%s' %s; give this one the same "
+			"'addresses'",
+			uplink->name,
+			!plan_same_externals6(&observed->uplink, uplink) ? "as other addresses"
+			: !observed->uplink.fixed                        ? "as its own address"
+			: observed->uplink.flags & NSR_UPLINK_MORE4      ? "as other addresses"
+									 : "as one address only");
 	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
 	    (observed->uplink.port_min != uplink->port_min ||
 	     observed->uplink.port_max != uplink->port_max))
@@ -228,6 +244,9 @@ static int find_addresses(struct builder *b, size_t place, const struct state_li
 	if (uplink->address6.family &&
 	    check_address(host, &uplink->address6, network->name, uplink->name, err))
 		return err->code;
+	for (size_t i = 0; i < masquerade->more_count; i++)
+		if (check_address(host, &masquerade->more[i], network->name, uplink->name, err))
+			return err->code;
 	if (!uplink->fixed && !uplink_address(host, link->ifindex, &uplink->address))
 		return error_set(err, -EADDRNOTAVAIL,
 				 "network '%s' masquerades to '%s', which has no IPv4 address; "
@@ -342,6 +361,7 @@ static void want_uplink(struct builder *b, const struct uplink *uplink, struct p
 	op->link = uplink->name;
 	op->bare = link && plan_link_is_bare(link);
 	op->address = uplink->address;
+	op->more = uplink->more;
 	op->fixed = uplink->fixed;
 	op->address6 = plan_uplink_address6(b, uplink);
 	op->fixed6 = op->address6.family &&

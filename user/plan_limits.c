@@ -17,6 +17,7 @@ enum table {
 	HOSTS6,
 	INNER,
 	UPLINKS,
+	EXTERNALS,
 	INSIDE4,
 	INSIDE6,
 	PUBLISHED,
@@ -34,6 +35,8 @@ static const struct {
 	[HOSTS6] = {NSR_ADDRESSES_MAX, "IPv6 addresses of interfaces"},
 	[INNER] = {NSR_INNER_MAX, "bridges and interfaces on routed networks"},
 	[UPLINKS] = {NSR_UPLINKS_MAX, "uplinks"},
+	[EXTERNALS] = {NSR_SLOTS_MAX - NSR_UPLINKS_MAX,
+		       "external addresses besides the first of each uplink"},
 	[INSIDE4] = {NSR_INSIDE_MAX, "masqueraded IPv4 subnets"},
 	[INSIDE6] = {NSR_INSIDE_MAX, "masqueraded IPv6 subnets"},
 	[PUBLISHED] = {NSR_PUBLISHED_MAX, "published ports or ranges of ports"},
@@ -51,6 +54,16 @@ static enum table inside_of(const struct ip_address *prefix)
 	return prefix->family == AF_INET ? INSIDE4 : INSIDE6;
 }
 
+/* Of both families one slot does. */
+static size_t slots_of(const struct more_externals *more)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
+		count += more->address[i].family || more->address6[i].family;
+	return count;
+}
+
 static void count_observed(const struct state_datapath *datapath, size_t used[TABLES])
 {
 	used[PORTS] = datapath->ports_count;
@@ -58,6 +71,9 @@ static void count_observed(const struct state_datapath *datapath, size_t used[TA
 	used[INNER] = datapath->inner_links_count;
 	used[UPLINKS] = datapath->uplinks_count;
 	used[PUBLISHED] = datapath->published_count;
+	for (size_t i = 0; i < datapath->uplinks_count; i++)
+		for (size_t j = 0; j < NSR_MORE_MAX; j++)
+			used[EXTERNALS] += datapath->uplinks[i].uplink.slots[j] != 0;
 	for (size_t i = 0; i < datapath->endpoints_count; i++)
 		used[hosts_of(&datapath->endpoints[i].ip)]++;
 	for (size_t i = 0; i < datapath->inside_count; i++)
@@ -82,8 +98,9 @@ static enum table change_of(const struct view *view, const struct operation *op,
 		used[INNER]++;
 		return INNER;
 	case OPERATION_UPLINK_ADD:
+		used[EXTERNALS] += slots_of(op->more) - (old ? slots_of(old->more) : 0);
 		used[UPLINKS] += !old;
-		return UPLINKS;
+		return used[EXTERNALS] > tables[EXTERNALS].room ? EXTERNALS : UPLINKS;
 	case OPERATION_INSIDE_ADD:
 		used[inside_of(&op->address)] += !view_find(view, op);
 		return inside_of(&op->address);

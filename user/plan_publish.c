@@ -23,21 +23,25 @@
 char *plan_publish_name(const struct operation *op, char buffer[PUBLISH_TEXT_MAX])
 {
 	const struct published_ports *ports = &op->ports;
+	char external[IP_TEXT_MAX];
 	int used = snprintf(buffer, PUBLISH_TEXT_MAX, "%s/%s%s/%u", op->link,
 			    published_protocol(ports->protocol),
 			    op->address.family == AF_INET6 ? "6" : "", ports->external);
 
 	if (ports->count > 1)
-		snprintf(buffer + used, PUBLISH_TEXT_MAX - (size_t)used, "-%u",
-			 ports->external + ports->count - 1u);
+		used += snprintf(buffer + used, PUBLISH_TEXT_MAX - (size_t)used, "-%u",
+				 ports->external + ports->count - 1u);
+	if (op->external.family)
+		snprintf(buffer + used, PUBLISH_TEXT_MAX - (size_t)used, "@%s",
+			 ip_format(&op->external, external));
 	return buffer;
 }
 
-char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_TEXT_MAX])
+char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_VALUE_MAX])
 {
 	char address[IP_TEXT_MAX];
 
-	snprintf(buffer, PUBLISH_TEXT_MAX,
+	snprintf(buffer, PUBLISH_VALUE_MAX,
 		 op->address.family == AF_INET6 ? "[%.45s]:%u" : "%.20s:%u",
 		 ip_format(&op->address, address), op->ports.inside);
 	return buffer;
@@ -48,6 +52,7 @@ bool plan_publish_read(const struct record_entry *entry, struct arena *arena, st
 	char *name = arena_strdup(arena, entry->name), *value = arena_strdup(arena, entry->value);
 	char *protocol = strchr(name, '/'), *colon = strrchr(value, ':');
 	char *range = protocol ? strchr(protocol + 1, '/') : NULL;
+	const char *external = range ? strchr(range, '@') : NULL;
 	unsigned int first, last, inside;
 	int fields;
 
@@ -58,7 +63,8 @@ bool plan_publish_read(const struct record_entry *entry, struct arena *arena, st
 	fields = sscanf(range, "%5u-%5u", &first, &last);
 	*ret = (struct operation){.link = name};
 	if (fields < 1 || sscanf(colon, "%5u", &inside) != 1 ||
-	    !ip_parse(value + (value[0] == '['), &ret->address, NULL))
+	    !ip_parse(value + (value[0] == '['), &ret->address, NULL) ||
+	    (external && !ip_parse(external + 1, &ret->external, NULL)))
 		return false;
 	ret->ports.protocol = strncmp(protocol, "udp", 3) ? NSR_NAT_TCP : NSR_NAT_UDP;
 	ret->ports.external = (uint16_t)first;
@@ -77,6 +83,18 @@ static struct ip_address external_of(const struct builder *b, const struct uplin
 				     uint8_t family)
 {
 	return family == AF_INET6 ? plan_uplink_address6(b, uplink) : uplink->address;
+}
+
+/* By place; family 0: none is there. */
+static struct ip_address external_at(const struct builder *b, const struct uplink *uplink,
+				     uint8_t family, size_t place)
+{
+	if (!place)
+		return external_of(b, uplink, family);
+	if (!uplink->more)
+		return (struct ip_address){0};
+	return family == AF_INET6 ? uplink->more->address6[place - 1]
+				  : uplink->more->address[place - 1];
 }
 
 /* The first address of a family on an interface of a masqueraded network; false: there is none. */
@@ -123,9 +141,15 @@ static bool is_first(const struct builder *b, const struct topology_namespace *n
 static bool is_at(const struct builder *b, const struct publish *publish,
 		  const struct uplink *uplink, uint8_t family)
 {
-	const struct ip_address external = external_of(b, uplink, family);
+	if (!publish->address.family)
+		return true;
+	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
+		const struct ip_address external = external_at(b, uplink, family, i);
 
-	return !publish->address.family || ip_equal(&publish->address, &external);
+		if (external.family && ip_equal(&publish->address, &external))
+			return true;
+	}
+	return false;
 }
 
 static const struct state_link *loopback_of(const struct builder *b)
@@ -197,6 +221,9 @@ static const struct uplink *shared_uplink(const struct builder *b, uint8_t famil
 {
 	struct ip_address unused;
 
+	if (one->address.family && other->address.family &&
+	    !ip_equal(&one->address, &other->address))
+		return NULL;
 	for (size_t i = 0; i < a->interfaces_count; i++) {
 		const struct uplink *uplink = uplink_of(b, &a->interfaces[i], family, &unused);
 
@@ -359,22 +386,39 @@ static void want_loopback(struct builder *b, struct position at)
 		     view_recorded_elsewhere(b->view, RECORD_CLSACT, loopback->name);
 }
 
-static void want_publish(struct builder *b, const struct publish *publish, const char *link,
-			 const struct ip_address *inside)
+static struct operation *want_publish(struct builder *b, const struct publish *publish,
+				      const char *link, const struct ip_address *inside)
 {
 	struct operation *op = want(b, OPERATION_PUBLISH_ADD, publish->at);
 
 	op->link = link;
 	op->address = *inside;
 	op->ports = publish->ports;
+	return op;
+}
+
+/* On each address of the uplink, or on the one that is named. */
+static void want_at_addresses(struct builder *b, const struct publish *publish,
+			      const struct uplink *uplink, const struct ip_address *inside)
+{
+	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
+		const struct ip_address external = external_at(b, uplink, inside->family, i);
+		struct operation *op;
+
+		if (!external.family ||
+		    (publish->address.family && !ip_equal(&publish->address, &external)))
+			continue;
+		op = want_publish(b, publish, uplink->name, inside);
+		if (i)
+			op->external = external;
+	}
 }
 
 static void want_at_uplink(struct builder *b, const struct topology_namespace *ns,
 			   const struct uplink *uplink, const struct ip_address *inside)
 {
 	for (size_t i = 0; i < ns->publish_count; i++)
-		if (is_at(b, &ns->publish[i], uplink, inside->family))
-			want_publish(b, &ns->publish[i], uplink->name, inside);
+		want_at_addresses(b, &ns->publish[i], uplink, inside);
 }
 
 /* By the first of its interfaces, whichever uplink that has. */
@@ -442,6 +486,7 @@ int check_publish_free(const struct view *view, const struct operation *op, stru
 			    !plan_publish_read(&other->entries[j], view->arena, &twin) ||
 			    strcmp(twin.link, op->link) ||
 			    twin.address.family != op->address.family ||
+			    !ip_equal(&twin.external, &op->external) ||
 			    !overlap(&twin.ports, &op->ports))
 				continue;
 			return error_set(err, -EEXIST,

@@ -9,13 +9,15 @@
 #include "plan_builder.h"
 #include "plan_extra.h"
 
-#define PUBLISH_TEXT_MAX 64
+#define PUBLISH_TEXT_MAX  96 /* of the name */
+#define PUBLISH_VALUE_MAX 64
 
 /* "UPLINK/tcp/9000-9099", the name in the record, and "192.168.15.11:9000", its value; of IPv6
- * "UPLINK/tcp6/9000-9099" and "[fd00:15::11]:9000". Together they are all that there is to know of
+ * "UPLINK/tcp6/9000-9099" and "[fd00:15::11]:9000"; on another than the uplink's first address
+ * "UPLINK/tcp/9000@203.0.113.2". Together they are all that there is to know of
  * one. */
 char *plan_publish_name(const struct operation *op, char buffer[PUBLISH_TEXT_MAX]);
-char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_TEXT_MAX]);
+char *plan_publish_value(const struct operation *op, char buffer[PUBLISH_VALUE_MAX]);
 /* The other way round; the strings of *ret are the arena's. False: it says something else. */
 bool plan_publish_read(const struct record_entry *entry, struct arena *arena,
 		       struct operation *ret);

@@ -261,9 +261,28 @@ static char *describe_inside(const struct operation *op, struct arena *arena)
 			    old ? describe_settings(old->inside, op->inside, arena) : "");
 }
 
+/* Several addresses of a family, and of the other. */
+static char *describe_externals(const struct operation *op, struct arena *arena)
+{
+	const struct more_externals *more = op->more;
+	char text[IP_TEXT_MAX];
+	char *list = arena_printf(arena, "%s", ip_format(&op->address, text));
+
+	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
+		if (more->address[i].family)
+			list = arena_printf(arena, "%s, %s", list,
+					    ip_format(&more->address[i], text));
+	if (op->address6.family)
+		list = arena_printf(arena, "%s and %s", list, ip_format(&op->address6, text));
+	for (size_t i = 0; more && i < NSR_MORE_MAX; i++)
+		if (more->address6[i].family)
+			list = arena_printf(arena, "%s, %s", list,
+					    ip_format(&more->address6[i], text));
+	return list;
+}
+
 static char *describe_uplink(const struct operation *op, struct arena *arena)
 {
-	char address[IP_TEXT_MAX], address6[IP_TEXT_MAX];
 
 	if (op->kind == OPERATION_UPLINK_DELETE)
 		return arena_printf(arena, "uplink %s",
@@ -271,10 +290,8 @@ static char *describe_uplink(const struct operation *op, struct arena *arena)
 	if (op->loopback)
 		return arena_printf(arena, "uplink %s: what the host sends to published ports",
 				    op->link);
-	return arena_printf(arena, "uplink %s: masquerade as %s%s%s, ports %u-%u", op->link,
-			    ip_format(&op->address, address), op->address6.family ? " and " : "",
-			    op->address6.family ? ip_format(&op->address6, address6) : "",
-			    op->port_min, op->port_max);
+	return arena_printf(arena, "uplink %s: masquerade as %s, ports %u-%u", op->link,
+			    describe_externals(op, arena), op->port_min, op->port_max);
 }
 
 static char *describe_attached(const struct operation *op, struct arena *arena)
@@ -316,12 +333,14 @@ static char *describe_publish(const struct operation *op, struct arena *arena)
 {
 	const struct published_ports *ports = &op->ports;
 	const bool ipv6 = op->address.family == AF_INET6;
-	char address[IP_TEXT_MAX];
+	char address[IP_TEXT_MAX], external[IP_TEXT_MAX];
 
-	return arena_printf(arena, "publish %s/%s at %s: to %s%s%s:%s",
+	return arena_printf(arena, "publish %s/%s at %s%s%s: to %s%s%s:%s",
 			    describe_range(ports->external, ports->count, arena),
-			    published_protocol(ports->protocol), op->link, ipv6 ? "[" : "",
-			    ip_format(&op->address, address), ipv6 ? "]" : "",
+			    published_protocol(ports->protocol), op->link,
+			    op->external.family ? " on " : "",
+			    op->external.family ? ip_format(&op->external, external) : "",
+			    ipv6 ? "[" : "", ip_format(&op->address, address), ipv6 ? "]" : "",
 			    describe_range(ports->inside, ports->count, arena));
 }
 

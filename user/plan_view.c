@@ -103,7 +103,8 @@ char *operation_key(const struct operation *op, char buffer[OPERATION_KEY_MAX])
 		break;
 	case OPERATION_PUBLISH_ADD:
 	case OPERATION_PUBLISH_DELETE:
-		snprintf(buffer, OPERATION_KEY_MAX, "publish/%s/%u/%u-%u/%s/%u", link,
+		address_text(&op->external, via);
+		snprintf(buffer, OPERATION_KEY_MAX, "publish/%s/%s/%u/%u-%u/%s/%u", link, via,
 			 op->ports.protocol, op->ports.external, op->ports.count, address,
 			 op->ports.inside);
 		break;
@@ -262,6 +263,22 @@ static void enter_sources(struct view *view, const struct state_datapath *datapa
 	}
 }
 
+/* Of a slot that is not the uplink's first. */
+static struct ip_address external_of(const struct nsr_uplink *uplink, uint32_t slot, bool ipv6)
+{
+	struct ip_address external = {.family = ipv6 ? AF_INET6 : AF_INET};
+
+	external.prefix_len = (uint8_t)ip_bits(&external);
+	for (size_t i = 0; slot != uplink->index && i < NSR_MORE_MAX; i++) {
+		if (uplink->slots[i] != slot)
+			continue;
+		memcpy(external.bytes, ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],
+		       ip_bits(&external) / 8);
+		return external;
+	}
+	return (struct ip_address){0};
+}
+
 static void enter_published(struct view *view, const struct state_datapath *datapath)
 {
 	for (size_t i = 0; i < datapath->published_count; i++) {
@@ -280,6 +297,10 @@ static void enter_published(struct view *view, const struct state_datapath *data
 
 		twin.address.prefix_len = (uint8_t)ip_bits(&twin.address);
 		memcpy(twin.address.bytes, &published->inside.address, ip_bits(&twin.address) / 8);
+		if (uplink)
+			twin.external =
+				external_of(&uplink->uplink, NSR_MAPPING_SLOT(observed->mapping),
+					    observed->ipv6);
 		if (twin.link)
 			enter(view, &twin, observed);
 	}

@@ -46,6 +46,8 @@ struct masquerade {
 	const struct network *network; /* checked: of that name; NULL: an interface of the host */
 	/* External, one of each family; family 0: whichever the uplink has. */
 	struct ip_address address, address6;
+	struct ip_address *more; /* that it names besides these, of either family */
+	size_t more_count;
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
 	struct nsr_inside inside;    /* filter, limit, timeouts; the uplink is not set */
 	uint32_t flows_max; /* room that the host namespace is to have; 0: the file does not say */
@@ -216,6 +218,9 @@ void error_list_finish(struct error_list *list, const char *file);
 int topology_check(struct topology *topology, struct arena *arena, struct error_list *errors);
 
 /* As in the file: "tcp". */
+/* Whether both name the same external addresses, in whichever order. */
+bool masquerade_same_externals(const struct masquerade *one, const struct masquerade *other);
+
 const char *published_protocol(uint8_t protocol);
 /* On 127.0.0.1 or ::1, where a port is published for the host alone. */
 bool publish_is_loopback(const struct publish *publish);

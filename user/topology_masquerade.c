@@ -66,6 +66,8 @@ static void check_network(struct check *check, const struct network *network,
 		       network->name, to->name, to->at.line);
 	check_external(check, network, to, &network->masquerade.address);
 	check_external(check, network, to, &network->masquerade.address6);
+	for (size_t i = 0; i < network->masquerade.more_count; i++)
+		check_external(check, network, to, &network->masquerade.more[i]);
 }
 
 static void find_network(struct check *check, struct network *network)
@@ -77,6 +79,28 @@ static void find_network(struct check *check, struct network *network)
 	masquerade->network = lookup_find(&check->networks, masquerade->uplink);
 	if (masquerade->network)
 		check_network(check, network, masquerade->network);
+}
+
+static bool names(const struct masquerade *masquerade, const struct ip_address *address)
+{
+	for (size_t i = 0; i < masquerade->more_count; i++)
+		if (ip_equal(&masquerade->more[i], address))
+			return true;
+	return ip_equal(&masquerade->address, address) || ip_equal(&masquerade->address6, address);
+}
+
+static bool names_all(const struct masquerade *masquerade, const struct masquerade *of)
+{
+	bool all = names(masquerade, &of->address) && names(masquerade, &of->address6);
+
+	for (size_t i = 0; i < of->more_count; i++)
+		all = all && names(masquerade, &of->more[i]);
+	return all;
+}
+
+bool masquerade_same_externals(const struct masquerade *one, const struct masquerade *other)
+{
+	return names_all(one, other) && names_all(other, one);
 }
 
 static void check_translation(struct check *check, struct network *network)
@@ -104,8 +128,7 @@ static void check_translation(struct check *check, struct network *network)
 		       network->name);
 	find_network(check, network);
 	other = lookup_add(&check->uplinks, check->arena, masquerade->uplink, network);
-	if (other && (!ip_equal(&other->masquerade.address, &masquerade->address) ||
-		      !ip_equal(&other->masquerade.address6, &masquerade->address6)))
+	if (other && !masquerade_same_externals(&other->masquerade, masquerade))
 		refuse(check, masquerade->at,
 		       "network '%s': 'addresses' differ from those of network '%s' (line %u); networks "
 		       "with the same uplink ('%s') share its address, so write the same",

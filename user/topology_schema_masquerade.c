@@ -31,6 +31,29 @@ static void read_ports(struct yaml_reader *reader, const struct yaml_tree_pair *
 	masquerade->port_max = (uint16_t)max;
 }
 
+/* Behind the first of its family. */
+static void add_external_address(struct yaml_reader *reader, const char *key,
+				 const struct yaml_tree_node *node, const struct ip_address *ip,
+				 struct masquerade *masquerade)
+{
+	const struct ip_address *first =
+		ip->family == AF_INET ? &masquerade->address : &masquerade->address6;
+	bool twice = ip_equal(first, ip);
+	size_t count = 1;
+
+	for (size_t i = 0; i < masquerade->more_count; i++) {
+		count += masquerade->more[i].family == ip->family;
+		twice |= ip_equal(&masquerade->more[i], ip);
+	}
+	if (twice)
+		yaml_refuse(reader, node->at, "'%s' names %s twice", key, node->text);
+	else if (count == NSR_EXTERNALS_MAX)
+		yaml_refuse(reader, node->at, "'%s' has more than %d IPv%d addresses", key,
+			    NSR_EXTERNALS_MAX, ip->family == AF_INET ? 4 : 6);
+	else
+		*arena_push(reader->arena, masquerade->more, masquerade->more_count) = *ip;
+}
+
 static void read_external_address(struct yaml_reader *reader, const char *key,
 				  const struct yaml_tree_node *node, struct masquerade *masquerade)
 {
@@ -44,14 +67,10 @@ static void read_external_address(struct yaml_reader *reader, const char *key,
 		yaml_refuse(reader, node->at,
 			    "'%s' are written without a prefix length, which is the uplink's: %.*s",
 			    key, (int)strcspn(node->text, "/"), node->text);
-	else if (into->family)
-		yaml_refuse(
-			reader, node->at,
-			"'%s' has two IPv%d addresses; more than one of a family is not supported "
-			"yet",
-			key, ip.family == AF_INET ? 4 : 6);
-	else
+	else if (!into->family)
 		*into = ip;
+	else
+		add_external_address(reader, key, node, &ip, masquerade);
 }
 
 static void read_external_addresses(struct yaml_reader *reader, const struct yaml_tree_pair *pair,

@@ -268,9 +268,31 @@ static void find_uplink(const struct walk *walk, uint32_t ifindex, struct nsr_up
 		datapath_find_uplink_of(walk->datapath, &port, ret);
 }
 
+/* Whether it is what is told of a mapping or session: by its slot, or by the half that there is
+ * room for. */
+static bool is_told6(const struct nsr_uplink *uplink, size_t place, const struct nsr_told *told)
+{
+	uint32_t words[4];
+
+	if (told->what == NSR_TELLS_OPENS)
+		return told->a && uplink->slots[place] == NSR_MAPPING_SLOT(told->a);
+	memcpy(words, uplink->more6[place], sizeof(words));
+	return (words[2] | (uint64_t)words[3] << 32) == told->b;
+}
+
+static const void *external6_of(const struct nsr_uplink *uplink, const struct nsr_told *told)
+{
+	static const uint8_t none[16];
+
+	for (size_t i = 0; i < NSR_MORE_MAX; i++)
+		if (memcmp(uplink->more6[i], none, sizeof(none)) && is_told6(uplink, i, told))
+			return uplink->more6[i];
+	return uplink->address6;
+}
+
 /* What a flow of the packet's family leaves the uplink with: IPv6 has no room in what is told. */
 static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 address4,
-			   char buffer[IP_TEXT_MAX + 2])
+			   const struct nsr_told *told, char buffer[IP_TEXT_MAX + 2])
 {
 	struct ip_address ip = {.family = AF_INET6, .prefix_len = 128};
 	struct nsr_uplink uplink = {0};
@@ -281,7 +303,7 @@ static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 add
 	find_uplink(walk, ifindex, &uplink);
 	if (is_to_client6(walk)) /* and comes from the host's loopback address */
 		datapath_find_uplink(walk->datapath, STATE_LOOPBACK, &uplink);
-	memcpy(ip.bytes, uplink.address6, sizeof(uplink.address6));
+	memcpy(ip.bytes, external6_of(&uplink, told), sizeof(uplink.address6));
 	snprintf(buffer, IP_TEXT_MAX + 2, "[%s]", ip_format(&ip, text));
 	return buffer;
 }
@@ -298,6 +320,16 @@ static void put_mapped(const struct walk *walk, const struct nsr_told *told, cha
 			 name_address((__be32)told->b, address), ntohs((uint16_t)told->c));
 }
 
+/* The external address of a mapping's slot. */
+static __be32 external_of(const struct nsr_uplink *uplink, uint32_t mapping)
+{
+	for (size_t i = 0; mapping && i < NSR_MORE_MAX; i++)
+		if (uplink->slots[i] == NSR_MAPPING_SLOT(mapping) &&
+		    uplink->slots[i] != uplink->index && uplink->more4[i])
+			return uplink->more4[i];
+	return uplink->address4;
+}
+
 static void put_opens(const struct walk *walk, uint32_t ifindex, const struct nsr_told *told,
 		      char text[TEXT_MAX])
 {
@@ -305,7 +337,7 @@ static void put_opens(const struct walk *walk, uint32_t ifindex, const struct ns
 	char address[IP_TEXT_MAX + 2];
 
 	find_uplink(walk, ifindex, &uplink);
-	name_external(walk, ifindex, uplink.address4, address);
+	name_external(walk, ifindex, external_of(&uplink, (uint32_t)told->a), told, address);
 	if (told->b == NSR_OPENS_ADDRESS)
 		snprintf(text, TEXT_MAX, "no session: it would open one as %s", address);
 	else if (told->b == NSR_OPENS_NONE)
@@ -411,7 +443,7 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 		return true;
 	case NSR_TELLS_SESSION:
 		snprintf(text, TEXT_MAX, "session: known outside as %s:%u",
-			 name_external(walk, ifindex, (__be32)told->b, address),
+			 name_external(walk, ifindex, (__be32)told->b, told, address),
 			 NSR_MAPPING_PORT(told->a));
 		return true;
 	case NSR_TELLS_EXPIRED:

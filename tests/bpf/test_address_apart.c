@@ -69,9 +69,10 @@ static void put_uplink(struct lab *lab, const struct nsr_uplink *uplink)
 			 0);
 }
 
-/* The other uplink has an address now, of this family; before is what it had. */
+/* The other uplink has an address now, of this family, as its first or its second; before is what
+ * it had. */
 static void give_other(struct lab *lab, const struct family *family, const char *address,
-		       struct nsr_uplink *ret_before)
+		       bool as_second, struct nsr_uplink *ret_before)
 {
 	const struct ip_address given = lab_ip(address);
 	struct nsr_uplink other;
@@ -80,10 +81,16 @@ static void give_other(struct lab *lab, const struct family *family, const char 
 					     ret_before),
 			 0);
 	other = *ret_before;
-	if (family->ipv6)
+	if (as_second) {
+		other.slots[0] = NSR_UPLINKS_MAX;
+		other.flags = family->ipv6 ? NSR_UPLINK_MORE6 : NSR_UPLINK_MORE4;
+		memcpy(family->ipv6 ? (void *)other.more6[0] : &other.more4[0], given.bytes,
+		       family->ipv6 ? 16 : 4);
+	} else if (family->ipv6) {
 		memcpy(other.address6, given.bytes, 16);
-	else
+	} else {
 		memcpy(&other.address4, given.bytes, 4);
+	}
 	put_uplink(lab, &other);
 }
 
@@ -92,7 +99,7 @@ static void expect_apart(struct lab *lab, const struct family *family, uint32_t 
 	struct nsr_uplink before;
 
 	expect_source(lab, family, family->old_ip);
-	give_other(lab, family, family->new_ip, &before);
+	give_other(lab, family, family->new_ip, false, &before);
 	assert_int_equal(system(family->change), 0);
 	lab_clock_offset(lab, ++*seconds);
 	out(lab, family, DROPPED(NAT_CLOSED));
@@ -107,16 +114,18 @@ static void expect_yields(struct lab *lab, const struct family *family, uint32_t
 {
 	struct nsr_uplink before;
 
-	give_other(lab, family, family->new_ip, &before);
-	lab_clock_offset(lab, ++*seconds);
-	out(lab, family, DROPPED(NAT_CLOSED));
-	put_uplink(lab, &before);
-	lab_clock_offset(lab, ++*seconds);
-	expect_source(lab, family, family->new_ip);
+	for (int as_second = 0; as_second < 2; as_second++) {
+		give_other(lab, family, family->new_ip, as_second, &before);
+		lab_clock_offset(lab, ++*seconds);
+		out(lab, family, DROPPED(NAT_CLOSED));
+		put_uplink(lab, &before);
+		lab_clock_offset(lab, ++*seconds);
+		expect_source(lab, family, family->new_ip);
+	}
 	if (!family->ipv6) /* the kernel would choose one of another interface */
 		return;
 	assert_int_equal(system(family->back), 0);
-	give_other(lab, family, family->old_ip, &before);
+	give_other(lab, family, family->old_ip, false, &before);
 	lab_clock_offset(lab, ++*seconds);
 	out(lab, family, DROPPED(NAT_CLOSED));
 	put_uplink(lab, &before);

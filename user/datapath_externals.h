@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * datapath_externals - the external addresses of an uplink: their slots, and how they change while
+ * flows run. For datapath_*.c only.
+ */
+#ifndef NSROUTE_DATAPATH_EXTERNALS_H
+#define NSROUTE_DATAPATH_EXTERNALS_H
+
+#include "datapath.h"
+
+/* Gives each other address of the entry a slot and sets its flags. known: the entry that there is,
+ * whose places keep theirs; NULL: there is none. -ENOSPC past NSR_SLOTS_MAX. */
+int datapath_slots_take(const struct datapath *datapath, const struct nsr_uplink *known,
+			struct nsr_uplink *entry, struct error *err);
+/* Places of the entry without an address keep no slot. */
+void datapath_slots_trim(struct nsr_uplink *entry);
+/* Slots of the uplink that its entry has not: no packet asks for them any more. */
+int datapath_slots_release(const struct datapath *datapath, const struct nsr_uplink *entry,
+			   struct error *err);
+/* Whether pools of the slot are the uplink's. */
+bool datapath_slot_is_of(const struct datapath *datapath, uint32_t slot, uint32_t index,
+			 uint32_t ifindex);
+
+/* Whether an entry has another address of the family in any place. */
+bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other,
+			       bool ipv6);
+/* Whether the flows of some inside addresses can go on while those of others end. */
+bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink *entry, bool ipv6);
+/* Gives the uplink the addresses of the entry, of one family. Sessions of the inside addresses that
+ * get another one end, and those at an address that goes; all others go on. known is the entry that
+ * there is, with the address that it has now. */
+int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
+		    const struct nsr_uplink *entry, struct error *err);
+
+/* For all of its addresses of a family. */
+int datapath_slots_open(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *entry,
+			struct error *err);
+
+#endif
