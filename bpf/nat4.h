@@ -88,6 +88,7 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 
 #include "address.h"
 #include "client.h"
+#include "except.h"
 #include "fib.h"
 
 /* Whether it is of this protocol, one with ports or identifiers. */
@@ -111,6 +112,13 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 static __always_inline bool nat_is_client(const nat_address *address)
 {
 	return local_is_client(*address);
+}
+
+/* Whether what the inside address sends to the remote is not translated. */
+static __always_inline bool nat_is_excepted(const struct nsr_inside *inside,
+					    const nat_address *address, const nat_address *remote)
+{
+	return is_excepted4(inside, *address, *remote);
 }
 
 /* The external address as it was last found. */

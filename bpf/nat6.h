@@ -125,6 +125,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_is_client   nat_is_client6
+#define nat_is_excepted nat_is_excepted6
 #define nat_address_of  nat_address_of6
 #define host_socket     host_socket6
 #define datagram_equal  datagram_equal6
@@ -405,6 +406,13 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 static __always_inline bool nat_is_client(const nat_address *address)
 {
 	return local6_is_client(address);
+}
+
+/* Whether what the inside address sends to the remote is not translated. */
+static __always_inline bool nat_is_excepted(const struct nsr_inside *inside,
+					    const nat_address *address, const nat_address *remote)
+{
+	return is_excepted6(inside, address, remote);
 }
 
 /* The external address as it was last found. */

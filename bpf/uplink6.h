@@ -13,6 +13,7 @@
 #define NSROUTE_BPF_UPLINK6_H
 
 #include "direct6.h"
+#include "except6.h"
 #include "fragment6.h"
 #include "icmp6.h"
 #include "inner.h"
@@ -100,7 +101,8 @@ static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 
 	own_begins6(skb, &work->request);
 }
 
-/* The mapping of what leaves, and its session: 0, or a reason to drop. */
+/* The mapping of what leaves, and its session: 0, or a reason to drop; VERDICT_RARE: it leaves as
+ * it is. */
 static __always_inline int uplink6_open(struct __sk_buff *skb, struct nat_work6 *work,
 					const struct nsr_inside *inside)
 {
@@ -109,6 +111,8 @@ static __always_inline int uplink6_open(struct __sk_buff *skb, struct nat_work6 
 	uplink6_flow(work);
 	if (session_use6(&request->flow, request))
 		return 0;
+	if (inside->except && !except6_leaves())
+		return VERDICT_RARE;
 	request_limits6(request, inside);
 	return work->transport.tcp_flags & TCP_RST ? session_reset6(skb, request)
 						   : session_open_or_join6(skb, request);
@@ -136,11 +140,25 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb, struct nat_
 		return DROP(MALFORMED);
 	refused = uplink6_open(skb, work, inside);
 	if (refused)
-		return refused;
+		return drop_or_pass(refused == VERDICT_RARE ? 0 : refused);
+	if (t->fragment && inside->except)
+		except6_note();
 	if (t->fragment && fragment6_renumber(skb, t, &request->flow.inside.address))
 		return DROP(NAT_REWRITE);
 	return rewrite_endpoint6(skb, work->link, t, true, &request->flow.inside.address,
 				 &request->external, bpf_htons(NSR_MAPPING_PORT(request->mapping)));
+}
+
+/* There is no external address: only an excepted destination is reached. */
+static __always_inline int uplink6_closed(struct nat_work6 *work)
+{
+	const struct transport6 *t = &work->transport;
+
+	if (t->later || !t->check_offset ||
+	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST))
+		return DROP(NAT_CLOSED);
+	uplink6_flow(work);
+	return except6_leaves() ? DROP(NAT_CLOSED) : 0;
 }
 
 /* What leaves, whoever sent it: 0, or a reason to drop; VERDICT_RARE: it is for other6.h. */
@@ -180,6 +198,12 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return DROP(WRONG_UPLINK);
 	if (special)
 		return DROP(NAT_PROTOCOL);
+	if (inside->except) {
+		int excepted = except6_begins(work, unfit);
+
+		if (excepted != VERDICT_RARE)
+			return drop_or_pass(excepted);
+	}
 	if (inside->inbound && !unfit) {
 		unfit = direct6_leaves(skb);
 		if (unfit != VERDICT_RARE)
@@ -190,7 +214,7 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 	}
 	address6_ask(skb, request->now_s, &request->external, &request->flow.remote_address);
 	if (address_is_none6(&request->external))
-		return DROP(NAT_CLOSED);
+		return inside->except && !unfit ? uplink6_closed(work) : DROP(NAT_CLOSED);
 	return uplink6_masquerade(skb, work, inside, unfit);
 }
 
@@ -292,6 +316,11 @@ uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *r
 	enum nat_inbound whom = NAT_INBOUND_REFUSED;
 	struct packet p;
 
+	*ret_refused = except6_arrives(skb, bare);
+	if (*ret_refused != VERDICT_RARE) {
+		*ret_refused = drop_or_pass(*ret_refused);
+		return *ret_refused ? whom : NAT_INBOUND_SESSION;
+	}
 	*ret_refused = drop_or_pass(inbound6_judge(skb, bare));
 	if (*ret_refused)
 		return whom;

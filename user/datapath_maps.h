@@ -69,7 +69,8 @@
 	X(set_aside)          \
 	X(followed6)          \
 	X(held_waits)         \
-	X(datagrams_out6)
+	X(datagrams_out6)     \
+	X(exceptions)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -177,8 +177,8 @@ static void fill(struct simulator *sim, size_t ports, size_t sources, size_t hos
 			(struct state_inner_link){.ifindex = 1000000 + (uint32_t)i};
 	for (size_t i = 0; i < inside; i++)
 		*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
-			(struct state_inside){{family, 32, {13, i >> 8 & 255, i & 255}},
-					      NSR_INSIDE_DEFAULT};
+			(struct state_inside){.prefix = {family, 32, {13, i >> 8 & 255, i & 255}},
+					      .inside = NSR_INSIDE_DEFAULT};
 }
 
 /* red has two addresses of each family. */
