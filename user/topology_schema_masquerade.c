@@ -80,7 +80,7 @@ static const struct {
 	{{AF_INET, 16, {169, 254}}, "link-local addresses (169.254.0.0/16)"},
 	{{AF_INET, 4, {224}}, "multicast groups (224.0.0.0/4)"},
 	{{AF_INET, 4, {240}}, "reserved addresses (240.0.0.0/4)"},
-	{{AF_INET6, 127, {0}}, "the loopback address (::1)"},
+	{{AF_INET6, 127, {0}}, "loopback addresses (::/127)"},
 	{{AF_INET6, 10, {0xfe, 0x80}}, "link-local addresses (fe80::/10)"},
 	{{AF_INET6, 8, {0xff}}, "multicast groups (ff00::/8)"},
 };
@@ -96,8 +96,7 @@ static const char *except_problem(struct yaml_reader *reader, const struct masqu
 		if (ip_overlap(prefix, &never_excepted[i].prefix))
 			return arena_printf(
 				reader->arena,
-				"has %s in it, which are never reached by an uplink; name smaller "
-				"networks",
+				"overlaps %s, to which no uplink leads; name networks without them",
 				never_excepted[i].what);
 	for (size_t i = 0; i < masquerade->except_count; i++)
 		if (ip_equal(prefix, &masquerade->except[i]) &&

@@ -248,7 +248,7 @@ static void show_json(void **unused)
 		    "[{\"name\":\"v-net-0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:01\","
 		    "\"mtu\":1500,\"big_tcp\":[\"ipv4\"],\"type\":\"bridge\","
 		    "\"gateways\":[\"192.168.15.1/24\"],"
-		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
+		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\",\"except\":[]}],"
 		    "\"ports\":2}]");
 	assert_json(model, "uplinks",
 		    "[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
@@ -307,7 +307,7 @@ static void show_routed(void **unused)
 		model, "networks",
 		"[{\"name\":\"routed\",\"state\":\"up\",\"mac\":\"02:00:00:00:01:00\","
 		"\"mtu\":1500,\"big_tcp\":[],\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
-		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
+		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\",\"except\":[]}],"
 		"\"ports\":1}]");
 	assert_json(model, "namespaces/0/interfaces/0/network", "\"routed\"");
 	json_decref(model);
