@@ -180,8 +180,8 @@ NSR_STEP int except6_arrives(struct __sk_buff *skb, bool bare)
 		return VERDICT_RARE;
 	__builtin_memcpy(&request->flow.remote_address, &p.ip6->saddr, sizeof(p.ip6->saddr));
 	__builtin_memcpy(&request->external, &p.ip6->daddr, sizeof(p.ip6->daddr));
-	verdict = except6_judge(
-		skb, transport6_find(skb, link_bytes(bare), skb->len, &work->transport));
+	verdict = except6_judge(skb,
+				transport6_find(skb, link_bytes(bare), skb->len, &work->transport));
 	if (verdict)
 		return verdict;
 	return ip6_is_special(&request->flow.remote_address) ||

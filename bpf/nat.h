@@ -522,17 +522,14 @@ int direct_known(struct nat_request *request);
 /*
  * What comes in to request->mapping and has no session, where it is not for the host: one is made
  * where the filter lets it in, which is the network's, unless the port is published. To a published
- * port it may pass without. 0: it is let in.
+ * port it may pass without, where the answer is translated. 0: it is let in.
  */
 static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *request)
 {
 	const struct nsr_inside *inside = nat_inside_of(&request->flow.inside.address);
 	bool published = mapping_is_published(request->mapping);
+	bool without = published && !nat_is_excepted(inside, &request->flow);
 	int refused;
-
-	/* Without a session what answers an excepted remote is not translated. */
-	bool without = published && !nat_is_excepted(inside, &request->flow.inside.address,
-						     &request->flow.remote_address);
 
 	/* Nobody takes a direct flow away by asking for the same endpoint by another address. */
 	if (!inside || (inside->inbound && direct_known(request)))

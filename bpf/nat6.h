@@ -408,11 +408,11 @@ static __always_inline bool nat_is_client(const nat_address *address)
 	return local6_is_client(address);
 }
 
-/* Whether what the inside address sends to the remote is not translated. */
+/* Whether what the flow's inside address sends to the remote is not translated. */
 static __always_inline bool nat_is_excepted(const struct nsr_inside *inside,
-					    const nat_address *address, const nat_address *remote)
+					    const struct nsr_flow *flow)
 {
-	return is_excepted6(inside, address, remote);
+	return is_excepted6(inside, &flow->inside.address, &flow->remote_address);
 }
 
 /* The external address as it was last found. */

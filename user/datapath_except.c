@@ -70,7 +70,8 @@ static int compare(const void *left, const void *right)
 	return order ? order : a->prefix_len - b->prefix_len;
 }
 
-static struct state_inside *inside_of(struct state_datapath *state, const struct nsr_except_key *key)
+static struct state_inside *inside_of(struct state_datapath *state,
+				      const struct nsr_except_key *key)
 {
 	for (size_t i = 0; i < state->inside_count; i++)
 		if (state->inside[i].inside.slot == ntohs(key->slot) &&

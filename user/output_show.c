@@ -79,8 +79,8 @@ static json_t *exceptions_of(const struct kernel_state *state, const struct ip_a
 		    inside->prefix.prefix_len != prefix->prefix_len)
 			continue;
 		for (size_t j = 0; j < inside->except_count; j++)
-			json_array_append_new(except, output_string(ip_format_prefix(
-							      &inside->except[j], text)));
+			json_array_append_new(
+				except, output_string(ip_format_prefix(&inside->except[j], text)));
 	}
 	return except;
 }

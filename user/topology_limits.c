@@ -10,7 +10,18 @@
 #include "lookup.h"
 #include "nsroute_abi.h"
 
-enum table { PORTS, ADDRESSES4, ADDRESSES6, INNER, UPLINKS, INSIDE4, INSIDE6, EXCEPTED, PUBLISHED, TABLES };
+enum table {
+	PORTS,
+	ADDRESSES4,
+	ADDRESSES6,
+	INNER,
+	UPLINKS,
+	INSIDE4,
+	INSIDE6,
+	EXCEPTED,
+	PUBLISHED,
+	TABLES
+};
 
 static const struct {
 	size_t room;

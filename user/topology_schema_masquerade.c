@@ -115,10 +115,11 @@ static void read_except(struct yaml_reader *reader, const struct yaml_tree_pair 
 			      "a list of networks such as [10.0.0.0/8]"))
 		return;
 	if (pair->value.count > NSR_EXCEPT_MAX)
-		yaml_refuse(reader, pair->value.items[NSR_EXCEPT_MAX].at,
-			    "'%s' has %zu networks; one masquerade has room for %d: name larger ones, "
-			    "which have several of these in them",
-			    pair->key, pair->value.count, NSR_EXCEPT_MAX);
+		yaml_refuse(
+			reader, pair->value.items[NSR_EXCEPT_MAX].at,
+			"'%s' has %zu networks; one masquerade has room for %d: name larger ones, "
+			"which have several of these in them",
+			pair->key, pair->value.count, NSR_EXCEPT_MAX);
 	for (size_t i = 0; i < pair->value.count && i < NSR_EXCEPT_MAX; i++) {
 		const struct yaml_tree_node *item = &pair->value.items[i];
 		size_t positions = masquerade->except_count;
@@ -129,7 +130,8 @@ static void read_except(struct yaml_reader *reader, const struct yaml_tree_pair 
 			continue;
 		problem = except_problem(reader, masquerade, &prefix);
 		if (problem) {
-			yaml_refuse(reader, item->at, "'%s': %s %s", pair->key, item->text, problem);
+			yaml_refuse(reader, item->at, "'%s': %s %s", pair->key, item->text,
+				    problem);
 			continue;
 		}
 		*arena_push(reader->arena, masquerade->except_at, positions) = item->at;

@@ -30,8 +30,8 @@ static const struct family {
 	 "192.0.2.0/24", "203.0.113.0/24", IPPROTO_ICMP, FRAME_ECHO_REQUEST, FRAME_ECHO_REPLY,
 	 FRAME_UNREACHABLE, 5},
 	{RED_IP6, BLUE_IP6, GREEN_IP6, REMOTE_IP6, "2001:db8:2::81", UPLINK_IP6, "fd00:15::/64",
-	 "fd00:16::/64", "fd00:15::1", "fd00:15::99", "2001:db8:1::77", "fd00::/8",
-	 "2001:db8::/64", "2001:db8:2::/48", FRAME_ICMPV6, FRAME6_ECHO_REQUEST, FRAME6_ECHO_REPLY,
+	 "fd00:16::/64", "fd00:15::1", "fd00:15::99", "2001:db8:1::77", "fd00::/8", "2001:db8::/64",
+	 "2001:db8:2::/48", FRAME_ICMPV6, FRAME6_ECHO_REQUEST, FRAME6_ECHO_REPLY,
 	 FRAME6_UNREACHABLE, 137},
 };
 
@@ -402,7 +402,8 @@ static void expect_table(struct lab *lab, unsigned int entries)
 	struct nsr_except_key key, *previous = NULL, next;
 	unsigned int count = 0;
 
-	for (; !bpf_map_get_next_key(lab->datapath->maps[MAP_exceptions], previous, &next); count++) {
+	for (; !bpf_map_get_next_key(lab->datapath->maps[MAP_exceptions], previous, &next);
+	     count++) {
 		key = next;
 		previous = &key;
 	}
@@ -510,10 +511,17 @@ BOTH(limit)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_BOTH(both_ways), LAB_BOTH(sessions),          LAB_BOTH(addresses),
-		LAB_BOTH(networks),  LAB_BOTH(options),           LAB_BOTH(published),
-		LAB_BOTH(closed),    LAB_BOTH(errors),            LAB_BOTH(fragments),
-		LAB_BOTH(limit),     LAB_BOTH(number_of_another),
+		LAB_BOTH(both_ways),
+		LAB_BOTH(sessions),
+		LAB_BOTH(addresses),
+		LAB_BOTH(networks),
+		LAB_BOTH(options),
+		LAB_BOTH(published),
+		LAB_BOTH(closed),
+		LAB_BOTH(errors),
+		LAB_BOTH(fragments),
+		LAB_BOTH(limit),
+		LAB_BOTH(number_of_another),
 	};
 
 	return LAB_MAIN(tests);

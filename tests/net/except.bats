@@ -25,7 +25,7 @@ setup() {
 	private_prefixes+=("192.168.15.0/24=$near4/32" "fd00:15::/64=$near6/128")
 	new_host
 	ip -n "$outside" address add "$near4/24" dev eth0
-	ip -n "$outside" address add "$near6/64" dev eth0 nodad
+	ip -n "$outside" address add "$near6/64" dev eth0 nodad preferred_lft 0
 	ip -n "$outside" route add 192.168.0.0/16 via "$uplink_address" src "$near4"
 	ip -n "$outside" route add fd00::/16 via "$uplink_address6" src "$near6"
 }
@@ -38,7 +38,7 @@ teardown() {
 except_is() { # [LIST]
 	local words="masquerade: eth0"
 	[[ -z ${1-} ]] || words="masquerade: {uplink: eth0, except: [$1]}"
-	sed -i -E "/v-net-0:/s/masquerade: (eth0|\{[^{}]*\})/$words/" "$topology"
+	sed -i -E "/v-net-0:/s@masquerade: (eth0|\{[^{}]*\})@$words@" "$topology"
 }
 
 except_near() {
@@ -133,10 +133,10 @@ both_ways() { # DATAPATH
 	exchange tcp "$red" "$outside" "$near4"
 	[[ $caller == "$red4" ]]
 	still_held after
-	run -0 lab -j show
+	run -0 lab -j show lab networks
 	[[ $(jq -c '.networks[] | select(.name == "v-net-0") | .masquerade | map(.except)' <<<"$output") == \
 		"[[\"$near4/32\"],[\"$near6/128\"]]" ]]
-	run -0 lab show
+	run -0 lab show lab networks
 	[[ $output == *"192.168.15.0/24 to eth0 but for 1, fd00:15::/64 to eth0 but for 1"* ]]
 	run -0 stats '.uplinks[0] | .rx_passed > 0 and .tx_passed > 0'
 	[[ $output == true ]]
@@ -146,7 +146,7 @@ both_ways() { # DATAPATH
 	[[ ${lines[0]} == *", no more except $near4/32" ]]
 	lab apply "$topology"
 	still_held last
-	exchange udp "$red" "$outside" "$near4"
+	exchange tcp "$red" "$outside" "$near4"
 	[[ $caller == "$uplink_address" ]]
 	run -1 pings "$outside" "$red4" -c 1 -W 1
 }

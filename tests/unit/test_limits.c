@@ -121,8 +121,8 @@ static void test_exceptions(void **state)
 
 	assert_null(file_with_exceptions(*state, subnets, 0));
 	assert_null(file_with_exceptions(*state, subnets - 1, NSR_EXCEPT_MAX));
-	expect(file_with_exceptions(*state, subnets, 1), "lab.yaml:6:",
-	       "4096 destinations that are not translated");
+	expect(file_with_exceptions(*state, subnets, 1),
+	       "lab.yaml:6:", "4096 destinations that are not translated");
 	expect(file_with_exceptions(*state, 0, 0), "lab.yaml:6:", "has room for 64");
 }
 

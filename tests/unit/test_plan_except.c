@@ -78,8 +78,7 @@ static void test_room(void **state)
 
 	converge(sim, with(sim, "10.200.0.0/16"));
 	other = arena_push(&sim->arena, sim->datapath.inside, sim->datapath.inside_count);
-	*other = (struct state_inside){.prefix = {AF_INET, 24, {13}},
-				       .inside = NSR_INSIDE_DEFAULT};
+	*other = (struct state_inside){.prefix = {AF_INET, 24, {13}}, .inside = NSR_INSIDE_DEFAULT};
 	other->inside.slot = 9;
 	while (other->except_count < NSR_EXCEPTIONS_MAX - 2)
 		*arena_push(&sim->arena, other->except, other->except_count) =
