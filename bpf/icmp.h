@@ -314,6 +314,18 @@ NSR_STEP int icmp4_direct(struct nat_request *request, const struct quote *q)
 	return direct_known(request);
 }
 
+/* Whether the quote is of a packet from an excepted remote. What it has no ports of, too. */
+NSR_STEP int icmp4_excepted(const struct nat_request *request, const struct quote *q)
+{
+	const struct nsr_inside *inside;
+
+	if (!request || !q || q->ip.version != 4 || q->ip.saddr == request->external)
+		return false;
+	inside = inside_of4(q->ip.daddr);
+	return inside && inside->uplink == request->flow.inside.uplink &&
+	       is_excepted4(inside, q->ip.daddr, q->ip.saddr);
+}
+
 /* Whether the host tells a remote that nobody takes what it sends of a protocol without ports, as
  * kernels do by either code. */
 static __always_inline bool icmp4_refuses(struct __sk_buff *skb, const struct nat_request *request,
@@ -370,7 +382,9 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 	if (options_do(skb, link_bytes(bare)) || options_do(skb, q.offset))
 		return DROP(NAT_ICMP_ERROR);
 	result = icmp4_translate(skb, request, &q);
-	if (result == DROP(NAT_ICMP_ERROR) && icmp4_direct(request, &q)) {
+	if (result == DROP(NAT_ICMP_ERROR) &&
+	    (icmp4_direct(request, &q) ||
+	     (icmp4_excepted(request, &q) && quote_is_sound(skb, q.offset)))) {
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || source == q.ip.daddr)
 			return 0;

@@ -10,6 +10,7 @@
 #ifndef NSROUTE_BPF_ICMP6_H
 #define NSROUTE_BPF_ICMP6_H
 
+#include "except.h"
 #include "inner.h"
 #include "rewrite.h"
 #include "steps.h"
@@ -204,6 +205,19 @@ static __always_inline bool icmp6_direct(struct nat_work6 *work)
 	return direct_known6(&work->request);
 }
 
+/* Whether it is of a packet from an excepted remote. On its own, as except.h says. */
+NSR_STEP int icmp6_excepted(void)
+{
+	struct nat_work6 *work = nat_work();
+	const struct nsr_inside *inside;
+
+	if (!work || address_equal6((void *)&work->quote.ip.saddr, &work->request.external))
+		return false;
+	inside = inside_of6(&work->quote.ip.daddr);
+	return inside && inside->uplink == work->request.flow.inside.uplink &&
+	       is_excepted6(inside, &work->quote.ip.daddr, (void *)&work->quote.ip.saddr);
+}
+
 /*
  * An error that leaves by the uplink: of an inside host, of the host itself about what it has
  * translated, or none of our business. request has uplink, external address and time, and the
@@ -231,7 +245,7 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 		return DROP(NAT_ICMP_ERROR);
 	work->old = request->flow.inside.address;
 	result = icmp6_translate(skb, work);
-	if (result == DROP(NAT_ICMP_ERROR) && icmp6_direct(work)) {
+	if (result == DROP(NAT_ICMP_ERROR) && (icmp6_direct(work) || icmp6_excepted())) {
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr))
 			return 0;

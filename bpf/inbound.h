@@ -14,6 +14,7 @@
 
 #include "address.h"
 #include "direct4.h"
+#include "except_in.h"
 #include "icmp.h"
 
 /* 0, or the reason to drop what is for an inside address. */
@@ -102,12 +103,16 @@ static __always_inline int inbound4(struct __sk_buff *skb, bool bare)
 	const struct nsr_endpoint *to = NULL;
 	struct nat_request request = {};
 	struct packet p;
-	int verdict = DROP(INBOUND);
+	int excepted, verdict = DROP(INBOUND);
 
 	if (!uplink)
 		return TC_ACT_UNSPEC;
 	request.flow.inside.uplink = uplink->index;
-	if (settings && parse_as(skb, &p, bare) == PACKET_IPV4) {
+	excepted = except4_arrives(skb, bare);
+	if (excepted != VERDICT_RARE) {
+		verdict = drop_or_pass(excepted);
+		whom = verdict ? NAT_INBOUND_REFUSED : NAT_INBOUND_SESSION;
+	} else if (settings && parse_as(skb, &p, bare) == PACKET_IPV4) {
 		request.now_s = nat_now_s(settings);
 		verdict = inbound4_judge(uplink, p.ip4->saddr, p.ip4->daddr);
 		if (!verdict) {

@@ -79,6 +79,7 @@ NSR_ARRAY(uplink_by_index, BPF_MAP_TYPE_ARRAY, u32, NSR_SLOTS_MAX);
 NSR_ARRAY(repairing, BPF_MAP_TYPE_ARRAY, struct nsr_repairing, 1);
 NSR_TRIE(inside4, struct nsr_inside4_key, struct nsr_inside, NSR_INSIDE_MAX);
 NSR_TRIE(inside6, struct nsr_inside6_key, struct nsr_inside, NSR_INSIDE_MAX);
+NSR_TRIE(exceptions, struct nsr_except_key, u8, NSR_EXCEPTIONS_MAX);
 NSR_ARRAY(uplink_counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct nsr_uplink_counters, NSR_UPLINKS_MAX);
 NSR_ARRAY(uplink_drops, BPF_MAP_TYPE_ARRAY, struct nsr_drops, NSR_UPLINKS_MAX);
 

@@ -521,26 +521,27 @@ int direct_known(struct nat_request *request);
 /*
  * What comes in to request->mapping and has no session, where it is not for the host: one is made
  * where the filter lets it in, which is the network's, unless the port is published. To a published
- * port it may pass without. 0: it is let in.
+ * port it may pass without, where the answer is translated. 0: it is let in.
  */
 static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *request)
 {
 	const struct nsr_inside *inside = nat_inside_of(&request->flow.inside.address);
 	bool published = mapping_is_published(request->mapping);
+	bool without = published && !nat_is_excepted(inside, &request->flow);
 	int refused;
 
 	/* Nobody takes a direct flow away by asking for the same endpoint by another address. */
 	if (!inside || (inside->inbound && direct_known(request)))
 		return DROP(NAT_FILTERED);
 	if (!filter_admits(request, published ? (u32)NSR_FILTER_NOTHING : inside->filtering))
-		return published ? 0 : DROP(NAT_FILTERED);
+		return without ? 0 : DROP(NAT_FILTERED);
 	request_limits(request, inside);
 	request->owner = NSR_OWNER(NSR_OWNER_INBOUND, NSR_OWNER_NUMBER(request->owner));
 	refused = session_admit(skb, request);
 	if (refused == VERDICT_RARE) /* it could not tell the two ports apart */
 		return DROP(NAT_CONTENTION);
-	return published && (refused == DROP(NAT_CONTENTION) || share_is_short(refused)) ? 0
-											 : refused;
+	return without && (refused == DROP(NAT_CONTENTION) || share_is_short(refused)) ? 0
+										       : refused;
 }
 
 /* Of a packet to a mapped port that belongs to no session. */

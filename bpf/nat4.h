@@ -88,6 +88,7 @@ static __always_inline bool datagram_equal(const struct nsr_datagram *a,
 
 #include "address.h"
 #include "client.h"
+#include "except.h"
 #include "fib.h"
 
 /* Whether it is of this protocol, one with ports or identifiers. */
@@ -145,6 +146,13 @@ static __always_inline bool nat_is_repaired(const nat_address *inside)
 static __always_inline bool nat_is_client(const nat_address *address)
 {
 	return local_is_client(*address);
+}
+
+/* Whether what the flow's inside address sends to the remote is not translated. */
+static __always_inline bool nat_is_excepted(const struct nsr_inside *inside,
+					    const struct nsr_flow *flow)
+{
+	return is_excepted4(inside, flow->inside.address, flow->remote_address);
 }
 
 /* The first external address as it was last found. */

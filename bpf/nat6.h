@@ -125,6 +125,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_inside_of   nat_inside_of6
 #define nat_owner_of    nat_owner_of6
 #define nat_is_client   nat_is_client6
+#define nat_is_excepted nat_is_excepted6
 #define nat_address_of  nat_address_of6
 #define nat_fate        nat_fate6
 #define nat_is_more     nat_is_more6
@@ -452,6 +453,13 @@ static __always_inline bool nat_is_repaired(const nat_address *inside)
 static __always_inline bool nat_is_client(const nat_address *address)
 {
 	return local6_is_client(address);
+}
+
+/* Whether what the flow's inside address sends to the remote is not translated. */
+static __always_inline bool nat_is_excepted(const struct nsr_inside *inside,
+					    const struct nsr_flow *flow)
+{
+	return is_excepted6(inside, &flow->inside.address, &flow->remote_address);
 }
 
 /* The external address as it was last found. */

@@ -47,6 +47,7 @@
 #undef nat_inside_of
 #undef nat_owner_of
 #undef nat_is_client
+#undef nat_is_excepted
 #undef nat_address_of
 #undef nat_fate
 #undef nat_is_more

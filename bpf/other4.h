@@ -7,6 +7,7 @@
 #define NSROUTE_BPF_OTHER4_H
 
 #include "address.h"
+#include "except4.h"
 #include "fragment.h"
 #include "inner.h"
 #include "options.h"
@@ -80,6 +81,11 @@ NSR_STEP int other4_leaves(struct __sk_buff *skb, bool bare, struct nat_request 
 		host_note(request, sctp_ends(skb, &p) ? NSR_HOST_REFUSES : NSR_HOST_SENDS);
 		return 0;
 	}
+	refused = inside->except ? except4_portless(skb, bare, request) : VERDICT_RARE;
+	if (refused != VERDICT_RARE)
+		return drop_or_pass(refused);
+	if (parse_as(skb, &p, bare) != PACKET_IPV4)
+		return DROP(MALFORMED);
 	refused = other4_request(skb, &p, inside, request);
 	if (!refused)
 		refused = other_join(skb, request);

@@ -103,6 +103,7 @@ NSR_STEP int other6_error_leaves(struct __sk_buff *skb, u32 inside)
 	struct nat_work6 *work = nat_work();
 	struct other_session6 found = {};
 	struct nat_request6 *request;
+	bool known;
 	u32 uplink;
 
 	if (!work || !quote6_read(skb, work) ||
@@ -124,14 +125,19 @@ NSR_STEP int other6_error_leaves(struct __sk_buff *skb, u32 inside)
 	}
 	/* It goes to whoever sent the packet. */
 	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||
-	    address_is_none6(&request->external) ||
-	    !other6_about(work, &work->quote.ip.saddr, &found) ||
-	    !address_equal6(&found.inside, (void *)&work->quote.ip.daddr))
+	    address_is_none6(&request->external))
 		return DROP(NAT_ICMP_ERROR);
+	known = other6_about(work, &work->quote.ip.saddr, &found) &&
+		address_equal6(&found.inside, (void *)&work->quote.ip.daddr);
+	if (!known && !icmp6_excepted())
+		return DROP(NAT_ICMP_ERROR);
+	/* That quote stays as it is; so does the error, unless somebody else reports. */
+	if (!known && (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr)))
+		return 0;
 	work->to.address = found.external;
 	work->to.port = 0;
 	request->forwarded = skb->ifindex;
-	if (quote6_rewrite(skb, work, false) ||
+	if ((known && quote6_rewrite(skb, work, false)) ||
 	    (inside && rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old,
 					 &request->external, work->transport.source)))
 		return DROP(NAT_REWRITE);
@@ -169,6 +175,13 @@ NSR_STEP int other6_leaves(struct __sk_buff *skb)
 	if (t->home)
 		return DROP(IP_OPTIONS);
 	other_ask6(request, t->next, request->flow.remote_address);
+	if (inside->except) {
+		refused = except6_portless();
+		if (refused != VERDICT_RARE)
+			return drop_or_pass(refused);
+	}
+	if (address_is_none6(&request->external))
+		return DROP(NAT_CLOSED);
 	if (host_has6(request))
 		return DROP(NAT_SOCKET);
 	request->flow.inside.address = work->old;
@@ -236,7 +249,10 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 			return DROP(NAT_PROTOCOL);
 		address6_ask(skb, request->slot, request->now_s, &request->external,
 			     &request->flow.remote_address);
-		if (address_is_none6(&request->external) || uplink->flags & NSR_UPLINK_CHANGING6)
+		if (uplink->flags & NSR_UPLINK_CHANGING6)
+			__builtin_memset(&request->external, 0, sizeof(request->external));
+		/* A packet may be for a destination that needs none. */
+		if (address_is_none6(&request->external) && !unfit)
 			return DROP(NAT_CLOSED);
 	}
 	if (!unfit) {

@@ -8,6 +8,7 @@
 #include "address.h"
 #include "direct4.h"
 #include "events.h"
+#include "except4.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "inner.h"
@@ -134,6 +135,11 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		direct4_forget(skb, p->bare, uplink->index, source);
 	if (unfit)
 		return unfit == DROP(MALFORMED) ? unfit : VERDICT_RARE;
+	if (inside->except) {
+		unfit = except4_leaves(skb, p->bare, request);
+		if (unfit != VERDICT_RARE)
+			return drop_or_pass(unfit);
+	}
 	if (inside->inbound && t->protocol != NSR_NAT_ICMP) {
 		unfit = direct4_leaves(skb, p->bare, request,
 				       t->protocol == NSR_NAT_TCP &&
@@ -366,8 +372,10 @@ static __always_inline int out_rare_packet(struct __sk_buff *skb, bool bare,
 					   struct nat_request *request, const struct packet *p)
 {
 	bool later = ip4_is_later_fragment(p->ip4);
-	int verdict = direct4_rare(skb, bare, request);
+	int verdict = except4_rare(skb, bare, request);
 
+	if (verdict == VERDICT_RARE)
+		verdict = direct4_rare(skb, bare, request);
 	if (verdict != VERDICT_RARE)
 		return drop_or_pass(verdict);
 	return later ? fragment4_leaves(skb, bare, request) : icmp4_leaves(skb, bare, request);

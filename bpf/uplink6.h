@@ -13,6 +13,7 @@
 #define NSROUTE_BPF_UPLINK6_H
 
 #include "direct6.h"
+#include "except6.h"
 #include "fragment6.h"
 #include "icmp6.h"
 #include "inner.h"
@@ -117,7 +118,8 @@ static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 
 	own_begins6(skb, &work->request);
 }
 
-/* The mapping of what leaves, and its session: 0, or a reason to drop. */
+/* The mapping of what leaves, and its session: 0, or a reason to drop; VERDICT_RARE: it leaves as
+ * it is. */
 static __always_inline int uplink6_open(struct __sk_buff *skb, const struct nsr_uplink *uplink,
 					struct nat_work6 *work, const struct nsr_inside *inside)
 {
@@ -131,6 +133,8 @@ static __always_inline int uplink6_open(struct __sk_buff *skb, const struct nsr_
 				     &request->external, &request->flow.remote_address);
 		return address_is_none6(&request->external) ? DROP(NAT_CLOSED) : 0;
 	}
+	if (inside->except && !except6_leaves())
+		return VERDICT_RARE;
 	if (address_is_none6(&request->external) || uplink->flags & NSR_UPLINK_CHANGING6)
 		return DROP(NAT_CLOSED);
 	request_limits6(request, inside);
@@ -178,7 +182,9 @@ static __always_inline int uplink6_masquerade(struct __sk_buff *skb,
 		return DROP(MALFORMED);
 	refused = uplink6_open(skb, uplink, work, inside);
 	if (refused)
-		return refused;
+		return drop_or_pass(refused == VERDICT_RARE ? 0 : refused);
+	if (t->fragment && inside->except)
+		except6_note();
 	if (t->fragment && uplink->flags & NSR_UPLINK_MORE6)
 		direct6_leaves_by(request->mapping);
 	if (t->fragment && fragment6_renumber(skb, t, &request->flow.inside.address))
@@ -224,6 +230,12 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return DROP(WRONG_UPLINK);
 	if (special)
 		return DROP(NAT_PROTOCOL);
+	if (inside->except) {
+		int excepted = except6_begins(work, unfit);
+
+		if (excepted != VERDICT_RARE)
+			return drop_or_pass(excepted);
+	}
 	if (inside->inbound && !unfit) {
 		unfit = direct6_leaves(skb);
 		if (unfit != VERDICT_RARE)
@@ -341,6 +353,11 @@ uplink6_inbound(struct __sk_buff *skb, struct nat_work6 *work, bool bare, int *r
 	enum nat_inbound whom = NAT_INBOUND_REFUSED;
 	struct packet p;
 
+	*ret_refused = except6_arrives(skb, bare);
+	if (*ret_refused != VERDICT_RARE) {
+		*ret_refused = drop_or_pass(*ret_refused);
+		return *ret_refused ? whom : NAT_INBOUND_SESSION;
+	}
 	*ret_refused = drop_or_pass(inbound6_judge(skb, bare));
 	if (*ret_refused)
 		return whom;

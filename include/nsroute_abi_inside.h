@@ -61,8 +61,23 @@ struct nsr_inside {
 	/* Not 0: the outside may begin flows straight with its addresses. The number is another one
 	 * each time that this is set anew, so that sessions of the time before are known. */
 	__u32 inbound;
+	__u32 except; /* how many destinations are in "exceptions" for it */
 };
-_Static_assert(sizeof(struct nsr_inside) == 24 + 4 * NSR_TIMEOUT_SLOTS, "layout");
+_Static_assert(sizeof(struct nsr_inside) == 28 + 4 * NSR_TIMEOUT_SLOTS, "layout");
+
+/* Map "exceptions": LPM_TRIE of destinations that a masqueraded prefix reaches untranslated by its
+ * uplink; the value says nothing. */
+#define NSR_EXCEPT_MAX     64   /* of one network */
+#define NSR_EXCEPTIONS_MAX 4096 /* entries: one for each prefix of the network and family */
+
+struct nsr_except_key {
+	__u32 prefix_len; /* NSR_EXCEPT_BITS more than that of the destination */
+	__be16 slot;      /* nsr_inside.slot */
+	__u8 uplink;      /* index */
+	__u8 reserved;
+	__u8 address[16]; /* IPv4: the first 4 */
+};
+#define NSR_EXCEPT_BITS 32
 
 /* What holds unless the file says otherwise; an initializer. */
 #define NSR_TIMEOUT_DEFAULT(name, text, seconds) [NSR_TIMEOUT_##name] = (seconds),

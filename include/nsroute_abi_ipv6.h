@@ -170,7 +170,8 @@ struct nsr_flush6 {
 #define NSR_LOOPBACK_CLIENT6_3 0x00000001u
 
 /* Fragments: keys and values of "datagrams_in6" and "held_fragments6". "datagrams_out6", whose
- * values are those of "datagrams_out", has those of networks with "inbound" alone. */
+ * values are those of "datagrams_out", has those of networks with "inbound", and of excepted
+ * destinations, alone. */
 #define NSR_DATAGRAMS6_MAX 4096 /* remembered */
 #define NSR_HELD6_MAX      256
 

@@ -24,6 +24,7 @@
 	X(MAPPED)     /* inbound: references of the mapping of that port, address and port */      \
 	X(SOCKET)     /* whether the host has a socket for it: 0 or 1, the port */                 \
 	X(DIRECT)     /* of a direct flow: 1 it is, 2 it would open one, 0 neither */              \
+	X(EXCEPT)     /* an excepted remote: 0 it leaves as it is, 1 it comes in */                \
 	X(INBOUND)    /* enum nsr_inbound */                                                       \
 	X(VERDICT)    /* of the port or uplink: verdict, whether it is translated */               \
 	X(RECEIVES)   /* the port, by number, that receives it */                                  \

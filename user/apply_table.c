@@ -166,7 +166,7 @@ int run_table(struct runner *r, const struct operation *op, struct error *err)
 	case OPERATION_INSIDE_ADD:
 		return datapath_inside_set(r->datapath, &op->address,
 					   place_ifindex(&r->places, NULL, op->uplink), op->inside,
-					   err);
+					   op->except, op->except_count, err);
 	case OPERATION_PORTS_SET_ASIDE:
 		return set_aside(r, op, err);
 	default: /* INSIDE_DELETE */

@@ -113,10 +113,10 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err);
 /* The prefix is masqueraded, and leaves by this uplink only; settings->uplink is ignored. Sessions
  * that it has go on, with the timeouts that are set; but to another uplink, and when it is deleted,
- * they end. */
+ * they end. except: destinations of its family that it reaches untranslated. */
 int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
 			uint32_t uplink_ifindex, const struct nsr_inside *settings,
-			struct error *err);
+			const struct ip_address *except, size_t except_count, struct error *err);
 int datapath_inside_delete(struct datapath *datapath, const struct ip_address *prefix,
 			   struct error *err);
 

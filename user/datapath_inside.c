@@ -12,6 +12,10 @@
  * sessions have a copy, so none of them is good for anything from the moment that the entry says
  * otherwise; that they are ended after that gives their records back.
  *
+ * What it excepts from translation is a table of its own (datapath_except.c), under the prefix's
+ * number, in which entries come after the mark, and go before programs are waited for: who gets the
+ * number next has none of them.
+ *
  * Before an entry goes, it allows no flow any more; then sessions are ended; then it goes. So
  * nobody is left who could open one, whenever the process ends.
  */
@@ -26,6 +30,7 @@
 #include <sys/socket.h>
 
 #include "datapath_entry.h"
+#include "datapath_except.h"
 #include "datapath_maps.h"
 
 static enum datapath_map map_of(const struct ip_address *prefix)
@@ -311,7 +316,8 @@ static int finish_last(const struct datapath *datapath, const struct ip_address 
 }
 
 static int change(const struct datapath *datapath, const struct ip_address *prefix,
-		  const struct nsr_inside *before, struct nsr_inside *now, struct error *err)
+		  const struct nsr_inside *before, struct nsr_inside *now,
+		  const struct ip_address *except, struct error *err)
 {
 	int ret = finish_last(datapath, prefix, before, err);
 
@@ -324,6 +330,9 @@ static int change(const struct datapath *datapath, const struct ip_address *pref
 	if (!ret)
 		ret = put(datapath, prefix, now, err);
 	if (!ret)
+		ret = datapath_except_set(datapath, now->slot, now->uplink, except, now->except,
+					  err);
+	if (!ret)
 		ret = wait_no_longer(datapath, before, err);
 	if (!ret)
 		ret = change_sessions(datapath, prefix, before, now, err);
@@ -333,7 +342,7 @@ static int change(const struct datapath *datapath, const struct ip_address *pref
 
 int datapath_inside_set(struct datapath *datapath, const struct ip_address *prefix,
 			uint32_t uplink_ifindex, const struct nsr_inside *settings,
-			struct error *err)
+			const struct ip_address *except, size_t except_count, struct error *err)
 {
 	struct nsr_inside inside = *settings, known;
 	struct nsr_uplink uplink;
@@ -343,8 +352,9 @@ int datapath_inside_set(struct datapath *datapath, const struct ip_address *pref
 		return error_set(err, -ENOENT, "cannot masquerade: no uplink has ifindex %u",
 				 uplink_ifindex);
 	inside.uplink = uplink.index;
+	inside.except = (uint32_t)except_count;
 	if (find(datapath, prefix, &known))
-		return change(datapath, prefix, &known, &inside, err);
+		return change(datapath, prefix, &known, &inside, except, err);
 	inside.unfinished = 0;
 	ret = choose_inbound(NULL, &inside, err);
 	if (!ret)
@@ -353,7 +363,9 @@ int datapath_inside_set(struct datapath *datapath, const struct ip_address *pref
 		ret = take_slot(datapath, &inside.slot, err);
 	if (ret)
 		return ret;
-	ret = put(datapath, prefix, &inside, err);
+	ret = datapath_except_set(datapath, inside.slot, inside.uplink, except, except_count, err);
+	if (!ret)
+		ret = put(datapath, prefix, &inside, err);
 	if (ret)
 		give_slot(datapath, inside.slot);
 	return ret;
@@ -371,9 +383,12 @@ int datapath_inside_delete(struct datapath *datapath, const struct ip_address *p
 	ret = finish_last(datapath, prefix, &inside, err);
 	inside.flows_max = 0;
 	inside.inbound = 0;
+	inside.except = 0;
 	inside.unfinished = (uint16_t)(1 + inside.uplink);
 	if (!ret)
 		ret = put(datapath, prefix, &inside, err);
+	if (!ret)
+		ret = datapath_except_set(datapath, inside.slot, inside.uplink, NULL, 0, err);
 	if (!ret)
 		ret = end_sessions(datapath, prefix, inside.uplink, err);
 	if (ret)

@@ -70,7 +70,8 @@
 	X(followed6)          \
 	X(held_waits)         \
 	X(datagrams_out6)     \
-	X(repairing)
+	X(repairing)          \
+	X(exceptions)
 
 enum datapath_map {
 #define X(name) MAP_##name,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "datapath_except.h"
 #include "datapath_maps.h"
 #include "datapath_object.h"
 #include "datapath_programs.h"
@@ -232,6 +233,7 @@ int datapath_snapshot(struct datapath *datapath, struct arena *arena, struct sta
 	read_uplinks(datapath, arena, &state);
 	read_inside(datapath, MAP_inside4, AF_INET, arena, &state);
 	read_inside(datapath, MAP_inside6, AF_INET6, arena, &state);
+	datapath_except_read(datapath, arena, &state);
 	read_published(datapath, arena, &state);
 	read_sources(datapath, arena, &state);
 	read_inner_links(datapath, arena, &state);

@@ -154,6 +154,8 @@ struct state_uplink {
 struct state_inside {
 	struct ip_address prefix;
 	struct nsr_inside inside;
+	struct ip_address *except; /* reached untranslated, in the order of addresses */
+	size_t except_count;
 };
 
 struct state_published {

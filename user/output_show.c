@@ -66,8 +66,28 @@ static json_t *link_head(const char *name, const struct state_link *link)
 
 /* ---- Networks and uplinks. */
 
+/* What a masqueraded prefix reaches untranslated. */
+static json_t *exceptions_of(const struct kernel_state *state, const struct ip_address *prefix)
+{
+	json_t *except = json_array();
+	char text[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < state->datapath.inside_count; i++) {
+		const struct state_inside *inside = &state->datapath.inside[i];
+
+		if (!ip_equal(&inside->prefix, prefix) ||
+		    inside->prefix.prefix_len != prefix->prefix_len)
+			continue;
+		for (size_t j = 0; j < inside->except_count; j++)
+			json_array_append_new(
+				except, output_string(ip_format_prefix(&inside->except[j], text)));
+	}
+	return except;
+}
+
 /* The masqueraded prefixes of a network are those that one of its gateways is in. */
-static json_t *masquerade_of(const struct record *record, const json_t *gateways)
+static json_t *masquerade_of(const struct record *record, const struct kernel_state *state,
+			     const json_t *gateways)
 {
 	json_t *masquerade = json_array(), *gateway;
 	struct ip_address prefix, address;
@@ -84,9 +104,10 @@ static json_t *masquerade_of(const struct record *record, const json_t *gateways
 				   ip_within(&address, &prefix));
 		if (inside)
 			json_array_append_new(masquerade,
-					      json_pack("{s:o, s:o}", "prefix",
+					      json_pack("{s:o, s:o, s:o}", "prefix",
 							output_string(entry->name), "uplink",
-							output_string(entry->value)));
+							output_string(entry->value), "except",
+							exceptions_of(state, &prefix)));
 	}
 	return masquerade;
 }
@@ -103,7 +124,7 @@ static json_t *bridge_object(const struct record *record, const struct kernel_st
 		ports += state->host.links[i].master == bridge->ifindex;
 	model_set_text(network, "type", "bridge");
 	json_object_set_new(network, "gateways", gateways);
-	json_object_set_new(network, "masquerade", masquerade_of(record, gateways));
+	json_object_set_new(network, "masquerade", masquerade_of(record, state, gateways));
 	model_set_number(network, "ports", ports);
 	return network;
 }
@@ -176,7 +197,7 @@ static json_t *ports_object(const struct record *record, const struct kernel_sta
 	model_set_text(network, "state", worst);
 	model_set_text(network, "type", entry->set);
 	json_object_set_new(network, "gateways", gateways);
-	json_object_set_new(network, "masquerade", masquerade_of(record, gateways));
+	json_object_set_new(network, "masquerade", masquerade_of(record, state, gateways));
 	model_set_number(network, "ports", ports);
 	return network;
 }

@@ -71,6 +71,14 @@ static void print_table(const struct table *table, FILE *out, bool color)
 
 /* ---- show */
 
+/* How many destinations are not translated; all of them are in the JSON. */
+static const char *excepted(struct arena *arena, const json_t *masquerade)
+{
+	size_t count = json_array_size(json_object_get(masquerade, "except"));
+
+	return count ? arena_printf(arena, " but for %zu", count) : "";
+}
+
 static void networks_table(struct table *table, const json_t *fabric)
 {
 	static const struct table_column columns[] = {
@@ -94,8 +102,9 @@ static void networks_table(struct table *table, const json_t *fabric)
 		add_text(table, network, "mac");
 		add_list(table, json_object_get(network, "gateways"));
 		json_array_foreach(json_object_get(network, "masquerade"), j, masquerade) text =
-			arena_printf(table->arena, "%s%s%s to %s", text, j ? ", " : "",
-				     text_of(masquerade, "prefix"), text_of(masquerade, "uplink"));
+			arena_printf(table->arena, "%s%s%s to %s%s", text, j ? ", " : "",
+				     text_of(masquerade, "prefix"), text_of(masquerade, "uplink"),
+				     excepted(table->arena, masquerade));
 		table_add(table, text);
 	}
 }

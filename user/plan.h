@@ -125,7 +125,9 @@ struct operation {
 	size_t sources_count;
 	const char *uplink;              /* PORT_ADD (may be NULL), INSIDE_ADD: uplink's name */
 	const struct nsr_inside *inside; /* INSIDE_*: what is set; but for its uplink */
-	uint32_t flows;                  /* DATAPATH_LOAD: that there is to be room for */
+	const struct ip_address *except; /* INSIDE_*: of its family, in the order of addresses */
+	size_t except_count;
+	uint32_t flows;       /* DATAPATH_LOAD: that there is to be room for */
 	uint32_t uses;        /* DATAPATH_LOAD, DATAPATH_EXCHANGE, PROGRAMS_*: enum datapath_use */
 	uint16_t uplink_slot; /* PORT_ADD: 1 + index of it; 0: an UPLINK_ADD before this tells */
 	uint16_t port_min, port_max;       /* UPLINK_ADD */

@@ -422,6 +422,18 @@ static bool same_settings(const struct nsr_inside *observed, const struct nsr_in
 	       !memcmp(observed->timeout_s, wanted->timeout_s, sizeof(observed->timeout_s));
 }
 
+static bool same_exceptions(const struct state_inside *observed, const struct operation *wanted)
+{
+	if (observed->except_count != wanted->except_count ||
+	    observed->inside.except != wanted->except_count)
+		return false;
+	for (size_t i = 0; i < wanted->except_count; i++)
+		if (!ip_equal(&observed->except[i], &wanted->except[i]) ||
+		    observed->except[i].prefix_len != wanted->except[i].prefix_len)
+			return false;
+	return true;
+}
+
 static bool inside_missing(const struct view *view, struct operation *op)
 {
 	const struct state_inside *observed = view_find(view, op);
@@ -431,10 +443,13 @@ static bool inside_missing(const struct view *view, struct operation *op)
 	char prefix[IP_TEXT_MAX];
 	struct operation *old;
 
-	if (name && (strcmp(name, op->uplink) || !same_settings(&observed->inside, op->inside))) {
+	if (name && (strcmp(name, op->uplink) || !same_settings(&observed->inside, op->inside) ||
+		     !same_exceptions(observed, op))) {
 		old = copy(view, op);
 		old->uplink = name;
 		old->inside = &observed->inside;
+		old->except = observed->except;
+		old->except_count = observed->except_count;
 		op->replaces = old;
 	}
 	return !name || op->replaces ||

@@ -311,6 +311,8 @@ static void extra_inside(struct extra *extra, const struct record_entry *entry)
 		return;
 	observed = view_find(extra->view, &twin);
 	twin.inside = observed ? &observed->inside : NULL;
+	twin.except = observed ? observed->except : NULL;
+	twin.except_count = observed ? observed->except_count : 0;
 	if (!extra->unload && observed)
 		*add(extra, twin.kind) = twin;
 	else

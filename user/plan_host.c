@@ -373,6 +373,28 @@ static void want_uplink(struct builder *b, const struct uplink *uplink, struct p
 		     view_recorded_elsewhere(b->view, RECORD_CLSACT, uplink->name);
 }
 
+static int compare_prefixes(const void *left, const void *right)
+{
+	const struct ip_address *a = left, *b = right;
+	int order = memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+
+	return order ? order : a->prefix_len - b->prefix_len;
+}
+
+/* What the file excepts for a subnet. */
+static void want_exceptions(struct builder *b, struct operation *op,
+			    const struct masquerade *masquerade)
+{
+	struct ip_address *except = NULL;
+
+	for (size_t i = 0; i < masquerade->except_count; i++)
+		if (masquerade->except[i].family == op->address.family)
+			*arena_push(b->arena, except, op->except_count) = masquerade->except[i];
+	if (except)
+		qsort(except, op->except_count, sizeof(*except), compare_prefixes);
+	op->except = except;
+}
+
 void want_uplinks(struct builder *b, bool inner)
 {
 	for (size_t i = 0; i < b->topology->networks_count; i++)
@@ -390,6 +412,7 @@ void want_uplinks(struct builder *b, bool inner)
 			op->address = network->subnets[j];
 			op->uplink = b->uplinks[i].name;
 			op->inside = &network->masquerade.inside;
+			want_exceptions(b, op, &network->masquerade);
 		}
 	}
 }

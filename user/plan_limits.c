@@ -20,6 +20,7 @@ enum table {
 	EXTERNALS,
 	INSIDE4,
 	INSIDE6,
+	EXCEPTED,
 	PUBLISHED,
 	TABLES
 };
@@ -39,6 +40,7 @@ static const struct {
 		       "external addresses besides the first of each uplink"},
 	[INSIDE4] = {NSR_INSIDE_MAX, "masqueraded IPv4 subnets"},
 	[INSIDE6] = {NSR_INSIDE_MAX, "masqueraded IPv6 subnets"},
+	[EXCEPTED] = {NSR_EXCEPTIONS_MAX, "destinations that are not translated, for each subnet"},
 	[PUBLISHED] = {NSR_PUBLISHED_MAX, "published ports or ranges of ports"},
 };
 
@@ -76,8 +78,10 @@ static void count_observed(const struct state_datapath *datapath, size_t used[TA
 			used[EXTERNALS] += datapath->uplinks[i].uplink.slots[j] != 0;
 	for (size_t i = 0; i < datapath->endpoints_count; i++)
 		used[hosts_of(&datapath->endpoints[i].ip)]++;
-	for (size_t i = 0; i < datapath->inside_count; i++)
+	for (size_t i = 0; i < datapath->inside_count; i++) {
 		used[inside_of(&datapath->inside[i].prefix)]++;
+		used[EXCEPTED] += datapath->inside[i].except_count;
+	}
 }
 
 /* Which table an operation changes, and by how much; TABLES: none. */
@@ -103,7 +107,8 @@ static enum table change_of(const struct view *view, const struct operation *op,
 		return used[EXTERNALS] > tables[EXTERNALS].room ? EXTERNALS : UPLINKS;
 	case OPERATION_INSIDE_ADD:
 		used[inside_of(&op->address)] += !view_find(view, op);
-		return inside_of(&op->address);
+		used[EXCEPTED] += op->except_count - (old ? old->except_count : 0);
+		return used[EXCEPTED] > tables[EXCEPTED].room ? EXCEPTED : inside_of(&op->address);
 	case OPERATION_PUBLISH_ADD:
 		used[PUBLISHED] += !view_find(view, op);
 		return PUBLISHED;

@@ -251,14 +251,38 @@ static char *describe_settings(const struct nsr_inside *old, const struct nsr_in
 	return list;
 }
 
+static bool has_exception(const struct operation *op, const struct ip_address *prefix)
+{
+	for (size_t i = 0; i < op->except_count; i++)
+		if (ip_equal(&op->except[i], prefix) &&
+		    op->except[i].prefix_len == prefix->prefix_len)
+			return true;
+	return false;
+}
+
+/* What is not translated, and is by the other of two operations; none: there is no other. */
+static char *describe_exceptions(const struct operation *op, const struct operation *other,
+				 const char *words, struct arena *arena)
+{
+	char prefix[IP_TEXT_MAX], *list = arena_strdup(arena, "");
+
+	for (size_t i = 0; op && i < op->except_count; i++)
+		if (!other || !has_exception(other, &op->except[i]))
+			list = arena_printf(arena, "%s%s %s", list, *list ? "," : words,
+					    ip_format_prefix(&op->except[i], prefix));
+	return list;
+}
+
 static char *describe_inside(const struct operation *op, struct arena *arena)
 {
 	const struct operation *old = op->replaces;
 	char prefix[IP_TEXT_MAX];
 
-	return arena_printf(arena, "masquerade %s to %s%s", ip_format_prefix(&op->address, prefix),
-			    op->uplink,
-			    old ? describe_settings(old->inside, op->inside, arena) : "");
+	return arena_printf(arena, "masquerade %s to %s%s%s%s",
+			    ip_format_prefix(&op->address, prefix), op->uplink,
+			    old ? describe_settings(old->inside, op->inside, arena) : "",
+			    describe_exceptions(op, old, ", except", arena),
+			    describe_exceptions(old, op, ", no more except", arena));
 }
 
 /* Several addresses of a family, and of the other. */

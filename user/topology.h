@@ -50,6 +50,10 @@ struct masquerade {
 	size_t more_count;
 	uint16_t port_min, port_max; /* external ports; 1024-65535 unless the file says otherwise */
 	struct nsr_inside inside;    /* filter, limit, timeouts; the uplink is not set */
+	/* Destinations that are reached untranslated, host bits clear, in the order of the file. */
+	struct ip_address *except;
+	struct position *except_at;
+	size_t except_count;
 	uint32_t flows_max; /* room that the host namespace is to have; 0: the file does not say */
 	struct position flows_max_at;
 };

@@ -10,7 +10,18 @@
 #include "lookup.h"
 #include "nsroute_abi.h"
 
-enum table { PORTS, ADDRESSES4, ADDRESSES6, INNER, UPLINKS, INSIDE4, INSIDE6, PUBLISHED, TABLES };
+enum table {
+	PORTS,
+	ADDRESSES4,
+	ADDRESSES6,
+	INNER,
+	UPLINKS,
+	INSIDE4,
+	INSIDE6,
+	EXCEPTED,
+	PUBLISHED,
+	TABLES
+};
 
 static const struct {
 	size_t room;
@@ -23,6 +34,7 @@ static const struct {
 	[UPLINKS] = {NSR_UPLINKS_MAX, "uplinks"},
 	[INSIDE4] = {NSR_INSIDE_MAX, "masqueraded IPv4 subnets"},
 	[INSIDE6] = {NSR_INSIDE_MAX, "masqueraded IPv6 subnets"},
+	[EXCEPTED] = {NSR_EXCEPTIONS_MAX, "destinations that are not translated, for each subnet"},
 	[PUBLISHED] = {NSR_PUBLISHED_MAX, "published ports or ranges of ports"},
 };
 
@@ -76,6 +88,16 @@ static void count_interface(struct counting *c, const struct topology_namespace 
 		count_address(c, interface, &network->subnets[i], object);
 }
 
+static void count_exceptions(struct counting *c, const struct network *network, const char *object)
+{
+	const struct masquerade *masquerade = &network->masquerade;
+
+	for (size_t i = 0; i < masquerade->except_count; i++)
+		for (size_t j = 0; j < network->subnets_count; j++)
+			if (masquerade->except[i].family == network->subnets[j].family)
+				count(c, EXCEPTED, masquerade->except_at[i], object);
+}
+
 static void count_network(struct counting *c, struct network *network)
 {
 	const char *object = arena_printf(c->arena, "network '%s'", network->name);
@@ -89,6 +111,7 @@ static void count_network(struct counting *c, struct network *network)
 	for (size_t i = 0; i < network->subnets_count; i++)
 		count(c, network->subnets[i].family == AF_INET ? INSIDE4 : INSIDE6,
 		      network->subnets_at[i], object);
+	count_exceptions(c, network, object);
 }
 
 static void count_published(struct counting *c, const struct topology_namespace *namespace)

@@ -163,8 +163,47 @@ static void check_inbound(struct check *check, struct network *network)
 	network->masquerade.inside.inbound = network->inbound;
 }
 
+/* A prefix that is in a subnet of the file is reached without the uplink. One that has subnets in
+ * it is not refused: what is inside stays so. */
+static void check_excepted(struct check *check, const struct network *network,
+			   const struct ip_address *prefix, struct position at)
+{
+	const struct topology *topology = check->topology;
+	char text[IP_TEXT_MAX], subnet[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < topology->networks_count; i++) {
+		const struct network *other = &topology->networks[i];
+
+		for (size_t j = 0; j < other->subnets_count; j++)
+			if (ip_within(prefix, &other->subnets[j]) &&
+			    prefix->prefix_len >= other->subnets[j].prefix_len)
+				refuse(check, at,
+				       "network '%s': 'except' has %s, which is in subnet %s of network "
+				       "'%s' and is never reached by the uplink; leave it out",
+				       network->name, ip_format_prefix(prefix, text),
+				       ip_format_prefix(&other->subnets[j], subnet), other->name);
+	}
+}
+
+static void check_exceptions(struct check *check, const struct network *network)
+{
+	const struct masquerade *masquerade = &network->masquerade;
+
+	if (masquerade->except_count && masquerade->network) {
+		refuse(check, masquerade->except_at[0],
+		       "network '%s' is masqueraded to network '%s', and 'except' is about what leaves "
+		       "the host: hosts of that network are on the same machine, and would be told apart "
+		       "from others by nothing; leave 'except' or 'masquerade' out",
+		       network->name, masquerade->network->name);
+		return;
+	}
+	for (size_t i = 0; i < masquerade->except_count; i++)
+		check_excepted(check, network, &masquerade->except[i], masquerade->except_at[i]);
+}
+
 void check_masquerade(struct check *check, struct network *network)
 {
 	check_translation(check, network);
+	check_exceptions(check, network);
 	check_inbound(check, network);
 }

@@ -89,6 +89,75 @@ static void read_external_addresses(struct yaml_reader *reader, const struct yam
 		read_external_address(reader, pair->key, &pair->value.items[i], into);
 }
 
+/* What no router forwards to, and no exception may have in it. */
+static const struct {
+	struct ip_address prefix;
+	const char *what;
+} never_excepted[] = {
+	{{AF_INET, 8, {0}}, "addresses of no network (0.0.0.0/8)"},
+	{{AF_INET, 8, {127}}, "loopback addresses (127.0.0.0/8)"},
+	{{AF_INET, 16, {169, 254}}, "link-local addresses (169.254.0.0/16)"},
+	{{AF_INET, 4, {224}}, "multicast groups (224.0.0.0/4)"},
+	{{AF_INET, 4, {240}}, "reserved addresses (240.0.0.0/4)"},
+	{{AF_INET6, 127, {0}}, "loopback addresses (::/127)"},
+	{{AF_INET6, 10, {0xfe, 0x80}}, "link-local addresses (fe80::/10)"},
+	{{AF_INET6, 8, {0xff}}, "multicast groups (ff00::/8)"},
+};
+
+/* Why it cannot be excepted; NULL: it can. */
+static const char *except_problem(struct yaml_reader *reader, const struct masquerade *masquerade,
+				  const struct ip_address *prefix)
+{
+	if (!prefix->prefix_len)
+		return "is every destination, so nothing would be translated; leave 'masquerade' out, "
+		       "or name the networks that have routes back";
+	for (size_t i = 0; i < sizeof(never_excepted) / sizeof(*never_excepted); i++)
+		if (ip_overlap(prefix, &never_excepted[i].prefix))
+			return arena_printf(
+				reader->arena,
+				"overlaps %s, to which no uplink leads; name networks without them",
+				never_excepted[i].what);
+	for (size_t i = 0; i < masquerade->except_count; i++)
+		if (ip_equal(prefix, &masquerade->except[i]) &&
+		    prefix->prefix_len == masquerade->except[i].prefix_len)
+			return arena_printf(reader->arena,
+					    "is there already (line %u); leave one out",
+					    masquerade->except_at[i].line);
+	return NULL;
+}
+
+static void read_except(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
+{
+	struct masquerade *masquerade = into;
+
+	if (!yaml_is_sequence(reader, pair->key, &pair->value,
+			      "a list of networks such as [10.0.0.0/8]"))
+		return;
+	if (pair->value.count > NSR_EXCEPT_MAX)
+		yaml_refuse(
+			reader, pair->value.items[NSR_EXCEPT_MAX].at,
+			"'%s' has %zu networks; one masquerade has room for %d: name larger ones, "
+			"which have several of these in them",
+			pair->key, pair->value.count, NSR_EXCEPT_MAX);
+	for (size_t i = 0; i < pair->value.count && i < NSR_EXCEPT_MAX; i++) {
+		const struct yaml_tree_node *item = &pair->value.items[i];
+		size_t positions = masquerade->except_count;
+		struct ip_address prefix;
+		const char *problem;
+
+		if (!topology_read_prefix(reader, pair->key, item, &prefix))
+			continue;
+		problem = except_problem(reader, masquerade, &prefix);
+		if (problem) {
+			yaml_refuse(reader, item->at, "'%s': %s %s", pair->key, item->text,
+				    problem);
+			continue;
+		}
+		*arena_push(reader->arena, masquerade->except_at, positions) = item->at;
+		*arena_push(reader->arena, masquerade->except, masquerade->except_count) = prefix;
+	}
+}
+
 static void read_mapping(struct yaml_reader *reader, const struct yaml_tree_pair *pair, void *into)
 {
 	static const struct yaml_word words[] = {
@@ -204,6 +273,7 @@ static const struct yaml_key masquerade_keys[] = {
 	{.name = "ports", .read = read_ports},
 	{.name = "mapping", .read = read_mapping},
 	{.name = "filtering", .read = read_filtering},
+	{.name = "except", .read = read_except},
 	{.name = "max_flows", .read = read_flows_max},
 	{.name = "max_flows_per_namespace", .read = read_flows_of_one},
 	{.name = "timeouts", .read = read_timeouts},

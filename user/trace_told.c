@@ -38,7 +38,7 @@ static const char *const telling_names[] = {
 	[NSR_TELLS_INBOUND] = "inbound",   [NSR_TELLS_VERDICT] = "verdict",
 	[NSR_TELLS_RECEIVES] = "verdict",  [NSR_TELLS_DELIVERS] = "deliver",
 	[NSR_TELLS_NEIGHBOUR] = "deliver", [NSR_TELLS_PROGRAM6] = "parse",
-	[NSR_TELLS_DIRECT] = "session",
+	[NSR_TELLS_DIRECT] = "session",    [NSR_TELLS_EXCEPT] = "except",
 };
 _Static_assert(sizeof(telling_names) / sizeof(*telling_names) == NSR_TELLINGS_END, "a name each");
 
@@ -469,6 +469,11 @@ static bool put_telling(struct walk *walk, enum datapath_program hook, uint32_t 
 			 told->a == 1 ? "it belongs to a direct session, and is not translated"
 			 : told->a    ? "no session: it would open a direct one"
 				      : "it belongs to no direct session");
+		return true;
+	case NSR_TELLS_EXCEPT:
+		snprintf(text, TEXT_MAX, "%s",
+			 told->a ? "its network excepts where it comes from: it is let in as it is"
+				 : "its network excepts where it goes: it leaves as it is");
 		return true;
 	case NSR_TELLS_INBOUND:
 		put_inbound(told, text);

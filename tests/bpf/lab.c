@@ -437,7 +437,7 @@ void lab_inside_set(struct lab *lab, const char *prefix, enum lab_uplink which,
 	struct ip_address ip = lab_ip(prefix);
 
 	done(lab, datapath_inside_set(lab->datapath, &ip, lab->uplink[which],
-				      settings ? settings : &usual, &lab->err));
+				      settings ? settings : &usual, NULL, 0, &lab->err));
 }
 
 /* ---- State of the NAT. */

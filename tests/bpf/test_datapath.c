@@ -291,7 +291,7 @@ static void test_endpoints_need_their_port(void **state)
 
 	assert_int_equal(datapath_host_set(lab->datapath, &ip, &nowhere, &lab->err), -ENOENT);
 	assert_int_equal(datapath_fdb_set(lab->datapath, &key, &nowhere, &lab->err), -ENOENT);
-	assert_int_equal(datapath_inside_set(lab->datapath, &ip, 9999, &inside, &lab->err),
+	assert_int_equal(datapath_inside_set(lab->datapath, &ip, 9999, &inside, NULL, 0, &lab->err),
 			 -ENOENT);
 	assert_int_equal(datapath_host_delete(lab->datapath, &ip, &lab->err), 0);
 	assert_int_equal(datapath_fdb_delete(lab->datapath, &key, &lab->err), 0);

@@ -12,7 +12,8 @@
 #
 # From new_host to the end of clean_up all that arrives outside is judged by tests/net/judge.pl: not one
 # inside address, not one wrong checksum, whatever the test is about. A test that lets such out on purpose
-# says so, and why: "unwatched REASON".
+# says so, and why: "unwatched REASON"; one that excepts destinations from masquerade adds them to
+# private_prefixes, as INSIDE=DESTINATION.
 #
 # A file's setup_file calls new_suffix. Commands that go on in the background start as
 # "ip netns exec NAMESPACE COMMAND &" and not by a function, so that $! is the command itself.

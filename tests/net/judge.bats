@@ -234,3 +234,18 @@ leak() {
 	leak -I 192.168.15.11 || true
 	run -0 clean_up
 }
+
+@test "what goes between two networks that a test names is no fault; to anybody else it is" {
+	private_prefixes+=("192.168.15.0/24=$outside_address/32")
+	new_host
+	pings "$host" "$outside_address" # ARP asks in the sender's name
+	leak -I 192.168.15.11 || true
+	run -0 clean_up
+
+	private_prefixes[-1]="192.168.15.0/24=203.0.113.99/32"
+	new_host
+	pings "$host" "$outside_address"
+	leak -I 192.168.15.11 || true
+	run -1 clean_up
+	[[ $output == *": source is inside: 192.168.15.11"* ]]
+}

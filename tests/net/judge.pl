@@ -6,6 +6,9 @@
 #   judge.pl FILE [!]PREFIX...
 #   judge.pl - [!]PREFIX...
 #
+# PREFIX may be PREFIX=PREFIX: whatever goes between an address in the one and one in the other is no fault of
+# these two, in quotes either.
+#
 # FILE is what the outside received by an Ethernet interface, as tcpdump -w writes it, with checksums
 # complete (ethtool -K UPLINK tx off). PREFIX is inside, IPv4 or IPv6, but for what is in one with an
 # exclamation mark. Looked for are inside addresses as source or destination, in options and routing
@@ -36,17 +39,26 @@ use constant MOST_PIECES => 4096; # datagrams that lack a fragment
 
 my ($file, @prefixes) = @ARGV;
 my $live = $file eq "-";
-my (@inside, @except, %pieces, $number, $faults, %count);
+my (@inside, @except, @pairs, %pieces, $number, $faults, %count);
 # Whether the sum of this packet's transport is to be finished, and the packet is not all here.
 my $unfinished = 0;
 # Whether a device is to cut it: it may be longer than its header can say then, which says 0.
 my $large = 0;
 $number = $faults = 0;
 
+sub prefix {
+	my ($address, $length) = $_[0] =~ m{^(.*)/(\d+)$} or die "not a prefix: $_[0]\n";
+	my $bytes = inet_pton($address =~ /:/ ? AF_INET6 : AF_INET, $address) // die "not an address: $_[0]\n";
+	return [length $bytes, $length, unpack("B$length", $bytes)];
+}
+
 for (@prefixes) {
-	my ($not, $address, $length) = m{^(!?)(.*)/(\d+)$} or die "not a prefix: $_\n";
-	my $bytes = inet_pton($address =~ /:/ ? AF_INET6 : AF_INET, $address) // die "not an address: $_\n";
-	push @{$not ? \@except : \@inside}, [length $bytes, $length, unpack("B$length", $bytes)];
+	if (/=/) {
+		push @pairs, [map { [prefix($_)] } split /=/, $_, 2];
+	} else {
+		my ($not, $prefix) = /^(!?)(.*)$/;
+		push @{$not ? \@except : \@inside}, prefix($prefix);
+	}
 }
 
 sub fault {
@@ -65,6 +77,17 @@ sub look {
 	my ($what, $address) = @_;
 	fault("$what is inside: " . join ".", unpack "C*", $address)
 		if is_in($address, \@inside) && !is_in($address, \@except);
+}
+
+# The two of a packet, or of what is there of a quoted one.
+sub look_at_both {
+	my ($what, $source, $dest) = @_;
+	for (@pairs) {
+		my ($one, $other) = @$_;
+		return if is_in($source, $one) && is_in($dest, $other) || is_in($dest, $one) && is_in($source, $other);
+	}
+	look("${what}source", $source);
+	look("${what}destination", $dest);
 }
 
 sub sum {
@@ -148,8 +171,8 @@ sub quoted {
 
 sub quote4 {
 	my ($packet, $deep) = @_;
-	look("a quoted source", substr $packet, 12, 4) if length $packet >= 16;
-	look("a quoted destination", substr $packet, 16, 4) if length $packet >= 20;
+	look("a quoted source", substr $packet, 12, 4) if length $packet >= 16 && length $packet < 20;
+	look_at_both("a quoted ", unpack "x12a4a4", $packet) if length $packet >= 20;
 	return $deep || fault("a short quote") if length $packet < 20;
 	my $header = (ord($packet) & 15) * 4;
 	my ($total, $fragment, $protocol, $source, $dest) = unpack "x2nx2nxCx2a4a4", $packet;
@@ -163,8 +186,8 @@ sub quote4 {
 
 sub quote6 {
 	my ($packet, $deep) = @_;
-	look("a quoted source", substr $packet, 8, 16) if length $packet >= 24;
-	look("a quoted destination", substr $packet, 24, 16) if length $packet >= 40;
+	look("a quoted source", substr $packet, 8, 16) if length $packet >= 24 && length $packet < 40;
+	look_at_both("a quoted ", unpack "x8a16a16", $packet) if length $packet >= 40;
 	return $deep || fault("a short quote") if length $packet < 40;
 	my ($length, $next, $source, $dest) = unpack "x4nCxa16a16", $packet;
 	my ($protocol, $at, $final, $fragment) = behind($next, substr($packet, 40, $length), $dest);
@@ -221,8 +244,7 @@ sub ip4 {
 	my $endless = $large && !$total;
 	return fault("IPv4 that is cut")
 		if $header < 20 || !$endless && $total < $header || $cut && !$live;
-	look("source", $source);
-	look("destination", $dest);
+	look_at_both("", $source, $dest);
 	fault("wrong IP checksum") if sum(substr $packet, 0, $header) != 0xffff;
 	options(substr $packet, 20, $header - 20) if $header > 20;
 	return if $endless;
@@ -275,8 +297,7 @@ sub ip6 {
 	my ($length, $next, $source, $dest) = unpack "x4nCxa16a16", $packet;
 	my $cut = length $packet < 40 + $length;
 	return fault("IPv6 that is cut") if $cut && !$live;
-	look("source", $source);
-	look("destination", $dest);
+	look_at_both("", $source, $dest);
 	return if $large && !$length;
 	my $data = substr $packet, 40, $length;
 	my ($protocol, $at, $final, $fragment) = behind($next, $data, $dest);

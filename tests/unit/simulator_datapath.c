@@ -192,9 +192,12 @@ static void set_inside(struct simulator *sim, const struct operation *op)
 	note(sim, RECORD_INSIDE, prefix_text(sim, &op->address), op->uplink, "");
 	DELETE_IF(datapath->inside, datapath->inside_count, ip_equal(&it->prefix, &op->address));
 	assert_non_null(op->inside);
-	inside = (struct state_inside){op->address, *op->inside};
+	inside = (struct state_inside){.prefix = op->address, .inside = *op->inside};
 	inside.inside.uplink = uplink_of(sim, op->uplink)->uplink.index;
 	inside.inside.unfinished = 0; /* by when it has come to its end */
+	inside.inside.except = (uint32_t)op->except_count;
+	for (size_t i = 0; i < op->except_count; i++)
+		*arena_push(&sim->arena, inside.except, inside.except_count) = op->except[i];
 	*arena_push(&sim->arena, datapath->inside, datapath->inside_count) = inside;
 }
 

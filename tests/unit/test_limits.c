@@ -95,6 +95,37 @@ static void test_inside(void **state)
 	       "lab.yaml:1031:9:", "1024 masqueraded IPv6 subnets");
 }
 
+/* So many subnets, each with 64 destinations, and one network with so many more. */
+static const char *file_with_exceptions(struct simulator *sim, size_t subnets, size_t more)
+{
+	struct text text;
+
+	open_text(&text);
+	fputs("networks:\n", text.stream);
+	fputs("  few: {subnets: [10.99.0.0/24], masquerade: {uplink: up0, except: [", text.stream);
+	for (size_t i = 0; i < more; i++)
+		fprintf(text.stream, "172.16.%zu.0/24,", i);
+	fputs("]}}\n  lan:\n    masquerade: {uplink: up0, except: [", text.stream);
+	for (size_t i = 0; i < NSR_EXCEPT_MAX; i++)
+		fprintf(text.stream, "172.17.%zu.0/24,", i);
+	fputs(subnets ? "" : "\"fd12::/16\"", text.stream);
+	fputs("]}\n    subnets:\n", text.stream);
+	for (size_t i = 0; i < subnets; i++)
+		fprintf(text.stream, "      - 10.1.%zu.0/24\n", i);
+	return first_error(sim, &text);
+}
+
+static void test_exceptions(void **state)
+{
+	const size_t subnets = NSR_EXCEPTIONS_MAX / NSR_EXCEPT_MAX;
+
+	assert_null(file_with_exceptions(*state, subnets, 0));
+	assert_null(file_with_exceptions(*state, subnets - 1, NSR_EXCEPT_MAX));
+	expect(file_with_exceptions(*state, subnets, 1),
+	       "lab.yaml:6:", "4096 destinations that are not translated");
+	expect(file_with_exceptions(*state, 0, 0), "lab.yaml:6:", "has room for 64");
+}
+
 static const char *file_with_ports(struct simulator *sim, size_t ports, const char *more)
 {
 	struct text text;
@@ -177,8 +208,8 @@ static void fill(struct simulator *sim, size_t ports, size_t sources, size_t hos
 			(struct state_inner_link){.ifindex = 1000000 + (uint32_t)i};
 	for (size_t i = 0; i < inside; i++)
 		*arena_push(&sim->arena, datapath->inside, datapath->inside_count) =
-			(struct state_inside){{family, 32, {13, i >> 8 & 255, i & 255}},
-					      NSR_INSIDE_DEFAULT};
+			(struct state_inside){.prefix = {family, 32, {13, i >> 8 & 255, i & 255}},
+					      .inside = NSR_INSIDE_DEFAULT};
 }
 
 /* red has two addresses of each family. */
@@ -384,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_uplinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exceptions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports_beside_others, setup, teardown),

@@ -244,12 +244,13 @@ static void show_json(void **unused)
 	assert_json(model, "fabric", "\"lab\"");
 	assert_json(model, "file", "\"/etc/lab.yaml\"");
 	assert_json(model, "state", "\"incomplete\""); /* green is gone */
-	assert_json(model, "networks",
-		    "[{\"name\":\"v-net-0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:01\","
-		    "\"mtu\":1500,\"big_tcp\":[\"ipv4\"],\"type\":\"bridge\","
-		    "\"gateways\":[\"192.168.15.1/24\"],"
-		    "\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
-		    "\"ports\":2}]");
+	assert_json(
+		model, "networks",
+		"[{\"name\":\"v-net-0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:01\","
+		"\"mtu\":1500,\"big_tcp\":[\"ipv4\"],\"type\":\"bridge\","
+		"\"gateways\":[\"192.168.15.1/24\"],"
+		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\",\"except\":[]}],"
+		"\"ports\":2}]");
 	assert_json(model, "uplinks",
 		    "[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
 		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"address6\":null,"
@@ -308,7 +309,7 @@ static void show_routed(void **unused)
 		model, "networks",
 		"[{\"name\":\"routed\",\"state\":\"up\",\"mac\":\"02:00:00:00:01:00\","
 		"\"mtu\":1500,\"big_tcp\":[],\"type\":\"routed\",\"gateways\":[\"192.168.15.1/32\"],"
-		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\"}],"
+		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\",\"except\":[]}],"
 		"\"ports\":1}]");
 	assert_json(model, "namespaces/0/interfaces/0/network", "\"routed\"");
 	json_decref(model);

@@ -49,6 +49,7 @@ static const struct edit {
 	{"masquerade: eth0", "masquerade: {uplink: eth0, filtering: endpoint-independent}", 1, 1},
 	{"masquerade: eth0", "masquerade: {uplink: eth0, mapping: address-and-port-dependent}", 1,
 	 1},
+	{"masquerade: eth0", "masquerade: {uplink: eth0, except: [172.16.0.0/12]}", 1, 1},
 	/* 3 ports and their 7 hosts; with the MTU 8 more interfaces and 2 bridges */
 	{"networks:", "defaults: {datapath: kernel}\nnetworks:", 10, 10},
 	{"networks:", "defaults: {mtu: 9000}\nnetworks:", 17, 17},

@@ -104,7 +104,9 @@ static void test_full_networks(void **state)
 	assert_int_equal(network->masquerade.inside.mapping_mode,
 			 NSR_MAPPING_MODE_ADDRESS_AND_PORT);
 	assert_int_equal(network->masquerade.flows_max, 1000000);
-	assert_int_equal(network->masquerade.flows_max_at.line, 17);
+	assert_int_equal(network->masquerade.except_count, 3);
+	assert_address(&network->masquerade.except[1], "fd00::/8");
+	assert_int_equal(network->masquerade.flows_max_at.line, 18);
 	assert_int_equal(network->masquerade.inside.flows_max, 4096);
 	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_TCP_ESTABLISHED], 7440);
 	assert_int_equal(network->masquerade.inside.timeout_s[NSR_TIMEOUT_UDP_REPLIED], 600);
