@@ -280,13 +280,6 @@ struct nsr_uplink {
 };
 _Static_assert(sizeof(struct nsr_uplink) == 48 + 20 * NSR_MORE_MAX, "layout");
 
-/* nsr_uplink.flags: there are others than the first; which there are is being changed, so that
- * nothing begins. */
-#define NSR_UPLINK_MORE4     1
-#define NSR_UPLINK_MORE6     2
-#define NSR_UPLINK_CHANGING4 4
-#define NSR_UPLINK_CHANGING6 8
-
 /* Map "uplink_by_index": ARRAY by slot of the ifindex of its uplink (__u32; 0: unused). */
 
 /* A mapping is named by one number: its pool and its external port. So the translation can be

@@ -14,6 +14,13 @@
 
 #include <linux/types.h>
 
+/* nsr_uplink.flags: there are others than the first; which there are is being changed, so that
+ * nothing begins. */
+#define NSR_UPLINK_MORE4     1
+#define NSR_UPLINK_MORE6     2
+#define NSR_UPLINK_CHANGING4 4
+#define NSR_UPLINK_CHANGING6 8
+
 /* Any bit of x changes each of the result's with a probability of a half. */
 static inline __u32 nsr_pair_mix(__u32 x)
 {

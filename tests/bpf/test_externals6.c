@@ -26,16 +26,6 @@
 static char second[INET6_ADDRSTRLEN], third[INET6_ADDRSTRLEN];
 static const uint8_t nobody[6];
 
-/* Of a fragment header: the first of datagram 7, and a later one. */
-#define FIRST                    \
-	{                        \
-		0, 1, 0, 0, 0, 7 \
-	}
-#define LATER                      \
-	{                          \
-		0, 112, 0, 0, 0, 7 \
-	}
-
 static struct nsr_uplink entry_of(const char *const *externals, size_t count)
 {
 	struct nsr_uplink entry = {
@@ -388,7 +378,7 @@ static struct frame *piece(struct lab *lab, const uint8_t data[FRAME_EXTENSION -
 /* Later fragments leave by the address of the first, whichever that is. */
 static void test_fragments(void **state)
 {
-	static const uint8_t first[] = FIRST, later[] = LATER;
+	static const uint8_t first[] = {0, 1, 0, 0, 0, 7}, later[] = {0, 112, 0, 0, 0, 7};
 	struct lab *lab = lab_of(state);
 
 	set(lab, second, NULL);
