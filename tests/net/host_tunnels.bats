@@ -35,16 +35,18 @@ masquerade() {
 	settle
 }
 
-need_kind() { # KIND
+need_kind() { # KIND UPLINK'S-ADDRESS
 	local options=()
 	case $1 in
 	vxlan) options=(id 7 dstport "$port") ;;
 	geneve) options=(id 7 remote 192.0.2.1 dstport "$port") ;;
 	bareudp) options=(dstport "$port" ethertype ipv4) ;;
 	fou)
-		modprobe -q fou 2>/dev/null || true
 		on "$outside" ip fou add port "$port" ipproto 4 2>/dev/null || skip "this kernel has no FOU"
 		on "$outside" ip fou del port "$port"
+		fou_link "$outside" "$2" 2>/dev/null || skip "this kernel has no FOU over IPv6"
+		ip -n "$outside" link del tunnel
+		unwatched "FOU takes its header out of a packet in place, before the watch has seen it"
 		return 0
 		;;
 	wireguard) type -P wg >/dev/null || skip "wg is not installed" ;;
@@ -118,7 +120,7 @@ assert_of_the_kernel() { # ADDRESS OF THE FAMILY
 	local file=udp
 	[[ $1 != *:* ]] || file=udp6
 	on "$host" grep -iE "^ *[0-9]+: 0*:$(printf %04X "$port") " "/proc/net/$file"
-	[[ -z $(on "$host" ss -Hlnup "sport = $port" | grep users:) ]]
+	run ! grep -q users: <(on "$host" ss -Hlnup "sport = $port")
 }
 
 external_ports() { # ADDRESS: that are in use towards it
@@ -127,7 +129,9 @@ external_ports() { # ADDRESS: that are in use towards it
 
 # Before there is anything inside, while namespaces want its port, and when they have all the others.
 tunnel_is_the_hosts() { # KIND OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS
-	need_kind "$1"
+	local six=
+	[[ $2 != *:* ]] || six=-6
+	need_kind "$1" "$3"
 	both_ends "$@"
 	assert_of_the_kernel "$2"
 	masquerade
@@ -144,14 +148,15 @@ tunnel_is_the_hosts() { # KIND OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS
 	pings "$host" "$beyond"
 	# And when it has gone, its port is anybody's.
 	ip -n "$host" link del tunnel
-	[[ $1 != fou ]] || on "$host" ip fou del port "$port" "${fou_family[@]}"
+	# shellcheck disable=SC2086 # an option or none
+	[[ $1 != fou ]] || on "$host" ip fou del port "$port" $six
 	sends "$green" "$port" "$2" 4001
 	[[ $(external_ports "$2") == "$port"$'\n'$((port + 1)) ]]
 }
 
 # Red has the port, and flows by it, when the host's tunnel begins: the remote's end of it speaks first.
 tunnel_comes_later() { # KIND OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS
-	need_kind "$1"
+	need_kind "$1" "$3"
 	masquerade
 	sends "$red" "$port" "$2" 4001
 	[[ $(external_ports "$2") == "$port" ]]
@@ -205,11 +210,9 @@ tunnel_comes_later() { # KIND OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS
 }
 
 @test "foo over UDP" {
-	fou_family=()
 	tunnel_is_the_hosts fou "$outside_address" "$uplink_address"
 }
 
 @test "foo over UDP over IPv6" {
-	fou_family=(-6)
 	tunnel_is_the_hosts fou "$outside_address6" "$uplink_address6"
 }
