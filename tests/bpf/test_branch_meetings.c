@@ -574,14 +574,21 @@ static void test_address6(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_few_ports),       LAB_TEST(test_few_ports6),
-		LAB_TEST(test_ports_published), LAB_TEST(test_ports_published6),
-		LAB_TEST(test_contacts),        LAB_TEST(test_contacts6),
-		LAB_TEST(test_datagrams),       LAB_TEST(test_datagrams6),
-		LAB_TEST(test_old_datagrams),   LAB_TEST(test_old_datagrams6),
+		LAB_TEST(test_few_ports),
+		LAB_TEST(test_few_ports6),
+		LAB_TEST(test_ports_published),
+		LAB_TEST(test_ports_published6),
+		LAB_TEST(test_contacts),
+		LAB_TEST(test_contacts6),
+		LAB_TEST(test_datagrams),
+		LAB_TEST(test_datagrams6),
+		LAB_TEST(test_old_datagrams),
+		LAB_TEST(test_old_datagrams6),
 		LAB_TEST(test_direct_and_translated),
-		LAB_TEST(test_strangers),       LAB_TEST(test_strangers6),
-		LAB_TEST(test_own_flows),       LAB_TEST(test_own_flows6),
+		LAB_TEST(test_strangers),
+		LAB_TEST(test_strangers6),
+		LAB_TEST(test_own_flows),
+		LAB_TEST(test_own_flows6),
 		LAB_TEST(test_address6),
 	};
 

@@ -335,8 +335,8 @@ static void test_left(void **state)
 	EXPECT_IN(lab, UP0, &frame, DROPPED(NAT_FRAGMENT));
 }
 
-/* ---- What an entry names, and is not the datagram's: tables hand out entries and records anew while
- * they are read. */
+/* ---- What an entry names, and is not the datagram's: tables hand out entries and records anew
+ * while they are read. */
 
 static int datagrams_map(struct lab *lab)
 {
