@@ -44,6 +44,7 @@
 	X(HELD, "held_enter_one", "&held_fragments", BPF_NOEXIST, MEETINGS_END)                \
 	X(FIRST, "datagram_learn", "&datagrams_in", BPF_NOEXIST, MEETING_DATAGRAM_KNOWN)       \
 	X(FIRST_LATE, "datagram_learn", "&datagrams_in", BPF_ANY, MEETINGS_END)                \
+	X(DIRECT, "direct_note", "&datagrams_out", BPF_ANY, MEETINGS_END)                      \
 	X(HOST_SENDS, "host_note", "&host_remotes", BPF_ANY, MEETINGS_END)                     \
 	X(HOST_ECHO, "host_echo_note", "&host_echoes", BPF_ANY, MEETINGS_END)                  \
 	X(HOST_HEARS, "host_note", "&host_hears", BPF_ANY, MEETINGS_END)                       \

@@ -294,6 +294,63 @@ static void test_datagrams6(void **state)
 	datagrams(state, true);
 }
 
+/* ---- Of datagrams with one identification some are a direct flow's, and some are translated. What
+ * is the entry's then must not be taken for an identification: 0 is that of a direct one. */
+
+#define DIRECT_PORT (CROWD_FIRST - 1)
+#define NAMES       3 /* that datagrams have */
+
+static void begin_both(struct crowd *crowd)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	const uint32_t one = 1; /* so that none is 0 */
+	struct frame f, sent;
+
+	settings.inbound = true;
+	lab_inside_set(crowd->lab, "192.168.15.0/24", UP0, &settings);
+	begin_datagrams(crowd);
+	for (uint32_t i = 0; i < NSR_IDS_MAX; i++)
+		assert_int_equal(bpf_map_update_elem(crowd->lab->datapath->maps[MAP_datagram_ids],
+						     &i, &one, BPF_ANY),
+				 0);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = RED_IP,
+	      .sport = 80, .dport = DIRECT_PORT);
+	EXPECT_IN(crowd->lab, UP0, &f, PASSED_TO_PEER);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = DIRECT_PORT, .dport = 80);
+	assert_int_equal(out(crowd, &f, &sent), TC_ACT_UNSPEC);
+	assert_int_equal(frame_ip4(&sent)->saddr, address4(RED_IP));
+}
+
+static void *send_both(void *argument)
+{
+	struct crowd *crowd = argument;
+	const bool direct = atomic_fetch_add(&crowd->next, 1) % 2;
+	struct frame whole, half[2], sent;
+	bool inside;
+
+	for (uint32_t i = 0; i < TURNS; i++) {
+		FRAME(&whole, .to = mac_router, .from = mac_up0, .source = RED_IP,
+		      .dest = REMOTE_IP, .sport = direct ? DIRECT_PORT : CROWD_FIRST, .dport = 80,
+		      .payload = PAYLOAD);
+		frame_halve(&whole, i % NAMES, half);
+		if (out(crowd, &half[0], &sent) != TC_ACT_UNSPEC)
+			continue;
+		inside = frame_ip4(&sent)->saddr == address4(RED_IP);
+		if (inside != direct || (!direct && !frame_ip4(&sent)->id))
+			atomic_fetch_add(&crowd->shared, 1);
+	}
+	return NULL;
+}
+
+static void test_direct_and_translated(void **state)
+{
+	meet(state, &(struct meeting_of){.wanted = MET(DATAGRAM_NAMED),
+					 .prepare = begin_both,
+					 .body = send_both,
+					 .lossy = true});
+}
+
 /* Who begins to wait for a first fragment may do so over the one that has just come, when both find
  * what is too old: then what it holds is given up in time. */
 static void expect_given_up(struct crowd *crowd)
@@ -517,13 +574,21 @@ static void test_address6(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_few_ports),       LAB_TEST(test_few_ports6),
-		LAB_TEST(test_ports_published), LAB_TEST(test_ports_published6),
-		LAB_TEST(test_contacts),        LAB_TEST(test_contacts6),
-		LAB_TEST(test_datagrams),       LAB_TEST(test_datagrams6),
-		LAB_TEST(test_old_datagrams),   LAB_TEST(test_old_datagrams6),
-		LAB_TEST(test_strangers),       LAB_TEST(test_strangers6),
-		LAB_TEST(test_own_flows),       LAB_TEST(test_own_flows6),
+		LAB_TEST(test_few_ports),
+		LAB_TEST(test_few_ports6),
+		LAB_TEST(test_ports_published),
+		LAB_TEST(test_ports_published6),
+		LAB_TEST(test_contacts),
+		LAB_TEST(test_contacts6),
+		LAB_TEST(test_datagrams),
+		LAB_TEST(test_datagrams6),
+		LAB_TEST(test_old_datagrams),
+		LAB_TEST(test_old_datagrams6),
+		LAB_TEST(test_direct_and_translated),
+		LAB_TEST(test_strangers),
+		LAB_TEST(test_strangers6),
+		LAB_TEST(test_own_flows),
+		LAB_TEST(test_own_flows6),
 		LAB_TEST(test_address6),
 	};
 

@@ -335,6 +335,103 @@ static void test_left(void **state)
 	EXPECT_IN(lab, UP0, &frame, DROPPED(NAT_FRAGMENT));
 }
 
+/* ---- What an entry names, and is not the datagram's: tables hand out entries and records anew
+ * while they are read. */
+
+static int datagrams_map(struct lab *lab)
+{
+	return lab->datapath->maps[f->ipv6 ? MAP_datagrams_out6 : MAP_datagrams_out];
+}
+
+/* The entry of the first fragment of whoever sends it; there is no other one. */
+static struct nsr_datagram_out entry_of(struct lab *lab, const char *source, const char *remote,
+					uint8_t protocol, struct nsr_datagram6 *ret_key)
+{
+	struct nsr_datagram_out entry;
+	struct frame frame;
+
+	FRAME(&frame, .to = mac_up0, .from = mac_router, .source = remote, .dest = source,
+	      .protocol = protocol, .sport = 80, .dport = PORT, .tcp_flags = FRAME_SYN);
+	EXPECT_IN(lab, UP0, &frame, PASSED_TO_PEER);
+	FRAME(&frame, .to = mac_router, .from = mac_up0, .source = source, .dest = remote,
+	      .protocol = protocol, .sport = PORT, .dport = 80, .tcp_flags = FRAME_ACK,
+	      .payload = 64, .fragment = MORE, .id = ID, .extended = f->ipv6, .extension = 44,
+	      .extension_data = {0, 1, 0, 0, 0, ID});
+	EXPECT_OUT(lab, UP0, &frame, PASSED);
+	assert_int_equal(bpf_map_get_next_key(datagrams_map(lab), NULL, ret_key), 0);
+	assert_int_equal(bpf_map_lookup_elem(datagrams_map(lab), ret_key, &entry), 0);
+	assert_int_equal(bpf_map_delete_elem(datagrams_map(lab), ret_key), 0);
+	assert_int_not_equal(entry.state, 0);
+	return entry;
+}
+
+static void expect_named(struct lab *lab, const struct nsr_datagram6 *key,
+			 const struct nsr_datagram_out *entry, int outcome)
+{
+	assert_int_equal(bpf_map_update_elem(datagrams_map(lab), key, entry, BPF_ANY), 0);
+	expect_piece(lab, PORT, 1, outcome);
+}
+
+static void check_entry_of_another(struct lab *lab)
+{
+	const struct {
+		const char *source, *remote;
+		uint8_t protocol;
+	} others[] = {
+		{f->ipv6 ? BLUE_IP6 : BLUE_IP, f->remote, IPPROTO_UDP},
+		{f->red, f->remote2, IPPROTO_UDP},
+		{f->red, f->remote, IPPROTO_TCP}, /* IPv6's datagrams have no protocol */
+	};
+	struct nsr_datagram6 key, other;
+	struct nsr_datagram_out own, entry;
+	uint32_t i;
+
+	set_inbound(lab);
+	own = entry_of(lab, f->red, f->remote, IPPROTO_UDP, &key);
+	expect_named(lab, &key, &own, PASSED);
+	assert_int_equal(bpf_map_delete_elem(datagrams_map(lab), &key), 0);
+	for (i = 0; i < (f->ipv6 ? 2 : 3); i++) {
+		entry = entry_of(lab, others[i].source, others[i].remote, others[i].protocol,
+				 &other);
+		expect_named(lab, &key, &entry, DROPPED(NAT_FRAGMENT));
+		assert_int_equal(bpf_map_delete_elem(datagrams_map(lab), &key), 0);
+	}
+	/* The record is another flow's now, or was when the entry was made. */
+	entry = own;
+	entry.state += NSR_SESSION_GENERATION;
+	expect_named(lab, &key, &entry, DROPPED(NAT_FRAGMENT));
+	entry.state = (own.state & ~NSR_SESSION_STATUS) | NSR_SESSION_DYING;
+	expect_named(lab, &key, &entry, DROPPED(NAT_FRAGMENT));
+	expect_named(lab, &key, &own, PASSED);
+}
+
+/* Nor one that is translated: as CPUs may leave it, its session has the record of a direct one. */
+static void check_entry_of_translated(struct lab *lab)
+{
+	int sessions = lab->datapath->maps[f->ipv6 ? MAP_sessions6 : MAP_sessions];
+	struct nsr_datagram_out own;
+	struct nsr_datagram6 key;
+	union {
+		struct nsr_session of4;
+		struct nsr_session6 of6;
+	} record;
+
+	set_inbound(lab);
+	own = entry_of(lab, f->red, f->remote, IPPROTO_UDP, &key);
+	assert_int_equal(bpf_map_lookup_elem(sessions, &own.session, &record), 0);
+	*(f->ipv6 ? &record.of6.flow.kind : &record.of4.flow.kind) = NSR_FLOW_TRANSLATED;
+	assert_int_equal(bpf_map_update_elem(sessions, &own.session, &record, BPF_ANY), 0);
+	expect_named(lab, &key, &own, DROPPED(NAT_FRAGMENT));
+	*(f->ipv6 ? &record.of6.flow.kind : &record.of4.flow.kind) = NSR_FLOW_DIRECT;
+	assert_int_equal(bpf_map_update_elem(sessions, &own.session, &record, BPF_ANY), 0);
+	expect_named(lab, &key, &own, PASSED);
+	/* Nor when its session has expired, long before the entry has. */
+	*(f->ipv6 ? &record.of6.life : &record.of4.life) = NSR_LIFE(1, NSR_SEEN_OUT);
+	assert_int_equal(bpf_map_update_elem(sessions, &own.session, &record, BPF_ANY), 0);
+	lab_clock_offset(lab, 2);
+	expect_named(lab, &key, &own, DROPPED(NAT_FRAGMENT));
+}
+
 #define BOTH(name)                               \
 	static void test_##name(void **state)    \
 	{                                        \
@@ -348,6 +445,8 @@ static void test_left(void **state)
 	}
 
 BOTH(refused_first)
+BOTH(entry_of_another)
+BOTH(entry_of_translated)
 BOTH(limited_first)
 BOTH(asked_both_ways)
 BOTH(filter)
@@ -360,6 +459,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB_BOTH(refused_first),
+		LAB_BOTH(entry_of_another),
+		LAB_BOTH(entry_of_translated),
 		LAB_BOTH(limited_first),
 		LAB_TEST(test_first_with_options),
 		LAB_TEST(test_first_unfit6),

@@ -28,7 +28,7 @@
 
 static const struct family {
 	bool ipv6;
-	const char *red, *blue, *green, *prefix; /* green is to have contacts */
+	const char *red, *blue, *green, *prefix; /* green is to have contacts, and direct flows */
 	const char *external, *remote, *remote2, *remotes;
 	uint8_t icmp, echo;
 	int sessions, mappings; /* enum datapath_map */
@@ -189,6 +189,31 @@ static void old_fragments(struct lab *lab, uint16_t port)
 	lab_clock_offset(lab, 0);
 }
 
+/* Two datagrams of green's with one identification, by a direct flow and translated: what becomes
+ * of the first fragment, the later ones of the second datagram do not leave as they are, however
+ * its first one was told of. */
+static void direct(struct lab *lab, uint16_t port)
+{
+	struct frame whole, half[2], other[2], out;
+
+	FRAME(&whole, .to = mac_up0, .from = mac_router, .source = family->remote,
+	      .dest = family->green, .sport = REMOTE_PORT, .dport = port, .payload = 9);
+	arrive(lab, &whole);
+	FRAME(&whole, .to = mac_router, .from = mac_up0, .source = family->green,
+	      .dest = family->remote, .sport = port, .dport = REMOTE_PORT, .payload = PAYLOAD);
+	frame_halve(&whole, port, half);
+	FRAME(&whole, .to = mac_router, .from = mac_up0, .source = family->green,
+	      .dest = family->remote, .sport = (uint16_t)(port + 1), .dport = REMOTE_PORT,
+	      .payload = PAYLOAD);
+	frame_halve(&whole, port, other);
+	for (uint32_t i = 0; i < 2; i++) {
+		lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &half[0], &out);
+		lab_run(lab, DATAPATH_UPLINK_OUT, lab->uplink[UP0], &half[1], &out);
+		leave(lab, &other[0]);
+		leave(lab, &other[1]);
+	}
+}
+
 /* GRE, between a host and a remote of this number. */
 static void portless(struct frame *f, const char *source, uint32_t remote, bool arrives)
 {
@@ -280,6 +305,7 @@ static void all_sorts(struct lab *lab, uint16_t port)
 	leave_port(lab, RED, &f); /* has a session now */
 	without_ports(lab, port / STEP);
 	old_fragments(lab, (uint16_t)(port + 2));
+	direct(lab, (uint16_t)(port + 5));
 	published(lab, (uint16_t)(port + 9));
 }
 
@@ -404,6 +430,7 @@ static void with_each_fault(struct lab *lab, const struct family *is, uint64_t e
 
 	family = is;
 	settings.filtering = NSR_FILTER_ADDRESS;
+	settings.inbound = true;
 	lab_inside_set(lab, family->prefix, UP0, &settings);
 	no_faults(lab);
 	all_sorts(lab, port);

@@ -350,6 +350,7 @@ static void test_changes_in_place(void **state)
 struct rush {
 	struct lab *lab;
 	uint16_t ports[FLOWS]; /* that were seen; 0: dropped */
+	uint32_t lost[FLOWS];  /* packets before that */
 };
 
 /* What is dropped because another CPU is at it, which is stopped just then, is sent again. */
@@ -364,12 +365,25 @@ static void *open_flows(void *argument)
 			if (lab_run(rush->lab, DATAPATH_UPLINK_OUT, rush->lab->uplink[UP0], &f,
 				    &seen) == TC_ACT_UNSPEC)
 				rush->ports[i] = frame_sport(&seen);
+			else
+				rush->lost[i]++;
 	}
 	return NULL;
 }
 
+static uint64_t contention(struct lab *lab)
+{
+	struct nsr_drops drops;
+
+	assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_uplink_drops],
+					     &lab->uplink_number[UP0], &drops),
+			 0);
+	return drops.packets[NSR_DROP_NAT_CONTENTION];
+}
+
 /* Two threads open the same flows: one port each, and nothing is left of what the loser took but
- * ports that cool down. */
+ * ports that cool down. A packet is lost only against one that is not, and is counted; one thread
+ * alone loses none. */
 static void test_same_flows_at_once(void **state)
 {
 	static uint8_t taken[NSR_POOL_PORTS];
@@ -377,21 +391,30 @@ static void test_same_flows_at_once(void **state)
 	static struct rush rush[2];
 	struct nsr_nat_counters nat;
 	pthread_t threads[2];
+	uint64_t lost = 0;
 
 	memset(taken, 0, sizeof(taken));
 	memset(rush, 0, sizeof(rush));
 	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_ADDRESS_AND_PORT, 2 * FLOWS);
-	for (int i = 0; i < 2; i++) {
-		rush[i].lab = lab;
+	rush[0].lab = rush[1].lab = lab;
+	open_flows(&rush[0]);
+	for (int i = 0; i < FLOWS; i++)
+		assert_int_equal(rush[0].lost[i], 0);
+	lab_set_up(state);
+	set(lab, NSR_MAPPING_MODE_ADDRESS_AND_PORT, NSR_FILTER_ADDRESS_AND_PORT, 2 * FLOWS);
+	memset(rush[0].ports, 0, sizeof(rush[0].ports));
+	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, open_flows, &rush[i]), 0);
-	}
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	for (int i = 0; i < FLOWS; i++) {
 		assert_int_not_equal(rush[0].ports[i], 0);
 		assert_int_equal(rush[0].ports[i], rush[1].ports[i]);
 		assert_int_equal(taken[rush[0].ports[i]]++, 0);
+		assert_true(!rush[0].lost[i] || !rush[1].lost[i]);
+		lost += rush[0].lost[i] + rush[1].lost[i];
 	}
+	assert_int_equal(contention(lab), lost);
 	nat = lab_nat(lab, UP0);
 	assert_int_equal(lab_active_sessions(lab), FLOWS);
 	assert_int_equal(nat.sessions_created[NSR_NAT_UDP], FLOWS);

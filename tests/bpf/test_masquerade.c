@@ -15,7 +15,8 @@
 
 #include "datapath_maps.h"
 
-#define NETWORK "192.168.15.0/24" /* red's and blue's */
+#define NETWORK  "192.168.15.0/24" /* red's and blue's */
+#define NETWORK6 "fd00:15::/64"
 
 static void set(struct lab *lab, uint32_t filtering, uint32_t flows_max)
 {
@@ -119,9 +120,14 @@ static void test_flows_limit(void **state)
 	lab_expect_no_flows(lab);
 }
 
+#define RUSH  3000 /* packets of each, */
+#define LIMIT 2000 /* which are more than there is room for */
+
 struct rush {
 	struct lab *lab;
 	uint16_t first_port;
+	uint8_t protocol;
+	bool ipv6;
 };
 
 static void *open_flows(void *argument)
@@ -129,32 +135,60 @@ static void *open_flows(void *argument)
 	struct rush *rush = argument;
 	struct frame f;
 
-	for (uint16_t i = 0; i < 400; i++) {
+	for (uint16_t i = 0; i < RUSH; i++) {
 		/* Half of them the same as the other thread's. */
-		uint16_t port = (uint16_t)(i & 1 ? rush->first_port + i : 9000 + i);
+		uint16_t port = (uint16_t)(i & 1 ? rush->first_port + i : 20000 + i);
 
-		out_frame(&f, RED_IP, REMOTE_IP, IPPROTO_UDP, port, 80, 0);
+		out_frame(&f, rush->ipv6 ? RED_IP6 : RED_IP, rush->ipv6 ? REMOTE_IP6 : REMOTE_IP,
+			  rush->protocol, port, 80, FRAME_SYN);
 		lab_run(rush->lab, DATAPATH_UPLINK_OUT, rush->lab->uplink[UP0], &f, NULL);
 	}
 	return NULL;
 }
 
-/* Two threads reach for it: as many are opened as may be, never more. */
-static void test_flows_limit_is_exact(void **state)
+/* Two threads reach for it: as many are opened as may be, never more, be they of one protocol and
+ * family or of two. */
+static void flows_limit_is_exact(struct lab *lab, const struct rush *one, const struct rush *other)
 {
-	struct lab *lab = lab_of(state);
-	struct rush rush[2] = {{lab, 3000}, {lab, 5000}};
+	struct rush rush[2] = {*one, *other};
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	pthread_t threads[2];
 
-	set(lab, NSR_FILTER_ADDRESS_AND_PORT, 100);
+	settings.flows_max = LIMIT;
+	lab_inside_set(lab, NETWORK, UP0, &settings);
+	lab_inside_set(lab, NETWORK6, UP0, &settings);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, open_flows, &rush[i]), 0);
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	assert_int_equal(lab_flows_of(lab, RED), 100);
-	assert_int_equal(lab_active_sessions(lab), 100);
-	assert_int_equal(lab_session_bits(lab), 100);
+	assert_int_equal(lab_flows_of(lab, RED), LIMIT);
+	assert_int_equal(lab_session_bits(lab) + lab_session_bits6(lab), LIMIT);
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow) +
+				 lab_entries(lab, MAP_session_by_flow6),
+			 LIMIT);
 	lab_expect_no_flows(lab);
+}
+
+static void test_flows_limit_is_exact(void **state)
+{
+	static const struct {
+		uint8_t protocol[2];
+		bool ipv6[2];
+	} who[] = {
+		{{IPPROTO_UDP, IPPROTO_UDP}, {false, false}},
+		{{IPPROTO_TCP, IPPROTO_TCP}, {false, false}},
+		{{IPPROTO_UDP, IPPROTO_UDP}, {true, true}},
+		{{IPPROTO_TCP, IPPROTO_TCP}, {true, true}},
+		{{IPPROTO_TCP, IPPROTO_UDP}, {false, true}},
+	};
+
+	for (size_t i = 0; i < sizeof(who) / sizeof(who[0]); i++) {
+		lab_set_up(state);
+		flows_limit_is_exact(
+			lab_of(state),
+			&(struct rush){lab_of(state), 3000, who[i].protocol[0], who[i].ipv6[0]},
+			&(struct rush){lab_of(state), 40000, who[i].protocol[1], who[i].ipv6[1]});
+	}
 }
 
 /* ---- What comes in. */

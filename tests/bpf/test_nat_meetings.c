@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define GIVE_UP_S 60
+#define LIMIT     300 /* flows of a namespace */
 
 static uint32_t port_bits(struct lab *lab, bool ipv6)
 {
@@ -47,6 +48,41 @@ static void test_flows_meet(void **state)
 static void test_flows_meet6(void **state)
 {
 	flows_meet(state, true);
+}
+
+/* Red wants more than it may have: that many it has, and not one more. */
+static void limit(struct crowd *crowd)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+
+	settings.flows_max = LIMIT;
+	lab_inside_set(crowd->lab, crowd->ipv6 ? "fd00:15::/64" : "192.168.15.0/24", UP0,
+		       &settings);
+}
+
+static void expect_limit(struct crowd *crowd)
+{
+	assert_int_equal(lab_flows_of(crowd->lab, RED), LIMIT);
+}
+
+static void limit_is_met(void **state, bool ipv6)
+{
+	meet(state, &(struct meeting_of){.wanted = MET(SHARE_MOVED),
+					 .prepare = limit,
+					 .body = crowd_open_all,
+					 .judge = expect_limit,
+					 .lossy = true,
+					 .ipv6 = ipv6});
+}
+
+static void test_limit_is_met(void **state)
+{
+	limit_is_met(state, false);
+}
+
+static void test_limit_is_met6(void **state)
+{
+	limit_is_met(state, true);
 }
 
 static void speakers_meet(void **state, bool ipv6)
@@ -119,6 +155,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_flows_meet),
 		LAB_TEST(test_flows_meet6),
+		LAB_TEST(test_limit_is_met),
+		LAB_TEST(test_limit_is_met6),
 		LAB_TEST(test_speakers_meet),
 		LAB_TEST(test_speakers_meet6),
 		LAB_TEST(test_changes_meet),

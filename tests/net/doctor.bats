@@ -728,6 +728,7 @@ listen6() { # ADDRESS PORT V6ONLY
 	# Both families: one of them is taken.
 	sed "s|^  $red:|&\n    publish: [\"8081:80/tcp\"]|" "$work/without" >"$topology"
 	run -2 lab apply "$topology"
+	[[ $output == *"cannot publish port 8081/tcp: a program of the host uses it"* ]]
 }
 
 # ---- The file, the record, the host

@@ -111,30 +111,69 @@ left_out() { # REASON
 	END
 }
 
-@test "what the masquerade refuses is told: a port, a limit, a filter" {
+# Red may have two flows, blue gets the last two ports, green none.
+refuse_all() { # OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS; sets port, which blue has
+	local i
+	for i in 1 2 3; do
+		sends "$red" $((5000 + i)) "$1" 4001
+	done
+	for i in 1 2; do
+		sends "$blue" $((5000 + i)) "$1" 4002
+	done
+	sends "$green" 5001 "$1" 4003
+	port=$(lab -j nat list --port 4002 | jq .external_port | head -n 1)
+	sends "$outside" 4004 "$2" "$port"
+}
+
+masquerade_little() {
 	lab down lab
 	put_topology
 	sed -i 's/masquerade: eth0/masquerade: {uplink: eth0, ports: 40000-40003, max_flows_per_namespace: 2}/' "$topology"
 	lab apply "$topology"
 	find_cookie
+	settle
+}
+
+# Nothing but the time and the destination's MAC address, which is the way's, is left out.
+refused_is_told() { # OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS RED'S GREEN'S BYTES
+	masquerade_little
 	for name in "$red" "$blue" "$green"; do
-		pings "$name" "$outside_address" # the way is there
+		pings "$name" "$1" # the way is there
 	done
 	lab nat flush
 	listen -j --count 3 --seconds 30
-	datagrams 3 "$red" "$outside_address" 4001   # two flows are all that it may have
-	datagrams 2 "$blue" "$outside_address" 4002  # and these have the last ports
-	datagrams 1 "$green" "$outside_address" 4003
-	port=$(lab -j nat list --port 4002 | jq .external_port | head -n 1)
-	echo x | on "$outside" timeout 5 nc -n -u -q 0 -p 4004 "$uplink_address" "$port"
+	refuse_all "$1" "$2"
 	wait "$listener"
-	told '[.reason, .hook, .namespace, .interface, .uplink, .protocol, .source, .destination,
-		.destination_port] | join(" ")' | sort >"$work/told"
+	told '[.reason, .hook, .namespace, .interface, .uplink, .protocol, .source, .source_port, .destination,
+		.destination_port, .length] | join(" ")' | sort >"$work/told"
 	diff "$work/told" - <<-END
-		nat-filtered uplink-in   eth0 udp $outside_address $uplink_address $port
-		nat-flows-limit uplink-out $red eth0 eth0 udp 192.168.15.11 $outside_address 4001
-		nat-ports-exhausted uplink-out $green eth0 eth0 udp 192.168.16.11 $outside_address 4003
+		nat-filtered uplink-in   eth0 udp $1 4004 $2 $port $5
+		nat-flows-limit uplink-out $red eth0 eth0 udp $3 5003 $1 4001 $5
+		nat-ports-exhausted uplink-out $green eth0 eth0 udp $4 5001 $1 4003 $5
 	END
+	# In words, and only what is asked for.
+	listen --reason nat-ports-exhausted --reason nat-filtered --count 2 --seconds 30
+	sends "$red" 5003 "$1" 4001
+	sends "$green" 5001 "$1" 4003
+	sends "$outside" 4004 "$2" "$port"
+	wait "$listener"
+	sed -E 's/^[0-9:.]{15}  //; s/ +/ /g' "$work/drops" >"$work/told"
+	diff "$work/told" - <<-END
+		nat-ports-exhausted from $green eth0, out eth0: udp $(spelled "$4" 5001) > $(spelled "$1" 4003), $5 bytes
+		nat-filtered in eth0: udp $(spelled "$1" 4004) > $(spelled "$2" "$port"), $5 bytes
+	END
+}
+
+spelled() { # ADDRESS PORT
+	[[ $1 != *:* ]] && echo "$1:$2" || echo "[$1]:$2"
+}
+
+@test "what the masquerade refuses is told: a port, a limit, a filter" {
+	refused_is_told "$outside_address" "$uplink_address" 192.168.15.11 192.168.16.11 43
+}
+
+@test "what the masquerade refuses is told: over IPv6" {
+	refused_is_told "$outside_address6" "$uplink_address6" fd00:15::11 fd00:16::11 63
 }
 
 @test "only these reasons, only this namespace" {

@@ -388,6 +388,19 @@ send_ipv6() { # NAMESPACE ADDRESS PROTOCOL
 		}' "$2" "$3"
 }
 
+# A datagram from a port, of one byte; nobody waits for an answer.
+sends() { # NAMESPACE SOURCE-PORT ADDRESS PORT
+	# shellcheck disable=SC2016 # perl's
+	on "$1" perl -MSocket=:all -e '
+		my ($from, $address, $to) = @ARGV;
+		my $six = $address =~ /:/;
+		socket(my $s, $six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) or die "socket: $!\n";
+		bind($s, $six ? pack_sockaddr_in6($from, inet_pton(AF_INET6, "::")) :
+			sockaddr_in($from, INADDR_ANY)) or die "bind: $!\n";
+		send($s, "x", 0, $six ? pack_sockaddr_in6($to, inet_pton(AF_INET6, $address)) :
+			sockaddr_in($to, inet_aton($address))) or die "send: $!\n";' "${@:2}"
+}
+
 await_listener() { # NAMESPACE tcp|udp|tcp6|udp6 PORT
 	local i options=("--${2%6}")
 	[[ $2 != *6 ]] || options+=(-6)

@@ -138,16 +138,65 @@ both_ways() { # DATAPATH
 	assert_no_leak
 }
 
-@test "taken away: flows end at once, nothing of them leaves" {
+# Red answers the outside's datagram again and again, a hundred times a second. Sets ticker.
+ticks() { # OUTSIDE'S-ADDRESS RED'S-ADDRESS
+	# shellcheck disable=SC2016 # perl's
+	ip netns exec "$red" timeout 60 perl -MSocket=:all -e '
+		my $six = $ARGV[0] =~ /:/;
+		socket(my $s, $six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+		bind($s, $six ? pack_sockaddr_in6(7000, inet_pton(AF_INET6, "::")) :
+			sockaddr_in(7000, INADDR_ANY)) or die "bind: $!";
+		my $caller = recv($s, my $asked, 100, 0) or die "recv: $!";
+		for (;;) {
+			send($s, "tick", 0, $caller);
+			select undef, undef, undef, 0.01;
+		}' "$1" 3>&- &
+	ticker=$!
+	if [[ $1 == *:* ]]; then await_listener "$red" udp6 7000; else await_listener "$red" udp 7000; fi
+	sends "$outside" 5000 "$2" 7000
+}
+
+# Of whose address it is, in their order, what has come from red.
+tickers() {
+	tcpdump -nn -t -r "$work/capture" "udp and dst port 5000" 2>/dev/null | awk '{ print $2 }' |
+		sed -E 's/[.:][0-9]+$//' | uniq | xargs
+}
+
+# While red sends: what was let out before the change is not let out after it, by a single packet.
+taken_away() { # OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS RED'S-ADDRESS
+	inbound_up
+	start_capture "$outside" eth0
+	ticks "$1" "$3"
+	sleep 0.3
+	inbound_is false
+	lab apply "$topology"
+	sleep 0.3
+	stop_capture
+	[[ $(tickers) == "$3 $2" ]]
+	start_capture "$outside" eth0
+	sleep 0.3
+	stop_capture
+	[[ $(tickers) == "$2" ]]
+	assert_no_leak
+	kill "$ticker"
+}
+
+@test "taken away while it is answered: nothing leaves as it is from then on" {
+	taken_away "$outside_address" "$uplink_address" "$red4"
+}
+
+@test "taken away while it is answered, over IPv6" {
+	taken_away "$outside_address6" "$uplink_address6" "$red6"
+}
+
+@test "taken away: connections end, and there are new ones when it is back" {
 	inbound_up
 	serve "$red" tcp 7000
 	hold "$outside" "$red4" 7000
-	start_capture "$outside" eth0 "src net 192.168.0.0/16"
 	inbound_is false
 	run -3 lab plan "$topology"
 	[[ $output == *"inbound off"* ]]
 	lab apply "$topology"
-	stop_capture
 	start_capture "$outside" eth0
 	run -1 still_held gone 20
 	calls_in_vain "$outside" tcp "$red4" 7000
