@@ -305,3 +305,35 @@ start_vsftpd() {
 	[[ $(nat_drops) == 0 ]]
 	assert_judged 20000
 }
+
+# In the background, by a scenario that sipp has: six messages a call. Exit status 0: each was successful.
+call() { # NAMESPACE ADDRESS TRANSPORT
+	ip netns exec "$1" timeout 60 sipp -sn uac -i "$2" -p 5060 -t "$3" -max_socket 1000 -nostdin -m 300 -r 150 -d 200 \
+		-timeout 40 -timeout_error "$server_address:5060" >"$work/calls-$1" 2>&1 3>&- &
+	calling+=($!)
+}
+
+@test "SIP: of sipp's calls by UDP and TCP, of one socket or one for each, none fails" {
+	local transport one calling
+	need sipp
+	internet_up
+	for transport in u1 t1; do
+		serve "sipp-$transport" "$outside" sipp -sn uas -nostdin -i "$server_address" -p 5060 -t "$transport"
+	done
+	await_listener "$outside" udp 5060
+	await_listener "$outside" tcp 5060
+	watch
+	for transport in u1 un t1 tn; do
+		calling=()
+		call "$red" 192.168.15.11 "$transport"
+		call "$green" 192.168.16.11 "$transport" # from the same port
+		for one in "${calling[@]}"; do wait "$one"; done
+		run -0 grep -hE '^ *(Successful|Failed) call ' "$work/calls-$red" "$work/calls-$green"
+		[[ $(awk '{ print $1, $NF }' <<<"$output" | sort | uniq -c | xargs) == "2 Failed 0 2 Successful 300" ]]
+	done
+	# By one port, and by one for each call, but for a few that sipp uses again.
+	(($(lab -j nat list --protocol udp --namespace "$green" | jq .external_port | sort -u | wc -l) > 250))
+	(($(lab -j nat list --protocol tcp --namespace "$green" | jq .external_port | sort -u | wc -l) > 250))
+	[[ $(nat_drops) == 0 ]]
+	assert_judged 9000
+}
