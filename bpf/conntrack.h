@@ -4,11 +4,12 @@
  *
  *   FREE -> CLAIMED -> ACTIVE -> DYING -> FREE (next generation)
  *
- * A slot of "sessions" belongs to whoever claimed its bit, until it is ACTIVE; from then on to
- * whoever takes it from ACTIVE to DYING with a compare-and-swap, which is done once. Readers come
- * by way of "session_by_flow", whose entries may be recycled under them, so a reader believes a
- * record only if its state, generation included, is the one that the entry remembers, before and
- * after it has read the rest, and if the flow in it is the one it asked for.
+ * A slot of "sessions" belongs to whoever claimed its bit, until it is ACTIVE, which it is made by
+ * its maker or by the next one that finds its entry; from then on to whoever takes it from ACTIVE
+ * to DYING with a compare-and-swap, which is done once. Readers come by way of "session_by_flow",
+ * whose entries may be recycled under them, so a reader believes a record only if its state,
+ * generation included, is the one that the entry remembers, before and after it has read the rest,
+ * and if the flow in it is the one it asked for.
  *
  * Expiry is decided at look-up, exactly; space is reclaimed later (expire.h).
  */
@@ -18,6 +19,7 @@
 #include <linux/errno.h>
 
 #include "common.h"
+#include "maps.h"
 #include "nat4.h"
 #include "packet.h"
 #include "trace.h"
@@ -128,6 +130,43 @@ static __always_inline int session_swap(struct nsr_session *session, u32 state, 
 	if (found.both == known.both)
 		return 0;
 	return found.state == state ? -EAGAIN : -ENOENT;
+}
+
+/* Makes a record that was entered ACTIVE, once: by its maker, or by who has found it while the
+ * maker was interrupted in between. */
+static __always_inline void session_begin(struct nsr_session *session, u32 state)
+{
+	u32 life = READ_ONCE(session->life);
+
+	session_swap(session, (state & ~NSR_SESSION_STATUS) | NSR_SESSION_CLAIMED, life, state,
+		     life);
+}
+
+/*
+ * Does that for the flow that another CPU is just entering, if it has got so far. The entry is read
+ * in one: a mixture of two could name a record that has its flow, and is not entered.
+ */
+NSR_STEP int session_finish(const struct nsr_flow *flow)
+{
+	union {
+		struct nsr_session_ref ref;
+		u64 both;
+	} entry;
+	const struct nsr_session_ref *ref;
+	struct nsr_session *session;
+
+	if (!flow)
+		return 0;
+	NAT_KEY(struct nsr_flow, key, flow);
+	ref = bpf_map_lookup_elem(&session_by_flow, key);
+	if (!ref)
+		return 0;
+	entry.both = READ_ONCE(*(const u64 *)ref);
+	session = bpf_map_lookup_elem(&sessions, &entry.ref.session);
+	if (session && (entry.ref.state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
+	    flow_equal(&session->flow, key))
+		session_begin(session, entry.ref.state);
+	return 0;
 }
 
 /* Keeps the FIB's answer. Next hop and tag are written in one and name the MTU, so of CPUs that

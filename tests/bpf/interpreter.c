@@ -337,11 +337,18 @@ static uint64_t call_helper(struct machine *m, int32_t helper, const uint64_t *r
 	case BPF_FUNC_get_prandom_u32:
 		m->random = m->random * 6364136223846793005 + 1442695040888963407; /* MMIX */
 		return m->random >> 32;
+	case BPF_FUNC_skb_load_bytes:
+		if (r[2] + r[4] > m->frame->length)
+			return (uint64_t)-EFAULT;
+		memcpy((void *)r[3], m->frame->bytes + r[2], r[4]);
+		return 0;
 	case BPF_FUNC_skb_store_bytes:
 		if (r[2] + r[4] > m->frame->length)
 			return (uint64_t)-EFAULT;
 		memcpy(m->frame->bytes + r[2], (void *)r[3], r[4]);
 		return 0;
+	case BPF_FUNC_csum_update: /* no device has summed the packet */
+		return (uint64_t)-ENOTSUP;
 	case BPF_FUNC_l4_csum_replace:
 		return (uint64_t)l4_csum_replace(m, (uint32_t)r[2], (uint32_t)r[3], (uint32_t)r[4],
 						 r[5]);

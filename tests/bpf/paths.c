@@ -92,6 +92,47 @@ static void reply(struct frame *f, uint16_t port)
 	      .payload = 64);
 }
 
+/* As a namespace sends it: the checksum is to be finished by a device, and has addresses, protocol
+ * and length only. What arrives from a device has all of it. */
+static void leave_unfinished(struct frame *f)
+{
+	uint16_t *udp = frame_transport(f);
+	uint32_t sum = frame_ip4(f)->saddr, dest = frame_ip4(f)->daddr;
+
+	sum = (sum >> 16) + (sum & 0xffff) + (dest >> 16) + (dest & 0xffff) + htons(IPPROTO_UDP) +
+	      udp[2];
+	sum = (sum >> 16) + (sum & 0xffff);
+	udp[3] = (uint16_t)((sum >> 16) + sum);
+}
+
+static void udp_to_remote(struct frame *f, uint16_t port)
+{
+	(void)port;
+	FRAME(f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 40000, .dport = 4433, .payload = 64);
+	leave_unfinished(f);
+}
+
+static void udp_opening(struct frame *f, uint16_t port)
+{
+	(void)port;
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+	      .sport = 40000, .dport = 4433, .payload = 64);
+	leave_unfinished(f);
+}
+
+static void udp_translated(struct frame *f, uint16_t port)
+{
+	FRAME(f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
+	      .sport = port, .dport = 4433, .payload = 64);
+}
+
+static void udp_reply(struct frame *f, uint16_t port)
+{
+	FRAME(f, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = UPLINK_IP,
+	      .sport = 4433, .dport = port, .payload = 64);
+}
+
 static void leak(struct frame *f, uint16_t port)
 {
 	(void)port;
@@ -124,7 +165,7 @@ const struct path paths[] = {
 	{"slow-arp", "nsr_port_in", PATH_RED, false, arp, 0, 0},
 	{"dropped-spoofed", "nsr_port_in", PATH_RED, false, spoofed, 0, 0},
 	{"masqueraded-first", "nsr_port_in", PATH_RED, false, to_remote, 0, 0},
-	{PATH_NEW_FLOW, "nsr_uplink_out", PATH_UPLINK, true, opening, 0, 0},
+	{"new-flow", "nsr_uplink_out", PATH_UPLINK, true, opening, 0, 0},
 	{"masqueraded-at-uplink", "nsr_uplink_out", PATH_UPLINK, true, untranslated, 0, 0},
 	{"masqueraded-asks-fib", "nsr_port_in", PATH_RED, false, to_remote, 0, 0},
 	{"masqueraded-out", "nsr_port_in", PATH_RED, false, to_remote, 0, 0},
@@ -134,5 +175,16 @@ const struct path paths[] = {
 	{"leak-dropped", "nsr_uplink_out", PATH_UPLINK, true, leak, 0, 0},
 	{"uplink-pass-out", "nsr_uplink_out", PATH_UPLINK, false, from_host, 0, 0},
 	{"uplink-pass-in", "nsr_uplink_in", PATH_UPLINK, false, to_host, 0, 0},
+	{"new-flow-udp", "nsr_uplink_out", PATH_UPLINK, true, udp_opening, 0, 0},
+	{NULL, "nsr_port_in", PATH_RED, false, udp_to_remote, 0, 0}, /* asks the FIB */
+	{"masqueraded-udp-out", "nsr_port_in", PATH_RED, false, udp_to_remote, 0, 0},
+	{"masqueraded-udp-out-uplink", "nsr_uplink_out", PATH_UPLINK, true, udp_translated, 0, 0},
+	{NULL, "nsr_uplink_in", PATH_UPLINK, false, udp_reply, 0, 0}, /* the first of the flow */
+	{"masqueraded-udp-in", "nsr_uplink_in", PATH_UPLINK, false, udp_reply, 0, 0},
 };
 const unsigned int paths_count = sizeof(paths) / sizeof(*paths);
+
+bool path_opens(const struct path *path)
+{
+	return path->build == opening || path->build == udp_opening;
+}

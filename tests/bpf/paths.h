@@ -12,7 +12,7 @@
 enum path_link { PATH_RED, PATH_GREEN, PATH_UPLINK };
 
 struct path {
-	const char *name;
+	const char *name; /* NULL: run for what follows, and not measured */
 	const char *program;
 	enum path_link at;
 	bool forwarded; /* comes from PATH_RED */
@@ -23,7 +23,8 @@ struct path {
 
 extern const struct path paths[];
 extern const unsigned int paths_count;
-/* The path whose frame, as it leaves, has the external port as its source. */
-#define PATH_NEW_FLOW "new-flow"
+
+/* A flow: the frame, as it leaves, has its external port as the source. */
+bool path_opens(const struct path *path);
 
 #endif

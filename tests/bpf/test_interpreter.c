@@ -100,7 +100,7 @@ static const char *compare(struct lab *lab, struct machine *machine, const struc
 	machine_clock(machine, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 	if (machine_run(machine, path->program, &link, &frame, &work) != result)
 		return "result";
-	if (!strcmp(path->name, PATH_NEW_FLOW))
+	if (path_opens(path))
 		*port = frame_sport(&kernel);
 	return frame.length == kernel.length && !memcmp(frame.bytes, kernel.bytes, frame.length)
 		       ? NULL
@@ -119,7 +119,8 @@ static bool all_equal(void **state, bool tells)
 	for (unsigned int i = 0; i < paths_count && !difference; i++) {
 		difference = compare(lab, machine, &paths[i], &port);
 		if (difference && tells)
-			print_error("%s: the %s is another\n", paths[i].name, difference);
+			print_error("%u, %s: the %s is another\n", i,
+				    paths[i].name ? paths[i].name : paths[i].program, difference);
 	}
 	machine_free(machine);
 	return !difference;

@@ -192,8 +192,10 @@ static void measure_path(struct machine *m, const struct path *path, uint16_t *p
 	memcpy(link.mac, path->at == PATH_UPLINK ? mac_up0 : mac_port_red, 6);
 	path->build(&frame, *port);
 	machine_run(m, path->program, &link, &frame, &work);
-	if (!strcmp(path->name, PATH_NEW_FLOW))
+	if (path_opens(path))
 		*port = frame_sport(&frame);
+	if (!path->name)
+		return;
 	add(figures, work.instructions, path->instructions_goal, "path %s instructions",
 	    path->name);
 	add(figures, work.hash_lookups, path->hash_goal, "path %s hash-lookups", path->name);

@@ -157,79 +157,128 @@ sees_filtering() { # MODE WORDS
 	assert_judged
 }
 
-# What name sees of the way to the far server; its own gateway is "gateway" and its times are no matter.
-looks() { # NAMESPACE
+# What a namespace sees of the way to the far server, which knows nothing of the way back yet.
+looks() { # NAMESPACE ADDRESS HEADERS: bytes of IP and ICMP
 	local way
+	ip -n "$server" route flush cache
+	ip -n "$server" -6 route flush cache
 	for way in -I -T -U; do
-		on "$1" traceroute -n "$way" -q 1 -w 3 "$far_address"
+		on "$1" traceroute -n "$way" -q 1 -w 3 "$2"
 	done
-	on "$1" tracepath -n "$far_address"
-	on "$1" ping -n -q -c 3 -i 0.1 -W 3 -s 8000 "$far_address"
+	on "$1" tracepath -n "$2"
+	# Over IPv6 the server is told of the small link by its first answer, which is lost.
+	on "$1" ping -n -q -c 3 -i 0.1 -W 3 -s 8000 "$2"
+	on "$1" ping -n -q -c 3 -i 0.1 -W 3 -s 8000 "$2"
 	ip -n "$1" route flush cache
-	on "$1" ping -n -c 1 -W 3 -M "do" -s 1400 "$far_address" || true
-	on "$1" ping -n -c 1 -W 3 -M "do" -s 1252 "$far_address"
-	on "$1" ping -n -c 1 -W 3 -t 3 "$far_address" || true
-	on "$1" ping -n -c 1 -W 3 -t 1 "$far_address" || true
+	ip -n "$1" -6 route flush cache
+	on "$1" ping -n -c 1 -W 3 -M "do" -s $((1428 - $3)) "$2" || true
+	on "$1" ping -n -c 1 -W 3 -M "do" -s $((1280 - $3)) "$2"
+	on "$1" ping -n -c 1 -W 3 -t 3 "$2" || true
+	on "$1" ping -n -c 1 -W 3 -t 1 "$2" || true
 }
 
-seen_by() { # NAMESPACE ADDRESS GATEWAY
-	looks "$1" | sed -E -e "s/\b$2\b/own/g; s/\b$3\b/gateway/g" \
+# Its own gateway is "gateway", and its times are no matter.
+seen_by() { # NAMESPACE ADDRESS GATEWAY REMOTE HEADERS
+	looks "$1" "$4" "$5" | sed -E -e "s/\b$2\b/own/g; s/\b$3(\b|$| )/gateway\1/g" \
 		-e 's/ (time[= ])?[0-9.]+ ?ms\b//g; s,^rtt .*,,; s/ +/ /g; s/ $//' >"$work/seen-by-$1"
+}
+
+assert_seen_alike() {
+	grep -q "Resume: pmtu 1280 hops 4" "$work/seen-by-$grey"
+	diff "$work/seen-by-$grey" "$work/seen-by-$red"
+	diff "$work/seen-by-$grey" "$work/seen-by-$white"
+	assert_judged
 }
 
 @test "the way is seen as it is through a plain router: traceroute, tracepath, ping" {
 	internet_up
 	far_away
 	watch
-	seen_by "$grey" 192.168.18.11 192.168.18.1
-	seen_by "$red" 192.168.15.11 192.168.15.1
-	seen_by "$white" 192.168.17.11 192.168.17.1
+	seen_by "$grey" 192.168.18.11 192.168.18.1 "$far_address" 28
+	seen_by "$red" 192.168.15.11 192.168.15.1 "$far_address" 28
+	seen_by "$white" 192.168.17.11 192.168.17.1 "$far_address" 28
 	# It was a way with three routers and a small link.
-	grep -q "Resume: pmtu 1280 hops 4" "$work/seen-by-$grey"
 	grep -q "From $outside_address icmp_seq=1 Frag needed and DF set (mtu = 1280)" "$work/seen-by-$grey"
 	grep -q "8000(8028) bytes" "$work/seen-by-$grey"
-	diff "$work/seen-by-$grey" "$work/seen-by-$red"
-	diff "$work/seen-by-$grey" "$work/seen-by-$white"
-	assert_judged
+	assert_seen_alike
+}
+
+@test "the way is seen as it is through a plain router, over IPv6" {
+	internet_up
+	far_away
+	watch
+	seen_by "$grey" fd00:18::11 fd00:18::1 "$far_address6" 48
+	seen_by "$red" fd00:15::11 fd00:15::1 "$far_address6" 48
+	seen_by "$white" fd00:17::11 fd00:17::1 "$far_address6" 48
+	grep -q "From $outside_address6 icmp_seq=1 Packet too big: mtu=1280" "$work/seen-by-$grey"
+	grep -q "8000 data bytes" "$work/seen-by-$grey"
+	assert_seen_alike
 }
 
 # A UDP socket that answers each datagram of 8,000 bytes of one letter with it in capitals.
-start_shouter() { # NAMESPACE
-	serve shouter "$1" perl -MIO::Socket::INET -e '
-		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 8080) or die;
+start_shouter() { # ADDRESS
+	serve shouter "$server" perl -MIO::Socket::IP -MSocket=:addrinfo -e '
+		my $s = IO::Socket::IP->new(Proto => "udp", LocalHost => shift, LocalPort => 8080) or die;
 		$| = 1;
 		while (defined(my $from = recv($s, my $data, 65535, 0))) {
 			my $letter = substr $data, 0, 1;
-			my ($port, $address) = sockaddr_in($from);
+			my ($error, $host, $port) = getnameinfo($from, NI_NUMERICHOST | NI_NUMERICSERV);
 			print "$letter ", length $data, $data eq $letter x length $data ? "" : " mixed",
-				" from ", inet_ntoa($address), ":$port\n";
+				" from $host $port\n";
 			send($s, uc $data, 0, $from);
-		}'
-	await_listener "$1" udp 8080
+		}' "$1"
+	await_listener "$server" "udp$family" 8080
 }
 
-@test "8 kB in fragments backwards, across a link of 1,280 bytes, both ways" {
-	local order id=100
-	internet_up
-	far_away
-	start_shouter "$server"
-	watch
-	ip netns exec "$red" timeout 60 perl -MIO::Socket::INET -e '
-		my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 5555) or die;
-		for (1 .. 4) {
+# Each from a port of its own. All arrives from SEEN, and comes back.
+in_pieces() { # NAMESPACE ADDRESS SEEN REMOTE PIECE ORDER...
+	local receiving order port=$((5000 + ++id)) open="" close=""
+	[[ $2 != *:* ]] || open="[" close="]"
+	ip netns exec "$1" timeout 60 perl -MIO::Socket::IP -e '
+		my $s = IO::Socket::IP->new(Proto => "udp", LocalHost => shift, LocalPort => shift) or die;
+		for (1 .. shift) {
 			recv($s, my $data, 65535, 0) // die;
 			print substr($data, 0, 1), " ", length $data, $data =~ /^R+$/ ? "\n" : " mixed\n";
-		}' >"$work/back" 3>&- &
+		}' "$2" "$port" $(($# - 5)) >"$work/back" 3>&- &
 	receiving=$!
-	await_listener "$red" udp 5555
-	for order in 5,4,3,2,1,0 5,4,3,2,1,0 0,1,2,3,4,5 3,0,5,1,4,2; do
-		on "$red" tests/net/fragments.pl 192.168.15.11:5555 "$far_address:8080" "$((++id))" r "$order"
+	await_listener "$1" "udp$family" "$port"
+	for order in "${@:6}"; do
+		on "$1" tests/net/fragments.pl "$open$2$close:$port" "$open$4$close:8080" "$((++id))" r "$order" "$5"
 	done
 	wait "$receiving"
-	run -0 sort -u "$work/back"
-	[[ $output == "R 8000" ]]
-	run -0 sort -u "$work/shouter.log"
-	[[ $output == "r 8000 from $uplink_address:5555" ]]
+	run -0 cat "$work/back"
+	[[ ${#lines[@]} == $(($# - 5)) && $(sort -u <<<"$output") == "R 8000" ]]
+	run -0 tail -n $(($# - 5)) "$work/shouter.log"
+	[[ $(sort -u <<<"$output") == "r 8000 from $3 $port" ]]
+}
+
+@test "8 kB in fragments backwards, across a link of 1,280 bytes, both ways, as by a plain router" {
+	local family="" id=100 orders=("5,4,3,2,1,0" "5,4,3,2,1,0" "0,1,2,3,4,5" "3,0,5,1,4,2")
+	internet_up
+	far_away
+	start_shouter "$far_address"
+	watch
+	in_pieces "$grey" 192.168.18.11 192.168.18.11 "$far_address" 1400 "${orders[@]}"
+	in_pieces "$red" 192.168.15.11 "$uplink_address" "$far_address" 1400 "${orders[@]}"
+	in_pieces "$white" 192.168.17.11 "$uplink_address" "$far_address" 1400 "${orders[@]}"
+	[[ $(nat_drops) == 0 ]]
+	assert_judged
+}
+
+# No router takes anything to pieces here: the pieces are as small as the link. The server hears of it by its
+# first answers.
+@test "8 kB in fragments backwards over IPv6, across a link of 1,280 bytes, both ways, as by a plain router" {
+	local name family=6 id=100 orders=("6,5,4,3,2,1,0" "6,5,4,3,2,1,0" "0,1,2,3,4,5,6" "3,0,5,1,6,4,2")
+	internet_up
+	far_away
+	start_shouter "$far_address6"
+	for name in "$grey" "$red"; do
+		on "$name" ping -n -q -c 3 -i 0.2 -W 3 -s 8000 "$far_address6"
+	done
+	watch
+	in_pieces "$grey" fd00:18::11 fd00:18::11 "$far_address6" 1200 "${orders[@]}"
+	in_pieces "$red" fd00:15::11 "$uplink_address6" "$far_address6" 1200 "${orders[@]}"
+	in_pieces "$white" fd00:17::11 "$uplink_address6" "$far_address6" 1200 "${orders[@]}"
 	[[ $(nat_drops) == 0 ]]
 	assert_judged
 }
@@ -304,4 +353,36 @@ start_vsftpd() {
 	[[ $output =~ NOERROR\ 20000 ]]
 	[[ $(nat_drops) == 0 ]]
 	assert_judged 20000
+}
+
+# In the background, by a scenario that sipp has: six messages a call. Exit status 0: each was successful.
+call() { # NAMESPACE ADDRESS TRANSPORT
+	ip netns exec "$1" timeout 60 sipp -sn uac -i "$2" -p 5060 -t "$3" -max_socket 1000 -nostdin -m 300 -r 150 -d 200 \
+		-timeout 40 -timeout_error "$server_address:5060" >"$work/calls-$1" 2>&1 3>&- &
+	calling+=($!)
+}
+
+@test "SIP: of sipp's calls by UDP and TCP, of one socket or one for each, none fails" {
+	local transport one calling
+	need sipp
+	internet_up
+	for transport in u1 t1; do
+		serve "sipp-$transport" "$outside" sipp -sn uas -nostdin -i "$server_address" -p 5060 -t "$transport"
+	done
+	await_listener "$outside" udp 5060
+	await_listener "$outside" tcp 5060
+	watch
+	for transport in u1 un t1 tn; do
+		calling=()
+		call "$red" 192.168.15.11 "$transport"
+		call "$green" 192.168.16.11 "$transport" # from the same port
+		for one in "${calling[@]}"; do wait "$one"; done
+		run -0 grep -hE '^ *(Successful|Failed) call ' "$work/calls-$red" "$work/calls-$green"
+		[[ $(awk '{ print $1, $NF }' <<<"$output" | sort | uniq -c | xargs) == "2 Failed 0 2 Successful 300" ]]
+	done
+	# By one port, and by one for each call, but for a few that sipp uses again.
+	(($(lab -j nat list --protocol udp --namespace "$green" | jq .external_port | sort -u | wc -l) > 250))
+	(($(lab -j nat list --protocol tcp --namespace "$green" | jq .external_port | sort -u | wc -l) > 250))
+	[[ $(nat_drops) == 0 ]]
+	assert_judged 9000
 }
