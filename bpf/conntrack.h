@@ -4,11 +4,12 @@
  *
  *   FREE -> CLAIMED -> ACTIVE -> DYING -> FREE (next generation)
  *
- * A slot of "sessions" belongs to whoever claimed its bit, until it is ACTIVE; from then on to
- * whoever takes it from ACTIVE to DYING with a compare-and-swap, which is done once. Readers come
- * by way of "session_by_flow", whose entries may be recycled under them, so a reader believes a
- * record only if its state, generation included, is the one that the entry remembers, before and
- * after it has read the rest, and if the flow in it is the one it asked for.
+ * A slot of "sessions" belongs to whoever claimed its bit, until it is ACTIVE, which it is made by
+ * its maker or by the next one that finds its entry; from then on to whoever takes it from ACTIVE
+ * to DYING with a compare-and-swap, which is done once. Readers come by way of "session_by_flow",
+ * whose entries may be recycled under them, so a reader believes a record only if its state,
+ * generation included, is the one that the entry remembers, before and after it has read the rest,
+ * and if the flow in it is the one it asked for.
  *
  * Expiry is decided at look-up, exactly; space is reclaimed later (expire.h).
  */
@@ -128,6 +129,16 @@ static __always_inline int session_swap(struct nsr_session *session, u32 state, 
 	if (found.both == known.both)
 		return 0;
 	return found.state == state ? -EAGAIN : -ENOENT;
+}
+
+/* Makes a record that was entered ACTIVE, once: by its maker, or by who has found it while the
+ * maker was interrupted in between. */
+static __always_inline void session_begin(struct nsr_session *session, u32 state)
+{
+	u32 life = READ_ONCE(session->life);
+
+	session_swap(session, (state & ~NSR_SESSION_STATUS) | NSR_SESSION_CLAIMED, life, state,
+		     life);
 }
 
 /* Keeps the FIB's answer. Next hop and tag are written in one and name the MTU, so of CPUs that

@@ -296,8 +296,8 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 	ref.state = generation | NSR_SESSION_ACTIVE;
 	result = bpf_map_update_elem(&session_by_flow, flow, &ref, BPF_NOEXIST);
 	if (!result) {
-		/* From here on others may end it; until here it was nobody's but ours. */
-		WRITE_ONCE(session->state, ref.state);
+		/* By who has looked for it, if faster. From here on others may end it. */
+		session_begin(session, ref.state);
 		count_nat(flow->inside.uplink, sessions_created, flow->inside.protocol, 1);
 		return 0;
 	}
@@ -454,6 +454,7 @@ NSR_STEP int session_join(struct nat_request *request)
 	if (!request)
 		return 0;
 	NAT_KEY(struct nsr_flow, flow, &request->flow);
+	session_finish(flow);
 	return session_use(flow, request);
 }
 
@@ -509,6 +510,7 @@ static __always_inline int session_admit(struct __sk_buff *skb, struct nat_reque
 	if (result != DROP(NAT_CONTENTION))
 		return result;
 	/* Another CPU has made it, of a packet like this one: nothing new has been seen. */
+	session_finish(&request->flow);
 	if (!session_peek(&request->flow, request->now_s, &view, &state))
 		return result;
 	return view.mapping == request->mapping && address_equal(&view.external, &request->external)

@@ -139,6 +139,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_is_expired session_is_expired6
 #define session_matches    session_matches6
 #define session_swap       session_swap6
+#define session_begin      session_begin6
+#define session_finish     session_finish6
 #define session_keep_route session_keep_route6
 
 /* slots.h */

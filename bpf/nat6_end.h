@@ -59,6 +59,8 @@
 #undef session_is_expired
 #undef session_matches
 #undef session_swap
+#undef session_begin
+#undef session_finish
 #undef session_keep_route
 #undef nat_session_words
 #undef session_sets

@@ -468,6 +468,33 @@ static void test_contention(void **state)
 	expect_created(lab, 0, 0);
 }
 
+/* Its maker was stopped between the entry and the record's last word: who comes next says that
+ * word, and its packet has the port that the flow has. */
+static void test_maker_stopped(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int map = lab->datapath->maps[MAP_sessions];
+	struct nsr_session session;
+	struct frame f;
+	uint32_t number;
+	uint16_t port;
+
+	leaving(&f, IPPROTO_UDP, 4321, 80);
+	port = expect_translated(lab, &f);
+	for (number = 0; number < NSR_SESSION_SET; number++) {
+		assert_int_equal(bpf_map_lookup_elem(map, &number, &session), 0);
+		if ((session.state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE)
+			break;
+	}
+	session.state += NSR_SESSION_CLAIMED - NSR_SESSION_ACTIVE;
+	assert_int_equal(bpf_map_update_elem(map, &number, &session, BPF_EXIST), 0);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	assert_int_equal(expect_translated(lab, &f), port);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	expect_created(lab, 1, 1);
+	lab_expect_no_flows(lab);
+}
+
 /* ---- Options. */
 
 /* With these bytes as the last of its options, behind NOPs. */
@@ -553,6 +580,7 @@ int main(void)
 		LAB_TEST(test_mapping_table_full),
 		LAB_TEST(test_flow_table_full),
 		LAB_TEST(test_contention),
+		LAB_TEST(test_maker_stopped),
 	};
 
 	return LAB_MAIN(tests);
