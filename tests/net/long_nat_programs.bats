@@ -253,7 +253,7 @@ in_pieces() { # NAMESPACE ADDRESS SEEN REMOTE PIECE ORDER...
 }
 
 @test "8 kB in fragments backwards, across a link of 1,280 bytes, both ways, as by a plain router" {
-	local family="" id=100 orders=(5,4,3,2,1,0 5,4,3,2,1,0 0,1,2,3,4,5 3,0,5,1,4,2)
+	local family="" id=100 orders=("5,4,3,2,1,0" "5,4,3,2,1,0" "0,1,2,3,4,5" "3,0,5,1,4,2")
 	internet_up
 	far_away
 	start_shouter "$far_address"
@@ -268,7 +268,7 @@ in_pieces() { # NAMESPACE ADDRESS SEEN REMOTE PIECE ORDER...
 # No router takes anything to pieces here: the pieces are as small as the link. The server hears of it by its
 # first answers.
 @test "8 kB in fragments backwards over IPv6, across a link of 1,280 bytes, both ways, as by a plain router" {
-	local name family=6 id=100 orders=(6,5,4,3,2,1,0 6,5,4,3,2,1,0 0,1,2,3,4,5,6 3,0,5,1,6,4,2)
+	local name family=6 id=100 orders=("6,5,4,3,2,1,0" "6,5,4,3,2,1,0" "0,1,2,3,4,5,6" "3,0,5,1,6,4,2")
 	internet_up
 	far_away
 	start_shouter "$far_address6"
