@@ -5,7 +5,7 @@
 # socket that meet while nothing is known of it (conntrack_clash), errors of routers on the way
 # (conntrack_icmp_related), the same addresses behind several NATs (nft_nat_zones).
 
-# shellcheck disable=SC2030,SC2031,SC2154 # run sets output; fabric.bash the names
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # perl has dollars; run sets output; fabric.bash the names
 load outside
 
 setup_file() {
