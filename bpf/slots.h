@@ -88,4 +88,32 @@ static __always_inline void session_vacate(struct nsr_session *session, u32 numb
 	session_release(number);
 }
 
+/*
+ * Makes the session ACTIVE that another CPU is just entering, if it has got so far
+ * (session_begin()). The entry is read in one: a mixture of two could name a record that has its
+ * flow, and is not entered.
+ */
+NSR_STEP int session_finish(const struct nsr_flow *flow)
+{
+	union {
+		struct nsr_session_ref ref;
+		u64 both;
+	} entry;
+	const struct nsr_session_ref *ref;
+	struct nsr_session *session;
+
+	if (!flow)
+		return 0;
+	NAT_KEY(struct nsr_flow, key, flow);
+	ref = bpf_map_lookup_elem(&session_by_flow, key);
+	if (!ref)
+		return 0;
+	entry.both = READ_ONCE(*(const u64 *)ref);
+	session = bpf_map_lookup_elem(&sessions, &entry.ref.session);
+	if (session && (entry.ref.state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
+	    flow_equal(&session->flow, key))
+		session_begin(session, entry.ref.state);
+	return 0;
+}
+
 #endif
