@@ -25,6 +25,19 @@
 #include "hairpin.h"
 #include "leave.h"
 
+/* The slot of the uplink, other than the loopback interface, that has an address while anything is
+ * published; NSR_UPLINKS_MAX: none. */
+NSR_STEP u32 guest_slot(__be32 address)
+{
+	const struct nsr_uplink *loopback = local_loopback();
+	u32 slot;
+
+	if (!loopback || !address)
+		return NSR_UPLINKS_MAX;
+	slot = local_slot(address);
+	return slot == loopback->index ? NSR_UPLINKS_MAX : slot;
+}
+
 /* Whether a client, with this source, may have what is published at an uplink: VERDICT_PEER.
  * VERDICT_KERNEL: the bridge of its own network is that uplink, and has a hook. */
 static __always_inline int guest_judge(const struct nsr_port *port, u32 ifindex, u32 slot,
@@ -279,24 +292,29 @@ NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
 NSR_STEP int guest_answers(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nsr_datagram datagram;
-	struct nat_request request;
-	struct transport t = {};
+	struct nsr_flow flow = {};
+	__be16 ports[2];
 	struct packet p;
-	int unfit;
 
-	if (!port || parse(skb, &p) != PACKET_IPV4)
+	if (!port || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
 		return false;
 	if (p.ip4->protocol == IPPROTO_ICMP)
 		return icmp_is_error(icmp4_type(skb, &p));
+	if (p.ip4->protocol != IPPROTO_TCP && p.ip4->protocol != IPPROTO_UDP)
+		return false;
 	if (ip4_is_later_fragment(p.ip4)) {
 		datagram = datagram4(p.ip4, port->uplink - 1u);
 		return !!bpf_map_lookup_elem(&datagrams_out, &datagram);
 	}
-	unfit = transport_parse(&p, &t);
-	if (unfit)
-		return unfit == DROP(MALFORMED); /* not at hand: it may be */
-	return p.ip4->ihl == 5 && guest_flow(port, &p, &t, &request) &&
-	       bpf_map_lookup_elem(&session_by_flow, &request.flow);
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + sizeof(*p.ip4), ports, sizeof(ports)))
+		return false;
+	flow.inside.address = p.ip4->saddr;
+	flow.inside.port = ports[0];
+	flow.inside.protocol = p.ip4->protocol == IPPROTO_TCP ? NSR_NAT_TCP : NSR_NAT_UDP;
+	flow.inside.uplink = port->uplink - 1u;
+	flow.remote_address = p.ip4->daddr;
+	flow.remote_port = ports[1];
+	return !!bpf_map_lookup_elem(&session_by_flow, &flow);
 }
 
 static __always_inline int guest_translate(struct __sk_buff *skb, const struct nsr_port *port)

@@ -12,6 +12,21 @@
 #include "guest.h"
 #include "hairpin6.h"
 
+/* As guest_slot(), of where the packet goes to, which is in the request then. */
+NSR_STEP u32 guest6_slot(struct __sk_buff *skb)
+{
+	const struct nsr_uplink *loopback = local_loopback();
+	struct nat_work6 *work = nat_work();
+	struct packet p;
+	u32 slot;
+
+	if (!loopback || !work || parse(skb, &p) != PACKET_IPV6)
+		return NSR_UPLINKS_MAX;
+	__builtin_memcpy(&work->request.external, &p.ip6->daddr, sizeof(p.ip6->daddr));
+	slot = local6_slot();
+	return slot == loopback->index ? NSR_UPLINKS_MAX : slot;
+}
+
 /* The headers of a packet, with an uplink; NULL: it is not fit. The packet is not touched, for it
  * may go on. */
 static __always_inline struct nat_work6 *guest6_work(struct __sk_buff *skb,
@@ -236,20 +251,40 @@ NSR_STEP int guest6_error_out(struct __sk_buff *skb)
 	return result ? DROP(NAT_REWRITE) : VERDICT_PEER;
 }
 
-/* As guest_answers(). */
+/* As guest_answers(). What has extension headers, fragments among it, may be one. */
 NSR_STEP int guest6_answers(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
-	const struct transport6 *t;
+	struct nsr_flow6 *flow;
+	u32 offset = sizeof(struct ethhdr) + sizeof(struct ipv6hdr);
+	__be16 ports[2]; /* of ICMPv6, type and code */
+	struct packet p;
+	u8 next;
 
-	if (!port || !work || !guest6_flow(skb, port))
+	if (!port || !work || parse(skb, &p) != PACKET_IPV6)
 		return false;
-	t = &work->transport;
-	if (t->later)
-		return guest6_is_noted(work);
-	if (t->protocol == NSR_NAT_ICMP)
-		return is_icmp6_error(t->icmp_type);
-	return !!bpf_map_lookup_elem(&session_by_flow6, &work->request.flow);
+	next = p.ip6->nexthdr;
+	if (next == IPPROTO_HOPOPTS && ip6_is_big_tcp(&p, skb->len)) {
+		next = IPPROTO_TCP;
+		offset += sizeof(struct ip6_jumbo);
+	}
+	if (is_walked6(next))
+		return true;
+	if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+		return false;
+	if (next == IP6_ICMP)
+		return is_icmp6_error(*(u8 *)ports);
+	if (next != IPPROTO_TCP && next != IPPROTO_UDP)
+		return false;
+	flow = &work->request.flow;
+	__builtin_memcpy(&flow->inside.address, &p.ip6->saddr, sizeof(flow->inside.address));
+	flow->inside.port = ports[0];
+	flow->inside.protocol = next == IPPROTO_TCP ? NSR_NAT_TCP : NSR_NAT_UDP;
+	flow->inside.uplink = port->uplink - 1u;
+	flow->remote_port = ports[1];
+	flow->kind = NSR_FLOW_TRANSLATED;
+	__builtin_memcpy(&flow->remote_address, &p.ip6->daddr, sizeof(flow->remote_address));
+	return !!bpf_map_lookup_elem(&session_by_flow6, flow);
 }
 
 /* ---- The hook. */

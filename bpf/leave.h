@@ -170,11 +170,9 @@ NSR_STEP int port_leave(struct __sk_buff *skb, const struct nsr_port *port)
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	switch (way) {
 	case FIB_KERNEL:
-		if (!ipv6)
-			return VERDICT_KERNEL;
-		if (hairpin6_may_be(skb, port))
+		if (ipv6 && hairpin6_may_be(skb, port))
 			return VERDICT_HAIRPIN6;
-		return guest6_slot(skb) < NSR_UPLINKS_MAX ? VERDICT_GUEST : VERDICT_KERNEL;
+		return ipv6 && guest_may_be() ? VERDICT_GUEST : VERDICT_KERNEL;
 	case FIB_ELSEWHERE:
 		return DROP(WRONG_UPLINK);
 	default:

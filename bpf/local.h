@@ -66,19 +66,6 @@ NSR_STEP u32 local_slot(__be32 address)
 	return NSR_UPLINKS_MAX;
 }
 
-/* The slot of the uplink, other than the loopback interface, that has an address while anything is
- * published; NSR_UPLINKS_MAX: none. */
-NSR_STEP u32 guest_slot(__be32 address)
-{
-	const struct nsr_uplink *loopback = local_loopback();
-	u32 slot;
-
-	if (!loopback || !address)
-		return NSR_UPLINKS_MAX;
-	slot = local_slot(address);
-	return slot == loopback->index ? NSR_UPLINKS_MAX : slot;
-}
-
 /* Into the namespace, whose answers come by port_hairpin(). */
 static __always_inline int local_rewrite(struct __sk_buff *skb, struct packet *p,
 					 const struct transport *t,

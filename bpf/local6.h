@@ -38,21 +38,6 @@ NSR_STEP u32 local6_slot(void)
 	return NSR_UPLINKS_MAX;
 }
 
-/* As guest_slot(), of where the packet goes to, which is in the request then. */
-NSR_STEP u32 guest6_slot(struct __sk_buff *skb)
-{
-	const struct nsr_uplink *loopback = local_loopback();
-	struct nat_work6 *work = nat_work();
-	struct packet p;
-	u32 slot;
-
-	if (!loopback || !work || parse(skb, &p) != PACKET_IPV6)
-		return NSR_UPLINKS_MAX;
-	__builtin_memcpy(&work->request.external, &p.ip6->daddr, sizeof(p.ip6->daddr));
-	slot = local6_slot();
-	return slot == loopback->index ? NSR_UPLINKS_MAX : slot;
-}
-
 /* Whether a packet is one that a session can have, from an address to itself. */
 static __always_inline bool local6_load(struct __sk_buff *skb, struct nat_work6 *work)
 {

@@ -74,14 +74,14 @@ int nsr_hairpin6(struct __sk_buff *skb)
 	return port_hairpin6(skb);
 }
 
-/* Where it is not loaded nothing is published, and it is the host's; but for what leaves a
- * masqueraded network. */
+/* Where it is not loaded nothing is published in that family, and the packet is the kernel's. */
 static __always_inline int to_guest(struct __sk_buff *skb, const struct nsr_port *port)
 {
-	const int verdict = port->uplink ? DROP(NAT_HAIRPIN) : VERDICT_KERNEL;
+	int verdict;
 
 	to_program6(skb, skb->protocol == bpf_htons(ETH_P_IPV6) ? NSR_PROGRAM6_GUEST
 								: NSR_PROGRAM_GUEST);
+	verdict = leave(skb, port);
 	count_port_tx(port->index, skb->len, verdict);
 	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_PORT_IN) : TC_ACT_UNSPEC;
 }
@@ -115,11 +115,11 @@ int nsr_port_in(struct __sk_buff *skb)
 		count_port_rx(to->port, length);
 		return deliver(skb, to->ifindex);
 	}
-	if (verdict == VERDICT_HAIRPIN)
-		return to_hairpin(skb, port->index);
-	if (verdict == VERDICT_GUEST)
-		return to_guest(skb, port);
-	if (verdict == VERDICT_HAIRPIN6) {
+	if (verdict >= VERDICT_HAIRPIN) {
+		if (verdict == VERDICT_HAIRPIN)
+			return to_hairpin(skb, port->index);
+		if (verdict == VERDICT_GUEST)
+			return to_guest(skb, port);
 		to_program6(skb, NSR_PROGRAM6_HAIRPIN);
 		verdict = DROP(NAT_HAIRPIN); /* it is not loaded */
 	}

@@ -80,8 +80,7 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 	if (way == FIB_KERNEL && hairpin_may_be(port, lookup.ipv4_dst))
 		return VERDICT_HAIRPIN;
 	if (way == FIB_KERNEL)
-		return guest_slot(lookup.ipv4_dst) < NSR_UPLINKS_MAX ? VERDICT_GUEST
-								     : VERDICT_KERNEL;
+		return guest_may_be() ? VERDICT_GUEST : VERDICT_KERNEL;
 	if (way == FIB_ELSEWHERE)
 		return DROP(WRONG_UPLINK);
 	if (!masqueraded4(port, p->ip4->saddr))
@@ -285,9 +284,7 @@ static __always_inline int port_route_out(struct __sk_buff *skb, const struct ns
 		return verdict;
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
 	if (!port->uplink)
-		return (ipv6 ? guest6_slot(skb) : guest_slot(p->ip4->daddr)) < NSR_UPLINKS_MAX
-			       ? VERDICT_GUEST
-			       : VERDICT_KERNEL;
+		return guest_may_be() ? VERDICT_GUEST : to_kernel();
 	if (!ipv6)
 		return leave(skb, port);
 	verdict = port_leave(skb, port);

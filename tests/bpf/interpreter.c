@@ -20,7 +20,7 @@
 
 #include "interpreter_map.h"
 
-#define CODE_MAX     65536
+#define CODE_MAX     131072
 #define SECTIONS_MAX 128
 #define MAPS_MAX     128
 #define FRAMES_MAX   8 /* nested calls: MAX_CALL_FRAMES of the kernel */
