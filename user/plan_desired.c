@@ -314,6 +314,15 @@ static void want_sources(struct builder *b, struct operation *op, const struct i
 	op->sources_count = count;
 }
 
+/* What is for the host alone is reached by no network. */
+static uint16_t publishes_flag(const struct topology_namespace *ns)
+{
+	for (size_t i = 0; i < ns->publish_count; i++)
+		if (!publish_is_loopback(&ns->publish[i]))
+			return NSR_PORT_PUBLISHES;
+	return 0;
+}
+
 static void want_port(struct builder *b, const struct topology_namespace *ns,
 		      const struct interface *interface)
 {
@@ -341,7 +350,7 @@ static void want_port(struct builder *b, const struct topology_namespace *ns,
 	want_sources(b, op, interface);
 	op->port_flags = (uint16_t)(fast_flag(b, interface) | apart_flags(network) |
 				    (interface->spoof_check ? NSR_PORT_SPOOF_CHECK : 0) |
-				    (ns->publish_count && uplink->name ? NSR_PORT_PUBLISHES : 0) |
+				    (uplink->name ? publishes_flag(ns) : 0) |
 				    (op->sources_count ? NSR_PORT_MORE_SOURCES : 0));
 }
 

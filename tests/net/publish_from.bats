@@ -5,7 +5,7 @@
 # that are not masqueraded, that leave by another uplink, and of another fabric. red, on v-net-0, publishes
 # at eth0; grey's network, v-net-3, is not masqueraded; white's, v-net-2, has no bridge.
 
-# shellcheck disable=SC2154 # run sets output; fabric.bash the names
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # perl has dollars; run sets output; fabric.bash the names
 load published
 
 setup_file() {
@@ -166,7 +166,7 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 		calls "$white" "${protocol}6" "$uplink_address6" 8080
 		kill "$server"
 	done
-	! grep -qE '192.168.18.11|fd00:18::11' "$work/callers-8080"
+	run ! grep -qE '192.168.18.11|fd00:18::11' "$work/callers-8080"
 	(($(dropped isolated) >= 4))
 }
 
