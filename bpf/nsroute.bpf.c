@@ -75,15 +75,24 @@ int nsr_hairpin6(struct __sk_buff *skb)
 }
 
 /* Where it is not loaded nothing is published in that family, and the packet is the kernel's. */
-static __always_inline int to_guest(struct __sk_buff *skb, const struct nsr_port *port)
+NSR_STEP int guest_is_missing(struct __sk_buff *skb)
 {
+	u32 ifindex = skb->ifindex;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 	int verdict;
 
-	to_program6(skb, skb->protocol == bpf_htons(ETH_P_IPV6) ? NSR_PROGRAM6_GUEST
-								: NSR_PROGRAM_GUEST);
+	if (!port)
+		return TC_ACT_UNSPEC;
 	verdict = leave(skb, port);
 	count_port_tx(port->index, skb->len, verdict);
 	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_PORT_IN) : TC_ACT_UNSPEC;
+}
+
+static __always_inline int to_guest(struct __sk_buff *skb)
+{
+	to_program6(skb, skb->protocol == bpf_htons(ETH_P_IPV6) ? NSR_PROGRAM6_GUEST
+								: NSR_PROGRAM_GUEST);
+	return guest_is_missing(skb);
 }
 
 SEC("tc")
@@ -119,7 +128,7 @@ int nsr_port_in(struct __sk_buff *skb)
 		if (verdict == VERDICT_HAIRPIN)
 			return to_hairpin(skb, port->index);
 		if (verdict == VERDICT_GUEST)
-			return to_guest(skb, port);
+			return to_guest(skb);
 		to_program6(skb, NSR_PROGRAM6_HAIRPIN);
 		verdict = DROP(NAT_HAIRPIN); /* it is not loaded */
 	}

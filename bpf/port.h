@@ -293,8 +293,8 @@ static __always_inline int port_route_out(struct __sk_buff *skb, const struct ns
 
 /* Of what is for a namespace of another network, where the flags of either say that there is more
  * to it: 0, a reason to drop, VERDICT_RARE: it goes by the uplink, or VERDICT_GUEST. */
-static __always_inline int port_across(struct __sk_buff *skb, const struct nsr_port *port,
-				       const struct nsr_endpoint *to, bool ipv6)
+static __noinline int port_across(struct __sk_buff *skb, const struct nsr_port *port,
+				  const struct nsr_endpoint *to, bool ipv6)
 {
 	int verdict = inner_judge(skb, port, to);
 
@@ -315,9 +315,9 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 	if (to && inner_may_part(port, to)) {
 		int verdict = port_across(skb, port, to, ipv6);
 
-		if (verdict < 0 || verdict == VERDICT_GUEST)
+		if (verdict && verdict != VERDICT_RARE)
 			return verdict;
-		if (verdict == VERDICT_RARE)
+		if (verdict)
 			to = NULL;
 	}
 	if (!glanced && source_is_special(p, ipv6)) {
