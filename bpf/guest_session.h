@@ -72,6 +72,16 @@ NSR_STEP int guest_open(const struct nsr_port *port, struct nat_request *request
 	return guest_enter(request);
 }
 
+/* Whether a live session has been opened here: one that came by the uplink, in the name of an
+ * address inside, is forged, or nothing that an answer could go straight to. */
+static __always_inline bool guest_is_ours(const struct nsr_session *session, u32 state)
+{
+	u32 owner = READ_ONCE(session->owner);
+
+	barrier();
+	return NSR_OWNER_KIND(owner) == NSR_OWNER_OWN && READ_ONCE(session->state) == state;
+}
+
 /* The session of what a publisher sends, when that has been published: VERDICT_PEER, and
  * request->mapping; GUEST_DIRECT: there is none. A connection that begins while the session is over
  * is another one, straight between the two. */
@@ -86,7 +96,7 @@ NSR_STEP int guest_answer(struct nat_request *request)
 		return GUEST_DIRECT;
 	NAT_KEY(struct nsr_flow, flow, &request->flow);
 	session = session_find(flow, request->now_s, false, &view, &state);
-	if (!session || !mapping_is_published(view.mapping))
+	if (!session || !guest_is_ours(session, state) || !mapping_is_published(view.mapping))
 		return GUEST_DIRECT;
 	if (!address_equal(&view.external, &request->external) ||
 	    (request->seen & NSR_SEEN_OUT_SYN && session_is_over(READ_ONCE(session->life)))) {
@@ -114,7 +124,7 @@ NSR_STEP int guest_ask(struct nat_request *request)
 	session = session_find(flow, request->now_s, false, &view, &state);
 	if (!session)
 		return GUEST_OPENS;
-	if (!address_equal(&view.external, &request->external) ||
+	if (!address_equal(&view.external, &request->external) || !guest_is_ours(session, state) ||
 	    (request->seen & NSR_SEEN_IN_SYN && session_is_over(READ_ONCE(session->life)))) {
 		session_give_up(session, state);
 		return GUEST_OPENS;

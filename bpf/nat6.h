@@ -235,6 +235,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define guest_answer guest_answer6
 #define guest_ask    guest_ask6
 
+#define guest_is_ours guest_is_ours6
+
 /* own.h */
 #define own_port_is_taken own_port_is_taken6
 #define own_begins        own_begins6

@@ -142,6 +142,7 @@
 #undef guest_open
 #undef guest_answer
 #undef guest_ask
+#undef guest_is_ours
 #undef own_port_is_taken
 #undef own_begins
 #undef own_session

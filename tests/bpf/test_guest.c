@@ -168,6 +168,23 @@ static void test_connections(void **state)
 	unpublish(lab, IPPROTO_TCP);
 }
 
+/* From outside, in the client's name: what goes straight between the two is not turned by that. */
+static void test_forged(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	publish(lab, IPPROTO_UDP);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = PLAIN_IP, .dest = UPLINK_IP,
+	      .sport = CLIENT, .dport = PORT);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	expect_straight(lab, IPPROTO_UDP, 0);
+	expect_asked(lab, IPPROTO_UDP, 0);
+	expect_answered(lab, IPPROTO_UDP, 0, true);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 static void test_expired(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -363,7 +380,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_both_ways), LAB_TEST(test_connections),   LAB_TEST(test_expired),
 		LAB_TEST(test_errors),    LAB_TEST(test_the_hosts_own), LAB_TEST(test_policy),
-		LAB_TEST(test_limit),     LAB_TEST(test_two_ports),     LAB_TEST(test_fragments),
+		LAB_TEST(test_forged),    LAB_TEST(test_limit),         LAB_TEST(test_two_ports),
+		LAB_TEST(test_fragments),
 	};
 
 	return LAB_MAIN(tests);
