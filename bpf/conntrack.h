@@ -19,7 +19,6 @@
 #include <linux/errno.h>
 
 #include "common.h"
-#include "maps.h"
 #include "nat4.h"
 #include "packet.h"
 #include "trace.h"

@@ -80,6 +80,12 @@ NSR_STEP int hairpin_may_be(const struct nsr_port *port, __be32 dest)
 	return uplink && dest && hairpin_slot(uplink, dest) != NSR_SLOTS_MAX;
 }
 
+/* The same of a port that is published elsewhere: see guest.h. */
+static __always_inline bool guest_may_be(void)
+{
+	return local_loopback();
+}
+
 static __always_inline bool hairpin_load(struct __sk_buff *skb, struct packet *p,
 					 struct transport *t)
 {

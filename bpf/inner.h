@@ -65,13 +65,14 @@ static __always_inline const struct nsr_inner_link *inner_of_uplink(u32 index)
 	return bpf_map_lookup_elem(&inner_links, &ifindex);
 }
 
-/* Whether the networks of a port and an endpoint may be two of those that inner_judge() is about.
- */
+/* Whether the networks of a port and an endpoint may be two of those that inner_judge() is about,
+ * or what it sends an answer by a published port (guest.h). */
 static __always_inline bool inner_may_part(const struct nsr_port *port,
 					   const struct nsr_endpoint *to)
 {
 	return port->network != to->network &&
-	       (port->flags | to->flags) & (NSR_PORT_ISOLATED | NSR_PORT_BEHIND);
+	       (port->flags | to->flags) &
+		       (NSR_PORT_ISOLATED | NSR_PORT_BEHIND | NSR_PORT_PUBLISHES);
 }
 
 /* Of what a port sends to an endpoint of another network: 0, a reason to drop it, or VERDICT_RARE:

@@ -140,8 +140,8 @@ static __always_inline int leave_question6(struct __sk_buff *skb, const struct p
 	return leave_headers6(skb, p->ip6->nexthdr, lookup);
 }
 
-/* A packet of a masqueraded network to the gateway: VERDICT_KERNEL, VERDICT_HAIRPIN6, or a reason
- * to drop. */
+/* A packet of a masqueraded network to the gateway: VERDICT_KERNEL, VERDICT_HAIRPIN6,
+ * VERDICT_GUEST, or a reason to drop. */
 NSR_STEP int port_leave(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct bpf_fib_lookup lookup = {};
@@ -170,7 +170,9 @@ NSR_STEP int port_leave(struct __sk_buff *skb, const struct nsr_port *port)
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
 	switch (way) {
 	case FIB_KERNEL:
-		return ipv6 && hairpin6_may_be(skb, port) ? VERDICT_HAIRPIN6 : VERDICT_KERNEL;
+		if (ipv6 && hairpin6_may_be(skb, port))
+			return VERDICT_HAIRPIN6;
+		return ipv6 && guest_may_be() ? VERDICT_GUEST : VERDICT_KERNEL;
 	case FIB_ELSEWHERE:
 		return DROP(WRONG_UPLINK);
 	default:

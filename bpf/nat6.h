@@ -16,6 +16,7 @@
 
 #include "address6.h"
 #include "direct.h"
+#include "guest_session.h"
 #include "nat.h"
 #include "other.h"
 #include "own.h"
@@ -51,6 +52,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_CONTACT_H
 #undef NSROUTE_BPF_MAPPING_H
 #undef NSROUTE_BPF_NAT_H
+#undef NSROUTE_BPF_GUEST_SESSION_H
 #undef NSROUTE_BPF_OWN_H
 #undef NSROUTE_BPF_OTHER_H
 #undef NSROUTE_BPF_DATAGRAM_H
@@ -234,6 +236,15 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_admit            nat_admit6
 #define nat_in_unknown       nat_in_unknown6
 #define nat_in               nat_in6
+
+/* guest_session.h */
+#define guest_limits guest_limits6
+#define guest_enter  guest_enter6
+#define guest_open   guest_open6
+#define guest_answer guest_answer6
+#define guest_ask    guest_ask6
+
+#define guest_is_ours guest_is_ours6
 
 /* own.h */
 #define own_port_is_taken own_port_is_taken6
@@ -499,6 +510,7 @@ static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, u8 pr
 }
 
 #include "direct.h"
+#include "guest_session.h"
 #include "nat.h"
 #include "other.h"
 #include "own.h"

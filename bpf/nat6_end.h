@@ -146,6 +146,12 @@
 #undef nat_admit
 #undef nat_in_unknown
 #undef nat_in
+#undef guest_limits
+#undef guest_enter
+#undef guest_open
+#undef guest_answer
+#undef guest_ask
+#undef guest_is_ours
 #undef own_port_is_taken
 #undef own_begins
 #undef own_session

@@ -16,6 +16,8 @@
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
  *   nsr_local_out6  the same for IPv6, by a tail call
  *   nsr_hairpin     what a namespace sends to an external address, by a tail call
+ *   nsr_guest, nsr_guest6
+ *                   the same of another uplink than its own, and the answers, likewise
  *   nsr_arm         run once after loading: starts the clock that expires flows
  *   nsr_flush       run to end the sessions of an uplink or of an inside prefix
  *   nsr_flush6      those of IPv6
@@ -29,6 +31,7 @@
 #include "counters.h"
 #include "events.h"
 #include "expire.h"
+#include "guest6.h"
 #include "hairpin6.h"
 #include "inbound.h"
 #include "local6.h"
@@ -71,6 +74,39 @@ int nsr_hairpin6(struct __sk_buff *skb)
 	return port_hairpin6(skb);
 }
 
+/* Where it is not loaded nothing is published in that family, and the packet is the kernel's. */
+NSR_STEP int guest_is_missing(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	int verdict;
+
+	if (!port)
+		return TC_ACT_UNSPEC;
+	verdict = leave(skb, port);
+	count_port_tx(port->index, skb->len, verdict);
+	return verdict < 0 ? drop(skb, verdict, NSR_HOOK_PORT_IN) : TC_ACT_UNSPEC;
+}
+
+static __always_inline int to_guest(struct __sk_buff *skb)
+{
+	to_program6(skb, skb->protocol == bpf_htons(ETH_P_IPV6) ? NSR_PROGRAM6_GUEST
+								: NSR_PROGRAM_GUEST);
+	return guest_is_missing(skb);
+}
+
+SEC("tc")
+int nsr_guest(struct __sk_buff *skb)
+{
+	return port_guest(skb);
+}
+
+SEC("tc")
+int nsr_guest6(struct __sk_buff *skb)
+{
+	return port_guest6(skb);
+}
+
 SEC("tc")
 int nsr_port_in(struct __sk_buff *skb)
 {
@@ -88,9 +124,11 @@ int nsr_port_in(struct __sk_buff *skb)
 		count_port_rx(to->port, length);
 		return deliver(skb, to->ifindex);
 	}
-	if (verdict == VERDICT_HAIRPIN)
-		return to_hairpin(skb, port->index);
-	if (verdict == VERDICT_HAIRPIN6) {
+	if (verdict >= VERDICT_HAIRPIN) {
+		if (verdict == VERDICT_HAIRPIN)
+			return to_hairpin(skb, port->index);
+		if (verdict == VERDICT_GUEST)
+			return to_guest(skb);
 		to_program6(skb, NSR_PROGRAM6_HAIRPIN);
 		verdict = DROP(NAT_HAIRPIN); /* it is not loaded */
 	}

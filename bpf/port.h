@@ -7,6 +7,7 @@
 #define NSROUTE_BPF_PORT_H
 
 #include "address.h"
+#include "guest6.h"
 #include "hairpin6.h"
 #include "inner.h"
 #include "leave.h"
@@ -76,8 +77,10 @@ static __noinline int port_outside(struct __sk_buff *skb, const struct nsr_port 
 		return VERDICT_HAIRPIN;
 	way = way_outside(skb, port, p, &lookup);
 	TELL(FIB, way, lookup.ifindex | (u64)lookup.mtu_result << 32, lookup.ipv4_dst);
+	if (way == FIB_KERNEL && hairpin_may_be(port, lookup.ipv4_dst))
+		return VERDICT_HAIRPIN;
 	if (way == FIB_KERNEL)
-		return hairpin_may_be(port, p->ip4->daddr) ? VERDICT_HAIRPIN : VERDICT_KERNEL;
+		return guest_may_be() ? VERDICT_GUEST : VERDICT_KERNEL;
 	if (way == FIB_ELSEWHERE)
 		return DROP(WRONG_UPLINK);
 	if (!masqueraded4(port, p->ip4->saddr))
@@ -280,10 +283,24 @@ static __always_inline int port_route_out(struct __sk_buff *skb, const struct ns
 	if (verdict != VERDICT_RARE)
 		return verdict;
 	TELL_UNFIT_HEADER(p, ipv6, port->flags);
-	if (!ipv6 || !port->uplink)
+	if (!port->uplink)
+		return guest_may_be() ? VERDICT_GUEST : to_kernel();
+	if (!ipv6)
 		return leave(skb, port);
 	verdict = port_leave(skb, port);
-	return verdict == VERDICT_HAIRPIN6 ? VERDICT_HAIRPIN6 : kernel_or_drop(verdict);
+	return verdict >= VERDICT_HAIRPIN6 ? verdict : kernel_or_drop(verdict);
+}
+
+/* Of what is for a namespace of another network, where the flags of either say that there is more
+ * to it: 0, a reason to drop, VERDICT_RARE: it goes by the uplink, or VERDICT_GUEST. */
+static __noinline int port_across(struct __sk_buff *skb, const struct nsr_port *port,
+				  const struct nsr_endpoint *to, bool ipv6)
+{
+	int verdict = inner_judge(skb, port, to);
+
+	if (verdict || !(port->flags & NSR_PORT_PUBLISHES))
+		return verdict;
+	return (ipv6 ? guest6_answers(skb, port) : guest_answers(skb, port)) ? VERDICT_GUEST : 0;
 }
 
 /* Addresses that a router may have its own rules for are in no table of hosts, and no port's first;
@@ -296,11 +313,11 @@ static __always_inline int port_route(struct __sk_buff *skb, const struct nsr_po
 
 	TELL_ENDPOINT(ROUTED, to);
 	if (to && inner_may_part(port, to)) {
-		int verdict = inner_judge(skb, port, to);
+		int verdict = port_across(skb, port, to, ipv6);
 
-		if (verdict < 0)
+		if (verdict && verdict != VERDICT_RARE)
 			return verdict;
-		if (verdict == VERDICT_RARE)
+		if (verdict)
 			to = NULL;
 	}
 	if (!glanced && source_is_special(p, ipv6)) {

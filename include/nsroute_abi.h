@@ -19,7 +19,7 @@
 /* Version of everything in this file; kept in nsr_settings and checked before maps are reused.
  * Whoever raises it notes that by tools/check-layout --update. */
 #ifndef NSR_LAYOUT_VERSION /* tests build others */
-#define NSR_LAYOUT_VERSION 44
+#define NSR_LAYOUT_VERSION 46
 #endif
 
 /* ---- Limits: each is enforced where the table is filled, and documented in docs/datapath.md. */
@@ -99,6 +99,7 @@ _Static_assert(NSR_DROP_REASONS_END <= NSR_DROP_SLOTS, "drop reasons outgrew the
 #define NSR_PORT_ISOLATED     8  /* its network takes nothing from others, and gives them nothing */
 #define NSR_PORT_BIG_TCP      16 /* of an endpoint: takes packets of NSR_GSO_MAX bytes and more */
 #define NSR_PORT_BEHIND       32 /* its network is masqueraded to another network: see inner.h */
+#define NSR_PORT_PUBLISHES    64 /* of a port: its namespace has published ports: see guest.h */
 
 /* Bytes, Ethernet header included, that the kernel cuts a packet at for an interface of default
  * sizes (GSO_LEGACY_MAX_SIZE, gso_features_check()). */

@@ -208,8 +208,8 @@ struct nsr_host_remote6 {
 _Static_assert(sizeof(struct nsr_host_remote6) == 20, "layout");
 
 /* Map "programs6": PROG_ARRAY of the programs that take over a packet: of IPv6 at an uplink's hook,
- * where it needs the NAT, or at that of the loopback interface, and a hairpin at a port's. Each has
- * the stack to itself then. */
+ * where it needs the NAT, or at that of the loopback interface, and at a port's a hairpin, or what
+ * guest.h tells of. Each has the stack to itself then. */
 enum nsr_program6 {
 	NSR_PROGRAM6_OUT,
 	NSR_PROGRAM6_IN,
@@ -222,6 +222,8 @@ enum nsr_program6 {
 	NSR_PROGRAM6_OTHER_IN,
 	NSR_PROGRAM6_OBARE_OUT,
 	NSR_PROGRAM6_OBARE_IN,
+	NSR_PROGRAM_GUEST,
+	NSR_PROGRAM6_GUEST,
 	NSR_PROGRAMS6
 };
 

@@ -97,6 +97,8 @@ enum {
 	DATAPATH_OBARE_IN6,
 	DATAPATH_HAIRPIN, /* called by that of a port, likewise */
 	DATAPATH_HAIRPIN6,
+	DATAPATH_GUEST,
+	DATAPATH_GUEST6,
 	DATAPATH_LOCAL_OUT6, /* called by that of the loopback interface */
 	DATAPATH_ALL_PROGRAMS
 };

@@ -54,6 +54,8 @@ static const struct {
 	[DATAPATH_OBARE_IN6] = {"nsr_obare_in6", USE_BARE | USE_IPV6},
 	[DATAPATH_HAIRPIN] = {"nsr_hairpin", USE_NAT},
 	[DATAPATH_HAIRPIN6] = {"nsr_hairpin6", USE_IPV6},
+	[DATAPATH_GUEST] = {"nsr_guest", USE_LOOPBACK},
+	[DATAPATH_GUEST6] = {"nsr_guest6", USE_LOOPBACK | USE_IPV6},
 	[DATAPATH_LOCAL_OUT6] = {"nsr_local_out6", USE_LOOPBACK | USE_IPV6},
 };
 
@@ -133,6 +135,8 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM6_OTHER_IN] = DATAPATH_OTHER_IN6,
 		[NSR_PROGRAM6_OBARE_OUT] = DATAPATH_OBARE_OUT6,
 		[NSR_PROGRAM6_OBARE_IN] = DATAPATH_OBARE_IN6,
+		[NSR_PROGRAM_GUEST] = DATAPATH_GUEST,
+		[NSR_PROGRAM6_GUEST] = DATAPATH_GUEST6,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 

@@ -39,6 +39,8 @@ static bool is_traced(const struct datapath *datapath, unsigned int program)
 	case DATAPATH_PORT_IN:
 	case DATAPATH_PORT_OUT:
 	case DATAPATH_HAIRPIN6:
+	case DATAPATH_GUEST:
+	case DATAPATH_GUEST6:
 		return has[program] >= 0;
 	case DATAPATH_UPLINK_IN:
 		return has[program] >= 0 || has[DATAPATH_BARE_IN] >= 0;
@@ -131,6 +133,10 @@ static const struct bpf_program *program6_of(const struct datapath_tracer *trace
 		return tracer->object->progs.nsr_uplink_in6;
 	case NSR_PROGRAM6_HAIRPIN:
 		return tracer->object->progs.nsr_hairpin6;
+	case NSR_PROGRAM_GUEST:
+		return tracer->object->progs.nsr_guest;
+	case NSR_PROGRAM6_GUEST:
+		return tracer->object->progs.nsr_guest6;
 	case NSR_PROGRAM6_OTHER_OUT:
 		return tracer->object->progs.nsr_other_out6;
 	case NSR_PROGRAM6_OTHER_IN:

@@ -314,7 +314,17 @@ static void want_sources(struct builder *b, struct operation *op, const struct i
 	op->sources_count = count;
 }
 
-static void want_port(struct builder *b, const struct interface *interface)
+/* What is for the host alone is reached by no network. */
+static uint16_t publishes_flag(const struct topology_namespace *ns)
+{
+	for (size_t i = 0; i < ns->publish_count; i++)
+		if (!publish_is_loopback(&ns->publish[i]))
+			return NSR_PORT_PUBLISHES;
+	return 0;
+}
+
+static void want_port(struct builder *b, const struct topology_namespace *ns,
+		      const struct interface *interface)
 {
 	const struct network *network = interface->network;
 	size_t place = network_place(b, network);
@@ -340,7 +350,18 @@ static void want_port(struct builder *b, const struct interface *interface)
 	want_sources(b, op, interface);
 	op->port_flags = (uint16_t)(fast_flag(b, interface) | apart_flags(network) |
 				    (interface->spoof_check ? NSR_PORT_SPOOF_CHECK : 0) |
+				    (uplink->name ? publishes_flag(ns) : 0) |
 				    (op->sources_count ? NSR_PORT_MORE_SOURCES : 0));
+}
+
+static void want_ports(struct builder *b)
+{
+	for (size_t i = 0; i < b->topology->namespaces_count; i++) {
+		const struct topology_namespace *ns = &b->topology->namespaces[i];
+
+		for (size_t j = 0; j < ns->interfaces_count; j++)
+			want_port(b, ns, &ns->interfaces[j]);
+	}
 }
 
 /* Known by its MAC, or by one of its addresses. */
@@ -539,7 +560,7 @@ int plan_desired(const struct topology *topology, const struct view *view, struc
 	want_veths(&b);
 	want_devices(&b);
 	want_link_sysctls(&b);
-	for_each_interface(&b, want_port);
+	want_ports(&b);
 	for_each_interface(&b, want_routed_inner_link);
 	for_each_interface(&b, want_hosts);
 	for_each_interface(&b, want_host_end);

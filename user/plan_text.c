@@ -194,10 +194,11 @@ static char *describe_port(const struct operation *op, struct arena *arena)
 	if (op->kind == OPERATION_PORT_DELETE)
 		return arena_printf(arena, "port %s",
 				    op->link ? op->link : arena_printf(arena, "#%u", op->ifindex));
-	return arena_printf(arena, "port %s: policy%s%s%s%s", op->link,
+	return arena_printf(arena, "port %s: policy%s%s%s%s%s", op->link,
 			    op->port_flags & NSR_PORT_SPOOF_CHECK ? " with spoof check" : "",
 			    op->port_flags & NSR_PORT_ISOLATED ? ", isolated" : "",
-			    op->port_flags & NSR_PORT_FAST ? ", fast path" : "", uplink);
+			    op->port_flags & NSR_PORT_FAST ? ", fast path" : "",
+			    op->port_flags & NSR_PORT_PUBLISHES ? ", publishes" : "", uplink);
 }
 
 static char *describe_host(const struct operation *op, struct arena *arena)

@@ -167,7 +167,7 @@ teardown() {
 	still_held two
 	publish "$blue"
 	run -0 lab apply "$topology"
-	[[ $output == *"5 operations done"* ]] # of each family, and reserved ports
+	[[ $output == *"6 operations done"* ]] # of each family, reserved ports, and the mark of its port
 	calls_in_vain "$outside" tcp "$uplink_address" 8081
 	still_held three
 	[[ $(sessions --port 8081) == 0 ]]

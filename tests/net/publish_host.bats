@@ -25,17 +25,6 @@ teardown() {
 	clean_up
 }
 
-# What a UDP client learns of a port where nobody listens: its second datagram fails.
-is_refused() { # NAMESPACE ADDRESS PORT
-	on "$1" timeout 30 perl -MIO::Socket::IP -e '
-		my $s = IO::Socket::IP->new(Proto => "udp", PeerHost => $ARGV[0], PeerPort => $ARGV[1]) or die;
-		for (1 .. 100) {
-			defined($s->send("x")) or exit !$!{ECONNREFUSED};
-			select undef, undef, undef, 0.1;
-		}
-		exit 1' "$2" "$3"
-}
-
 @test "a closed port is told: to neighbours, to the namespace itself, to the host, to the outside" {
 	published_up
 	publish "$red" '"8080:8080/udp", "127.0.0.1:8080:8080/udp", "[::1]:8080:8080/udp"'

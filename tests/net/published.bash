@@ -3,7 +3,7 @@
 #
 # published.bash - what the files about published ports share: what is published, servers and callers.
 
-# shellcheck disable=SC2154 # fabric.bash sets the names
+# shellcheck disable=SC2016,SC2154 # perl has dollars; fabric.bash sets the names
 load fabric
 
 publish() { # NAMESPACE [LIST]: in the file; without a list nothing
@@ -36,6 +36,17 @@ calls() { # NAMESPACE tcp|udp|tcp6|udp6 ADDRESS PORT [SOURCE-PORT]
 
 calls_in_vain() { # NAMESPACE tcp|udp|tcp6|udp6 ADDRESS PORT [SOURCE-PORT]
 	PATIENCE=2 run ! calls "$@"
+}
+
+# What a UDP client learns of a port where nobody listens: its second datagram fails.
+is_refused() { # NAMESPACE ADDRESS PORT
+	on "$1" timeout 30 perl -MIO::Socket::IP -e '
+		my $s = IO::Socket::IP->new(Proto => "udp", PeerHost => $ARGV[0], PeerPort => $ARGV[1]) or die;
+		for (1 .. 100) {
+			defined($s->send("x")) or exit !$!{ECONNREFUSED};
+			select undef, undef, undef, 0.1;
+		}
+		exit 1' "$2" "$3"
 }
 
 last_caller() { # PORT

@@ -61,10 +61,10 @@ static const struct edit {
 	{"links:\n", "  white: {interfaces: {eth0: {network: v-net-0}}}\nlinks:\n", 13, 6},
 	{"\"red:p0\", \"green:p0\"", "\"red:q0\", \"green:q0\"", 7, 7},
 	{"\"red:p0\", \"green:p0\"", "\"red:p0\", \"host:p0\"", 7, 7},
-	/* published: nothing else is touched, but the host's way to it, whose program stays, and
-	 * the host's free ports */
-	{"  blue:\n", "  blue:\n    publish: [\"8080:80/tcp\", \"9000-9009:9000-9009/udp\"]\n", 5,
-	 4},
+	/* published: nothing else is touched, but the mark of its port, the host's way to it, whose
+	 * program stays, and the host's free ports */
+	{"  blue:\n", "  blue:\n    publish: [\"8080:80/tcp\", \"9000-9009:9000-9009/udp\"]\n", 6,
+	 5},
 	{"  v-net-1:", "  v-net-2: {subnets: [10.2.0.0/24]}\n  v-net-1:", 6, 3},
 };
 

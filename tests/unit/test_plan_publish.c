@@ -52,7 +52,30 @@ static void test_published_moves(void **state)
 	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_DELETE), 2);
 	assert_int_equal(count_kind(plan, OPERATION_PUBLISH_ADD), 1);
 	assert_int_equal(count_kind(plan, OPERATION_PORTS_RESERVE), 1);
-	assert_int_equal(plan->count, 4);
+	assert_int_equal(count_kind(plan, OPERATION_PORT_ADD), 2); /* who publishes is another */
+	assert_int_equal(plan->count, 6);
+}
+
+/* What a publisher sends is looked at from before its ports are published until after they are. */
+static void test_published_ports_are_marked(void **state)
+{
+	struct simulator *sim = *state;
+	struct plan *plan;
+	size_t i;
+
+	converge(sim, fabric);
+	plan = converge(sim, published(sim));
+	for (i = 0; plan->operations[i].kind != OPERATION_PUBLISH_ADD; i++)
+		if (plan->operations[i].kind == OPERATION_PORT_ADD)
+			break;
+	assert_int_equal(plan->operations[i].kind, OPERATION_PORT_ADD);
+	assert_true(plan->operations[i].port_flags & NSR_PORT_PUBLISHES);
+	plan = converge(sim, fabric);
+	for (i = 0; plan->operations[i].kind != OPERATION_PORT_ADD; i++)
+		if (plan->operations[i].kind == OPERATION_PUBLISH_DELETE)
+			break;
+	assert_int_equal(plan->operations[i].kind, OPERATION_PUBLISH_DELETE);
+	assert_int_equal(count_kind(plan, OPERATION_PORT_ADD), 1);
 }
 
 /* A process was killed between the entry and the last of its mappings. */
@@ -113,7 +136,8 @@ static void test_published_loopback(void **state)
 	/* At the uplink now: it is still what the host goes by. */
 	plan = converge(
 		sim, edited(sim, fabric, "  blue:\n", "  blue:\n    publish: [\"8080:80/tcp\"]\n"));
-	assert_int_equal(plan->count, 2);
+	assert_int_equal(count_kind(plan, OPERATION_PORT_ADD), 1);
+	assert_int_equal(plan->count, 3);
 	assert_true(has_program(sim));
 	/* Somebody takes the program away. */
 	simulator_link(sim, NULL, "lo")->hook_out = false;
@@ -123,7 +147,7 @@ static void test_published_loopback(void **state)
 	assert_int_equal(plan->operations[0].kind, OPERATION_UPLINK_ADD);
 	plan = converge(sim, fabric);
 	assert_int_equal(count_kind(plan, OPERATION_PORTS_RESERVE), 1);
-	assert_int_equal(plan->count, 3);
+	assert_int_equal(plan->count, 4);
 	assert_false(has_program(sim) || simulator_link(sim, NULL, "lo")->clsact);
 }
 
@@ -451,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_published_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_published_ports_are_marked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_on_an_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_published_loopback, setup, teardown),

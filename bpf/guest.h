@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * guest.h - a published port, as a namespace reaches it at the uplink's address whose own network
+ * does not leave by that uplink: it is not masqueraded, or leaves by another one.
+ *
+ * The kernel would take such a packet for the host's own. The destination becomes the publisher's,
+ * and the source stays what it is, because the way back to it leads through us. So it is a flow as
+ * if it came in from outside: one session of the publisher's, whose remote is the client.
+ *
+ * What the publisher sends back is for an address inside, and goes there past the uplink. So the
+ * ports of who publishes have a flag, by which what they send to other networks is looked up among
+ * the sessions (guest_answers()), and gets the published address and port back as its source. What
+ * has no session goes straight, as ever. Here none passes without a session, as from outside it
+ * may: the answer could not be told from that. The session counts for the client.
+ *
+ * Nobody reaches by a published port whom the policy keeps from the publisher itself.
+ *
+ * Programs of their own, off the hot path. Both directions are translated here, and what cannot be
+ * delivered is dropped: see hairpin.h.
+ */
+#ifndef NSROUTE_BPF_GUEST_H
+#define NSROUTE_BPF_GUEST_H
+
+#include "guest_session.h"
+#include "hairpin.h"
+#include "leave.h"
+
+/* The slot of an address that an uplink, other than the loopback interface, has while anything is
+ * published; NSR_SLOTS_MAX: none has it. */
+NSR_STEP u32 guest_slot(__be32 address)
+{
+	const struct nsr_uplink *loopback = local_loopback();
+	u32 slot;
+
+	if (!loopback || !address)
+		return NSR_SLOTS_MAX;
+	slot = local_slot(address);
+	return slot == loopback->index ? NSR_SLOTS_MAX : slot;
+}
+
+static __always_inline const struct nsr_uplink *guest_uplink(u32 slot)
+{
+	return slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
+}
+
+/* Whether a client, with this source, may have what is published at an uplink: VERDICT_PEER.
+ * VERDICT_KERNEL: the bridge of its own network is that uplink, and has a hook. */
+static __always_inline int guest_judge(const struct nsr_port *port, u32 ifindex, u32 uplink,
+				       const struct nsr_endpoint *from,
+				       const struct nsr_endpoint *to)
+{
+	const struct nsr_inner_link *inner = inner_of_uplink(uplink);
+
+	if (inner && inner->network == port->network)
+		return VERDICT_KERNEL;
+	if (hairpin_isolated(port, to))
+		return DROP(ISOLATED);
+	/* To what is no interface's the answer would not come back here; nor within a network. */
+	if (!to || !from || from->ifindex != ifindex || to->network == port->network)
+		return DROP(NAT_HAIRPIN);
+	if (!(port->flags & NSR_PORT_BEHIND))
+		return VERDICT_PEER;
+	inner = inner_of_uplink(port->uplink - 1u);
+	if (!inner) /* being changed */
+		return DROP(NAT_CLOSED);
+	/* There nobody sees its address. */
+	return inner->network == to->network ? DROP(NAT_HAIRPIN) : VERDICT_PEER;
+}
+
+/* Of what a client sends: VERDICT_PEER, or GUEST_OPENS, and hairpin_request() is its flow; or
+ * VERDICT_KERNEL, or a reason to drop. */
+NSR_STEP int guest_arrives(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request, *asked = hairpin_request();
+	const struct nsr_uplink *uplink;
+	const struct nsr_mapping *record;
+	struct transport t = {};
+	struct packet p;
+	u32 slot, mapping;
+	int verdict;
+
+	if (!port || !settings || !asked || !hairpin_load(skb, &p, &t))
+		return VERDICT_KERNEL;
+	slot = guest_slot(p.ip4->daddr);
+	uplink = guest_uplink(slot);
+	mapping = NSR_MAPPING(NSR_POOL(slot, t.protocol), bpf_ntohs(t.dest));
+	record = uplink ? nat_mapping(mapping) : NULL;
+	if (!record || !(record->flags & NSR_MAPPING_PUBLISHED))
+		return VERDICT_KERNEL;
+	request_begin(&request);
+	request_no_limits(&request);
+	request.flow.inside = record->inside;
+	request.flow.remote_address = p.ip4->saddr;
+	request.flow.remote_port = t.source;
+	request.seen = seen_by(false, t.protocol, t.tcp_flags);
+	request.now_s = nat_now_s(settings);
+	request.external = p.ip4->daddr;
+	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(p.ip4->saddr),
+			      fib_host4(request.flow.inside.address));
+	if (verdict != VERDICT_PEER)
+		return verdict;
+	request.mapping = mapping;
+	request.slot = slot;
+	verdict = guest_ask(&request);
+	if (verdict == GUEST_OPENS && host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source,
+						      &request.external, t.dest, true))
+		return VERDICT_KERNEL;
+	if (verdict == GUEST_OPENS && t.tcp_flags & TCP_RST)
+		return DROP(NAT_STATE);
+	*asked = request;
+	return verdict;
+}
+
+/* One of several, or all, of what a client sends: to the publisher. The first of a datagram leaves
+ * word of whom the others are for. */
+NSR_STEP int guest_in(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nat_request *request = hairpin_request();
+	struct nsr_datagram_in entry = {.whom = NAT_INBOUND_SESSION};
+	const struct nsr_endpoint *to;
+	struct transport t = {};
+	struct packet p;
+
+	if (!port || !request || !hairpin_load(skb, &p, &t))
+		return DROP(NAT_REWRITE);
+	to = fib_host4(request->flow.inside.address);
+	TELL_ENDPOINT(ROUTED, to);
+	if (!to)
+		return DROP(NAT_HAIRPIN);
+	if (!endpoint_takes_large(skb, to))
+		return HAIRPIN_LARGE | (to->mtu & 0xffff);
+	if (ip4_is_fragment(p.ip4)) {
+		entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
+		entry.inside = request->flow.inside.address;
+		entry.since_s = request->now_s;
+		datagram_learn(&entry);
+	}
+	return rewrite_endpoint4(skb, &p, &t, false, request->flow.inside.address,
+				 request->flow.inside.port)
+		       ? DROP(NAT_REWRITE)
+		       : VERDICT_PEER;
+}
+
+/* A later fragment of a client's: to whom the first was, which has come before it; else the host's.
+ */
+NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	const struct nsr_uplink *uplink;
+	struct nsr_datagram key;
+	__be32 inside = 0;
+	struct packet p;
+
+	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+		return VERDICT_KERNEL;
+	uplink = guest_uplink(guest_slot(p.ip4->daddr));
+	if (!uplink)
+		return VERDICT_KERNEL;
+	key = datagram4(p.ip4, uplink->index);
+	if (datagram_whom(&key, nat_now_s(settings), &inside) != NAT_INBOUND_SESSION)
+		return VERDICT_KERNEL;
+	if (guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source),
+			fib_host4(inside)) != VERDICT_PEER)
+		return DROP(NAT_FRAGMENT);
+	rewrite_address4(p.ip4, false, inside);
+	return VERDICT_PEER;
+}
+
+/* ---- Answers. */
+
+/* The flow of what a publisher sends to another namespace; false: it has none. */
+static __always_inline bool guest_flow(const struct nsr_port *port, const struct packet *p,
+				       const struct transport *t, struct nat_request *request)
+{
+	const struct nsr_settings *settings = nat_settings();
+	const struct nsr_uplink *uplink = hairpin_uplink(port);
+
+	request_begin(request);
+	request_no_limits(request);
+	return settings && uplink && outbound_flow(settings, uplink->index, p, t, request);
+}
+
+/* VERDICT_PEER: it has the published source now; GUEST_DIRECT: it is no answer. */
+NSR_STEP int guest_out(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nat_request request;
+	const struct nsr_endpoint *to;
+	struct transport t = {};
+	struct packet p;
+	int verdict;
+
+	if (!port || !hairpin_load(skb, &p, &t) || !guest_flow(port, &p, &t, &request))
+		return GUEST_DIRECT;
+	verdict = guest_answer(&request);
+	if (verdict != VERDICT_PEER)
+		return verdict;
+	to = fib_host4(p.ip4->daddr);
+	TELL_ENDPOINT(ROUTED, to);
+	if (!to)
+		return DROP(NAT_HAIRPIN);
+	if (!endpoint_takes_large(skb, to))
+		return HAIRPIN_LARGE | (to->mtu & 0xffff);
+	if (rewrite_endpoint4(skb, &p, &t, true, request.external,
+			      bpf_htons(NSR_MAPPING_PORT(request.mapping))))
+		return DROP(NAT_REWRITE);
+	if (!ip4_is_fragment(p.ip4))
+		return VERDICT_PEER;
+	verdict = fragment4_renumber(skb, false, request.flow.inside.uplink,
+				     request.flow.inside.address,
+				     NSR_MAPPING_SLOT(request.mapping));
+	return verdict < 0 ? verdict : VERDICT_PEER;
+}
+
+/* A later fragment of an answer, whose first has come before it. */
+NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	const struct nsr_datagram_out *known;
+	const struct nsr_uplink *uplink;
+	struct nsr_datagram key;
+	__be32 external;
+	struct packet p;
+
+	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+		return GUEST_DIRECT;
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return GUEST_DIRECT;
+	key = datagram4(p.ip4, uplink->index);
+	known = bpf_map_lookup_elem(&datagrams_out, &key);
+	if (!known || known->state ||
+	    datagram_is_old(known->since_s, nat_now_s(settings), datagram_lasts(&key.source)))
+		return GUEST_DIRECT;
+	external = address_at(uplink, known->slot);
+	if (!external)
+		return GUEST_DIRECT;
+	rewrite_id4(p.ip4, known->id);
+	rewrite_address4(p.ip4, true, external);
+	return VERDICT_PEER;
+}
+
+/* ---- ICMP errors, about a session of who sends them. */
+
+/* From a client, about an answer to it. */
+NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request = {};
+	const struct nsr_uplink *uplink;
+	struct quote q = {};
+	struct packet p;
+	u32 slot;
+
+	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
+	    q.ip.daddr != p.ip4->saddr || !protocol_has_ports(q.ip.protocol))
+		return VERDICT_KERNEL;
+	slot = guest_slot(p.ip4->daddr);
+	uplink = guest_uplink(slot);
+	if (!uplink)
+		return VERDICT_KERNEL;
+	if (hairpin_error_isolated(skb, port, slot))
+		return DROP(ISOLATED);
+	request.external = p.ip4->daddr;
+	request.slot = slot;
+	request.flow.inside.uplink = uplink->index;
+	request.now_s = nat_now_s(settings);
+	switch (icmp4_arrives(skb, false, &request)) {
+	case NAT_INBOUND_SESSION:
+		return VERDICT_PEER;
+	case NAT_INBOUND_HOST:
+		return VERDICT_KERNEL;
+	default:
+		return DROP(NAT_REWRITE);
+	}
+}
+
+/* From a publisher, about what a client has sent. */
+NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request = {};
+	const struct nsr_uplink *uplink;
+	int result;
+
+	if (!port || !settings)
+		return GUEST_DIRECT;
+	uplink = hairpin_uplink(port);
+	if (!uplink)
+		return GUEST_DIRECT;
+	request.external = address_of(uplink);
+	request.flow.inside.uplink = uplink->index;
+	request.now_s = nat_now_s(settings);
+	result = icmp4_leaves(skb, false, &request);
+	if (result == DROP(NAT_ICMP_ERROR) || result == DROP(NAT_PROTOCOL) ||
+	    (!result && !request.forwarded))
+		return GUEST_DIRECT;
+	return result ? DROP(NAT_REWRITE) : VERDICT_PEER;
+}
+
+/* ---- The hook. */
+
+/* Whether a publisher's packet to another network may be an answer to what came by its published
+ * port. It is not touched, for it may go on. */
+NSR_STEP int guest_answers(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nsr_datagram datagram;
+	struct nsr_flow flow = {};
+	__be16 ports[2];
+	struct packet p;
+
+	if (!port || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+		return false;
+	if (p.ip4->protocol == IPPROTO_ICMP)
+		return icmp_is_error(icmp4_type(skb, &p));
+	if (p.ip4->protocol != IPPROTO_TCP && p.ip4->protocol != IPPROTO_UDP)
+		return false;
+	if (ip4_is_later_fragment(p.ip4)) {
+		datagram = datagram4(p.ip4, port->uplink - 1u);
+		return !!bpf_map_lookup_elem(&datagrams_out, &datagram);
+	}
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + sizeof(*p.ip4), ports, sizeof(ports)))
+		return false;
+	flow.inside.address = p.ip4->saddr;
+	flow.inside.port = ports[0];
+	flow.inside.protocol = p.ip4->protocol == IPPROTO_TCP ? NSR_NAT_TCP : NSR_NAT_UDP;
+	flow.inside.uplink = port->uplink - 1u;
+	flow.remote_address = p.ip4->daddr;
+	flow.remote_port = ports[1];
+	return !!bpf_map_lookup_elem(&session_by_flow, &flow);
+}
+
+static __always_inline int guest_translate(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct packet p;
+	int verdict;
+
+	if (!packet_at(skb, &p, false))
+		return DROP(MALFORMED);
+	if (fib_host4(p.ip4->daddr)) {
+		if (p.ip4->protocol == IPPROTO_ICMP)
+			return guest_error_out(skb, port);
+		return ip4_is_later_fragment(p.ip4) ? guest_out_later(skb, port)
+						    : guest_out(skb, port);
+	}
+	if (p.ip4->protocol == IPPROTO_ICMP)
+		return guest_error_in(skb, port);
+	if (ip4_is_later_fragment(p.ip4))
+		return guest_in_later(skb, port);
+	verdict = guest_arrives(skb, port);
+	if (verdict == GUEST_OPENS) {
+		verdict = guest_open(port, hairpin_request());
+		if (!verdict)
+			verdict = VERDICT_PEER;
+	}
+	return verdict == VERDICT_PEER ? guest_in(skb, port) : verdict;
+}
+
+/* Where what has been translated goes, with its new headers; NULL: nowhere. */
+static __always_inline const struct nsr_endpoint *guest_route(struct __sk_buff *skb)
+{
+	const struct nsr_endpoint *to;
+	struct packet p;
+
+	if (!packet_at(skb, &p, false))
+		return NULL;
+	to = fib_host4(p.ip4->daddr);
+	if (!to)
+		return NULL;
+	rewrite_ttl4(p.ip4);
+	rewrite_macs(p.eth, to->mac, to->gateway_mac);
+	return to;
+}
+
+/* The address that a packet is refused in the name of: what a client asks for, or where an answer
+ * would have come from. */
+static __always_inline __be32 guest_address(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_uplink *uplink = hairpin_uplink(port);
+	struct packet p;
+
+	if (!packet_at(skb, &p, false))
+		return 0;
+	if (!fib_host4(p.ip4->daddr))
+		return p.ip4->daddr;
+	return uplink ? address_of(uplink) : 0;
+}
+
+/* The program's action. */
+static __always_inline int port_guest(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex, length = skb->len, mtu = 0;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	const struct nsr_endpoint *to = NULL;
+	int verdict;
+
+	if (!port)
+		return TC_ACT_UNSPEC;
+	verdict = guest_translate(skb, port);
+	if (verdict == GUEST_DIRECT)
+		verdict = kernel_or_drop(port_leave(skb, port));
+	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
+		mtu = verdict & 0xffff;
+		verdict = DROP(NAT_HAIRPIN);
+	}
+	if (verdict == VERDICT_PEER) {
+		to = guest_route(skb);
+		if (!to)
+			verdict = DROP(NAT_HAIRPIN);
+	}
+	count_port_tx(port->index, length, verdict);
+	if (to)
+		return hairpin_deliver(skb, to, length);
+	if (verdict >= 0)
+		return TC_ACT_UNSPEC;
+	drop(skb, verdict, NSR_HOOK_PORT_IN);
+	INSTEAD(TC_ACT_SHOT);
+	return mtu || is_refused(verdict) ? refuse4(skb, guest_address(skb, port), false, mtu)
+					  : TC_ACT_SHOT;
+}
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A published port of red's over IPv6, as green reaches it when its network does not leave by red's
+ * uplink: bpf/guest6.h. What differs from IPv4; test_guest.c has the rules.
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <linux/pkt_cls.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "datapath_publish.h"
+
+#define OWN_NETNS (-1) /* the test is in the lab's namespace */
+#define PORT      8080
+#define CLIENT    3000
+
+static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+
+static enum nsr_nat_protocol nat_protocol(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? NSR_NAT_TCP : NSR_NAT_UDP;
+}
+
+/* And green's network is masqueraded to nothing. */
+static void publish(struct lab *lab, uint8_t protocol)
+{
+	const struct nsr_uplink loopback = {.port_min = 1, .port_max = 65535};
+	struct published_ports what = {PORT, 80, 1, nat_protocol(protocol)};
+	struct nsr_port red = lab_port(lab, RED), green = lab_port(lab, GREEN);
+	struct ip_address inside = lab_ip(RED_IP6);
+
+	if (datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, NULL, &lab->err))
+		fail_msg("%s", lab->err.message);
+	red.flags |= NSR_PORT_PUBLISHES;
+	lab_port_set(lab, RED, &red);
+	green.uplink = 0;
+	lab_port_set(lab, GREEN, &green);
+	if (datapath_publish(lab->datapath, lab->uplink[UP0], &inside, &what, OWN_NETNS, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+static void unpublish(struct lab *lab, uint8_t protocol)
+{
+	struct published_ports what = {PORT, 80, 1, nat_protocol(protocol)};
+
+	if (datapath_unpublish(lab->datapath, lab->uplink[UP0], true, &what, &lab->err) ||
+	    datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err))
+		fail_msg("%s", lab->err.message);
+	lab_expect_no_flows6(lab);
+}
+
+/* Of green, to the published port or, as red gets it, to red. */
+static void asked(struct frame *f, bool inside, uint8_t protocol)
+{
+	FRAME(f, .to = inside ? mac_red : mac_br2, .from = inside ? mac_br1 : mac_green,
+	      .source = GREEN_IP6, .dest = inside ? RED_IP6 : UPLINK_IP6, .protocol = protocol,
+	      .sport = CLIENT, .dport = inside ? 80 : PORT, .tcp_flags = FRAME_SYN, .payload = 33,
+	      .ttl = inside ? 63 : 64);
+}
+
+/* Of red, or as green gets it from the published port. */
+static void answered(struct frame *f, bool inside, uint8_t protocol)
+{
+	FRAME(f, .to = inside ? mac_br1 : mac_green, .from = inside ? mac_red : mac_br2,
+	      .source = inside ? RED_IP6 : UPLINK_IP6, .dest = GREEN_IP6, .protocol = protocol,
+	      .sport = inside ? 80 : PORT, .dport = CLIENT, .tcp_flags = FRAME_SYN | FRAME_ACK,
+	      .payload = 33, .ttl = inside ? 64 : 63);
+}
+
+static void expect(struct lab *lab, enum lab_port from, struct frame *f, enum lab_port to,
+		   const struct frame *wanted)
+{
+	struct run *run = EXPECT_PORT_IN(lab, from, f, TO_PEER);
+
+	assert_int_equal(run->delivered, to);
+	assert_memory_equal(run->out.bytes, wanted->bytes, wanted->length);
+}
+
+static void expect_flow(struct lab *lab, uint8_t protocol)
+{
+	struct frame f, wanted;
+
+	asked(&f, false, protocol);
+	asked(&wanted, true, protocol);
+	expect(lab, GREEN, &f, RED, &wanted);
+	answered(&f, true, protocol);
+	answered(&wanted, false, protocol);
+	expect(lab, RED, &f, GREEN, &wanted);
+}
+
+static void test_both_ways(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+
+	for (size_t i = 0; i < 2; i++) {
+		publish(lab, protocols[i]);
+		answered(&f, true, protocols[i]);
+		assert_int_equal(EXPECT_PORT_IN(lab, RED, &f, TO_PEER)->delivered, GREEN);
+		assert_int_equal(lab_session_bits6(lab), 0);
+		expect_flow(lab, protocols[i]);
+		assert_int_equal(lab_session_bits6(lab), 1);
+		assert_int_equal(lab_flows_of(lab, GREEN), 1);
+		unpublish(lab, protocols[i]);
+		assert_int_equal(lab_flows_of(lab, GREEN), 0);
+	}
+}
+
+static void error(struct frame *f, const uint8_t *to, const uint8_t *from, const char *source,
+		  const char *dest, uint8_t ttl, const struct frame *about)
+{
+	FRAME(f, .to = to, .from = from, .source = source, .dest = dest, .ttl = ttl,
+	      .protocol = FRAME_ICMPV6, .icmp_type = FRAME6_UNREACHABLE, .icmp_code = 4,
+	      .quoted = about, .quoted_beyond = 28);
+}
+
+static void test_errors(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, about, wanted;
+
+	for (size_t i = 0; i < 2; i++) {
+		publish(lab, protocols[i]);
+		asked(&about, true, protocols[i]);
+		error(&f, mac_br1, mac_red, RED_IP6, GREEN_IP6, 64, &about);
+		EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL); /* about none */
+		expect_flow(lab, protocols[i]);
+
+		asked(&about, false, protocols[i]);
+		frame_ip6(&about)->hop_limit = 63;
+		error(&wanted, mac_green, mac_br2, UPLINK_IP6, GREEN_IP6, 63, &about);
+		expect(lab, RED, &f, GREEN, &wanted);
+
+		answered(&about, false, protocols[i]);
+		error(&f, mac_br2, mac_green, GREEN_IP6, UPLINK_IP6, 64, &about);
+		answered(&about, true, protocols[i]);
+		frame_ip6(&about)->hop_limit = 63;
+		error(&wanted, mac_red, mac_br1, GREEN_IP6, RED_IP6, 63, &about);
+		expect(lab, GREEN, &f, RED, &wanted);
+		unpublish(lab, protocols[i]);
+	}
+}
+
+static void test_refused(void **state)
+{
+	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
+	struct lab *lab = lab_of(state);
+	struct nsr_port green;
+	struct frame f;
+
+	settings.flows_max = 1;
+	lab_inside_set(lab, "fd00:16::/64", UP0, &settings);
+	publish(lab, IPPROTO_UDP);
+	expect_flow(lab, IPPROTO_UDP);
+	FRAME(&f, .to = mac_br2, .from = mac_green, .source = GREEN_IP6, .dest = UPLINK_IP6,
+	      .sport = CLIENT + 1, .dport = PORT);
+	EXPECT_PORT_IN(lab, GREEN, &f, REFUSED(NAT_LIMIT));
+	FRAME(&f, .to = mac_br2, .from = mac_green, .source = GREEN_IP6, .dest = UPLINK_IP6,
+	      .sport = CLIENT, .dport = PORT + 1);
+	EXPECT_PORT_IN(lab, GREEN, &f, TO_KERNEL);
+	green = lab_port(lab, GREEN);
+	green.uplink = 0;
+	green.flags |= NSR_PORT_ISOLATED;
+	lab_port_set(lab, GREEN, &green);
+	asked(&f, false, IPPROTO_UDP);
+	EXPECT_PORT_IN(lab, GREEN, &f, DROPPED(ISOLATED));
+	unpublish(lab, IPPROTO_UDP);
+}
+
+static void test_fragments(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f[2];
+
+	publish(lab, IPPROTO_UDP);
+	expect_flow(lab, IPPROTO_UDP);
+	for (int later = 0; later < 2; later++)
+		FRAME(&f[later], .to = mac_br1, .from = mac_red, .source = RED_IP6,
+		      .dest = GREEN_IP6, .sport = 80, .dport = CLIENT, .payload = 512,
+		      .extended = true, .extension = 44,
+		      .extension_data = {(uint8_t)(later ? 2 : 0), (uint8_t)!later, 1, 2, 3, 4});
+	EXPECT_PORT_IN(lab, RED, &f[1], TO_KERNEL); /* straight: of none that is known */
+	assert_string_equal(
+		inet_ntop(AF_INET6,
+			  &frame_ip6(&EXPECT_PORT_IN(lab, RED, &f[0], TO_PEER)->out)->saddr,
+			  (char[INET6_ADDRSTRLEN]){0}, INET6_ADDRSTRLEN),
+		UPLINK_IP6);
+	assert_string_equal(
+		inet_ntop(AF_INET6,
+			  &frame_ip6(&EXPECT_PORT_IN(lab, RED, &f[1], TO_PEER)->out)->saddr,
+			  (char[INET6_ADDRSTRLEN]){0}, INET6_ADDRSTRLEN),
+		UPLINK_IP6);
+	unpublish(lab, IPPROTO_UDP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB_TEST(test_both_ways),
+		LAB_TEST(test_errors),
+		LAB_TEST(test_refused),
+		LAB_TEST(test_fragments),
+	};
+
+	return LAB_MAIN(tests);
+}
