@@ -44,6 +44,7 @@ enum verdict {
 	VERDICT_RARE = 3,      /* not decided yet: by steps that are off the hot path */
 	VERDICT_HAIRPIN = 4,   /* likewise: see hairpin.h */
 	VERDICT_HAIRPIN6 = 5,  /* likewise: see hairpin6.h */
+	VERDICT_OWN = 6,       /* likewise: see own.h */
 };
 
 /* Whom a packet that arrives at an uplink is for. */

@@ -111,6 +111,15 @@ static __always_inline u32 session_life(const struct nsr_inside *inside,
 	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
 }
 
+/* Of a flow of the host's own, which has no network: see own.h. */
+static __always_inline u32 session_life_host(const struct nsr_flow *flow, u32 seen)
+{
+	u32 timeout_s = nsr_timeout_default(nsr_timeout_of(flow, seen));
+
+	barrier_var(timeout_s);
+	return NSR_LIFE(timeout_s, seen);
+}
+
 /* What is set for the network of a flow that is to get a session. */
 static __always_inline void request_limits(struct nat_request *request,
 					   const struct nsr_inside *inside)
@@ -134,8 +143,9 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 					u32 state, u32 seen, u32 now_s, u32 *ret_known)
 {
 	const struct nsr_inside *inside = nat_inside_of(&flow->inside.address);
+	bool host = READ_ONCE(session->owner) == NSR_OWNER_HOST;
+	u32 life, now_seen, next;
 	int result = -EAGAIN, i;
-	u32 life, now_seen;
 
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
@@ -147,9 +157,13 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 			WRITE_ONCE(session->refreshed_s, now_s);
 		}
 		*ret_known = life;
-		result = session_swap(session, state, life, state,
-				      inside ? session_life(inside, flow, now_seen)
-					     : NSR_LIFE(NSR_LIFE_TIMEOUT_S(life), now_seen));
+		if (host)
+			next = session_life_host(flow, now_seen);
+		else if (inside)
+			next = session_life(inside, flow, now_seen);
+		else
+			next = NSR_LIFE(NSR_LIFE_TIMEOUT_S(life), now_seen);
+		result = session_swap(session, state, life, state, next);
 	}
 	return result;
 }
@@ -267,6 +281,23 @@ session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_vi
 	return session;
 }
 
+/* Whether what the host itself sends to the request's remote from this port leaves by another one
+ * (own.h): then what comes to this one, or begins here, has nothing to do with the host's socket. */
+NSR_STEP int host_is_translated(struct nat_request *request, u32 port)
+{
+	struct session_view view;
+	struct nsr_flow flow;
+	u32 state;
+
+	request = nat_request_here(request);
+	if (!request || !share_host_any())
+		return false;
+	flow = request->flow;
+	flow.inside.address = request->external;
+	flow.inside.port = port;
+	return session_peek(&flow, request->now_s, &view, &state) != NULL;
+}
+
 /* Fills a claimed slot and enters it; on failure the slot is free again. */
 NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 {
@@ -310,6 +341,8 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
  * same port. */
 NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 {
+	__be16 port;
+
 	request = nat_request_here(request);
 	if (!request)
 		return DROP(NAT_PORTS);
@@ -317,8 +350,9 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 		mapping_is_own(request) ? 0 : mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
-	if (!host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
-			   mapping_is_published(request->mapping)))
+	port = bpf_htons(NSR_MAPPING_PORT(request->mapping));
+	if (!host_has_port(skb, request, port, mapping_is_published(request->mapping)) ||
+	    host_is_translated(request, port))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
 	return DROP(NAT_SOCKET);
@@ -547,18 +581,23 @@ static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *
 /* Of a packet to a mapped port that belongs to no session. */
 NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, u32 mapping)
 {
+	__be16 port = bpf_htons(NSR_MAPPING_PORT(mapping));
 	int refused;
 
 	request = nat_request_here(request);
 	if (!request)
 		return NAT_INBOUND_REFUSED;
-	if (request->flow.inside.protocol == NSR_NAT_ICMP ||
-	    host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-			    request->flow.remote_port, &request->external,
-			    bpf_htons(NSR_MAPPING_PORT(mapping)), mapping_is_published(mapping)))
+	if (request->flow.inside.protocol == NSR_NAT_ICMP)
+		return NAT_INBOUND_HOST;
+	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			    request->flow.remote_port, &request->external, port,
+			    mapping_is_published(mapping)) &&
+	    !host_is_translated(request, port))
 		return NAT_INBOUND_HOST;
 	if (nat_is_client(&request->flow.remote_address))
 		return NAT_INBOUND_REFUSED; /* forged, to be taken for the host */
+	if (address_equal(&request->flow.inside.address, &request->external))
+		return NAT_INBOUND_REFUSED; /* another port of the host's own: for its remote only */
 	request->mapping = mapping;
 	refused = nat_admit(skb, request);
 	if (refused == DROP(NAT_LIMIT))
@@ -568,6 +607,16 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 	if (refused == DROP(NAT_CONTENTION))
 		return NAT_INBOUND_BUSY;
 	return refused || request->mapping != mapping ? NAT_INBOUND_REFUSED : NAT_INBOUND_SESSION;
+}
+
+/* Whom what comes to a port without a mapping is for. One of the host's that was never mapped is
+ * another one for no remote. */
+static __always_inline enum nat_inbound nat_in_unmapped(const struct nsr_mapping *record,
+							struct nat_request *request, __be16 port)
+{
+	return record && record->generation && host_is_translated(request, port)
+		       ? NAT_INBOUND_REFUSED
+		       : NAT_INBOUND_HOST;
 }
 
 /*
@@ -585,7 +634,7 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat
 	struct nsr_mapping *record = nat_mapping(mapping);
 
 	if (!record || !READ_ONCE(record->references))
-		return NAT_INBOUND_HOST;
+		return nat_in_unmapped(record, request, port);
 	TELL(MAPPED, READ_ONCE(record->references), nat_told(record->inside.address),
 	     record->inside.port);
 	request->flow.inside = record->inside;

@@ -203,6 +203,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define flows_owner          flows_owner6
 #define session_end          session_end6
 #define session_life         session_life6
+#define session_life_host    session_life_host6
 #define request_limits       request_limits6
 #define session_turn         session_turn6
 #define session_give_up      session_give_up6
@@ -210,6 +211,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_seen         session_seen6
 #define session_find         session_find6
 #define session_peek         session_peek6
+#define host_is_translated   host_is_translated6
 #define session_enter        session_enter6
 #define mapping_use          mapping_use6
 #define mapping_open         mapping_open6
@@ -224,12 +226,15 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_admit        session_admit6
 #define nat_admit            nat_admit6
 #define nat_in_unknown       nat_in_unknown6
+#define nat_in_unmapped      nat_in_unmapped6
 #define nat_in               nat_in6
 
 /* own.h */
 #define own_port_is_taken own_port_is_taken6
 #define own_begins        own_begins6
 #define own_session       own_session6
+#define own_limits        own_limits6
+#define own_translate     own_translate6
 
 /* other.h */
 #define other_ask    other_ask6

@@ -25,7 +25,7 @@
 _Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
 
 /* A datagram or an echo request of the host's own, or the first segment of a connection, may meet a
- * mapping's. */
+ * mapping's. VERDICT_OWN: it is for own_out(). */
 static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool bare)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -34,13 +34,17 @@ static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, bool ba
 	struct packet p;
 
 	if (!settings || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
-	    !outbound_flow(settings, uplink, &p, &t, &request) ||
-	    !transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags))
+	    !outbound_flow(settings, uplink, &p, &t, &request))
 		return 0;
 	if (t.protocol == NSR_NAT_ICMP)
 		host_echo_note(&request);
-	if (!own_port_is_taken(uplink, t.protocol, t.source))
+	else if (share_host_any())
+		return VERDICT_OWN;
+	if (!transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags) ||
+	    !own_port_is_taken(uplink, t.protocol, t.source))
 		return 0;
+	if (t.protocol != NSR_NAT_ICMP)
+		return VERDICT_OWN;
 	request.external = p.ip4->saddr;
 	return own_begins(skb, &request);
 }
@@ -62,7 +66,8 @@ static __always_inline bool own_may_begin(const struct packet *p)
 	const u8 *flags = (const u8 *)(p->ip4 + 1) + TCP_FLAG_BYTE;
 
 	return p->ip4->protocol != IPPROTO_TCP || p->ip4->ihl != 5 ||
-	       (void *)(flags + 1) > p->end || transport_may_begin(true, *flags);
+	       (void *)(flags + 1) > p->end || transport_may_begin(true, *flags) ||
+	       share_host_any();
 }
 
 /*
@@ -85,8 +90,9 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		request->forwarded = port_translated(skb);
 		if (rare && protocol != IPPROTO_ICMP)
 			return VERDICT_RARE;
-		if (!skb->ingress_ifindex && own_may_begin(p))
-			p->bare ? bare_own(skb, uplink->index) : uplink_own(skb, uplink->index);
+		if (!skb->ingress_ifindex && own_may_begin(p) &&
+		    (p->bare ? bare_own(skb, uplink->index) : uplink_own(skb, uplink->index)))
+			return VERDICT_OWN;
 		return rare ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
@@ -320,6 +326,45 @@ static __always_inline u32 uplink_adds(bool bare)
 static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 hook, bool bare)
 {
 	return drop(skb, verdict, bare ? hook | EVENT_BARE : hook);
+}
+
+/* ---- TCP and UDP of the host's own, where any of it leaves from another port: see own.h. In
+ * programs of their own. */
+
+static __always_inline int own_out(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request = {};
+	struct transport t = {};
+	struct packet p;
+	int verdict = 0;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	if (settings && parse_as(skb, &p, bare) == PACKET_IPV4 && !load_transport(skb, &p, &t) &&
+	    outbound_flow(settings, uplink->index, &p, &t, &request)) {
+		request.external = p.ip4->saddr;
+		own_translate(skb, &request,
+			      transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags));
+		if (request.mapping)
+			verdict = rewrite_endpoint4(skb, &p, &t, true, request.external,
+						    bpf_htons(NSR_MAPPING_PORT(request.mapping)));
+	}
+	count_uplink_tx(uplink->index, length, verdict, request.mapping);
+	return verdict < 0 ? uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare) : TC_ACT_UNSPEC;
+}
+
+/* Where the program that has own_out() is not there: it passes. */
+NSR_STEP int own_passes(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+
+	if (uplink)
+		count_uplink_tx(uplink->index, skb->len, VERDICT_KERNEL, false);
+	return TC_ACT_UNSPEC;
 }
 
 /* ---- What is rare: all steps, off the hot path. Each returns the program's action. Either kind of

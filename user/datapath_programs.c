@@ -55,6 +55,8 @@ static const struct {
 	[DATAPATH_HAIRPIN] = {"nsr_hairpin", USE_NAT},
 	[DATAPATH_HAIRPIN6] = {"nsr_hairpin6", USE_IPV6},
 	[DATAPATH_LOCAL_OUT6] = {"nsr_local_out6", USE_LOOPBACK | USE_IPV6},
+	[DATAPATH_OWN_OUT] = {"nsr_own_out", USE_ETHERNET},
+	[DATAPATH_BARE_OWN] = {"nsr_bare_own", USE_BARE},
 };
 
 const char *datapath_program_name(unsigned int program)
@@ -133,6 +135,8 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM6_OTHER_IN] = DATAPATH_OTHER_IN6,
 		[NSR_PROGRAM6_OBARE_OUT] = DATAPATH_OBARE_OUT6,
 		[NSR_PROGRAM6_OBARE_IN] = DATAPATH_OBARE_IN6,
+		[NSR_PROGRAM_OWN] = DATAPATH_OWN_OUT,
+		[NSR_PROGRAM_BARE_OWN] = DATAPATH_BARE_OWN,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 
