@@ -375,8 +375,8 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 		return DROP(NAT_ICMP_ERROR);
 	}
 	result = icmp4_translate(skb, request, &q);
-	if (own)
-		return result == DROP(NAT_ICMP_ERROR) ? 0 : result; /* of no such flow */
+	if (own && result == DROP(NAT_ICMP_ERROR))
+		return 0; /* of no such flow */
 	if (result == DROP(NAT_ICMP_ERROR) && icmp4_direct(request, &q)) {
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || source == q.ip.daddr)

@@ -236,8 +236,8 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 	}
 	work->old = request->flow.inside.address;
 	result = icmp6_translate(skb, work);
-	if (own)
-		return result == DROP(NAT_ICMP_ERROR) ? 0 : result; /* of no such flow */
+	if (own && result == DROP(NAT_ICMP_ERROR))
+		return 0; /* of no such flow */
 	if (result == DROP(NAT_ICMP_ERROR) && icmp6_direct(work)) {
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr))
