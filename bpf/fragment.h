@@ -202,7 +202,7 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 	request->flow.remote_address = p.ip4->saddr;
 	request->flow.remote_port = t.protocol == NSR_NAT_ICMP ? 0 : t.source;
 	if (!record || !READ_ONCE(record->references))
-		return nat_in_unmapped(record, request, t.dest);
+		return nat_in_unmapped(request, t.dest);
 	request->flow.inside = record->inside;
 	session = session_peek(&request->flow, request->now_s, &view, &state);
 	if (session && view.mapping == mapping &&

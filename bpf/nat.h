@@ -111,11 +111,19 @@ static __always_inline u32 session_life(const struct nsr_inside *inside,
 	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
 }
 
-/* Of a flow of the host's own, which has no network: see own.h. */
+/* Of a flow of the host's own (own.h), which has no network. A name is not asked for so often from
+ * a port that others have that DNS were worth a time of its own. */
 static __always_inline u32 session_life_host(const struct nsr_flow *flow, u32 seen)
 {
-	u32 timeout_s = nsr_timeout_default(nsr_timeout_of(flow, seen));
+	bool tcp = flow->inside.protocol == NSR_NAT_TCP;
+	u32 settled = NSR_SEEN_IN | (tcp ? NSR_SEEN_OUT_ACK : NSR_SEEN_OUT);
+	u32 timeout_s = tcp ? NSR_HOST_TCP_SYN_S : NSR_HOST_UDP_UNREPLIED_S;
 
+	_Static_assert(NSR_HOST_TCP_SYN_S == NSR_HOST_TCP_FIN_S &&
+			       NSR_HOST_TCP_SYN_S == NSR_HOST_TCP_RST_S,
+		       "all but established is one");
+	if ((seen & settled) == settled && !session_is_over(seen))
+		timeout_s = tcp ? NSR_HOST_TCP_ESTABLISHED_S : NSR_HOST_UDP_REPLIED_S;
 	barrier_var(timeout_s);
 	return NSR_LIFE(timeout_s, seen);
 }
@@ -143,9 +151,8 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 					u32 state, u32 seen, u32 now_s, u32 *ret_known)
 {
 	const struct nsr_inside *inside = nat_inside_of(&flow->inside.address);
-	bool host = READ_ONCE(session->owner) == NSR_OWNER_HOST;
-	u32 life, now_seen, next;
 	int result = -EAGAIN, i;
+	u32 life, now_seen;
 
 	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
 		life = READ_ONCE(session->life);
@@ -157,13 +164,30 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 			WRITE_ONCE(session->refreshed_s, now_s);
 		}
 		*ret_known = life;
-		if (host)
-			next = session_life_host(flow, now_seen);
-		else if (inside)
-			next = session_life(inside, flow, now_seen);
-		else
-			next = NSR_LIFE(NSR_LIFE_TIMEOUT_S(life), now_seen);
-		result = session_swap(session, state, life, state, next);
+		result = session_swap(session, state, life, state,
+				      inside ? session_life(inside, flow, now_seen)
+					     : NSR_LIFE(NSR_LIFE_TIMEOUT_S(life), now_seen));
+	}
+	return result;
+}
+
+/* The same of a flow of the host's own. On its own, for it is rare. */
+NSR_STEP int session_turn_host(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
+{
+	int result = -EAGAIN, i;
+	u32 life, now_seen;
+
+	if (!session)
+		return -ENOENT;
+	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
+		life = READ_ONCE(session->life);
+		if (!NSR_LIFE_TIMEOUT_S(life))
+			return -ENOENT;
+		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
+		if (session_is_over(now_seen) && !session_is_over(life))
+			WRITE_ONCE(session->refreshed_s, now_s);
+		result = session_swap(session, state, life, state,
+				      session_life_host(&session->flow, now_seen));
 	}
 	return result;
 }
@@ -190,6 +214,9 @@ NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u3
 
 	if (!session)
 		return -ENOENT;
+	/* It has had its mapping's reference from the beginning: the host has begun it. */
+	if (READ_ONCE(session->owner) == NSR_OWNER_HOST)
+		return session_turn_host(session, state, seen, now_s) == -ENOENT ? -ENOENT : 0;
 	flow = session->flow;
 	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT) {
 		mapping = READ_ONCE(session->mapping);
@@ -609,14 +636,11 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 	return refused || request->mapping != mapping ? NAT_INBOUND_REFUSED : NAT_INBOUND_SESSION;
 }
 
-/* Whom what comes to a port without a mapping is for. One of the host's that was never mapped is
- * another one for no remote. */
-static __always_inline enum nat_inbound nat_in_unmapped(const struct nsr_mapping *record,
-							struct nat_request *request, __be16 port)
+/* Whom what comes to a port without a mapping is for: the host, unless it has another one towards
+ * that remote. */
+NSR_STEP int nat_in_unmapped(struct nat_request *request, u32 port)
 {
-	return record && record->generation && host_is_translated(request, port)
-		       ? NAT_INBOUND_REFUSED
-		       : NAT_INBOUND_HOST;
+	return host_is_translated(request, port) ? NAT_INBOUND_REFUSED : NAT_INBOUND_HOST;
 }
 
 /*
@@ -624,17 +648,19 @@ static __always_inline enum nat_inbound nat_in_unmapped(const struct nsr_mapping
  * create a mapping. What belongs to no session goes to the host when the host has a socket for it;
  * else the network's filter lets it in, or it is dropped in silence (RFC 5382 REQ-4: no RST for an
  * unsolicited SYN). Echo replies go to the host in any case: it keeps no sockets for them that
- * could be asked for, and answers none.
+ * could be asked for, and answers none. NAT_INBOUND_RARE: nat_in_unmapped() knows. Only a port that
+ * has been mapped can be another one's.
  */
-static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat_request *request,
-					       __be16 port)
+static __always_inline enum nat_inbound
+nat_in_outside(struct __sk_buff *skb, struct nat_request *request, __be16 port)
 {
 	struct nsr_inside_endpoint asked = request->flow.inside;
 	u32 mapping = NSR_MAPPING(NSR_POOL(asked.uplink, asked.protocol), bpf_ntohs(port));
 	struct nsr_mapping *record = nat_mapping(mapping);
 
 	if (!record || !READ_ONCE(record->references))
-		return nat_in_unmapped(record, request, port);
+		return record && record->generation && share_host_any() ? NAT_INBOUND_RARE
+									: NAT_INBOUND_HOST;
 	TELL(MAPPED, READ_ONCE(record->references), nat_told(record->inside.address),
 	     record->inside.port);
 	request->flow.inside = record->inside;
@@ -642,6 +668,15 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat
 		return NAT_INBOUND_SESSION;
 	request_no_limits(request);
 	return nat_in_unknown(skb, request, mapping);
+}
+
+/* The same of what does not come from outside: the host sends nothing there from another port. */
+static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat_request *request,
+					       __be16 port)
+{
+	enum nat_inbound whom = nat_in_outside(skb, request, port);
+
+	return whom == NAT_INBOUND_RARE ? NAT_INBOUND_HOST : whom;
 }
 
 #endif

@@ -206,6 +206,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_life_host    session_life_host6
 #define request_limits       request_limits6
 #define session_turn         session_turn6
+#define session_turn_host    session_turn_host6
 #define session_give_up      session_give_up6
 #define session_change       session_change6
 #define session_seen         session_seen6
@@ -227,6 +228,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_admit            nat_admit6
 #define nat_in_unknown       nat_in_unknown6
 #define nat_in_unmapped      nat_in_unmapped6
+#define nat_in_outside       nat_in_outside6
 #define nat_in               nat_in6
 
 /* own.h */

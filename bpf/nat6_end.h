@@ -118,6 +118,7 @@
 #undef session_life_host
 #undef request_limits
 #undef session_turn
+#undef session_turn_host
 #undef session_give_up
 #undef session_change
 #undef session_seen
@@ -139,6 +140,7 @@
 #undef nat_admit
 #undef nat_in_unknown
 #undef nat_in_unmapped
+#undef nat_in_outside
 #undef nat_in
 #undef own_port_is_taken
 #undef own_begins

@@ -86,8 +86,8 @@ static __always_inline int own_begins(struct __sk_buff *skb, struct nat_request 
 	return 0;
 }
 
-/* What holds for a flow of the host's own that is translated. No mapping serves two of them: it
- * would have to be looked for under an endpoint that is no inside one. */
+/* What holds for a flow of the host's own that is translated. No mapping serves two of them, for one
+ * is looked for under inside endpoints alone. */
 static __always_inline void own_limits(struct nat_request *request)
 {
 	request->life = session_life_host(&request->flow, request->seen);

@@ -262,7 +262,9 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb,
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = dest;
-	whom = nat_in(skb, request, t->dest);
+	whom = nat_in_outside(skb, request, t->dest);
+	if (whom == NAT_INBOUND_RARE)
+		return whom;
 	TELL(INBOUND, whom, 0, 0);
 	return whom;
 }
@@ -426,7 +428,22 @@ NSR_STEP int bare_out_rare(struct __sk_buff *skb)
 	return out_rare(skb, true);
 }
 
-/* Fragments, ICMP packets that are no echo reply, and protocols without ports. */
+/* TCP or UDP to a port that has been mapped, while the host has flows of another port: nat_in(). */
+NSR_STEP int unmapped4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
+{
+	struct transport t = {};
+	struct packet p;
+
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t))
+		return NAT_INBOUND_HOST;
+	request->flow.inside.protocol = t.protocol;
+	request->flow.remote_address = p.ip4->saddr;
+	request->flow.remote_port = t.source;
+	return nat_in_unmapped(request, t.dest);
+}
+
+/* Fragments, ICMP packets that are no echo reply, protocols without ports, and unmapped4_arrives().
+ */
 static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -453,8 +470,10 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 		whom = other4_arrives(skb, bare, &request);
 	else if (ip4_is_fragment(p.ip4))
 		whom = fragment4_arrives(skb, bare, &request, p.ip4);
-	else
+	else if (p.ip4->protocol == IPPROTO_ICMP)
 		whom = icmp4_arrives(skb, bare, &request);
+	else
+		whom = unmapped4_arrives(skb, bare, &request);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
 	if (routed)

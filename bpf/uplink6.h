@@ -235,13 +235,16 @@ static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
 {
 	struct nat_request6 *request = &work->request;
 	const struct transport6 *t = &work->transport;
+	enum nat_inbound whom;
 
 	if (!t->check_offset || (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY))
 		return NAT_INBOUND_HOST;
 	request->flow.inside.protocol = t->protocol;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
-	return nat_in6(skb, request, t->dest);
+	whom = nat_in_outside6(skb, request, t->dest);
+	return whom == NAT_INBOUND_RARE ? (enum nat_inbound)nat_in_unmapped6(request, t->dest)
+					: whom;
 }
 
 /* Whom a packet that arrives at the external address is for. NAT_INBOUND_SESSION: it has been

@@ -36,16 +36,12 @@ _Static_assert(NSR_OWNER_KINDS *NSR_OWNERS <= 65536, "owners outgrew nsr_session
 
 #define NSR_HOST_FLOWS_MAX 1024 /* sessions of the host's own, of both families together */
 
-/* What those have: no network is set for them. */
-static inline __u32 nsr_timeout_default(enum nsr_nat_timeout timeout)
-{
-#define NSR_TIMEOUT_IS(name, text, seconds) \
-	if (timeout == NSR_TIMEOUT_##name)  \
-		return seconds;
-	NSR_NAT_TIMEOUTS(NSR_TIMEOUT_IS)
-#undef NSR_TIMEOUT_IS
-	return 0;
-}
+/* The timeouts that those have, for no network sets others: NSR_HOST_TCP_SYN_S and so on. */
+enum nsr_host_timeout {
+#define X(name, text, seconds) NSR_HOST_##name##_S = (seconds),
+	NSR_NAT_TIMEOUTS(X)
+#undef X
+};
 
 /* How many records of a family's table one owner may have for what it begins. One that has them,
  * and all that is inbound, leave the others an eighth. */
