@@ -325,8 +325,8 @@ static __always_inline bool icmp4_refuses(struct __sk_buff *skb, const struct na
 	       (code == ICMP_NO_PROTOCOL || code == ICMP_NO_PORT);
 }
 
-/* Whether an error of the host's own may quote what came to another port of a flow of its own, which
- * is told by that port then: see own.h. */
+/* Whether an error of the host's own may quote what came to another port of a flow of its own,
+ * which is told by that port then: see own.h. */
 static __always_inline bool icmp4_may_be_own(const struct nat_request *request, u8 type,
 					     const struct quote *q)
 {

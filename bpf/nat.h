@@ -28,42 +28,11 @@
 #include "contact.h"
 #include "counters.h"
 #include "fib.h"
+#include "flows.h"
 #include "mapping.h"
 #include "ports.h"
 #include "share.h"
 #include "trace.h"
-
-/* ---- How many sessions a namespace has. */
-
-/* The owner of the inside address; when it is no interface's, who sent the packet; when that is not
- * known either, its prefix, as request_limits() has it. */
-static __always_inline u32 flows_owner(struct __sk_buff *skb, const struct nat_request *request)
-{
-	const struct nsr_endpoint *owner = nat_owner_of(&request->flow.inside.address);
-	u32 kind = NSR_OWNER_KIND(request->owner), from = skb->ingress_ifindex;
-	const struct nsr_port *port;
-
-	if (owner)
-		return NSR_OWNER(kind, 1 + owner->port);
-	port = kind == NSR_OWNER_INBOUND ? NULL : bpf_map_lookup_elem(&ports, &from);
-	return port ? NSR_OWNER(kind, 1 + port->index) : request->owner;
-}
-
-/* A session for who owns it, unless it has as many as it may. */
-NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
-{
-	request = nat_request_here(request);
-	if (!request)
-		return DROP(NAT_SESSIONS);
-	request->owner = flows_owner(skb, request);
-	return share_take_session(request->owner, request->flows_max, NAT_FAMILY, session_room());
-}
-
-/* What flows_claim() took. */
-static __always_inline void flows_give(u32 owner)
-{
-	share_give_session(owner, NAT_FAMILY);
-}
 
 /* ---- Sessions. */
 
@@ -111,23 +80,6 @@ static __always_inline u32 session_life(const struct nsr_inside *inside,
 	return NSR_LIFE(inside->timeout_s[timeout & (NSR_TIMEOUT_SLOTS - 1)], seen);
 }
 
-/* Of a flow of the host's own (own.h), which has no network. A name is not asked for so often from
- * a port that others have that DNS were worth a time of its own. */
-static __always_inline u32 session_life_host(const struct nsr_flow *flow, u32 seen)
-{
-	bool tcp = flow->inside.protocol == NSR_NAT_TCP;
-	u32 settled = NSR_SEEN_IN | (tcp ? NSR_SEEN_OUT_ACK : NSR_SEEN_OUT);
-	u32 timeout_s = tcp ? NSR_HOST_TCP_SYN_S : NSR_HOST_UDP_UNREPLIED_S;
-
-	_Static_assert(NSR_HOST_TCP_SYN_S == NSR_HOST_TCP_FIN_S &&
-			       NSR_HOST_TCP_SYN_S == NSR_HOST_TCP_RST_S,
-		       "all but established is one");
-	if ((seen & settled) == settled && !session_is_over(seen))
-		timeout_s = tcp ? NSR_HOST_TCP_ESTABLISHED_S : NSR_HOST_UDP_REPLIED_S;
-	barrier_var(timeout_s);
-	return NSR_LIFE(timeout_s, seen);
-}
-
 /* What is set for the network of a flow that is to get a session. */
 static __always_inline void request_limits(struct nat_request *request,
 					   const struct nsr_inside *inside)
@@ -171,26 +123,8 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 	return result;
 }
 
-/* The same of a flow of the host's own. On its own, for it is rare. */
-NSR_STEP int session_turn_host(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
-{
-	int result = -EAGAIN, i;
-	u32 life, now_seen;
-
-	if (!session)
-		return -ENOENT;
-	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
-		life = READ_ONCE(session->life);
-		if (!NSR_LIFE_TIMEOUT_S(life))
-			return -ENOENT;
-		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
-		if (session_is_over(now_seen) && !session_is_over(life))
-			WRITE_ONCE(session->refreshed_s, now_s);
-		result = session_swap(session, state, life, state,
-				      session_life_host(&session->flow, now_seen));
-	}
-	return result;
-}
+/* The same of a flow of the host's own: own.h. */
+int session_turn_host(struct nsr_session *session, u32 state, u32 seen, u32 now_s);
 
 /* Has a session be found expired from now on. */
 static __always_inline int session_give_up(struct nsr_session *session, u32 state)
@@ -308,22 +242,9 @@ session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_vi
 	return session;
 }
 
-/* Whether what the host itself sends to the request's remote from this port leaves by another one
- * (own.h): then what comes to this one, or begins here, has nothing to do with the host's socket. */
-NSR_STEP int host_is_translated(struct nat_request *request, u32 port)
-{
-	struct session_view view;
-	struct nsr_flow flow;
-	u32 state;
-
-	request = nat_request_here(request);
-	if (!request || !share_host_any())
-		return false;
-	flow = request->flow;
-	flow.inside.address = request->external;
-	flow.inside.port = port;
-	return session_peek(&flow, request->now_s, &view, &state) != NULL;
-}
+/* Whether what the host itself sends to the request's remote from this port leaves by another one:
+ * own.h. What comes to this one, or begins here, has nothing to do with the host's socket then. */
+int host_is_translated(struct nat_request *request, u32 port);
 
 /* Fills a claimed slot and enters it; on failure the slot is free again. */
 NSR_STEP int session_enter(u32 number, const struct nat_request *request)
@@ -624,7 +545,8 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 	if (nat_is_client(&request->flow.remote_address))
 		return NAT_INBOUND_REFUSED; /* forged, to be taken for the host */
 	if (address_equal(&request->flow.inside.address, &request->external))
-		return NAT_INBOUND_REFUSED; /* another port of the host's own: for its remote only */
+		return NAT_INBOUND_REFUSED; /* another port of the host's own: for its remote only
+					     */
 	request->mapping = mapping;
 	refused = nat_admit(skb, request);
 	if (refused == DROP(NAT_LIMIT))
@@ -636,13 +558,6 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
 	return refused || request->mapping != mapping ? NAT_INBOUND_REFUSED : NAT_INBOUND_SESSION;
 }
 
-/* Whom what comes to a port without a mapping is for: the host, unless it has another one towards
- * that remote. */
-NSR_STEP int nat_in_unmapped(struct nat_request *request, u32 port)
-{
-	return host_is_translated(request, port) ? NAT_INBOUND_REFUSED : NAT_INBOUND_HOST;
-}
-
 /*
  * request->flow has remote, protocol and uplink; port is the external one. Inbound packets never
  * create a mapping. What belongs to no session goes to the host when the host has a socket for it;
@@ -651,8 +566,8 @@ NSR_STEP int nat_in_unmapped(struct nat_request *request, u32 port)
  * could be asked for, and answers none. NAT_INBOUND_RARE: nat_in_unmapped() knows. Only a port that
  * has been mapped can be another one's.
  */
-static __always_inline enum nat_inbound
-nat_in_outside(struct __sk_buff *skb, struct nat_request *request, __be16 port)
+static __always_inline enum nat_inbound nat_in_outside(struct __sk_buff *skb,
+						       struct nat_request *request, __be16 port)
 {
 	struct nsr_inside_endpoint asked = request->flow.inside;
 	u32 mapping = NSR_MAPPING(NSR_POOL(asked.uplink, asked.protocol), bpf_ntohs(port));

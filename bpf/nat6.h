@@ -50,6 +50,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_SLOTS_H
 #undef NSROUTE_BPF_CONTACT_H
 #undef NSROUTE_BPF_MAPPING_H
+#undef NSROUTE_BPF_FLOWS_H
 #undef NSROUTE_BPF_NAT_H
 #undef NSROUTE_BPF_OWN_H
 #undef NSROUTE_BPF_OTHER_H

@@ -123,8 +123,8 @@ int nsr_port_out(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-/* What leaves by an uplink; ACTION_RARE: see out_rare(), ACTION_OWN: see own_out(). bare: a constant, that of the two
- * programs. */
+/* What leaves by an uplink; ACTION_RARE: see out_rare(), ACTION_OWN: see own_out(). bare: a
+ * constant, that of the two programs. */
 static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;

@@ -28,6 +28,65 @@
 
 #include "nat.h"
 
+/* As session_life(), without a network. They are few, so that DNS needs no time of its own. */
+static __always_inline u32 session_life_host(const struct nsr_flow *flow, u32 seen)
+{
+	bool tcp = flow->inside.protocol == NSR_NAT_TCP;
+	u32 settled = NSR_SEEN_IN | (tcp ? NSR_SEEN_OUT_ACK : NSR_SEEN_OUT);
+	u32 timeout_s = tcp ? NSR_HOST_TCP_SYN_S : NSR_HOST_UDP_UNREPLIED_S;
+
+	_Static_assert(NSR_HOST_TCP_SYN_S == NSR_HOST_TCP_FIN_S &&
+			       NSR_HOST_TCP_SYN_S == NSR_HOST_TCP_RST_S,
+		       "all but established is one");
+	if ((seen & settled) == settled && !session_is_over(seen))
+		timeout_s = tcp ? NSR_HOST_TCP_ESTABLISHED_S : NSR_HOST_UDP_REPLIED_S;
+	barrier_var(timeout_s);
+	return NSR_LIFE(timeout_s, seen);
+}
+
+/* As session_turn(). On its own, for it is rare. */
+NSR_STEP int session_turn_host(struct nsr_session *session, u32 state, u32 seen, u32 now_s)
+{
+	int result = -EAGAIN, i;
+	u32 life, now_seen;
+
+	if (!session)
+		return -ENOENT;
+	for (i = 0; i < NAT_TRIES && result == -EAGAIN; i++) {
+		life = READ_ONCE(session->life);
+		if (!NSR_LIFE_TIMEOUT_S(life))
+			return -ENOENT;
+		now_seen = session_next(NSR_LIFE_SEEN(life), seen);
+		if (session_is_over(now_seen) && !session_is_over(life))
+			WRITE_ONCE(session->refreshed_s, now_s);
+		result = session_swap(session, state, life, state,
+				      session_life_host(&session->flow, now_seen));
+	}
+	return result;
+}
+
+NSR_STEP int host_is_translated(struct nat_request *request, u32 port)
+{
+	struct session_view view;
+	struct nsr_flow flow;
+	u32 state;
+
+	request = nat_request_here(request);
+	if (!request || !share_host_any())
+		return false;
+	flow = request->flow;
+	flow.inside.address = request->external;
+	flow.inside.port = port;
+	return session_peek(&flow, request->now_s, &view, &state) != NULL;
+}
+
+/* Whom what comes to a port without a mapping is for: the host, unless it has another one towards
+ * that remote. */
+NSR_STEP int nat_in_unmapped(struct nat_request *request, u32 port)
+{
+	return host_is_translated(request, port) ? NAT_INBOUND_REFUSED : NAT_INBOUND_HOST;
+}
+
 /* Whether a port is not free, which it is before anything else is asked: the pool's bit. */
 static __always_inline bool own_port_is_taken(u32 uplink, u8 protocol, __be16 port_be)
 {
@@ -86,8 +145,8 @@ static __always_inline int own_begins(struct __sk_buff *skb, struct nat_request 
 	return 0;
 }
 
-/* What holds for a flow of the host's own that is translated. No mapping serves two of them, for one
- * is looked for under inside endpoints alone. */
+/* What holds for a flow of the host's own that is translated. No mapping serves two of them, for
+ * one is looked for under inside endpoints alone. */
 static __always_inline void own_limits(struct nat_request *request)
 {
 	request->life = session_life_host(&request->flow, request->seen);
@@ -108,8 +167,8 @@ static __always_inline void own_translate(struct __sk_buff *skb, struct nat_requ
 
 	if (share_host_any() && session_join(request))
 		return;
-	if (!begins || !own_port_is_taken(request->flow.inside.uplink,
-					  request->flow.inside.protocol, port))
+	if (!begins ||
+	    !own_port_is_taken(request->flow.inside.uplink, request->flow.inside.protocol, port))
 		return;
 	found = own_session(skb, request);
 	if (!found)

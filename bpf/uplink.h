@@ -333,6 +333,7 @@ static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 h
 /* ---- TCP and UDP of the host's own, where any of it leaves from another port: see own.h. In
  * programs of their own. */
 
+/* What own_translate() says of the packet, and it is done. */
 static __always_inline int own_out(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -433,13 +434,16 @@ NSR_STEP int unmapped4_arrives(struct __sk_buff *skb, bool bare, struct nat_requ
 {
 	struct transport t = {};
 	struct packet p;
+	int whom;
 
 	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t))
 		return NAT_INBOUND_HOST;
 	request->flow.inside.protocol = t.protocol;
 	request->flow.remote_address = p.ip4->saddr;
 	request->flow.remote_port = t.source;
-	return nat_in_unmapped(request, t.dest);
+	whom = nat_in_unmapped(request, t.dest);
+	TELL(INBOUND, whom, 0, 0);
+	return whom;
 }
 
 /* Fragments, ICMP packets that are no echo reply, protocols without ports, and unmapped4_arrives().

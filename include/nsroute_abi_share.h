@@ -9,8 +9,8 @@
 #include <linux/types.h>
 
 /* Who has it: 1 + nsr_port.index for an interface of a namespace; NSR_STRANGERS + nsr_inside.slot
- * for addresses of a masqueraded prefix that are no interface's; NSR_OWNER_HOST for the host itself,
- * see bpf/own.h; 0 for all of them together.
+ * for addresses of a masqueraded prefix that are no interface's; NSR_OWNER_HOST for the host
+ * itself, see bpf/own.h; 0 for all of them together.
  */
 #define NSR_STRANGERS    (NSR_PORTS_MAX + 1)
 #define NSR_INSIDE_SLOTS (2 * NSR_INSIDE_MAX) /* of both families */
