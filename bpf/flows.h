@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * flows.h - how many sessions a namespace has: whose a new one is, and that it is counted (share.h).
+ * flows.h - how many sessions a namespace has: whose a new one is, and that it is counted
+ * (share.h).
  */
 #ifndef NSROUTE_BPF_FLOWS_H
 #define NSROUTE_BPF_FLOWS_H
