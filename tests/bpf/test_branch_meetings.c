@@ -423,6 +423,15 @@ static int host_listens(const struct crowd *crowd)
 	return fd;
 }
 
+static void set_host_flows(struct lab *lab, uint32_t count)
+{
+	const struct nsr_share share = {.flows = count};
+	uint32_t host = NSR_OWNER_HOST;
+
+	assert_int_equal(
+		bpf_map_update_elem(lab->datapath->maps[MAP_shares], &host, &share, BPF_ANY), 0);
+}
+
 static void *own_or_change(void *argument)
 {
 	struct crowd *crowd = argument;
@@ -433,6 +442,7 @@ static void *own_or_change(void *argument)
 		return crowd_change_one(crowd);
 	connection(crowd, &mine, true, crowd->ipv6 ? REMOTE_IP6 : REMOTE_IP);
 	connection(crowd, &theirs, false, crowd->ipv6 ? REMOTE_IP6 : REMOTE_IP);
+	set_host_flows(crowd->lab, NSR_HOST_FLOWS_MAX); /* none gets another port */
 	for (uint32_t i = 0; i < OWN_FLOWS; i++) {
 		out(crowd, &theirs, NULL);
 		fd = host_listens(crowd);
@@ -449,6 +459,7 @@ static void expect_ended(struct crowd *crowd)
 		crowd->ipv6 ? lab_nat6(crowd->lab, UP0) : lab_nat(crowd->lab, UP0);
 
 	assert_true(nat.sessions_expired[NSR_NAT_TCP]);
+	set_host_flows(crowd->lab, 0);
 }
 
 static void own_flows(void **state, bool ipv6)

@@ -7,9 +7,11 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "crowd.h"
 #include "datapath_maps.h"
 #include "datapath_publish.h"
 
@@ -309,6 +311,78 @@ static void test_fragments(void **state)
 	expect_of_both(state, expect_fragments);
 }
 
+/* ---- Several CPUs. */
+
+static const struct family *family_of(const struct crowd *crowd)
+{
+	return crowd->ipv6 ? &ipv6 : &ipv4;
+}
+
+/* All send in the host's name; each has a port that is not the inside's, and the inside its own. */
+static void *send_all(void *argument)
+{
+	struct crowd *crowd = argument;
+	const struct family *is = family_of(crowd);
+	struct frame mine, theirs, sent;
+
+	FRAME(&mine, .to = mac_router, .from = mac_up0, .source = is->uplink, .dest = is->remote,
+	      .sport = PORT, .dport = REMOTE_PORT);
+	FRAME(&theirs, .to = mac_router, .from = mac_up0, .source = is->red, .dest = is->remote,
+	      .sport = PORT, .dport = REMOTE_PORT);
+	for (int i = 0; i < 20000; i++) {
+		lab_run(crowd->lab, DATAPATH_UPLINK_OUT, crowd->lab->uplink[UP0], &mine, &sent);
+		if (frame_sport(&sent) == PORT)
+			atomic_fetch_add(&crowd->dropped, 1);
+		lab_run(crowd->lab, DATAPATH_UPLINK_OUT, crowd->lab->uplink[UP0], &theirs, &sent);
+		if (frame_sport(&sent) != PORT)
+			atomic_fetch_add(&crowd->shared, 1);
+	}
+	return NULL;
+}
+
+/* Meanwhile the host's sessions end. */
+static void *end_hosts(void *argument)
+{
+	struct crowd *crowd = argument;
+	struct nsr_selection host = {.address = address4(UPLINK_IP), .mask = 0xffffffff};
+	struct nsr_selection6 host6 = {.mask = {{~0u, ~0u, ~0u, ~0u}}};
+	struct error err;
+
+	memcpy(&host6.address, lab_ip(UPLINK_IP6).bytes, sizeof(host6.address));
+	while (!atomic_load(&crowd->done))
+		if (crowd->ipv6 ? datapath_flush6(crowd->lab->datapath, &host6, NULL, &err)
+				: datapath_flush(crowd->lab->datapath, &host, NULL, &err))
+			break;
+	return NULL;
+}
+
+static void expect_crowd(struct lab *lab, const struct family *is)
+{
+	struct crowd *crowd = crowd_gather(lab);
+	int fd;
+
+	open_flows(lab, is, IPPROTO_UDP);
+	fd = host_opens(is, SOCK_DGRAM, is->uplink, is->remote);
+	crowd->ipv6 = is == &ipv6;
+	crowd_run(crowd, send_all, false);
+	assert_int_equal(host_flows(lab), 1);
+	assert_int_equal(lab_entries(lab, is->sessions), 3);
+	assert_int_equal(crowd->dropped, 0);
+	assert_int_equal(crowd->shared, 0);
+	crowd_run_beside(crowd, send_all, end_hosts);
+	/* Who loses three times in a row ends the inside's session: the host is not to wait. */
+	assert_true(crowd->dropped || !crowd->shared);
+	print_message("# by its own port: the host %u times\n", crowd->dropped);
+	close(fd);
+	free(crowd);
+	expect_end(lab, is);
+}
+
+static void test_crowd(void **state)
+{
+	expect_of_both(state, expect_crowd);
+}
+
 /* No other port: the inside's session ends, and the host has its port. */
 static void expect_no_port(struct lab *lab, const struct family *is)
 {
@@ -381,7 +455,7 @@ int main(void)
 		LAB_TEST(test_udp),          LAB_TEST(test_tcp),     LAB_TEST(test_session_ends),
 		LAB_TEST(test_mapping_ends), LAB_TEST(test_anew),    LAB_TEST(test_errors),
 		LAB_TEST(test_fragments),    LAB_TEST(test_no_port), LAB_TEST(test_without_program),
-		LAB_TEST(test_published),
+		LAB_TEST(test_published),    LAB_TEST(test_crowd),
 	};
 
 	return LAB_MAIN(tests);
