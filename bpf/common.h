@@ -45,6 +45,7 @@ enum verdict {
 	VERDICT_HAIRPIN = 4,   /* likewise: see hairpin.h */
 	VERDICT_HAIRPIN6 = 5,  /* likewise: see hairpin6.h */
 	VERDICT_GUEST = 6,     /* likewise: see guest.h */
+	VERDICT_OWN = 7,       /* likewise: see own.h */
 };
 
 /* Whom a packet that arrives at an uplink is for. */

@@ -18,6 +18,7 @@
 #define NSROUTE_BPF_CONTACT_H
 
 #include "conntrack.h"
+#include "mapping.h"
 #include "maps.h"
 #include "share.h"
 #include "slots.h"
@@ -174,6 +175,19 @@ NSR_STEP int contact_known(const struct nsr_flow *flow)
 	equal = flow_equal(&session->flow, &key) && READ_ONCE(session->life);
 	barrier();
 	return equal && READ_ONCE(session->state) == entry.ref.state;
+}
+
+/* RFC 4787 REQ-8: whether what comes from outside and has no session gets one. Of TCP only a SYN.
+ */
+static __always_inline bool filter_admits(const struct nat_request *request, u32 filtering)
+{
+	u8 protocol = request->flow.inside.protocol;
+
+	if (!request->seen || protocol == NSR_NAT_ICMP ||
+	    (protocol == NSR_NAT_TCP && !(request->seen & NSR_SEEN_IN_SYN)))
+		return false;
+	return filtering == NSR_FILTER_NOTHING ||
+	       (filtering == NSR_FILTER_ADDRESS && contact_known(&request->flow));
 }
 
 #endif

@@ -215,11 +215,12 @@ NSR_STEP int fragment4_first(struct __sk_buff *skb, bool bare, struct nat_reques
 		return NAT_INBOUND_HOST;
 	mapping = NSR_MAPPING(NSR_POOL(request->slot, t.protocol), bpf_ntohs(t.dest));
 	record = nat_mapping(mapping);
-	if (!record || !READ_ONCE(record->references))
-		return NAT_INBOUND_HOST;
-	request->flow.inside = record->inside;
+	request->flow.inside.protocol = t.protocol;
 	request->flow.remote_address = p.ip4->saddr;
 	request->flow.remote_port = t.protocol == NSR_NAT_ICMP ? 0 : t.source;
+	if (!record || !READ_ONCE(record->references))
+		return nat_in_unmapped(request, t.dest);
+	request->flow.inside = record->inside;
 	session = session_peek(&request->flow, request->now_s, &view, &state);
 	if (session && view.mapping == mapping && view.external == p.ip4->daddr &&
 	    session_seen(session, state, seen_by(false, t.protocol, t.tcp_flags), request->now_s))

@@ -342,6 +342,16 @@ static __always_inline bool icmp4_refuses(struct __sk_buff *skb, const struct na
 	       (code == ICMP_NO_PROTOCOL || code == ICMP_NO_PORT);
 }
 
+/* Whether an error of the host's own may quote what came to another port of a flow of its own,
+ * which is told by that port then: see own.h. */
+static __always_inline bool icmp4_may_be_own(const struct nat_request *request, u8 type,
+					     const struct quote *q)
+{
+	return share_host_any() && !request->forwarded && request->external &&
+	       q->ip.daddr == request->external && protocol_has_ports(q->ip.protocol) &&
+	       is_translated_error(type);
+}
+
 /*
  * An ICMP packet without a session that leaves by the uplink: an error of an inside host, of the
  * host itself about what it has translated, or none of our business. request has uplink and an
@@ -352,8 +362,8 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 {
 	struct quote q = {};
 	struct packet p;
+	bool inside, own;
 	__be32 source;
-	bool inside;
 	int result;
 	u8 type;
 
@@ -367,21 +377,24 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 		return inside ? DROP(NAT_PROTOCOL) : 0;
 	if (!quote_read(skb, &p, &q))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
-	if (!inside && !inside_at4(skb, request->flow.inside.uplink, q.ip.daddr) &&
-	    !inside_at4(skb, request->flow.inside.uplink, q.ip.saddr)) {
+	own = !inside && !inside_at4(skb, request->flow.inside.uplink, q.ip.daddr) &&
+	      !inside_at4(skb, request->flow.inside.uplink, q.ip.saddr);
+	if (own) {
 		/* About the host's own; what is masqueraded elsewhere has no say in that. */
 		if ((p.ip4->saddr == request->external || !inside_of4(p.ip4->saddr)) &&
 		    icmp4_refuses(skb, request, type, &q))
 			other4_refuses(request, q.ip.protocol, q.ip.saddr);
-		return 0;
+		if (!icmp4_may_be_own(request, type, &q))
+			return 0;
+	} else if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external) {
+		return DROP(NAT_ICMP_ERROR); /* it goes to whoever sent the packet */
+	} else if (options_do(skb, link_bytes(bare)) || options_do(skb, q.offset)) {
+		/* Options record addresses, those that were echoed and those that are quoted. */
+		return DROP(NAT_ICMP_ERROR);
 	}
-	/* It goes to whoever sent the packet. */
-	if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external)
-		return DROP(NAT_ICMP_ERROR);
-	/* Options record addresses, those that were echoed as well as those that are quoted. */
-	if (options_do(skb, link_bytes(bare)) || options_do(skb, q.offset))
-		return DROP(NAT_ICMP_ERROR);
 	result = icmp4_translate(skb, request, &q);
+	if (own && result == DROP(NAT_ICMP_ERROR))
+		return 0; /* of no such flow */
 	if (result == DROP(NAT_ICMP_ERROR) &&
 	    (icmp4_direct(request, &q) ||
 	     (icmp4_excepted(request, &q) && quote_is_sound(skb, q.offset)))) {

@@ -229,6 +229,7 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 	struct nat_work6 *work = nat_work();
 	struct nat_request6 *request;
 	int unfit, result;
+	bool own;
 
 	if (!work || !quote6_read(skb, work))
 		return DROP(NAT_ICMP_ERROR); /* who knows whom it would quote */
@@ -236,15 +237,22 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 	unfit = quote6_find_transport(skb, &work->quote);
 	if (unfit == VERDICT_RARE)
 		return VERDICT_RARE;
-	if (!inside && !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.daddr) &&
-	    !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.saddr))
-		return 0; /* about the host's own */
-	/* It goes to whoever sent the packet. */
-	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||
-	    address_is_none6(&request->external) || unfit)
-		return DROP(NAT_ICMP_ERROR);
+	own = !inside && !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.daddr) &&
+	      !inside_at6(skb, request->flow.inside.uplink, &work->quote.ip.saddr);
+	if (own) {
+		/* About the host's own: what came to another port of a flow (own.h) is told by that
+		 * port. */
+		if (unfit || request->forwarded || !share_host_any() ||
+		    !address_equal6((void *)&work->quote.ip.daddr, &request->external))
+			return 0;
+	} else if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||
+		   address_is_none6(&request->external) || unfit) {
+		return DROP(NAT_ICMP_ERROR); /* it goes to whoever sent the packet */
+	}
 	work->old = request->flow.inside.address;
 	result = icmp6_translate(skb, work);
+	if (own && result == DROP(NAT_ICMP_ERROR))
+		return 0; /* of no such flow */
 	if (result == DROP(NAT_ICMP_ERROR) && (icmp6_direct(work) || icmp6_excepted())) {
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr))

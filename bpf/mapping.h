@@ -513,10 +513,4 @@ static __always_inline void request_limits(struct nat_request *request,
 	request->mapping_mode = inside->mapping_mode;
 }
 
-/* What flows_claim() of nat.h took. */
-static __always_inline void flows_give(u32 owner)
-{
-	share_give_session(owner, NAT_FAMILY);
-}
-
 #endif

@@ -28,36 +28,11 @@
 #include "contact.h"
 #include "counters.h"
 #include "fib.h"
+#include "flows.h"
 #include "mapping.h"
 #include "ports.h"
 #include "share.h"
 #include "trace.h"
-
-/* ---- How many sessions a namespace has. */
-
-/* The owner of the inside address; when it is no interface's, who sent the packet; when that is not
- * known either, its prefix, as request_limits() has it. */
-static __always_inline u32 flows_owner(struct __sk_buff *skb, const struct nat_request *request)
-{
-	const struct nsr_endpoint *owner = nat_owner_of(&request->flow.inside.address);
-	u32 kind = NSR_OWNER_KIND(request->owner), from = skb->ingress_ifindex;
-	const struct nsr_port *port;
-
-	if (owner)
-		return NSR_OWNER(kind, 1 + owner->port);
-	port = kind == NSR_OWNER_INBOUND ? NULL : bpf_map_lookup_elem(&ports, &from);
-	return port ? NSR_OWNER(kind, 1 + port->index) : request->owner;
-}
-
-/* A session for who owns it, unless it has as many as it may. */
-NSR_STEP int flows_claim(struct __sk_buff *skb, struct nat_request *request)
-{
-	request = nat_request_here(request);
-	if (!request)
-		return DROP(NAT_SESSIONS);
-	request->owner = flows_owner(skb, request);
-	return share_take_session(request->owner, request->flows_max, NAT_FAMILY, session_room());
-}
 
 /* ---- Sessions. */
 
@@ -127,6 +102,9 @@ static __always_inline int session_turn(struct nsr_session *session, const struc
 	return result;
 }
 
+/* The same of a flow of the host's own: own.h. */
+int session_turn_host(struct nsr_session *session, u32 state, u32 seen, u32 now_s);
+
 /* Has a session be found expired from now on. */
 static __always_inline int session_give_up(struct nsr_session *session, u32 state)
 {
@@ -149,6 +127,9 @@ NSR_STEP int session_change(struct nsr_session *session, u32 state, u32 seen, u3
 
 	if (!session)
 		return -ENOENT;
+	/* It has had its mapping's reference from the beginning: the host has begun it. */
+	if (READ_ONCE(session->owner) == NSR_OWNER_HOST)
+		return session_turn_host(session, state, seen, now_s) == -ENOENT ? -ENOENT : 0;
 	flow = session->flow;
 	if (seen & ~READ_ONCE(session->life) & NSR_SEEN_OUT) {
 		mapping = READ_ONCE(session->mapping);
@@ -240,6 +221,10 @@ session_peek(const struct nsr_flow *flow, u32 now_s, struct session_view *ret_vi
 	return session;
 }
 
+/* Whether what the host itself sends to the request's remote from this port leaves by another one:
+ * own.h. What comes to this one, or begins here, has nothing to do with the host's socket then. */
+int host_is_translated(struct nat_request *request, u32 port);
+
 /* Fills a claimed slot and enters it; on failure the slot is free again. */
 NSR_STEP int session_enter(u32 number, const struct nat_request *request)
 {
@@ -283,6 +268,7 @@ NSR_STEP int session_enter(u32 number, const struct nat_request *request)
  * same port. */
 NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 {
+	__be16 port;
 	bool paired;
 
 	request = nat_request_here(request);
@@ -292,9 +278,10 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 		mapping_is_own(request) ? 0 : mapping_find(&request->flow.inside, request->now_s);
 	if (!request->mapping)
 		return VERDICT_RARE;
+	port = bpf_htons(NSR_MAPPING_PORT(request->mapping));
 	paired = NSR_MAPPING_SLOT(request->mapping) == request->slot; /* or it is about to end */
-	if (paired && !host_has_port(skb, request, bpf_htons(NSR_MAPPING_PORT(request->mapping)),
-				     mapping_is_published(request->mapping)))
+	if (paired && (!host_has_port(skb, request, port, mapping_is_published(request->mapping)) ||
+		       host_is_translated(request, port)))
 		return 0;
 	mapping_put(request->mapping, request->now_s);
 	return paired ? DROP(NAT_SOCKET) : DROP(NAT_CONTENTION);
@@ -478,19 +465,6 @@ NSR_STEP int session_open_or_join(struct __sk_buff *skb, struct nat_request *req
 	return result;
 }
 
-/* RFC 4787 REQ-8: whether what comes from outside and has no session gets one. Of TCP only a SYN.
- */
-static __always_inline bool filter_admits(const struct nat_request *request, u32 filtering)
-{
-	u8 protocol = request->flow.inside.protocol;
-
-	if (!request->seen || protocol == NSR_NAT_ICMP ||
-	    (protocol == NSR_NAT_TCP && !(request->seen & NSR_SEEN_IN_SYN)))
-		return false;
-	return filtering == NSR_FILTER_NOTHING ||
-	       (filtering == NSR_FILTER_ADDRESS && contact_known(&request->flow));
-}
-
 /* A session of the outside's, for request->mapping. 0: it has one now; VERDICT_RARE: the remote has
  * one with the endpoint, by another port of it. */
 static __always_inline int session_admit(struct __sk_buff *skb, struct nat_request *request)
@@ -549,18 +523,23 @@ static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *
 /* Of a packet to a mapped port that belongs to no session. */
 NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, u32 mapping)
 {
+	__be16 port = bpf_htons(NSR_MAPPING_PORT(mapping));
 	int refused;
 
 	request = nat_request_here(request);
 	if (!request)
 		return NAT_INBOUND_REFUSED;
-	if (request->flow.inside.protocol == NSR_NAT_ICMP ||
-	    host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
-			    request->flow.remote_port, &request->external,
-			    bpf_htons(NSR_MAPPING_PORT(mapping)), mapping_is_published(mapping)))
+	if (request->flow.inside.protocol == NSR_NAT_ICMP)
+		return NAT_INBOUND_HOST;
+	if (host_has_socket(skb, request->flow.inside.protocol, &request->flow.remote_address,
+			    request->flow.remote_port, &request->external, port,
+			    mapping_is_published(mapping)) &&
+	    !host_is_translated(request, port))
 		return NAT_INBOUND_HOST;
 	if (nat_is_client(&request->flow.remote_address))
 		return NAT_INBOUND_REFUSED; /* forged, to be taken for the host */
+	if (address_equal(&request->flow.inside.address, &request->external))
+		return NAT_INBOUND_REFUSED; /* the host's own has it for its remote alone */
 	request->mapping = mapping;
 	refused = nat_admit(skb, request);
 	if (refused == DROP(NAT_LIMIT))
@@ -577,17 +556,19 @@ NSR_STEP int nat_in_unknown(struct __sk_buff *skb, struct nat_request *request, 
  * create a mapping. What belongs to no session goes to the host when the host has a socket for it;
  * else the network's filter lets it in, or it is dropped in silence (RFC 5382 REQ-4: no RST for an
  * unsolicited SYN). Echo replies go to the host in any case: it keeps no sockets for them that
- * could be asked for, and answers none.
+ * could be asked for, and answers none. NAT_INBOUND_RARE: nat_in_unmapped() knows. Only a port that
+ * has been mapped can be another one's.
  */
-static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat_request *request,
-					       __be16 port)
+static __always_inline enum nat_inbound nat_in_outside(struct __sk_buff *skb,
+						       struct nat_request *request, __be16 port)
 {
 	u32 pool = NSR_POOL(request->slot, request->flow.inside.protocol);
 	u32 mapping = NSR_MAPPING(pool, bpf_ntohs(port));
 	struct nsr_mapping *record = nat_mapping(mapping);
 
 	if (!record || !READ_ONCE(record->references))
-		return NAT_INBOUND_HOST;
+		return record && record->generation && share_host_any() ? NAT_INBOUND_RARE
+									: NAT_INBOUND_HOST;
 	TELL(MAPPED, READ_ONCE(record->references), nat_told(record->inside.address),
 	     record->inside.port);
 	request->flow.inside = record->inside;
@@ -595,6 +576,15 @@ static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat
 		return NAT_INBOUND_SESSION;
 	request_no_limits(request);
 	return nat_in_unknown(skb, request, mapping);
+}
+
+/* The same of what does not come from outside: the host sends nothing there from another port. */
+static __always_inline enum nat_inbound nat_in(struct __sk_buff *skb, struct nat_request *request,
+					       __be16 port)
+{
+	enum nat_inbound whom = nat_in_outside(skb, request, port);
+
+	return whom == NAT_INBOUND_RARE ? NAT_INBOUND_HOST : whom;
 }
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * nat4.h - what IPv4 brings with it into the text of the NAT.
  *
- * conntrack.h, slots.h, contact.h, mapping.h, nat.h, guest_session.h, own.h, other.h, datagram.h,
+ * conntrack.h, slots.h, contact.h, mapping.h, flows.h, nat.h, guest_session.h, own.h, other.h, datagram.h,
  * direct.h, reclaim.h, publish.h and trace_nat.h speak of addresses by the names of this header
  * alone, so that they can be compiled for another family: what an address is, how two of them are
  * compared, where keys and requests lie, and what the kernel and the tables are asked about one.

@@ -51,6 +51,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #undef NSROUTE_BPF_SLOTS_H
 #undef NSROUTE_BPF_CONTACT_H
 #undef NSROUTE_BPF_MAPPING_H
+#undef NSROUTE_BPF_FLOWS_H
 #undef NSROUTE_BPF_NAT_H
 #undef NSROUTE_BPF_GUEST_SESSION_H
 #undef NSROUTE_BPF_OWN_H
@@ -212,13 +213,16 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define flows_owner          flows_owner6
 #define session_end          session_end6
 #define session_life         session_life6
+#define session_life_host    session_life_host6
 #define request_limits       request_limits6
 #define session_turn         session_turn6
+#define session_turn_host    session_turn_host6
 #define session_give_up      session_give_up6
 #define session_change       session_change6
 #define session_seen         session_seen6
 #define session_find         session_find6
 #define session_peek         session_peek6
+#define host_is_translated   host_is_translated6
 #define session_enter        session_enter6
 #define mapping_use          mapping_use6
 #define mapping_open         mapping_open6
@@ -235,6 +239,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_admit        session_admit6
 #define nat_admit            nat_admit6
 #define nat_in_unknown       nat_in_unknown6
+#define nat_in_unmapped      nat_in_unmapped6
+#define nat_in_outside       nat_in_outside6
 #define nat_in               nat_in6
 
 /* guest_session.h */
@@ -250,6 +256,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define own_port_is_taken own_port_is_taken6
 #define own_begins        own_begins6
 #define own_session       own_session6
+#define own_limits        own_limits6
+#define own_translate     own_translate6
 
 /* other.h */
 #define other_ask    other_ask6

@@ -122,13 +122,16 @@
 #undef flows_owner
 #undef session_end
 #undef session_life
+#undef session_life_host
 #undef request_limits
 #undef session_turn
+#undef session_turn_host
 #undef session_give_up
 #undef session_change
 #undef session_seen
 #undef session_find
 #undef session_peek
+#undef host_is_translated
 #undef session_enter
 #undef mapping_use
 #undef mapping_open
@@ -145,6 +148,8 @@
 #undef session_admit
 #undef nat_admit
 #undef nat_in_unknown
+#undef nat_in_unmapped
+#undef nat_in_outside
 #undef nat_in
 #undef guest_limits
 #undef guest_enter
@@ -155,6 +160,8 @@
 #undef own_port_is_taken
 #undef own_begins
 #undef own_session
+#undef own_limits
+#undef own_translate
 #undef other_ask
 #undef host_remote
 #undef host_known

@@ -12,6 +12,8 @@
  *                   the same for IPv6 that the NAT may have a part in, by a tail call
  *   nsr_other_out6, nsr_other_in6, nsr_obare_out6, nsr_obare_in6
  *                   what of that has no ports, by a tail call of these four
+ *   nsr_own_out, nsr_bare_own
+ *                   IPv4 of the host's own, likewise, where any of it has another port outside
  *   nsr_hairpin6    IPv6 of a namespace to its uplink's address, likewise
  *   nsr_local_out   tc egress of the loopback interface: what the host sends to itself
  *   nsr_local_out6  the same for IPv6, by a tail call
@@ -48,6 +50,7 @@
 /* No actions: not decided yet. */
 #define ACTION_RARE    0x100
 #define ACTION_INBOUND 0x101
+#define ACTION_OWN     0x102
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -158,8 +161,8 @@ int nsr_port_out(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-/* What leaves by an uplink; ACTION_RARE: see out_rare(). bare: a constant, that of the two
- * programs. */
+/* What leaves by an uplink; ACTION_RARE: see out_rare(), ACTION_OWN: see own_out(). bare: a
+ * constant, that of the two programs. */
 static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -180,8 +183,8 @@ static __always_inline int uplink_out(struct __sk_buff *skb, bool bare)
 			       : uplink_leaks(skb, uplink, &p, kind);
 	else
 		verdict = uplink_masquerade(skb, uplink, &p, &request);
-	if (verdict == VERDICT_RARE)
-		return ACTION_RARE;
+	if (verdict > VERDICT_KERNEL)
+		return verdict == VERDICT_OWN ? ACTION_OWN : ACTION_RARE;
 	count_uplink_tx(uplink->index, length, verdict, request.mapping || request.forwarded);
 	return verdict < 0 ? refuse(skb, address_of(uplink), verdict, bare) : TC_ACT_UNSPEC;
 }
@@ -205,7 +208,12 @@ int nsr_uplink_out(struct __sk_buff *skb)
 	if (mark_counted(skb))
 		return TC_ACT_UNSPEC;
 	action = uplink_leave(skb);
-	return action == ACTION_RARE ? uplink_out_rare(skb) : action;
+	if (action < ACTION_RARE)
+		return action;
+	if (action == ACTION_RARE)
+		return uplink_out_rare(skb);
+	to_program6(skb, NSR_PROGRAM_OWN);
+	return own_passes(skb);
 }
 
 SEC("tc")
@@ -216,7 +224,24 @@ int nsr_bare_out(struct __sk_buff *skb)
 	if (mark_counted(skb))
 		return TC_ACT_UNSPEC;
 	action = bare_leave(skb);
-	return action == ACTION_RARE ? bare_out_rare(skb) : action;
+	if (action < ACTION_RARE)
+		return action;
+	if (action == ACTION_RARE)
+		return bare_out_rare(skb);
+	to_program6(skb, NSR_PROGRAM_BARE_OWN);
+	return own_passes(skb);
+}
+
+SEC("tc")
+int nsr_own_out(struct __sk_buff *skb)
+{
+	return own_out(skb, false);
+}
+
+SEC("tc")
+int nsr_bare_own(struct __sk_buff *skb)
+{
+	return own_out(skb, true);
 }
 
 /* What arrives at an uplink; ACTION_RARE: see in_rare(), ACTION_INBOUND: see inbound.h. */

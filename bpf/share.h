@@ -139,6 +139,15 @@ static __always_inline void share_give_record(u32 owner, u32 family)
 		share_give(&share->records[family]);
 }
 
+/* Whether the host itself has any: who has one is counted before it is entered and until it is not.
+ */
+static __always_inline bool share_host_any(void)
+{
+	const struct nsr_share *share = share_of(NSR_OWNER_HOST);
+
+	return share && READ_ONCE(share->flows);
+}
+
 /* Which of the ports; first: of the family. */
 static __always_inline u32 *share_ports(struct nsr_share *share, u32 first, u8 protocol)
 {

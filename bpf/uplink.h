@@ -26,7 +26,7 @@
 _Static_assert(sizeof(struct nat_request) == sizeof(struct nsr_flow) + 40, "padding");
 
 /* A datagram or an echo request of the host's own, or the first segment of a connection, may meet a
- * mapping's. */
+ * mapping's. VERDICT_OWN: it is for own_out(). */
 static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, u32 slot, bool bare)
 {
 	const struct nsr_settings *settings = nat_settings();
@@ -35,13 +35,17 @@ static __always_inline int own_leaves(struct __sk_buff *skb, u32 uplink, u32 slo
 	struct packet p;
 
 	if (!settings || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t) ||
-	    !outbound_flow(settings, uplink, &p, &t, &request) ||
-	    !transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags))
+	    !outbound_flow(settings, uplink, &p, &t, &request))
 		return 0;
 	if (t.protocol == NSR_NAT_ICMP)
 		host_echo_note(&request);
-	if (!own_port_is_taken(slot, t.protocol, t.source))
+	else if (share_host_any())
+		return VERDICT_OWN;
+	if (!transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags) ||
+	    !own_port_is_taken(slot, t.protocol, t.source))
 		return 0;
+	if (t.protocol != NSR_NAT_ICMP)
+		return VERDICT_OWN;
 	request.slot = slot;
 	request.external = p.ip4->saddr;
 	return own_begins(skb, &request);
@@ -64,7 +68,8 @@ static __always_inline bool own_may_begin(const struct packet *p)
 	const u8 *flags = (const u8 *)(p->ip4 + 1) + TCP_FLAG_BYTE;
 
 	return p->ip4->protocol != IPPROTO_TCP || p->ip4->ihl != 5 ||
-	       (void *)(flags + 1) > p->end || transport_may_begin(true, *flags);
+	       (void *)(flags + 1) > p->end || transport_may_begin(true, *flags) ||
+	       share_host_any();
 }
 
 /* Whether what leaves has a session, whose address the uplink still has when the kernel is asked.
@@ -113,9 +118,10 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		request->forwarded = port_translated(skb);
 		if (rare && protocol != IPPROTO_ICMP)
 			return VERDICT_RARE;
-		if (!skb->ingress_ifindex && own_may_begin(p))
-			p->bare ? bare_own(skb, uplink->index, slot)
-				: uplink_own(skb, uplink->index, slot);
+		if (!skb->ingress_ifindex && own_may_begin(p) &&
+		    (p->bare ? bare_own(skb, uplink->index, slot)
+			     : uplink_own(skb, uplink->index, slot)))
+			return VERDICT_OWN;
 		return rare ? VERDICT_RARE : 0;
 	}
 	settings = nat_settings();
@@ -287,7 +293,9 @@ static __always_inline enum nat_inbound uplink_classify(struct __sk_buff *skb, s
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
 	request->now_s = nat_now_s(settings);
 	request->external = dest;
-	whom = nat_in(skb, request, t->dest);
+	whom = nat_in_outside(skb, request, t->dest);
+	if (whom == NAT_INBOUND_RARE)
+		return whom;
 	TELL(INBOUND, whom, 0, 0);
 	return whom;
 }
@@ -351,6 +359,47 @@ static __always_inline u32 uplink_adds(bool bare)
 static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 hook, bool bare)
 {
 	return drop(skb, verdict, bare ? hook | EVENT_BARE : hook);
+}
+
+/* ---- TCP and UDP of the host's own, where any of it leaves from another port: see own.h. In
+ * programs of their own. */
+
+/* What own_translate() says of the packet, and it is done. */
+static __always_inline int own_out(struct __sk_buff *skb, bool bare)
+{
+	u32 ifindex = skb->ifindex, length = skb->len;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	const struct nsr_settings *settings = nat_settings();
+	struct nat_request request = {};
+	struct transport t = {};
+	struct packet p;
+	int verdict = 0;
+
+	if (!uplink)
+		return TC_ACT_UNSPEC;
+	if (settings && parse_as(skb, &p, bare) == PACKET_IPV4 && !load_transport(skb, &p, &t) &&
+	    outbound_flow(settings, uplink->index, &p, &t, &request) &&
+	    (request.slot = address_slot(uplink, p.ip4->saddr)) != NSR_SLOTS_MAX) {
+		request.external = p.ip4->saddr;
+		own_translate(skb, &request,
+			      transport_may_begin(t.protocol == NSR_NAT_TCP, t.tcp_flags));
+		if (request.mapping)
+			verdict = rewrite_endpoint4(skb, &p, &t, true, request.external,
+						    bpf_htons(NSR_MAPPING_PORT(request.mapping)));
+	}
+	count_uplink_tx(uplink->index, length, verdict, request.mapping);
+	return verdict < 0 ? uplink_drop(skb, verdict, NSR_HOOK_UPLINK_OUT, bare) : TC_ACT_UNSPEC;
+}
+
+/* Where the program that has own_out() is not there: it passes. */
+NSR_STEP int own_passes(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex;
+	const struct nsr_uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+
+	if (uplink)
+		count_uplink_tx(uplink->index, skb->len, VERDICT_KERNEL, false);
+	return TC_ACT_UNSPEC;
 }
 
 /* ---- What is rare: all steps, off the hot path. Each returns the program's action. Either kind of
@@ -424,7 +473,25 @@ NSR_STEP int bare_out_rare(struct __sk_buff *skb)
 	return out_rare(skb, true);
 }
 
-/* Fragments, ICMP packets that are no echo reply, and protocols without ports. */
+/* TCP or UDP to a port that has been mapped, while the host has flows of another port: nat_in(). */
+NSR_STEP int unmapped4_arrives(struct __sk_buff *skb, bool bare, struct nat_request *request)
+{
+	struct transport t = {};
+	struct packet p;
+	int whom;
+
+	if (!request || parse_as(skb, &p, bare) != PACKET_IPV4 || load_transport(skb, &p, &t))
+		return NAT_INBOUND_HOST;
+	request->flow.inside.protocol = t.protocol;
+	request->flow.remote_address = p.ip4->saddr;
+	request->flow.remote_port = t.source;
+	whom = nat_in_unmapped(request, t.dest);
+	TELL(INBOUND, whom, 0, 0);
+	return whom;
+}
+
+/* Fragments, ICMP packets that are no echo reply, protocols without ports, and unmapped4_arrives().
+ */
 static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 {
 	u32 ifindex = skb->ifindex, length = skb->len;
@@ -452,8 +519,10 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 		whom = other4_arrives(skb, bare, &request);
 	else if (ip4_is_fragment(p.ip4))
 		whom = fragment4_arrives(skb, bare, &request, p.ip4);
-	else
+	else if (p.ip4->protocol == IPPROTO_ICMP)
 		whom = icmp4_arrives(skb, bare, &request);
+	else
+		whom = unmapped4_arrives(skb, bare, &request);
 	if (whom == NAT_INBOUND_HELD)
 		return TC_ACT_STOLEN; /* counted when it goes on */
 	if (routed)

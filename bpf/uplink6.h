@@ -27,8 +27,9 @@ static __always_inline void to_program6(struct __sk_buff *skb, enum nsr_program6
 	bpf_tail_call(skb, &programs6, program);
 }
 
-/* Whether TCP or UDP of the host's own may begin a flow, from a port that is not free (own.h); from
- * which address is asked later. Where the headers are not at hand, it may. */
+/* Whether TCP or UDP of the host's own may begin a flow, from a port that is not free, or be of one
+ * that has another port outside (own.h); from which address is asked later. Where the headers are
+ * not at hand, it may. */
 static __always_inline bool uplink6_own_may_begin(struct __sk_buff *skb,
 						  const struct nsr_uplink *uplink,
 						  const struct packet *p)
@@ -42,6 +43,8 @@ static __always_inline bool uplink6_own_may_begin(struct __sk_buff *skb,
 	if (uplink->flags & NSR_UPLINK_MORE6)
 		slot = address6_slot(uplink, &p->ip6->saddr);
 	if ((void *)(l4 + TCP_FLAG_BYTE + 1) > p->end)
+		return true;
+	if (share_host_any())
 		return true;
 	return slot != NSR_SLOTS_MAX && transport_may_begin(tcp, l4[TCP_FLAG_BYTE]) &&
 	       own_port_is_taken6(slot, tcp ? NSR_NAT_TCP : NSR_NAT_UDP, *(const __be16 *)l4);
@@ -103,19 +106,38 @@ static __always_inline void uplink6_flow(struct nat_work6 *work)
 	request->seen = seen_by(true, t->protocol, t->tcp_flags);
 }
 
-/* What the host itself sends from the external address. */
+/* What the host itself sends from the external address. request->mapping is then the one that it
+ * leaves by; 0: it goes as it is. */
 static __always_inline void uplink6_own(struct __sk_buff *skb, struct nat_work6 *work)
 {
 	const struct transport6 *t = &work->transport;
 
-	if (t->later || (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST) ||
-	    !transport_may_begin(t->protocol == NSR_NAT_TCP, t->tcp_flags))
+	if (t->later || !t->check_offset ||
+	    (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REQUEST))
 		return;
 	work->request.external = work->request.flow.inside.address;
 	uplink6_flow(work);
-	if (t->protocol == NSR_NAT_ICMP)
+	if (t->protocol == NSR_NAT_ICMP) {
 		host_echo_note6(&work->request);
-	own_begins6(skb, &work->request);
+		own_begins6(skb, &work->request);
+	} else {
+		own_translate6(skb, &work->request,
+			       transport_may_begin(t->protocol == NSR_NAT_TCP, t->tcp_flags));
+	}
+}
+
+/* Writes another port of the host's into the packet. On its own, as it is rare: 0, or a reason to
+ * drop. */
+NSR_STEP int uplink6_own_rewrite(struct __sk_buff *skb)
+{
+	struct nat_work6 *work = nat_work();
+	struct nat_request6 *request;
+
+	if (!work)
+		return DROP(NAT_REWRITE);
+	request = &work->request;
+	return rewrite_endpoint6(skb, work->link, &work->transport, true, &request->external,
+				 &request->external, bpf_htons(NSR_MAPPING_PORT(request->mapping)));
 }
 
 /* The mapping of what leaves, and its session: 0, or a reason to drop; VERDICT_RARE: it leaves as
@@ -220,6 +242,8 @@ static __always_inline int uplink6_send(struct __sk_buff *skb, const struct nsr_
 		return inside || external ? VERDICT_RARE : 0;
 	if (own && !unfit)
 		uplink6_own(skb, work);
+	if (own && request->mapping)
+		return uplink6_own_rewrite(skb);
 	if (!inside)
 		return !unfit && !work->transport.later &&
 				       work->transport.protocol == NSR_NAT_ICMP &&
@@ -266,13 +290,16 @@ static __always_inline enum nat_inbound uplink6_classify(struct __sk_buff *skb,
 {
 	struct nat_request6 *request = &work->request;
 	const struct transport6 *t = &work->transport;
+	enum nat_inbound whom;
 
 	if (!t->check_offset || (t->protocol == NSR_NAT_ICMP && t->icmp_type != ICMP6_ECHO_REPLY))
 		return NAT_INBOUND_HOST;
 	request->flow.inside.protocol = t->protocol;
 	request->flow.remote_port = t->protocol == NSR_NAT_ICMP ? 0 : t->source;
 	request->seen = seen_by(false, t->protocol, t->tcp_flags);
-	return nat_in6(skb, request, t->dest);
+	whom = nat_in_outside6(skb, request, t->dest);
+	return whom == NAT_INBOUND_RARE ? (enum nat_inbound)nat_in_unmapped6(request, t->dest)
+					: whom;
 }
 
 /* Whom a packet that arrives at the external address is for. NAT_INBOUND_SESSION: it has been

@@ -9,11 +9,13 @@
 #include <linux/types.h>
 
 /* Who has it: 1 + nsr_port.index for an interface of a namespace; NSR_STRANGERS + nsr_inside.slot
- * for addresses of a masqueraded prefix that are no interface's; 0 for all of them together.
+ * for addresses of a masqueraded prefix that are no interface's; NSR_OWNER_HOST for the host
+ * itself, see bpf/own.h; 0 for all of them together.
  */
 #define NSR_STRANGERS    (NSR_PORTS_MAX + 1)
 #define NSR_INSIDE_SLOTS (2 * NSR_INSIDE_MAX) /* of both families */
-#define NSR_OWNERS       (NSR_STRANGERS + NSR_INSIDE_SLOTS)
+#define NSR_OWNER_HOST   (NSR_STRANGERS + NSR_INSIDE_SLOTS)
+#define NSR_OWNERS       (NSR_OWNER_HOST + 1)
 
 /* nsr_session.owner: who, and for what the session counts. */
 enum nsr_owner_kind {
@@ -31,6 +33,15 @@ _Static_assert(NSR_OWNER_KINDS *NSR_OWNERS <= 65536, "owners outgrew nsr_session
  * family's table of so many records. */
 #define NSR_INBOUND_OF(flows_max) ((flows_max) / 4 + ((flows_max) % 4 != 0))
 #define NSR_INBOUND_MAX(room)     ((room) / 4)
+
+#define NSR_HOST_FLOWS_MAX 1024 /* sessions of the host's own, of both families together */
+
+/* The timeouts that those have, for no network sets others: NSR_HOST_TCP_SYN_S and so on. */
+enum nsr_host_timeout {
+#define X(name, text, seconds) NSR_HOST_##name##_S = (seconds),
+	NSR_NAT_TIMEOUTS(X)
+#undef X
+};
 
 /* How many records of a family's table one owner may have for what it begins. One that has them,
  * and all that is inbound, leave the others an eighth. */

@@ -100,6 +100,8 @@ enum {
 	DATAPATH_GUEST,
 	DATAPATH_GUEST6,
 	DATAPATH_LOCAL_OUT6, /* called by that of the loopback interface */
+	DATAPATH_OWN_OUT,    /* by those of an uplink */
+	DATAPATH_BARE_OWN,
 	DATAPATH_ALL_PROGRAMS
 };
 

@@ -57,6 +57,8 @@ static const struct {
 	[DATAPATH_GUEST] = {"nsr_guest", USE_LOOPBACK},
 	[DATAPATH_GUEST6] = {"nsr_guest6", USE_LOOPBACK | USE_IPV6},
 	[DATAPATH_LOCAL_OUT6] = {"nsr_local_out6", USE_LOOPBACK | USE_IPV6},
+	[DATAPATH_OWN_OUT] = {"nsr_own_out", USE_ETHERNET},
+	[DATAPATH_BARE_OWN] = {"nsr_bare_own", USE_BARE},
 };
 
 const char *datapath_program_name(unsigned int program)
@@ -137,6 +139,8 @@ static int enter_programs6(const struct datapath *datapath, struct error *err)
 		[NSR_PROGRAM6_OBARE_IN] = DATAPATH_OBARE_IN6,
 		[NSR_PROGRAM_GUEST] = DATAPATH_GUEST,
 		[NSR_PROGRAM6_GUEST] = DATAPATH_GUEST6,
+		[NSR_PROGRAM_OWN] = DATAPATH_OWN_OUT,
+		[NSR_PROGRAM_BARE_OWN] = DATAPATH_BARE_OWN,
 	};
 	int map = datapath->maps[MAP_programs6], ret = 0;
 

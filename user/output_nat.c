@@ -33,6 +33,7 @@ struct session {
 	uint8_t protocol; /* enum nsr_nat_protocol */
 	uint32_t seen;
 	bool direct; /* not translated: external is inside */
+	bool host;   /* the host's own */
 };
 
 /* Its name, or its number. */
@@ -102,6 +103,7 @@ static json_t *describe(const struct session *session, uint32_t left_s, const js
 	set_end(object, "remote", &session->remote, "remote_port",
 		icmp || other ? -1 : ntohs(session->remote_port));
 	json_object_set_new(object, "direct", json_boolean(session->direct));
+	json_object_set_new(object, "host", json_boolean(session->host));
 	model_set_text(object, "state", state_of(session));
 	model_set_number(object, "seconds_left", left_s);
 	return object;
@@ -133,6 +135,7 @@ static struct ip_address address_of(uint8_t family, const void *bytes)
 		.protocol = (session)->flow.inside.protocol,                                    \
 		.seen = NSR_LIFE_SEEN((session)->life),                                         \
 		.direct = IS_DIRECT(session),                                                   \
+		.host = NSR_OWNER_NUMBER((session)->owner) == NSR_OWNER_HOST,                   \
 	})
 
 json_t *output_session(const struct nsr_session *session, uint32_t left_s, const json_t *inside,
@@ -196,7 +199,10 @@ void output_session_text(FILE *out, const json_t *session)
 
 	snprintf(left, sizeof(left), "%" JSON_INTEGER_FORMAT,
 		 json_integer_value(json_object_get(session, "seconds_left")));
-	fprintf(out, COLUMNS, text_of(session, "namespace", namespace),
+	fprintf(out, COLUMNS,
+		json_is_true(json_object_get(session, "host"))
+			? "(host)"
+			: text_of(session, "namespace", namespace),
 		text_of(session, "uplink", uplink),
 		json_string_value(json_object_get(session, "protocol")),
 		end_of(session, "inside", "inside_port", inside),

@@ -217,6 +217,7 @@ static void each_owner(struct lab *lab, void (*act)(struct lab *lab, uint32_t ow
 		act(lab, i);
 	for (i = 0; i < 8; i++)
 		act(lab, NSR_STRANGERS + i);
+	act(lab, NSR_OWNER_HOST);
 }
 
 static void clear_share(struct lab *lab, uint32_t owner)

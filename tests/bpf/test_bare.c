@@ -9,6 +9,8 @@
 #include <linux/pkt_cls.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 #include "lab_bare.h"
@@ -224,6 +226,35 @@ static void test_the_hosts_own(void **state)
 	EXPECT_BARE_OUT(lab, &f, PASSED);
 	frame_eth(&f)->h_proto = htons(ETH_P_MPLS_UC);
 	EXPECT_BARE_OUT(lab, &f, PASSED);
+}
+
+/* One of a port that red has there: it leaves from another one. */
+static void test_a_flow_of_the_hosts_own(void **state)
+{
+	const struct sockaddr_in at = {.sin_family = AF_INET,
+				       .sin_addr.s_addr = address4(UPLINK2_IP),
+				       .sin_port = htons(4321)};
+	struct lab *lab = bare_of(state);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct frame f, wanted;
+	struct run *run;
+	uint16_t port;
+
+	expect_out(lab, IPPROTO_UDP, 4321);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	outgoing(&f, IPPROTO_UDP, true, 4321);
+	run = EXPECT_BARE_OUT(lab, &f, TRANSLATED);
+	port = frame_sport(&run->out);
+	assert_int_not_equal(port, 4321);
+	outgoing(&wanted, IPPROTO_UDP, true, port);
+	assert_memory_equal(run->out.bytes, wanted.bytes, wanted.length);
+	incoming(&f, IPPROTO_UDP, true, port);
+	EXPECT_BARE_IN(lab, &f, TRANSLATED);
+	incoming(&f, IPPROTO_UDP, true, 4321);
+	EXPECT_BARE_IN(lab, &f, TRANSLATED_TO_PEER);
+	close(fd);
+	lab_expect_no_flows(lab);
 }
 
 static void test_inbound_that_no_session_knows(void **state)
@@ -502,6 +533,7 @@ int main(void)
 		LAB_TEST(test_left_to_the_kernel),
 		LAB_TEST(test_sources_that_must_not_leave),
 		LAB_TEST(test_the_hosts_own),
+		LAB_TEST(test_a_flow_of_the_hosts_own),
 		LAB_TEST(test_inbound_that_no_session_knows),
 		LAB_TEST(test_options),
 		LAB_TEST(test_icmp_errors),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * CPUs that meet where few packets come: at the last free ports, contacts, datagrams in fragments,
- * sessions of the outside, published ports, the host's own sockets, and an uplink's address.
+ * sessions of the outside, published ports, and the host's own sockets.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -22,7 +22,6 @@
 #define PAYLOAD     1200 /* of each, in two fragments */
 #define STRANGERS   500  /* remote ports that speak first */
 #define OWN_FLOWS   300
-#define ABSENT_IP6  "2001:db8:1::99" /* an uplink's, that its interface does not have */
 
 /* ---- What threads do beside the crowd, or all of it. */
 
@@ -480,6 +479,15 @@ static int host_listens(const struct crowd *crowd)
 	return fd;
 }
 
+static void set_host_flows(struct lab *lab, uint32_t count)
+{
+	const struct nsr_share share = {.flows = count};
+	uint32_t host = NSR_OWNER_HOST;
+
+	assert_int_equal(
+		bpf_map_update_elem(lab->datapath->maps[MAP_shares], &host, &share, BPF_ANY), 0);
+}
+
 static void *own_or_change(void *argument)
 {
 	struct crowd *crowd = argument;
@@ -490,6 +498,7 @@ static void *own_or_change(void *argument)
 		return crowd_change_one(crowd);
 	connection(crowd, &mine, true, crowd->ipv6 ? REMOTE_IP6 : REMOTE_IP);
 	connection(crowd, &theirs, false, crowd->ipv6 ? REMOTE_IP6 : REMOTE_IP);
+	set_host_flows(crowd->lab, NSR_HOST_FLOWS_MAX); /* none gets another port */
 	for (uint32_t i = 0; i < OWN_FLOWS; i++) {
 		out(crowd, &theirs, NULL);
 		fd = host_listens(crowd);
@@ -506,6 +515,7 @@ static void expect_ended(struct crowd *crowd)
 		crowd->ipv6 ? lab_nat6(crowd->lab, UP0) : lab_nat(crowd->lab, UP0);
 
 	assert_true(nat.sessions_expired[NSR_NAT_TCP]);
+	set_host_flows(crowd->lab, 0);
 }
 
 static void own_flows(void **state, bool ipv6)
@@ -528,49 +538,6 @@ static void test_own_flows6(void **state)
 	own_flows(state, true);
 }
 
-/* ---- An address that the uplink's interface does not have is looked for each second. */
-
-static void take_address(struct crowd *crowd)
-{
-	struct lab *lab = crowd->lab;
-	struct nsr_uplink uplink = {.address4 = address4(UPLINK_IP),
-				    .port_min = LAB_PORT_MIN,
-				    .port_max = LAB_PORT_MAX,
-				    .fixed6 = 1};
-
-	memcpy(uplink.address6, lab_ip(ABSENT_IP6).bytes, sizeof(uplink.address6));
-	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP0], &uplink,
-					     &lab->uplink_number[UP0], &lab->err),
-			 0);
-}
-
-static void *ask_for_address(void *argument)
-{
-	struct crowd *crowd = argument;
-	const bool clock = !atomic_fetch_add(&crowd->next, 1);
-	struct frame f, sent;
-
-	for (uint32_t i = 0; i < TURNS; i++) {
-		if (clock)
-			lab_clock_offset(crowd->lab, i % 2);
-		crowd_sends(crowd, &f, i % CROWD_HOSTS, 80);
-		/* While another CPU asks it may still leave by the address that was there. */
-		if (out(crowd, &f, &sent) == TC_ACT_UNSPEC &&
-		    frame_ip6(&sent)->saddr.s6_addr[0] == 0xfd)
-			atomic_fetch_add(&crowd->shared, 1);
-	}
-	return NULL;
-}
-
-static void test_address6(void **state)
-{
-	meet(state, &(struct meeting_of){.wanted = MET(ADDRESS_BUSY),
-					 .prepare = take_address,
-					 .body = ask_for_address,
-					 .lossy = true,
-					 .ipv6 = true});
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,7 +556,6 @@ int main(void)
 		LAB_TEST(test_strangers6),
 		LAB_TEST(test_own_flows),
 		LAB_TEST(test_own_flows6),
-		LAB_TEST(test_address6),
 	};
 
 	return LAB_MAIN(tests);

@@ -6,11 +6,15 @@
  */
 #include "meetings_run.h"
 
+#include <linux/pkt_cls.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define GIVE_UP_S 60
-#define LIMIT     300 /* flows of a namespace */
+#define GIVE_UP_S  60
+#define LIMIT      300 /* flows of a namespace */
+#define TURNS      4096
+#define ABSENT_IP6 "2001:db8:1::99" /* an uplink's, that its interface does not have */
 
 static uint32_t port_bits(struct lab *lab, bool ipv6)
 {
@@ -150,6 +154,50 @@ static void test_ends_meet_and_updates_fail6(void **state)
 	ends_meet(state, true, 7);
 }
 
+/* ---- An address that the uplink's interface does not have is looked for each second. */
+
+static void take_address(struct crowd *crowd)
+{
+	struct lab *lab = crowd->lab;
+	struct nsr_uplink uplink = {.address4 = address4(UPLINK_IP),
+				    .port_min = LAB_PORT_MIN,
+				    .port_max = LAB_PORT_MAX,
+				    .fixed6 = 1};
+
+	memcpy(uplink.address6, lab_ip(ABSENT_IP6).bytes, sizeof(uplink.address6));
+	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP0], &uplink,
+					     &lab->uplink_number[UP0], &lab->err),
+			 0);
+}
+
+static void *ask_for_address(void *argument)
+{
+	struct crowd *crowd = argument;
+	const bool clock = !atomic_fetch_add(&crowd->next, 1);
+	struct frame f, sent;
+
+	for (uint32_t i = 0; i < TURNS; i++) {
+		if (clock)
+			lab_clock_offset(crowd->lab, i % 2);
+		crowd_sends(crowd, &f, i % CROWD_HOSTS, 80);
+		/* While another CPU asks it may still leave by the address that was there. */
+		if (lab_run(crowd->lab, DATAPATH_UPLINK_OUT, crowd->lab->uplink[UP0], &f, &sent) ==
+			    TC_ACT_UNSPEC &&
+		    frame_ip6(&sent)->saddr.s6_addr[0] == 0xfd)
+			atomic_fetch_add(&crowd->shared, 1);
+	}
+	return NULL;
+}
+
+static void test_address6(void **state)
+{
+	meet(state, &(struct meeting_of){.wanted = MET(ADDRESS_BUSY),
+					 .prepare = take_address,
+					 .body = ask_for_address,
+					 .lossy = true,
+					 .ipv6 = true});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +213,7 @@ int main(void)
 		LAB_TEST(test_ends_meet6),
 		LAB_TEST(test_ends_meet_and_updates_fail),
 		LAB_TEST(test_ends_meet_and_updates_fail6),
+		LAB_TEST(test_address6),
 	};
 
 	return LAB_MAIN(tests);

@@ -1,105 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A flow of the host's own that begins later, from a port which is mapped to the same remote: it is
- * the host's from its first packet on, and what the inside has with others goes on.
+ * A flow of the host's own that begins later, from a port which is mapped to the same remote, where
+ * it gets no other port: it is the host's from its first packet on, and what the inside has with
+ * others goes on. Where it gets one: test_own_port.c.
  */
-#include "lab.h"
+#include "own_flows.h"
 
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
 
-#define OWN_NETNS   (-1) /* the test is in the lab's namespace */
-#define PORT        4321
-#define REMOTE_PORT 80
+#define OWN_NETNS (-1) /* the test is in the lab's namespace */
 
-/* What differs between the families. */
-struct family {
-	int number;
-	const char *red, *uplink, *remote, *remote2;
-	int sessions; /* enum datapath_map */
-};
-static const struct family ipv4 = {AF_INET,   RED_IP,     UPLINK_IP,
-				   REMOTE_IP, REMOTE2_IP, MAP_session_by_flow};
-static const struct family ipv6 = {AF_INET6,   RED_IP6,     UPLINK_IP6,
-				   REMOTE_IP6, REMOTE2_IP6, MAP_session_by_flow6};
-
-static struct sockaddr_in6 endpoint(const struct family *is, const char *ip, uint16_t port)
+/* The host has as many flows with another port as it may. */
+static int set_up(void **state)
 {
-	struct sockaddr_in6 ret = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	struct sockaddr_in *ret4 = (struct sockaddr_in *)&ret;
+	int ret = lab_set_up(state);
 
-	if (is->number == AF_INET)
-		*ret4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
-	assert_int_equal(
-		inet_pton(is->number, ip,
-			  is->number == AF_INET ? (void *)&ret4->sin_addr : (void *)&ret.sin6_addr),
-		1);
+	if (!ret && *state)
+		host_has_flows(*state, NSR_HOST_FLOWS_MAX);
 	return ret;
 }
 
-/* A socket of the host's with this port, and remote if there is one; a connection of TCP stays in
- * the making, because nobody is there. */
-static int host_opens(const struct family *is, int type, const char *local, const char *remote)
+static void expect_none(struct lab *lab, const struct family *is)
 {
-	struct sockaddr_in6 at = endpoint(is, local, PORT), to;
-	int fd = socket(is->number, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1;
-
-	assert_true(fd >= 0);
-	if (is == &ipv6) /* the lab's address may still be tentative */
-		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	if (!remote)
-		return fd;
-	to = endpoint(is, remote, REMOTE_PORT);
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
-		assert_int_equal(errno, EINPROGRESS);
-	return fd;
-}
-
-static struct run *leaves(struct lab *lab, const char *source, const char *dest, uint8_t protocol,
-			  uint8_t flags, int outcome)
-{
-	struct frame f;
-
-	FRAME(&f, .to = mac_router, .from = mac_up0, .source = source, .dest = dest,
-	      .protocol = protocol, .sport = PORT, .dport = REMOTE_PORT, .tcp_flags = flags);
-	return EXPECT_OUT(lab, UP0, &f, outcome);
-}
-
-static struct run *arrives(struct lab *lab, const struct family *is, const char *remote,
-			   uint8_t protocol, uint8_t flags, int outcome)
-{
-	struct frame f;
-
-	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = is->uplink,
-	      .protocol = protocol, .sport = REMOTE_PORT, .dport = PORT, .tcp_flags = flags);
-	return EXPECT_IN(lab, UP0, &f, outcome);
-}
-
-/* Of red, to the remote and to another one. */
-static void open_flows(struct lab *lab, const struct family *is, uint8_t protocol)
-{
-	struct run *run = leaves(lab, is->red, is->remote, protocol, FRAME_SYN, TRANSLATED);
-
-	assert_int_equal(frame_sport(&run->out), PORT);
-	leaves(lab, is->red, is->remote2, protocol, FRAME_SYN, TRANSLATED);
-	assert_int_equal(lab_entries(lab, is->sessions), 2);
-}
-
-static void expect_end(struct lab *lab, const struct family *is)
-{
-	if (is == &ipv4)
-		lab_expect_no_flows(lab);
-	else
-		lab_expect_no_flows6(lab);
+	host_has_flows(lab, 0);
+	expect_end(lab, is);
 }
 
 static void expect_udp(struct lab *lab, const struct family *is)
@@ -120,7 +48,7 @@ static void expect_udp(struct lab *lab, const struct family *is)
 	leaves(lab, is->red, is->remote2, IPPROTO_UDP, 0, TRANSLATED);
 	close(fd);
 	leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, TRANSLATED);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 static void test_udp(void **state)
@@ -150,7 +78,7 @@ static void expect_tcp(struct lab *lab, const struct family *is)
 	leaves(lab, is->red, is->remote, IPPROTO_TCP, FRAME_ACK, REFUSED(NAT_SOCKET));
 	arrives(lab, is, is->remote2, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, TRANSLATED_TO_PEER);
 	close(fd);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 static void test_tcp(void **state)
@@ -178,7 +106,7 @@ static void expect_wild(struct lab *lab, const struct family *is)
 		frame_sport(&leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, TRANSLATED)->out),
 		PORT);
 	close(fd);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 static void test_wild(void **state)
@@ -186,6 +114,7 @@ static void test_wild(void **state)
 	struct lab *lab = lab_of(state);
 
 	expect_wild(lab, &ipv4);
+	host_has_flows(lab, NSR_HOST_FLOWS_MAX);
 	expect_wild(lab, &ipv6);
 }
 
@@ -214,7 +143,7 @@ static void expect_others(struct lab *lab, const struct family *is)
 	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
 	assert_int_equal(lab_entries(lab, is->sessions), 1);
 	close(fd);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 static void test_others(void **state)
@@ -222,6 +151,7 @@ static void test_others(void **state)
 	struct lab *lab = lab_of(state);
 
 	expect_others(lab, &ipv4);
+	host_has_flows(lab, NSR_HOST_FLOWS_MAX);
 	expect_others(lab, &ipv6);
 }
 
@@ -251,7 +181,7 @@ static void test_published(void **state)
 	close(fd);
 	assert_int_equal(
 		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &sip, &lab->err), 0);
-	lab_expect_no_flows(lab);
+	expect_none(lab, &ipv4);
 }
 
 /* Of a datagram in fragments the first has the ports. */
@@ -272,7 +202,7 @@ static void test_shapes(void **state)
 	EXPECT_OUT(lab, UP0, &f, PASSED);
 	assert_int_equal(lab_active_sessions(lab), 1);
 	close(fd);
-	lab_expect_no_flows(lab);
+	expect_none(lab, &ipv4);
 }
 
 /* ---- Echo requests: the host's are known by having left. */
@@ -321,7 +251,7 @@ static void expect_echo_second(struct lab *lab, const struct family *is)
 	asks(lab, is, is->uplink, is->remote, PASSED);
 	answers(lab, is, is->remote, PORT, PASSED);
 	answers(lab, is, is->remote, id, TRANSLATED_TO_PEER);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 static void expect_echo_first(struct lab *lab, const struct family *is)
@@ -333,7 +263,7 @@ static void expect_echo_first(struct lab *lab, const struct family *is)
 	assert_int_not_equal(id, PORT);
 	answers(lab, is, is->remote, PORT, PASSED);
 	answers(lab, is, is->remote, id, TRANSLATED_TO_PEER);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 /* Red has the identifier with another remote, and keeps it there. For as long as the host may be
@@ -352,7 +282,7 @@ static void expect_echo_both(struct lab *lab, const struct family *is)
 	asks(lab, is, is->uplink, is->remote, PASSED); /* until it asks again */
 	answers(lab, is, is->remote, PORT, PASSED);
 	answers(lab, is, is->remote2, PORT, TRANSLATED_TO_PEER);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 /* Replies of the host's, requests that it forwards for others, and TCP and UDP. */
@@ -370,7 +300,7 @@ static void expect_no_echo(struct lab *lab, const struct family *is)
 	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
 	assert_int_equal(lab_entries(lab, MAP_host_echoes), 0);
 	assert_int_equal(asks_as(lab, is, is->remote), PORT);
-	expect_end(lab, is);
+	expect_none(lab, is);
 }
 
 static void test_echo_second(void **state)
@@ -428,17 +358,19 @@ static void test_echo_many(void **state)
 	assert_in_range(lab_entries(lab, MAP_host_echoes), NSR_HOST_ECHOES_MAX, info.max_entries);
 	asks(lab, &ipv4, UPLINK_IP, REMOTE_IP, PASSED);
 	assert_int_not_equal(asks_as(lab, &ipv4, REMOTE_IP), PORT);
-	lab_expect_no_flows(lab);
+	expect_none(lab, &ipv4);
 }
+
+#define OWN_TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_udp),       LAB_TEST(test_udp6),       LAB_TEST(test_tcp),
-		LAB_TEST(test_tcp6),      LAB_TEST(test_wild),       LAB_TEST(test_others),
-		LAB_TEST(test_published), LAB_TEST(test_shapes),     LAB_TEST(test_echo_second),
-		LAB_TEST(test_no_echo),   LAB_TEST(test_echo_first), LAB_TEST(test_echo_both),
-		LAB_TEST(test_echo_many),
+		OWN_TEST(test_udp),       OWN_TEST(test_udp6),       OWN_TEST(test_tcp),
+		OWN_TEST(test_tcp6),      OWN_TEST(test_wild),       OWN_TEST(test_others),
+		OWN_TEST(test_published), OWN_TEST(test_shapes),     OWN_TEST(test_echo_second),
+		OWN_TEST(test_no_echo),   OWN_TEST(test_echo_first), OWN_TEST(test_echo_both),
+		OWN_TEST(test_echo_many),
 	};
 
 	return LAB_MAIN(tests);

@@ -46,39 +46,115 @@ asks() { # NAMESPACE PORT
 		die "no answer\n"' "$1" "$outside_address" "$2"
 }
 
-@test "datagrams: the host's are answered to the host" {
+# The port that the remote has seen last, of the uplink's address.
+port_seen() { # PORT ADDRESS
+	local address port
+	read -r address port < <(last_caller "$1")
+	[[ $address == "$2" ]]
+	echo "$port"
+}
+
+@test "datagrams: of one port, to one remote, each is answered, and the host has another port" {
+	local port
 	serve "$outside" udp 4000
 	asks "$red" 7000
 	[[ $(last_caller 4000) == "$uplink_address 7000" ]]
 	asks "$host" 7000
-	[[ $(last_caller 4000) == "$uplink_address 7000" ]]
-	# What red sends now has another port: the one it had cools down.
+	port=$(port_seen 4000 "$uplink_address")
+	[[ $port != 7000 ]]
 	asks "$red" 7000
-	[[ $(last_caller 4000) == "$uplink_address "* && $(last_caller 4000) != *" 7000" ]]
+	[[ $(last_caller 4000) == "$uplink_address 7000" ]]
 	asks "$host" 7000
+	[[ $(last_caller 4000) == "$uplink_address $port" ]]
+	# Both are there.
+	lab -j nat list | jq -se --arg ip "$uplink_address" --argjson port "$port" \
+		'map(select(.inside_port == 7000) | [.host, .inside == $ip, .external_port]) | sort == [[false, false, 7000], [true, true, $port]]'
+	lab nat list | grep -E "^\(host\) .* $uplink_address:7000 +$uplink_address:$port "
+	# The inside's flow ends, and the host's goes on.
+	lab nat flush --namespace "$red"
+	asks "$host" 7000
+	[[ $(last_caller 4000) == "$uplink_address $port" ]]
 	stop_capture
 	assert_no_leak
 }
 
-@test "connections: the host's comes about, the namespace's fails and says so" {
-	local held i
-	serve "$outside" tcp 4001
+# How much of so many bytes comes back.
+comes_back() { # NAMESPACE ADDRESS PORT SOURCE-PORT BYTES
+	on "$1" timeout 60 perl -MIO::Socket::IP -e '
+		my ($address, $port, $own, $bytes) = @ARGV;
+		my $s = IO::Socket::IP->new(PeerHost => $address, PeerPort => $port, LocalPort => $own, Proto => "tcp") or die "$@\n";
+		if (!fork) {
+			print $s "x" x $bytes;
+			shutdown($s, 1);
+			exit 0;
+		}
+		my $got = 0;
+		while (sysread($s, my $data, 65536)) { $got += length $data }
+		print "$got\n"' "${@:2}"
+}
+
+# A connection of red's that is held while the host has one of the same port, to the same remote. Much
+# goes over that, both ways, in segments that a device is to cut and to sum up.
+both_connect() { # PROTOCOL ADDRESS UPLINK-ADDRESS
+	serve "$outside" "$1" 4001
 	mkfifo "$work/sent"
-	ip netns exec "$red" timeout 100 nc -n -p 7001 "$outside_address" 4001 <"$work/sent" >"$work/held" 2>/dev/null 3>&- &
-	held=$!
+	ip netns exec "$red" timeout 100 nc -n -p 7001 "$2" 4001 <"$work/sent" >"$work/held" 2>/dev/null 3>&- &
 	exec 7>"$work/sent"
 	still_held one
-	[[ $(last_caller 4001) == "$uplink_address 7001" ]]
-	# The remote has another connection of that port, which the host's first segment ends.
-	calls "$host" tcp "$outside_address" 4001 7001
-	[[ $(wc -l <"$work/callers-4001") == 2 && $(last_caller 4001) == "$uplink_address 7001" ]]
-	echo two >&7
-	for ((i = 0; i < 500; i++)); do
-		[[ -d /proc/$held ]] || break
-		sleep 0.02
-	done
-	[[ ! -d /proc/$held && $(<"$work/held") == one ]]
+	[[ $(last_caller 4001) == "$3 7001" ]]
+	[[ $(comes_back "$host" "$2" 4001 7001 3000000) == 3000000 ]]
+	[[ $(wc -l <"$work/callers-4001") == 2 && $(port_seen 4001 "$3") != 7001 ]]
+	still_held two
+	lab -j nat list | jq -se 'map(select(.inside_port == 7001 and .host)) | length == 1'
 	exec 7>&-
+	stop_capture
+	assert_no_leak
+}
+
+@test "connections: both go on, the host's by another port" {
+	both_connect tcp "$outside_address" "$uplink_address"
+}
+
+@test "connections over IPv6" {
+	both_connect tcp6 "$outside_address6" "$uplink_address6"
+}
+
+@test "datagrams over IPv6, and in fragments" {
+	local protocol address uplink
+	for protocol in udp6 udp; do
+		address=$outside_address uplink=$uplink_address
+		[[ $protocol == udp ]] || address=$outside_address6 uplink=$uplink_address6
+		serve "$outside" "$protocol" 4002
+		calls "$red" "$protocol" "$address" 4002 7002
+		[[ $(last_caller 4002) == "$uplink 7002" ]]
+		SIZE=5000 calls "$host" "$protocol" "$address" 4002 7002
+		[[ $(port_seen 4002 "$uplink") != 7002 ]]
+		SIZE=5000 calls "$red" "$protocol" "$address" 4002 7002
+		[[ $(last_caller 4002) == "$uplink 7002" ]]
+		kill "$server"
+		wait "$server" || true
+	done
+	stop_capture
+	assert_no_leak
+}
+
+# The host's kernel finds its socket by what an error quotes.
+@test "errors: a closed port is told to the host, by its own port" {
+	asks_nobody() { # NAMESPACE: "refused", if it is told
+		on "$1" perl -MSocket -MIO::Select -e '
+			socket(my $s, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+			bind($s, sockaddr_in(7003, INADDR_ANY)) or die "bind: $!";
+			connect($s, sockaddr_in(4003, inet_aton($ARGV[0]))) or die "connect: $!";
+			for (1 .. 15) {
+				send($s, "x", 0) or last;
+				IO::Select->new($s)->can_read(1) or next;
+				defined recv($s, my $data, 100, 0) or last;
+			}
+			print $!{ECONNREFUSED} ? "refused\n" : "$!\n"' "$outside_address"
+	}
+	[[ $(asks_nobody "$red") == refused ]]
+	[[ $(asks_nobody "$host") == refused ]]
+	lab -j nat list | jq -se 'map(select(.inside_port == 7003) | .host) | sort == [false, true]'
 	stop_capture
 	assert_no_leak
 }

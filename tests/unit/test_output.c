@@ -254,8 +254,7 @@ static void show_json(void **unused)
 	assert_json(model, "uplinks",
 		    "[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
 		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"address6\":null,"
-		    "\"addresses\":[\"198.51.100.1\"],"
-		    "\"port_min\":1024,\"port_max\":65535,\"attached\":true}]");
+		    "\"addresses\":[\"198.51.100.1\"],\"port_min\":1024,\"port_max\":65535,\"attached\":true}]");
 	assert_json(model, "published",
 		    "[{\"uplink\":\"up0\",\"protocol\":\"tcp\",\"ports\":\"90-99\","
 		    "\"inside\":\"192.168.15.11:70\"}]");
