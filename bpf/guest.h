@@ -206,9 +206,9 @@ NSR_STEP int guest_out(struct __sk_buff *skb, const struct nsr_port *port)
 		return DROP(NAT_REWRITE);
 	if (!ip4_is_fragment(p.ip4))
 		return VERDICT_PEER;
-	verdict = fragment4_renumber(skb, false, request.flow.inside.uplink,
-				     request.flow.inside.address,
-				     NSR_MAPPING_SLOT(request.mapping));
+	verdict =
+		fragment4_renumber(skb, false, request.flow.inside.uplink,
+				   request.flow.inside.address, NSR_MAPPING_SLOT(request.mapping));
 	return verdict < 0 ? verdict : VERDICT_PEER;
 }
 

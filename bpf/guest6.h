@@ -3,8 +3,8 @@
  * guest6.h - as guest.h, of IPv6: a published port, as a namespace reaches it that does not leave
  * by its uplink.
  *
- * Of a datagram in fragments that is an answer the first one is noted, in "datagrams_out6", with the
- * slot of the address that it has, so that the others, which come after it, are told from those
+ * Of a datagram in fragments that is an answer the first one is noted, in "datagrams_out6", with
+ * the slot of the address that it has, so that the others, which come after it, are told from those
  * that go straight.
  */
 #ifndef NSROUTE_BPF_GUEST6_H

@@ -83,8 +83,8 @@ static __always_inline bool guest_is_ours(const struct nsr_session *session, u32
 }
 
 /* The session of what a publisher sends, when that has been published: VERDICT_PEER, and
- * request->mapping and external; GUEST_DIRECT: there is none. A connection that begins while the session is over
- * is another one, straight between the two. */
+ * request->mapping and external; GUEST_DIRECT: there is none. A connection that begins while the
+ * session is over is another one, straight between the two. */
 NSR_STEP int guest_answer(struct nat_request *request)
 {
 	struct nsr_session *session;

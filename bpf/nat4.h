@@ -2,11 +2,11 @@
 /*
  * nat4.h - what IPv4 brings with it into the text of the NAT.
  *
- * conntrack.h, slots.h, contact.h, mapping.h, flows.h, nat.h, guest_session.h, own.h, other.h, datagram.h,
- * direct.h, reclaim.h, publish.h and trace_nat.h speak of addresses by the names of this header
- * alone, so that they can be compiled for another family: what an address is, how two of them are
- * compared, where keys and requests lie, and what the kernel and the tables are asked about one.
- * The rest of IPv4 (headers, rewriting) is in no text but its own.
+ * conntrack.h, slots.h, contact.h, mapping.h, flows.h, nat.h, guest_session.h, own.h, other.h,
+ * datagram.h, direct.h, reclaim.h, publish.h and trace_nat.h speak of addresses by the names of
+ * this header alone, so that they can be compiled for another family: what an address is, how two
+ * of them are compared, where keys and requests lie, and what the kernel and the tables are asked
+ * about one. The rest of IPv4 (headers, rewriting) is in no text but its own.
  */
 #ifndef NSROUTE_BPF_NAT4_H
 #define NSROUTE_BPF_NAT4_H

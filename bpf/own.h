@@ -169,8 +169,7 @@ static __always_inline void own_translate(struct __sk_buff *skb, struct nat_requ
 
 	if (share_host_any() && session_join(request))
 		return;
-	if (!begins ||
-	    !own_port_is_taken(request->slot, request->flow.inside.protocol, port))
+	if (!begins || !own_port_is_taken(request->slot, request->flow.inside.protocol, port))
 		return;
 	found = own_session(skb, request);
 	if (!found)

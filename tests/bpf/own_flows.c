@@ -8,9 +8,10 @@
 
 #include "datapath_maps.h"
 
-const struct family ipv4 = {AF_INET, RED_IP, UPLINK_IP, REMOTE_IP, REMOTE2_IP, MAP_session_by_flow};
-const struct family ipv6 = {AF_INET6,   RED_IP6,     UPLINK_IP6,
-			    REMOTE_IP6, REMOTE2_IP6, MAP_session_by_flow6};
+const struct family over_ipv4 = {AF_INET,   RED_IP,     UPLINK_IP,
+				 REMOTE_IP, REMOTE2_IP, MAP_session_by_flow};
+const struct family over_ipv6 = {AF_INET6,   RED_IP6,     UPLINK_IP6,
+				 REMOTE_IP6, REMOTE2_IP6, MAP_session_by_flow6};
 
 static struct sockaddr_in6 endpoint(const struct family *is, const char *ip, uint16_t port)
 {
@@ -32,7 +33,7 @@ int host_opens(const struct family *is, int type, const char *local, const char 
 	int fd = socket(is->number, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1;
 
 	assert_true(fd >= 0);
-	if (is == &ipv6) /* the lab's address may still be tentative */
+	if (is == &over_ipv6) /* the lab's address may still be tentative */
 		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)), 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	if (!remote)
@@ -89,7 +90,7 @@ void host_has_flows(struct lab *lab, uint32_t count)
 
 void expect_end(struct lab *lab, const struct family *is)
 {
-	if (is == &ipv4)
+	if (is == &over_ipv4)
 		lab_expect_no_flows(lab);
 	else
 		lab_expect_no_flows6(lab);

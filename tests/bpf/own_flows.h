@@ -20,7 +20,7 @@ struct family {
 	const char *red, *uplink, *remote, *remote2;
 	int sessions; /* enum datapath_map */
 };
-extern const struct family ipv4, ipv6;
+extern const struct family over_ipv4, over_ipv6;
 
 /* A socket of the host's with this port, and remote if there is one; a connection of TCP stays in
  * the making, because nobody is there. */

@@ -53,12 +53,12 @@ static void expect_udp(struct lab *lab, const struct family *is)
 
 static void test_udp(void **state)
 {
-	expect_udp(lab_of(state), &ipv4);
+	expect_udp(lab_of(state), &over_ipv4);
 }
 
 static void test_udp6(void **state)
 {
-	expect_udp(lab_of(state), &ipv6);
+	expect_udp(lab_of(state), &over_ipv6);
 }
 
 static void expect_tcp(struct lab *lab, const struct family *is)
@@ -83,12 +83,12 @@ static void expect_tcp(struct lab *lab, const struct family *is)
 
 static void test_tcp(void **state)
 {
-	expect_tcp(lab_of(state), &ipv4);
+	expect_tcp(lab_of(state), &over_ipv4);
 }
 
 static void test_tcp6(void **state)
 {
-	expect_tcp(lab_of(state), &ipv6);
+	expect_tcp(lab_of(state), &over_ipv6);
 }
 
 /* A socket for all remotes and addresses, and a mapping that has but this one session: what the
@@ -98,7 +98,7 @@ static void expect_wild(struct lab *lab, const struct family *is)
 	int fd;
 
 	leaves(lab, is->red, is->remote, IPPROTO_UDP, 0, TRANSLATED);
-	fd = host_opens(is, SOCK_DGRAM, is == &ipv4 ? "0.0.0.0" : "::", NULL);
+	fd = host_opens(is, SOCK_DGRAM, is == &over_ipv4 ? "0.0.0.0" : "::", NULL);
 	leaves(lab, is->uplink, is->remote, IPPROTO_UDP, 0, PASSED);
 	assert_int_equal(lab_entries(lab, is->sessions), 0);
 	arrives(lab, is, is->remote, IPPROTO_UDP, 0, PASSED);
@@ -113,9 +113,9 @@ static void test_wild(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_wild(lab, &ipv4);
+	expect_wild(lab, &over_ipv4);
 	host_has_flows(lab, NSR_HOST_FLOWS_MAX);
-	expect_wild(lab, &ipv6);
+	expect_wild(lab, &over_ipv6);
 }
 
 /* What no socket of the host's has sent ends nothing: forged, or forwarded for somebody whom
@@ -150,9 +150,9 @@ static void test_others(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_others(lab, &ipv4);
+	expect_others(lab, &over_ipv4);
 	host_has_flows(lab, NSR_HOST_FLOWS_MAX);
-	expect_others(lab, &ipv6);
+	expect_others(lab, &over_ipv6);
 }
 
 /* Of a published port a socket of all addresses gets nothing, so it takes nothing; one of this
@@ -167,21 +167,21 @@ static void test_published(void **state)
 	assert_int_equal(
 		datapath_publish(lab->datapath, lab->uplink[UP0], &red, &sip, OWN_NETNS, &lab->err),
 		0);
-	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	arrives(lab, &over_ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
 	assert_int_equal(lab_active_sessions(lab), 1);
-	fd = host_opens(&ipv4, SOCK_DGRAM, "0.0.0.0", NULL);
+	fd = host_opens(&over_ipv4, SOCK_DGRAM, "0.0.0.0", NULL);
 	leaves(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
 	assert_int_equal(lab_active_sessions(lab), 1);
 	close(fd);
-	fd = host_opens(&ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
-	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	fd = host_opens(&over_ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
+	arrives(lab, &over_ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
 	leaves(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
 	assert_int_equal(lab_active_sessions(lab), 0);
-	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
+	arrives(lab, &over_ipv4, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
 	close(fd);
 	assert_int_equal(
 		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &sip, &lab->err), 0);
-	expect_none(lab, &ipv4);
+	expect_none(lab, &over_ipv4);
 }
 
 /* Of a datagram in fragments the first has the ports. */
@@ -191,8 +191,8 @@ static void test_shapes(void **state)
 	struct frame f;
 	int fd;
 
-	open_flows(lab, &ipv4, IPPROTO_UDP);
-	fd = host_opens(&ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
+	open_flows(lab, &over_ipv4, IPPROTO_UDP);
+	fd = host_opens(&over_ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
 	      .sport = PORT, .dport = REMOTE_PORT, .payload = 64, .fragment = 0x2001, .id = 7);
 	EXPECT_OUT(lab, UP0, &f, PASSED); /* a later one */
@@ -202,7 +202,7 @@ static void test_shapes(void **state)
 	EXPECT_OUT(lab, UP0, &f, PASSED);
 	assert_int_equal(lab_active_sessions(lab), 1);
 	close(fd);
-	expect_none(lab, &ipv4);
+	expect_none(lab, &over_ipv4);
 }
 
 /* ---- Echo requests: the host's are known by having left. */
@@ -213,8 +213,8 @@ static struct run *asks(struct lab *lab, const struct family *is, const char *so
 	struct frame f;
 
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = source, .dest = dest,
-	      .protocol = is == &ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = PORT,
-	      .icmp_type = is == &ipv4 ? FRAME_ECHO_REQUEST : FRAME6_ECHO_REQUEST);
+	      .protocol = is == &over_ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = PORT,
+	      .icmp_type = is == &over_ipv4 ? FRAME_ECHO_REQUEST : FRAME6_ECHO_REQUEST);
 	return EXPECT_OUT(lab, UP0, &f, outcome);
 }
 
@@ -224,8 +224,8 @@ static void answers(struct lab *lab, const struct family *is, const char *remote
 	struct frame f;
 
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = remote, .dest = is->uplink,
-	      .protocol = is == &ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = id,
-	      .icmp_type = is == &ipv4 ? FRAME_ECHO_REPLY : FRAME6_ECHO_REPLY);
+	      .protocol = is == &over_ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = id,
+	      .icmp_type = is == &over_ipv4 ? FRAME_ECHO_REPLY : FRAME6_ECHO_REPLY);
 	EXPECT_IN(lab, UP0, &f, outcome);
 }
 
@@ -291,8 +291,8 @@ static void expect_no_echo(struct lab *lab, const struct family *is)
 	struct frame f;
 
 	FRAME(&f, .to = mac_router, .from = mac_up0, .source = is->uplink, .dest = is->remote,
-	      .protocol = is == &ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = PORT,
-	      .icmp_type = is == &ipv4 ? FRAME_ECHO_REPLY : FRAME6_ECHO_REPLY);
+	      .protocol = is == &over_ipv4 ? IPPROTO_ICMP : FRAME_ICMPV6, .sport = PORT,
+	      .icmp_type = is == &over_ipv4 ? FRAME_ECHO_REPLY : FRAME6_ECHO_REPLY);
 	EXPECT_OUT(lab, UP0, &f, PASSED);
 	lab->came_in = lab->elsewhere;
 	asks(lab, is, is->uplink, is->remote, PASSED);
@@ -307,33 +307,33 @@ static void test_echo_second(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_echo_second(lab, &ipv4);
-	expect_echo_second(lab, &ipv6);
+	expect_echo_second(lab, &over_ipv4);
+	expect_echo_second(lab, &over_ipv6);
 }
 
 static void test_no_echo(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_no_echo(lab, &ipv4);
-	expect_no_echo(lab, &ipv6);
+	expect_no_echo(lab, &over_ipv4);
+	expect_no_echo(lab, &over_ipv6);
 }
 
 static void test_echo_first(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_echo_first(lab, &ipv4);
-	expect_echo_first(lab, &ipv6);
+	expect_echo_first(lab, &over_ipv4);
+	expect_echo_first(lab, &over_ipv6);
 }
 
 static void test_echo_both(void **state)
 {
 	struct lab *lab = lab_of(state);
 
-	expect_echo_both(lab, &ipv4);
+	expect_echo_both(lab, &over_ipv4);
 	lab_clock_offset(lab, 0);
-	expect_echo_both(lab, &ipv6);
+	expect_echo_both(lab, &over_ipv6);
 }
 
 /* What the host asks of many makes room for itself, and of one it is one entry. */
@@ -345,7 +345,7 @@ static void test_echo_many(void **state)
 	struct frame f;
 
 	for (int i = 0; i < 3; i++)
-		asks(lab, &ipv4, UPLINK_IP, REMOTE_IP, PASSED);
+		asks(lab, &over_ipv4, UPLINK_IP, REMOTE_IP, PASSED);
 	assert_int_equal(lab_entries(lab, MAP_host_echoes), 1);
 	for (uint32_t id = 1; id <= 2 * NSR_HOST_ECHOES_MAX; id++) {
 		FRAME(&f, .to = mac_router, .from = mac_up0, .source = UPLINK_IP, .dest = REMOTE_IP,
@@ -356,9 +356,9 @@ static void test_echo_many(void **state)
 	assert_int_equal(bpf_obj_get_info_by_fd(lab->datapath->maps[MAP_host_echoes], &info, &size),
 			 0);
 	assert_in_range(lab_entries(lab, MAP_host_echoes), NSR_HOST_ECHOES_MAX, info.max_entries);
-	asks(lab, &ipv4, UPLINK_IP, REMOTE_IP, PASSED);
-	assert_int_not_equal(asks_as(lab, &ipv4, REMOTE_IP), PORT);
-	expect_none(lab, &ipv4);
+	asks(lab, &over_ipv4, UPLINK_IP, REMOTE_IP, PASSED);
+	assert_int_not_equal(asks_as(lab, &over_ipv4, REMOTE_IP), PORT);
+	expect_none(lab, &over_ipv4);
 }
 
 #define OWN_TEST(name) cmocka_unit_test_setup(name, set_up)

@@ -60,10 +60,10 @@ static void expect_of_both(void **state, void (*expect)(struct lab *lab, const s
 {
 	struct lab *lab = lab_of(state);
 
-	expect(lab, &ipv4);
+	expect(lab, &over_ipv4);
 	assert_int_equal(host_flows(lab), 0);
 	lab_clock_offset(lab, 0);
-	expect(lab, &ipv6);
+	expect(lab, &over_ipv6);
 	assert_int_equal(host_flows(lab), 0);
 }
 
@@ -226,7 +226,7 @@ static void test_anew(void **state)
  * those of the host about what came there the other one. */
 static void expect_errors(struct lab *lab, const struct family *is)
 {
-	const bool v4 = is == &ipv4;
+	const bool v4 = is == &over_ipv4;
 	const char *router = v4 ? ROUTER_IP : ROUTER_IP6;
 	struct frame f, about, wanted;
 	uint16_t port;
@@ -315,7 +315,7 @@ static void test_fragments(void **state)
 
 static const struct family *family_of(const struct crowd *crowd)
 {
-	return crowd->ipv6 ? &ipv6 : &ipv4;
+	return crowd->ipv6 ? &over_ipv6 : &over_ipv4;
 }
 
 /* All send in the host's name; each has a port that is not the inside's, and the inside its own. */
@@ -363,7 +363,7 @@ static void expect_crowd(struct lab *lab, const struct family *is)
 
 	open_flows(lab, is, IPPROTO_UDP);
 	fd = host_opens(is, SOCK_DGRAM, is->uplink, is->remote);
-	crowd->ipv6 = is == &ipv6;
+	crowd->ipv6 = is == &over_ipv6;
 	crowd_run(crowd, send_all, false);
 	assert_int_equal(host_flows(lab), 1);
 	assert_int_equal(lab_entries(lab, is->sessions), 3);
@@ -412,14 +412,14 @@ static void test_without_program(void **state)
 	int map = lab->datapath->maps[MAP_programs6], fd;
 	uint32_t own = NSR_PROGRAM_OWN;
 
-	open_flows(lab, &ipv4, IPPROTO_UDP);
-	fd = host_opens(&ipv4, SOCK_DGRAM, UPLINK_IP, REMOTE_IP);
+	open_flows(lab, &over_ipv4, IPPROTO_UDP);
+	fd = host_opens(&over_ipv4, SOCK_DGRAM, UPLINK_IP, REMOTE_IP);
 	assert_int_equal(bpf_map_delete_elem(map, &own), 0);
 	leaves(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
 	assert_int_equal(
 		bpf_map_update_elem(map, &own, &lab->datapath->programs[DATAPATH_OWN_OUT], BPF_ANY),
 		0);
-	host_sends(lab, &ipv4, IPPROTO_UDP, 0);
+	host_sends(lab, &over_ipv4, IPPROTO_UDP, 0);
 	close(fd);
 	lab_expect_no_flows(lab);
 }
@@ -436,13 +436,13 @@ static void test_published(void **state)
 	assert_int_equal(
 		datapath_publish(lab->datapath, lab->uplink[UP0], &red, &sip, OWN_NETNS, &lab->err),
 		0);
-	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
-	fd = host_opens(&ipv4, SOCK_DGRAM, "0.0.0.0", NULL);
+	arrives(lab, &over_ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	fd = host_opens(&over_ipv4, SOCK_DGRAM, "0.0.0.0", NULL);
 	leaves(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 0, PASSED);
 	close(fd);
-	fd = host_opens(&ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
-	host_hears(lab, &ipv4, host_sends(lab, &ipv4, IPPROTO_UDP, 0), IPPROTO_UDP, 0);
-	arrives(lab, &ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
+	fd = host_opens(&over_ipv4, SOCK_DGRAM, UPLINK_IP, NULL);
+	host_hears(lab, &over_ipv4, host_sends(lab, &over_ipv4, IPPROTO_UDP, 0), IPPROTO_UDP, 0);
+	arrives(lab, &over_ipv4, REMOTE_IP, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
 	close(fd);
 	assert_int_equal(
 		datapath_unpublish(lab->datapath, lab->uplink[UP0], false, &sip, &lab->err), 0);

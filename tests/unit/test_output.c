@@ -217,10 +217,8 @@ static const json_t *at(const json_t *value, const char *path)
 	assert_true(strlen(path) < sizeof(copy));
 	strcpy(copy, path);
 	while ((step = strsep(&rest, "/"))) {
-		if (json_is_array(value))
-			value = json_array_get(value, strtoul(step, NULL, 10));
-		else
-			value = json_object_get(value, step);
+		value = json_is_array(value) ? json_array_get(value, strtoul(step, NULL, 10))
+					     : json_object_get(value, step);
 		assert_non_null(value);
 	}
 	return value;
@@ -251,10 +249,11 @@ static void show_json(void **unused)
 		"\"gateways\":[\"192.168.15.1/24\"],"
 		"\"masquerade\":[{\"prefix\":\"192.168.15.0/24\",\"uplink\":\"up0\",\"except\":[]}],"
 		"\"ports\":2}]");
-	assert_json(model, "uplinks",
-		    "[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
-		    "\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"address6\":null,"
-		    "\"addresses\":[\"198.51.100.1\"],\"port_min\":1024,\"port_max\":65535,\"attached\":true}]");
+	assert_json(
+		model, "uplinks",
+		"[{\"name\":\"up0\",\"state\":\"up\",\"mac\":\"02:00:00:00:00:02\","
+		"\"mtu\":1500,\"big_tcp\":[],\"address\":\"198.51.100.1\",\"address6\":null,"
+		"\"addresses\":[\"198.51.100.1\"],\"port_min\":1024,\"port_max\":65535,\"attached\":true}]");
 	assert_json(model, "published",
 		    "[{\"uplink\":\"up0\",\"protocol\":\"tcp\",\"ports\":\"90-99\","
 		    "\"inside\":\"192.168.15.11:70\"}]");
