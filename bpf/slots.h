@@ -104,6 +104,7 @@ NSR_STEP int session_finish(const struct nsr_flow *flow)
 
 	if (!flow)
 		return 0;
+	INSTEAD(0);
 	NAT_KEY(struct nsr_flow, key, flow);
 	ref = bpf_map_lookup_elem(&session_by_flow, key);
 	if (!ref)

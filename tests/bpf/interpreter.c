@@ -368,6 +368,8 @@ static uint64_t call_helper(struct machine *m, int32_t helper, const uint64_t *r
 	case BPF_FUNC_skc_lookup_tcp: /* the host has no sockets */
 	case BPF_FUNC_sk_lookup_udp:
 		return 0;
+	case BPF_FUNC_tail_call: /* nothing is loaded but the program itself */
+		return (uint64_t)-ENOENT;
 	case BPF_FUNC_loop:
 		return (uint64_t)loop(m, (uint32_t)r[1], r[2], r[3]);
 	default:

@@ -554,7 +554,8 @@ static int host_opens(const char *local, uint16_t port)
 	return fd;
 }
 
-/* What the host begins from one of them ends who has the port there, and nobody at another. */
+/* What the host begins from one of them, with a port that somebody has there, leaves from another
+ * port of that address, and everybody's flows go on. */
 static void test_own(void **state)
 {
 	const char *const inside[] = {BLUE_IP6, RED_IP6}, *const external[] = {UPLINK_IP6, second};
@@ -563,16 +564,25 @@ static void test_own(void **state)
 	set(lab, second, NULL);
 	for (int i = 0; i < 2; i++) {
 		const uint16_t port = (uint16_t)(3000 + i); /* none that cools down */
+		struct frame *f;
+		uint16_t other;
 		int fd;
 
 		leaves_by(lab, BLUE_IP6, port, UPLINK_IP6);
 		leaves_by(lab, RED_IP6, port, second);
 		fd = host_opens(external[i], port);
-		out(lab, external[i], REMOTE_IP6, IPPROTO_UDP, port, 80, 0, PASSED);
-		assert_int_equal(lab_entries(lab, MAP_session_by_flow6), 1);
-		in(lab, external[i], IPPROTO_UDP, 80, port, 0, PASSED);
-		in(lab, external[!i], IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
-		leaves_by(lab, inside[!i], port, external[!i]);
+		f = out(lab, external[i], REMOTE_IP6, IPPROTO_UDP, port, 80, 0, TRANSLATED);
+		expect_address(&frame_ip6(f)->saddr, external[i]);
+		other = frame_sport(f);
+		assert_int_not_equal(other, port);
+		assert_int_equal(lab_entries(lab, MAP_session_by_flow6), 3);
+		f = &in(lab, external[i], IPPROTO_UDP, 80, other, 0, TRANSLATED)->out;
+		expect_address(&frame_ip6(f)->daddr, external[i]);
+		assert_int_equal(frame_dport(f), port);
+		for (int j = 0; j < 2; j++) {
+			in(lab, external[j], IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
+			leaves_by(lab, inside[j], port, external[j]);
+		}
 		close(fd);
 		lab_expect_no_flows6(lab);
 	}

@@ -289,11 +289,14 @@ static int host_opens(const char *local, uint16_t port)
 	return fd;
 }
 
-/* What the host begins from one of them ends who has the port there, and nobody at another. */
+/* What the host begins from one of them, with a port that somebody has there, leaves from another
+ * port of that address, and everybody's flows go on. */
 static void test_own(void **state)
 {
 	const char *const inside[] = {BLUE_IP, RED_IP};
 	struct lab *lab = lab_of(state);
+	struct frame *f;
+	uint16_t other;
 	int fd;
 
 	externals_set(lab, UPLINK_IP, externals_second, NULL);
@@ -304,11 +307,19 @@ static void test_own(void **state)
 		externals_leave_by(lab, BLUE_IP, port, UPLINK_IP);
 		externals_leave_by(lab, RED_IP, port, externals_second);
 		fd = host_opens(external[i], port);
-		externals_out(lab, external[i], REMOTE_IP, IPPROTO_UDP, port, 0, PASSED);
-		assert_int_equal(lab_active_sessions(lab), 1);
-		externals_in(lab, external[i], IPPROTO_UDP, 80, port, 0, PASSED);
-		externals_in(lab, external[!i], IPPROTO_UDP, 80, port, 0, TRANSLATED_TO_PEER);
-		externals_leave_by(lab, inside[!i], port, external[!i]);
+		f = externals_out(lab, external[i], REMOTE_IP, IPPROTO_UDP, port, 0, TRANSLATED);
+		assert_int_equal(frame_ip4(f)->saddr, address4(external[i]));
+		other = frame_sport(f);
+		assert_int_not_equal(other, port);
+		assert_int_equal(lab_active_sessions(lab), 3);
+		f = &externals_in(lab, external[i], IPPROTO_UDP, 80, other, 0, TRANSLATED)->out;
+		assert_int_equal(frame_ip4(f)->daddr, address4(external[i]));
+		assert_int_equal(frame_dport(f), port);
+		for (int j = 0; j < 2; j++) {
+			externals_in(lab, external[j], IPPROTO_UDP, 80, port, 0,
+				     TRANSLATED_TO_PEER);
+			externals_leave_by(lab, inside[j], port, external[j]);
+		}
 		close(fd);
 		lab_expect_no_flows(lab);
 	}
