@@ -111,7 +111,7 @@ await_bench() {
 
 @test "without --paths: what the machine has not is named, with the reason" {
 	"$NSROUTE" -j bench --quick --rounds 1 --seconds 0.01 --tests udp_rr >"$work/out"
-	jq -e '.paths | length == 17' "$work/out"
+	jq -e '.paths | length == 18' "$work/out"
 	jq -e 'all(.paths[]; .built != (.reason != null))' "$work/out"
 	jq -e 'all(.paths[] | select(.kind != "peer"); .built)' "$work/out"
 	jq -e '.paths[] | select(.path == "routing") | .built' "$work/out"
