@@ -43,15 +43,23 @@ static __always_inline const struct nsr_uplink *guest_uplink(u32 slot)
 	return slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
 }
 
+/* Whether the bridge of the client's own network is the uplink, and has a hook. */
+static __always_inline bool guest_is_beside(const struct nsr_port *port, u32 uplink)
+{
+	const struct nsr_inner_link *inner = inner_of_uplink(uplink);
+
+	return inner && inner->network == port->network;
+}
+
 /* Whether a client, with this source, may have what is published at an uplink: VERDICT_PEER.
- * VERDICT_KERNEL: the bridge of its own network is that uplink, and has a hook. */
+ * VERDICT_KERNEL: the uplink's hook knows. */
 static __always_inline int guest_judge(const struct nsr_port *port, u32 ifindex, u32 uplink,
 				       const struct nsr_endpoint *from,
 				       const struct nsr_endpoint *to)
 {
-	const struct nsr_inner_link *inner = inner_of_uplink(uplink);
+	const struct nsr_inner_link *inner;
 
-	if (inner && inner->network == port->network)
+	if (guest_is_beside(port, uplink))
 		return VERDICT_KERNEL;
 	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
@@ -151,6 +159,7 @@ NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	struct nsr_datagram key;
 	__be32 inside = 0;
 	struct packet p;
+	int verdict;
 
 	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
 		return VERDICT_KERNEL;
@@ -160,8 +169,11 @@ NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	key = datagram4(p.ip4, uplink->index);
 	if (datagram_whom(&key, nat_now_s(settings), &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
-	if (guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source),
-			fib_host4(inside)) != VERDICT_PEER)
+	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source),
+			      fib_host4(inside));
+	if (verdict == VERDICT_KERNEL) /* the bridge's hook has had the first, too */
+		return verdict;
+	if (verdict != VERDICT_PEER)
 		return DROP(NAT_FRAGMENT);
 	rewrite_address4(p.ip4, false, inside);
 	return VERDICT_PEER;
@@ -257,7 +269,7 @@ NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 		return VERDICT_KERNEL;
 	slot = guest_slot(p.ip4->daddr);
 	uplink = guest_uplink(slot);
-	if (!uplink)
+	if (!uplink || guest_is_beside(port, uplink->index))
 		return VERDICT_KERNEL;
 	if (hairpin_error_isolated(skb, port, slot))
 		return DROP(ISOLATED);

@@ -123,14 +123,18 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	struct nat_work6 *work = nat_work();
 	struct nsr_address6 inside = {};
 	struct nsr_datagram6 key;
+	int verdict;
 
 	if (!port || !work)
 		return VERDICT_KERNEL;
 	key = datagram6(work);
 	if (datagram_whom6(&key, work->request.now_s, &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
-	if (guest_judge(port, skb->ifindex, work->request.flow.inside.uplink,
-			fib_host6(&key.source), fib_host6(&inside)) != VERDICT_PEER)
+	verdict = guest_judge(port, skb->ifindex, work->request.flow.inside.uplink,
+			      fib_host6(&key.source), fib_host6(&inside));
+	if (verdict == VERDICT_KERNEL)
+		return verdict;
+	if (verdict != VERDICT_PEER)
 		return DROP(NAT_FRAGMENT);
 	return fragment6_rewrite(skb, work->link, false, &inside) ? DROP(NAT_REWRITE)
 								  : VERDICT_PEER;
@@ -143,7 +147,8 @@ NSR_STEP int guest6_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 	const struct nsr_mapping6 *record;
 	const struct transport6 *t;
 
-	if (!port || !work || !work->transport.check_offset || !quote6_read(skb, work) ||
+	if (!port || !work || !work->transport.check_offset ||
+	    guest_is_beside(port, work->request.flow.inside.uplink) || !quote6_read(skb, work) ||
 	    !quote6_read_transport(skb, &work->quote) ||
 	    !address_equal6(&work->request.flow.remote_address, (void *)&work->quote.ip.daddr))
 		return VERDICT_KERNEL;

@@ -82,6 +82,14 @@ static __always_inline bool guest_is_ours(const struct nsr_session *session, u32
 	return NSR_OWNER_KIND(owner) == NSR_OWNER_OWN && READ_ONCE(session->state) == state;
 }
 
+/* Whether the address by which a session came is the uplink's no more. */
+static __always_inline bool guest_has_gone(const struct session_view *view,
+					   const struct nsr_flow *flow)
+{
+	return nat_fate(flow->inside.uplink, NSR_MAPPING_SLOT(view->mapping), &view->external) !=
+	       ADDRESS_STAYS;
+}
+
 /* The session of what a publisher sends, when that has been published: VERDICT_PEER, and
  * request->mapping and external; GUEST_DIRECT: there is none. A connection that begins while the
  * session is over is another one, straight between the two. */
@@ -98,8 +106,7 @@ NSR_STEP int guest_answer(struct nat_request *request)
 	session = session_find(flow, request->now_s, false, &view, &state);
 	if (!session || !guest_is_ours(session, state) || !mapping_is_published(view.mapping))
 		return GUEST_DIRECT;
-	if (nat_fate(flow->inside.uplink, NSR_MAPPING_SLOT(view.mapping), &view.external) !=
-		    ADDRESS_STAYS ||
+	if (guest_has_gone(&view, flow) ||
 	    (request->seen & NSR_SEEN_OUT_SYN && session_is_over(READ_ONCE(session->life)))) {
 		session_give_up(session, state);
 		return GUEST_DIRECT;
@@ -126,12 +133,12 @@ NSR_STEP int guest_ask(struct nat_request *request)
 	session = session_find(flow, request->now_s, false, &view, &state);
 	if (!session)
 		return GUEST_OPENS;
-	if (!address_equal(&view.external, &request->external) || !guest_is_ours(session, state) ||
+	if (guest_has_gone(&view, flow) || !guest_is_ours(session, state) ||
 	    (request->seen & NSR_SEEN_IN_SYN && session_is_over(READ_ONCE(session->life)))) {
 		session_give_up(session, state);
 		return GUEST_OPENS;
 	}
-	if (view.mapping != request->mapping)
+	if (view.mapping != request->mapping || !address_equal(&view.external, &request->external))
 		return DROP(NAT_CONTENTION);
 	return session_seen(session, state, request->seen, request->now_s) ? VERDICT_PEER
 									   : GUEST_OPENS;

@@ -33,7 +33,10 @@ NSR_STEP int expire_selects(const struct nsr_selection *flush, const struct nsr_
 		return 0;
 	if (flush->unanswered && READ_ONCE(session->life) & NSR_SEEN_OUT)
 		return 0;
-	if (flush->repaired && !nat_is_repaired(&session->flow.inside.address))
+	/* The host's own have the address that they are sent from. */
+	if (flush->repaired &&
+	    (READ_ONCE(session->owner) == NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_HOST) ||
+	     !nat_is_repaired(&session->flow.inside.address)))
 		return 0;
 	return !flush->unpublished || !mapping_is_held(session->mapping);
 }

@@ -101,18 +101,19 @@ NSR_STEP int session_finish(const struct nsr_flow *flow)
 	} entry;
 	const struct nsr_session_ref *ref;
 	struct nsr_session *session;
+	struct nsr_flow key;
 
 	if (!flow)
 		return 0;
 	INSTEAD(0);
-	NAT_KEY(struct nsr_flow, key, flow);
-	ref = bpf_map_lookup_elem(&session_by_flow, key);
+	key = *flow;
+	ref = bpf_map_lookup_elem(&session_by_flow, &key);
 	if (!ref)
 		return 0;
 	entry.both = READ_ONCE(*(const u64 *)ref);
 	session = bpf_map_lookup_elem(&sessions, &entry.ref.session);
 	if (session && (entry.ref.state & NSR_SESSION_STATUS) == NSR_SESSION_ACTIVE &&
-	    flow_equal(&session->flow, key))
+	    flow_equal(&session->flow, &key))
 		session_begin(session, entry.ref.state);
 	return 0;
 }

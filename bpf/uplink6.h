@@ -155,7 +155,8 @@ static __always_inline int uplink6_open(struct __sk_buff *skb, const struct nsr_
 				     &request->external, &request->flow.remote_address);
 		return address_is_none6(&request->external) ? DROP(NAT_CLOSED) : 0;
 	}
-	if (inside->except && !except6_leaves())
+	/* Not of what a port's hook has, which is a hairpin. */
+	if (inside->except && skb->ifindex == uplink->ifindex && !except6_leaves())
 		return VERDICT_RARE;
 	if (address_is_none6(&request->external) || uplink->flags & NSR_UPLINK_CHANGING6)
 		return DROP(NAT_CLOSED);
