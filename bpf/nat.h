@@ -511,6 +511,8 @@ static __always_inline int nat_admit(struct __sk_buff *skb, struct nat_request *
 		return DROP(NAT_FILTERED);
 	if (!filter_admits(request, published ? (u32)NSR_FILTER_NOTHING : inside->filtering))
 		return without ? 0 : DROP(NAT_FILTERED);
+	if (!published && nat_is_changing(request->flow.inside.uplink))
+		return DROP(NAT_FILTERED);
 	request_limits(request, inside);
 	request->owner = NSR_OWNER(NSR_OWNER_INBOUND, NSR_OWNER_NUMBER(request->owner));
 	refused = session_admit(skb, request);

@@ -122,6 +122,20 @@ NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 	return uplink ? address_fate_of(*address, address_at(uplink, slot)) : ADDRESS_GONE;
 }
 
+/* Whether it is being changed which addresses the uplink of this number has: nothing begins then.
+ */
+NSR_STEP int nat_is_changing(u32 index)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex)
+		return true;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return !uplink || uplink->flags & NSR_UPLINK_CHANGING4;
+}
+
 /* Whether an address is one of the others that an uplink has besides its first. */
 static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)
 {

@@ -132,6 +132,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define nat_address_of  nat_address_of6
 #define nat_fate        nat_fate6
 #define nat_is_more     nat_is_more6
+#define nat_is_changing nat_is_changing6
 #define nat_is_repaired nat_is_repaired6
 #define host_socket     host_socket6
 #define datagram_equal  datagram_equal6
@@ -250,7 +251,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define guest_answer guest_answer6
 #define guest_ask    guest_ask6
 
-#define guest_is_ours guest_is_ours6
+#define guest_is_ours  guest_is_ours6
+#define guest_has_gone guest_has_gone6
 
 /* own.h */
 #define own_port_is_taken own_port_is_taken6
@@ -447,6 +449,20 @@ NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 	if (address_equal(address, &now))
 		return ADDRESS_STAYS;
 	return address_is_none(&now) ? ADDRESS_GONE : ADDRESS_REPLACED;
+}
+
+/* Whether it is being changed which addresses the uplink of this number has: nothing begins then.
+ */
+NSR_STEP int nat_is_changing(u32 index)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex)
+		return true;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	return !uplink || uplink->flags & NSR_UPLINK_CHANGING6;
 }
 
 static __always_inline bool nat_is_more(const struct nsr_uplink *uplink, const nat_address *address)

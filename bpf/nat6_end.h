@@ -51,6 +51,7 @@
 #undef nat_address_of
 #undef nat_fate
 #undef nat_is_more
+#undef nat_is_changing
 #undef nat_is_repaired
 #undef host_socket
 #undef datagram_equal
@@ -157,6 +158,7 @@
 #undef guest_answer
 #undef guest_ask
 #undef guest_is_ours
+#undef guest_has_gone
 #undef own_port_is_taken
 #undef own_begins
 #undef own_session

@@ -177,7 +177,7 @@ static __always_inline void own_translate(struct __sk_buff *skb, struct nat_requ
 	request->flow.inside.address = request->external;
 	request->flow.inside.port = port;
 	own_limits(request);
-	if (!session_open_or_join(skb, request))
+	if (!nat_is_changing(request->flow.inside.uplink) && !session_open_or_join(skb, request))
 		return;
 	request->mapping = 0;
 	session_end((u32)found, found >> 32, request->now_s, false);

@@ -75,9 +75,9 @@ static commands router = {
 	NULL,
 };
 
-/* Addresses of its own: the bare programs share their table. */
+/* Addresses of its own: the bare programs share their table. Nobody else forwards. */
 static commands uplink_router = {
-	"h: sysctl -q -w net.ipv4.ip_forward=1",   "h: ip address add 10.77.3.1/24 dev c0",
+	"h: sysctl -q -w net.ipv4.ip_forward=0",   "h: ip address add 10.77.3.1/24 dev c0",
 	"h: ip address add 10.77.4.1/24 dev s0",   "c: ip address add 10.77.3.2/24 dev eth0",
 	"s: ip address add 10.77.4.2/24 dev eth0", "c: ip route add default via 10.77.3.1",
 	"s: ip route add default via 10.77.4.1",   NULL,

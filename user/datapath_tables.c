@@ -206,23 +206,52 @@ bool datapath_has_sessions(const struct datapath *datapath, bool ipv6)
 	return false;
 }
 
-/* Replies to who had the address are nothing for the next. */
+/* Sessions have inside addresses as their remotes only while something is published. */
+static bool is_published(const struct datapath *datapath)
+{
+	const uint32_t ifindex = STATE_LOOPBACK;
+	struct nsr_uplink loopback;
+
+	return !bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &loopback);
+}
+
+static int end_sessions_of_host4(const struct datapath *datapath, const struct ip_address *ip,
+				 struct error *err)
+{
+	struct nsr_selection own = {.mask = ~(__be32)0}, asked = {.remote_mask = ~(__be32)0};
+	int ret;
+
+	memcpy(&own.address, ip->bytes, sizeof(own.address));
+	memcpy(&asked.remote, ip->bytes, sizeof(asked.remote));
+	ret = datapath_flush(datapath, &own, NULL, err);
+	return ret || !is_published(datapath) ? ret : datapath_flush(datapath, &asked, NULL, err);
+}
+
+static int end_sessions_of_host6(const struct datapath *datapath, const struct ip_address *ip,
+				 struct error *err)
+{
+	struct nsr_selection6 own = {0}, asked = {0};
+	int ret;
+
+	memcpy(&own.address, ip->bytes, sizeof(own.address));
+	memset(&own.mask, 0xff, sizeof(own.mask));
+	memcpy(&asked.remote, ip->bytes, sizeof(asked.remote));
+	memset(&asked.remote_mask, 0xff, sizeof(asked.remote_mask));
+	ret = datapath_flush6(datapath, &own, NULL, err);
+	return ret || !is_published(datapath) ? ret : datapath_flush6(datapath, &asked, NULL, err);
+}
+
+/* Replies to who had the address are nothing for the next; nor is what it had of others' published
+ * ports, which counts for its interface (bpf/guest.h). */
 static int end_sessions_of_host(const struct datapath *datapath, const struct ip_address *ip,
 				struct error *err)
 {
-	struct nsr_selection selection = {.mask = ~(__be32)0};
-	struct nsr_selection6 selection6 = {0};
-	bool ipv4 = ip->family == AF_INET;
+	bool ipv6 = ip->family == AF_INET6;
 
-	if (!datapath_has_sessions(datapath, !ipv4))
+	if (!datapath_has_sessions(datapath, ipv6))
 		return 0;
-	if (!ipv4) {
-		memcpy(&selection6.address, ip->bytes, sizeof(selection6.address));
-		memset(&selection6.mask, 0xff, sizeof(selection6.mask));
-		return datapath_flush6(datapath, &selection6, NULL, err);
-	}
-	memcpy(&selection.address, ip->bytes, sizeof(selection.address));
-	return datapath_flush(datapath, &selection, NULL, err);
+	return ipv6 ? end_sessions_of_host6(datapath, ip, err)
+		    : end_sessions_of_host4(datapath, ip, err);
 }
 
 /* An address whose interface is gone, or is another one. */

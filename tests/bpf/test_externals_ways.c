@@ -325,6 +325,79 @@ static void test_own(void **state)
 	}
 }
 
+/* The host's own have the address that they are sent from, also when others come. */
+static void test_own_stays(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+	uint16_t other;
+	int fd;
+
+	externals_set(lab, UPLINK_IP, NULL, NULL);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	fd = host_opens(UPLINK_IP, 3000);
+	other = frame_sport(
+		externals_out(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0, TRANSLATED));
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	entry = externals_entered(lab);
+	assert_int_not_equal(nsr_pair(&entry, address4(UPLINK_IP)), entry.index);
+	assert_int_equal(frame_sport(externals_out(lab, UPLINK_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0,
+						   TRANSLATED)),
+			 other);
+	close(fd);
+	lab_expect_no_flows(lab);
+}
+
+static int asks(struct lab *lab, const char *external, uint16_t sport, int outcome)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_br3, .from = mac_plain, .source = PLAIN_IP, .dest = external,
+	      .protocol = IPPROTO_TCP, .sport = sport, .dport = 8080, .tcp_flags = FRAME_SYN);
+	return EXPECT_PORT_IN(lab, PLAIN, &f, outcome)->delivered;
+}
+
+static void expect_answer(struct lab *lab, uint16_t dport, const char *external)
+{
+	struct frame f, *got;
+
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = PLAIN_IP,
+	      .protocol = IPPROTO_TCP, .sport = 80, .dport = dport,
+	      .tcp_flags = FRAME_SYN | FRAME_ACK);
+	got = &EXPECT_PORT_IN(lab, RED, &f, TO_PEER)->out;
+	assert_int_equal(frame_ip4(got)->saddr, address4(external));
+	assert_int_equal(frame_sport(got), 8080);
+}
+
+/* A namespace that leaves elsewhere is answered by the address that it has asked. One port of its
+ * own towards two of them could not be told apart: the flow that is there stays. */
+static void test_guests(void **state)
+{
+	const struct nsr_uplink loopback = {
+		.address4 = address4("127.0.0.1"), .port_min = 1, .port_max = 65535};
+	const char *const external[] = {UPLINK_IP, externals_second};
+	struct lab *lab = lab_of(state);
+	struct nsr_port red = lab_port(lab, RED);
+
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	assert_int_equal(
+		datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, NULL, &lab->err), 0);
+	red.flags |= NSR_PORT_PUBLISHES;
+	lab_port_set(lab, RED, &red);
+	externals_publish(lab, NULL, RED_IP);
+	externals_publish(lab, externals_second, RED_IP);
+	for (uint16_t i = 0; i < 2; i++)
+		assert_int_equal(asks(lab, external[i], 4000 + i, TO_PEER), RED);
+	for (uint16_t i = 0; i < 2; i++) {
+		asks(lab, external[!i], 4000 + i, DROPPED(NAT_CONTENTION));
+		expect_answer(lab, 4000 + i, external[i]);
+	}
+	externals_unpublish(lab, NULL);
+	externals_unpublish(lab, externals_second);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err), 0);
+	lab_expect_no_flows(lab);
+}
+
 /* Flows straight to inside addresses have none of the external ones: they go on when these
  * change. What comes from any of them is forged. */
 static void test_direct(void **state)
@@ -361,7 +434,8 @@ int main(void)
 		TEST(test_errors),        TEST(test_errors_of_published),
 		TEST(test_portless),      TEST(test_hairpin),
 		TEST(test_hairpin_error), TEST(test_local),
-		TEST(test_own),           TEST(test_direct),
+		TEST(test_own),           TEST(test_own_stays),
+		TEST(test_guests),        TEST(test_direct),
 	};
 
 	return LAB_MAIN(tests);

@@ -276,6 +276,22 @@ static void test_limit(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+/* The client's interface goes, and so does what it has had: another one begins anew. */
+static void test_client_goes(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint plain = lab_endpoint(lab, PLAIN);
+	struct ip_address ip = lab_ip(PLAIN_IP);
+
+	publish(lab, IPPROTO_TCP);
+	expect_asked(lab, IPPROTO_TCP, FRAME_SYN);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	assert_int_equal(datapath_host_delete(lab->datapath, &ip, &lab->err), 0);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	lab_host_set(lab, PLAIN_IP, &plain);
+	unpublish(lab, IPPROTO_TCP);
+}
+
 /* By two ports to one of red's: it could not tell them apart. */
 static void test_two_ports(void **state)
 {
@@ -381,7 +397,7 @@ int main(void)
 		LAB_TEST(test_both_ways), LAB_TEST(test_connections),   LAB_TEST(test_expired),
 		LAB_TEST(test_errors),    LAB_TEST(test_the_hosts_own), LAB_TEST(test_policy),
 		LAB_TEST(test_forged),    LAB_TEST(test_limit),         LAB_TEST(test_two_ports),
-		LAB_TEST(test_fragments),
+		LAB_TEST(test_fragments), LAB_TEST(test_client_goes),
 	};
 
 	return LAB_MAIN(tests);

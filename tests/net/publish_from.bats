@@ -243,6 +243,8 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 	serve "$red" udp6 8080
 	calls "$green" udp 192.168.16.1 8080
 	[[ $(last_caller 8080) == "192.168.16.11 "* ]]
+	SIZE=5000 calls "$green" udp 192.168.16.1 8080 # in fragments
+	SIZE=5000 calls "$green" udp6 fd00:16::1 8080
 	calls "$grey" udp 192.168.16.1 8080
 	[[ $(last_caller 8080) == "192.168.18.11 "* ]]
 	calls "$grey" udp6 fd00:16::1 8080
