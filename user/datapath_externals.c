@@ -68,11 +68,15 @@ static bool has_slot(const struct nsr_uplink *entry, uint32_t slot)
 	return false;
 }
 
+/* One that is the uplink's already, and not in its entry, was taken by a process that was killed
+ * before it entered it, or to be given back by one. */
 static int take_slot(const struct datapath *datapath, struct nsr_uplink *entry, size_t place,
 		     struct error *err)
 {
 	for (uint32_t slot = NSR_UPLINKS_MAX; slot < NSR_SLOTS_MAX; slot++) {
-		if (owner_of(datapath, slot) || has_slot(entry, slot))
+		const uint32_t owner = owner_of(datapath, slot);
+
+		if ((owner && owner != entry->ifindex) || has_slot(entry, slot))
 			continue;
 		entry->slots[place] = (uint8_t)slot;
 		return datapath_put(datapath, MAP_uplink_by_index, &slot, &entry->ifindex,

@@ -423,18 +423,22 @@ void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
 		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
 }
 
-/* Without an address the programs open no sessions of the family, and translate nothing. */
+/* Without an address the programs open no sessions of the family, and translate nothing. The mark
+ * tells who comes after a process that was killed that sessions of it may have been left: they hold
+ * ports of slots that are given back. */
 static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
 {
 	if (change4) {
 		uplink->address4 = 0;
 		memset(uplink->more4, 0, sizeof(uplink->more4));
 		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE4;
+		uplink->flags |= NSR_UPLINK_CHANGING4;
 	}
 	if (change6) {
 		memset(uplink->address6, 0, sizeof(uplink->address6));
 		memset(uplink->more6, 0, sizeof(uplink->more6));
 		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE6;
+		uplink->flags |= NSR_UPLINK_CHANGING6;
 	}
 }
 
@@ -541,8 +545,10 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		entry.index = known.index;
 		datapath_follow(datapath, &known);
 		ret = datapath_slots_take(datapath, &known, &entry, err);
-		if (!ret && !memcmp(&entry, &known, sizeof(entry)))
+		if (!ret && !memcmp(&entry, &known, sizeof(entry))) {
+			ret = datapath_slots_release(datapath, &entry, err);
 			goto done;
+		}
 		if (!ret && entry.port_min == known.port_min && entry.port_max == known.port_max) {
 			ret = repair(datapath, &known, &entry, false, &change4, err);
 			if (!ret)
@@ -566,22 +572,21 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		ret = put_uplink(datapath, &closed, err);
 	if (!ret)
 		ret = open_uplink(datapath, &entry, change4, change6, err);
-	if (ret)
-		return ret;
 done:
-	if (ret_index)
+	if (!ret && ret_index)
 		*ret_index = entry.index;
-	return 0;
+	return ret;
 }
 
 int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
 {
-	struct nsr_uplink closed;
+	struct nsr_uplink closed = {.ifindex = ifindex};
 	uint32_t unused = 0;
 	int ret;
 
+	/* Who was killed before there was an entry may have taken slots for it. */
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &closed))
-		return 0;
+		return datapath_slots_release(datapath, &closed, err);
 	close_entry(&closed, true, true);
 	ret = put_uplink(datapath, &closed, err);
 	if (!ret)

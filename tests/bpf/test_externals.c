@@ -219,6 +219,54 @@ static void test_taken_away(void **state)
 	assert_int_equal(pools, 0);
 }
 
+/* Of the slots that are besides those of the uplinks' own numbers, how many are an uplink's. */
+static unsigned int slots_of(struct lab *lab, uint32_t ifindex)
+{
+	unsigned int count = 0;
+
+	for (uint32_t slot = NSR_UPLINKS_MAX; slot < NSR_SLOTS_MAX; slot++) {
+		uint32_t owner = 0;
+
+		assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_uplink_by_index],
+						     &slot, &owner),
+				 0);
+		count += owner == ifindex;
+	}
+	return count;
+}
+
+/* As it is when a process is killed that has taken slots, and not entered them. */
+static void leave_taken(struct lab *lab, uint32_t ifindex, uint32_t first, uint32_t last)
+{
+	for (uint32_t slot = first; slot <= last; slot++)
+		assert_int_equal(bpf_map_update_elem(lab->datapath->maps[MAP_uplink_by_index],
+						     &slot, &ifindex, BPF_ANY),
+				 0);
+}
+
+/* However often: the next has room. */
+static void test_killed_taking(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const uint32_t up0 = lab->uplink[UP0], stranger = lab->elsewhere;
+
+	leave_taken(lab, up0, NSR_UPLINKS_MAX, NSR_SLOTS_MAX - 1);
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	assert_int_equal(slots_of(lab, up0), 2);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	/* Where nothing is to be changed, too; and the flows go on. */
+	leave_taken(lab, up0, NSR_SLOTS_MAX - 3, NSR_SLOTS_MAX - 1);
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	assert_int_equal(slots_of(lab, up0), 2);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	/* Before there was an entry. */
+	leave_taken(lab, stranger, NSR_SLOTS_MAX - 3, NSR_SLOTS_MAX - 1);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, stranger, &lab->err), 0);
+	assert_int_equal(slots_of(lab, stranger), 0);
+	assert_int_equal(slots_of(lab, up0), 2);
+	lab_expect_no_flows(lab);
+}
+
 /* A second from now, for what is asked once a second. */
 static void let_ask(void)
 {
@@ -310,10 +358,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_paired),     TEST(test_ports_apart),
-		TEST(test_port),       TEST(test_change),
-		TEST(test_first_goes), TEST(test_killed),
-		TEST(test_taken_away), TEST(test_gone),
+		TEST(test_paired),     TEST(test_ports_apart),       TEST(test_port),
+		TEST(test_change),     TEST(test_first_goes),        TEST(test_killed),
+		TEST(test_taken_away), TEST(test_killed_taking),     TEST(test_gone),
 		TEST(test_published),  TEST(test_published_answers),
 	};
 
