@@ -132,6 +132,45 @@ int datapath_slots_release(const struct datapath *datapath, const struct nsr_upl
 	return ret;
 }
 
+/* ---- As the programs have found them. */
+
+void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
+{
+	const struct nsr_found6 *last;
+	struct nsr_followed6 found6;
+	struct nsr_followed found;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_followed], &uplink->index, &found) == 0 &&
+	    found.address.entered == uplink->address4)
+		uplink->address4 = found.address.now;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_followed6], &uplink->index, &found6))
+		return;
+	last = &found6.found[found6.turn & 1];
+	if (!memcmp(&last->entered, uplink->address6, sizeof(uplink->address6)))
+		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
+}
+
+int datapath_recall(const struct datapath *datapath, const struct nsr_uplink *entered,
+		    struct nsr_uplink *known, struct error *err)
+{
+	static const struct nsr_followed nothing;
+	static const struct nsr_followed6 nothing6;
+	int ret = 0;
+
+	if (entered->fixed && known->address4 != entered->address4) {
+		known->address4 = entered->address4;
+		ret = datapath_put(datapath, MAP_followed, &entered->index, &nothing,
+				   "an external address", err);
+	}
+	if (!ret && entered->fixed6 &&
+	    memcmp(known->address6, entered->address6, sizeof(known->address6)) != 0) {
+		memcpy(known->address6, entered->address6, sizeof(known->address6));
+		ret = datapath_put(datapath, MAP_followed6, &entered->index, &nothing6,
+				   "an external address", err);
+	}
+	return ret;
+}
+
 /* ---- Addresses by place: 0 is the first. */
 
 static const void *address_at(const struct nsr_uplink *entry, size_t place, bool ipv6)

@@ -21,6 +21,11 @@ int datapath_slots_release(const struct datapath *datapath, const struct nsr_upl
 bool datapath_slot_is_of(const struct datapath *datapath, uint32_t slot, uint32_t index,
 			 uint32_t ifindex);
 
+/* What the file names and the host has lost is the uplink's still: known, as it was found, has it
+ * as it is entered, and the next packet asks for it anew. If not, the flows of all others would end
+ * with a change of the set. */
+int datapath_recall(const struct datapath *datapath, const struct nsr_uplink *entered,
+		    struct nsr_uplink *known, struct error *err);
 /* Whether an entry has another address of the family in any place. */
 bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other,
 			       bool ipv6);

@@ -407,22 +407,6 @@ static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *
 	return datapath_put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
 }
 
-void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
-{
-	const struct nsr_found6 *last;
-	struct nsr_followed6 found6;
-	struct nsr_followed found;
-
-	if (bpf_map_lookup_elem(datapath->maps[MAP_followed], &uplink->index, &found) == 0 &&
-	    found.address.entered == uplink->address4)
-		uplink->address4 = found.address.now;
-	if (bpf_map_lookup_elem(datapath->maps[MAP_followed6], &uplink->index, &found6))
-		return;
-	last = &found6.found[found6.turn & 1];
-	if (!memcmp(&last->entered, uplink->address6, sizeof(uplink->address6)))
-		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
-}
-
 /* Without an address the programs open no sessions of the family, and translate nothing. The mark
  * tells who comes after a process that was killed that sessions of it may have been left: they hold
  * ports of slots that are given back. */
@@ -536,15 +520,18 @@ static int repair(const struct datapath *datapath, const struct nsr_uplink *know
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err)
 {
-	struct nsr_uplink entry = *uplink, known, closed;
+	struct nsr_uplink entry = *uplink, entered, known, closed;
 	bool change4 = true, change6 = true;
 	int ret = 0;
 
 	entry.ifindex = ifindex;
-	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known) == 0) {
-		entry.index = known.index;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &entered) == 0) {
+		entry.index = entered.index;
+		known = entered;
 		datapath_follow(datapath, &known);
-		ret = datapath_slots_take(datapath, &known, &entry, err);
+		ret = datapath_recall(datapath, &entered, &known, err);
+		if (!ret)
+			ret = datapath_slots_take(datapath, &known, &entry, err);
 		if (!ret && !memcmp(&entry, &known, sizeof(entry))) {
 			ret = datapath_slots_release(datapath, &entry, err);
 			goto done;

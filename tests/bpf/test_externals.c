@@ -296,6 +296,54 @@ static void test_gone(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* One that has the external address by both. */
+static void find_inside(const struct nsr_uplink *entry, const struct nsr_uplink *other,
+			const char *external, char inside[INET_ADDRSTRLEN])
+{
+	for (unsigned int i = 0; i < HOSTS; i++) {
+		snprintf(inside, INET_ADDRSTRLEN, "192.168.15.%u", i + 2);
+		if (externals_at(entry, nsr_pair(entry, address4(inside))) == address4(external) &&
+		    externals_at(other, nsr_pair(other, address4(inside))) == address4(external))
+			return;
+	}
+	fail_msg("nobody has %s", external);
+}
+
+/* The first one is lost, and is back, or is taken out of the set: flows of others go on, and where
+ * it is back its own, too. */
+static void test_first_lost(void **state)
+{
+	char of_first[INET_ADDRSTRLEN], of_second[INET_ADDRSTRLEN];
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry, later;
+
+	externals_set(lab, externals_third, externals_second, NULL);
+	entry = later = externals_entered(lab);
+	later.address4 = address4(UPLINK_IP);
+	find_inside(&entry, &entry, externals_third, of_first);
+	find_inside(&entry, &later, externals_second, of_second);
+	externals_leave_by(lab, of_first, 3000, externals_third);
+	externals_leave_by(lab, of_second, 3000, externals_second);
+	externals_ip("del", externals_third);
+	let_ask();
+	externals_out(lab, of_first, REMOTE_IP, IPPROTO_UDP, 3001, 0, DROPPED(NAT_CLOSED));
+	externals_ip("add", externals_third);
+	externals_set(lab, externals_third, externals_second, NULL);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	externals_leave_by(lab, of_first, 3000, externals_third);
+	externals_leave_by(lab, of_first, 3001, externals_third);
+	externals_leave_by(lab, of_second, 3000, externals_second);
+	externals_ip("del", externals_third);
+	let_ask();
+	externals_out(lab, of_first, REMOTE_IP, IPPROTO_UDP, 3002, 0, DROPPED(NAT_CLOSED));
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	externals_ip("add", externals_third);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	externals_leave_by(lab, of_second, 3000, externals_second);
+	expect_none_mixed(lab);
+	lab_expect_no_flows(lab);
+}
+
 /* ---- Published ports. */
 
 /* On each address; what the namespace begins leaves by its own one. */
@@ -358,10 +406,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_paired),     TEST(test_ports_apart),       TEST(test_port),
-		TEST(test_change),     TEST(test_first_goes),        TEST(test_killed),
-		TEST(test_taken_away), TEST(test_killed_taking),     TEST(test_gone),
-		TEST(test_published),  TEST(test_published_answers),
+		TEST(test_paired),     TEST(test_ports_apart),   TEST(test_port),
+		TEST(test_change),     TEST(test_first_goes),    TEST(test_killed),
+		TEST(test_taken_away), TEST(test_killed_taking), TEST(test_gone),
+		TEST(test_first_lost), TEST(test_published),     TEST(test_published_answers),
 	};
 
 	return LAB_MAIN(tests);
