@@ -37,6 +37,14 @@ bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink
 int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 		    const struct nsr_uplink *entry, struct error *err);
 
+/* Without an address the programs open no sessions of the family, and translate nothing. The mark
+ * tells who comes after a process that was killed that sessions of it may have been left: they hold
+ * ports of slots that are given back. */
+void datapath_externals_close(struct nsr_uplink *uplink, bool change4, bool change6);
+/* Other uplinks lose the addresses that the entry has: else two would hand out the same ports. */
+int datapath_externals_part(const struct datapath *datapath, const struct nsr_uplink *entry,
+			    struct error *err);
+
 /* For all of its addresses of a family. */
 int datapath_slots_open(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *entry,
 			struct error *err);

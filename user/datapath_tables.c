@@ -407,25 +407,6 @@ static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *
 	return datapath_put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
 }
 
-/* Without an address the programs open no sessions of the family, and translate nothing. The mark
- * tells who comes after a process that was killed that sessions of it may have been left: they hold
- * ports of slots that are given back. */
-static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
-{
-	if (change4) {
-		uplink->address4 = 0;
-		memset(uplink->more4, 0, sizeof(uplink->more4));
-		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE4;
-		uplink->flags |= NSR_UPLINK_CHANGING4;
-	}
-	if (change6) {
-		memset(uplink->address6, 0, sizeof(uplink->address6));
-		memset(uplink->more6, 0, sizeof(uplink->more6));
-		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE6;
-		uplink->flags |= NSR_UPLINK_CHANGING6;
-	}
-}
-
 /* Whom the host speaks to, or hears from, by an uplink that had this number. Programs change the
  * table meanwhile, and where the walk's place has gone it begins again; so it has an end. */
 static int forget_host(const struct datapath *datapath, enum datapath_map map, uint32_t number,
@@ -520,7 +501,7 @@ static int repair(const struct datapath *datapath, const struct nsr_uplink *know
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err)
 {
-	struct nsr_uplink entry = *uplink, entered, known, closed;
+	struct nsr_uplink entry = *uplink, entered, known, trimmed, closed;
 	bool change4 = true, change6 = true;
 	int ret = 0;
 
@@ -532,10 +513,14 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 		ret = datapath_recall(datapath, &entered, &known, err);
 		if (!ret)
 			ret = datapath_slots_take(datapath, &known, &entry, err);
-		if (!ret && !memcmp(&entry, &known, sizeof(entry))) {
+		trimmed = entry;
+		datapath_slots_trim(&trimmed);
+		if (!ret && !memcmp(&trimmed, &known, sizeof(known))) {
 			ret = datapath_slots_release(datapath, &entry, err);
 			goto done;
 		}
+		if (!ret)
+			ret = datapath_externals_part(datapath, &entry, err);
 		if (!ret && entry.port_min == known.port_min && entry.port_max == known.port_max) {
 			ret = repair(datapath, &known, &entry, false, &change4, err);
 			if (!ret)
@@ -551,10 +536,12 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			ret = reset_uplink_counters(datapath, entry.index, err);
 		if (!ret)
 			ret = datapath_slots_take(datapath, NULL, &entry, err);
+		if (!ret)
+			ret = datapath_externals_part(datapath, &entry, err);
 	}
 	datapath_slots_trim(&entry);
 	closed = entry;
-	close_entry(&closed, change4, change6);
+	datapath_externals_close(&closed, change4, change6);
 	if (!ret)
 		ret = put_uplink(datapath, &closed, err);
 	if (!ret)
@@ -574,7 +561,7 @@ int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct e
 	/* Who was killed before there was an entry may have taken slots for it. */
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &closed))
 		return datapath_slots_release(datapath, &closed, err);
-	close_entry(&closed, true, true);
+	datapath_externals_close(&closed, true, true);
 	ret = put_uplink(datapath, &closed, err);
 	if (!ret)
 		ret = datapath_publish_forget(datapath, closed.index, err);

@@ -344,6 +344,50 @@ static void test_first_lost(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* At the other uplink. */
+static void move(struct lab *lab, const char *first, const char *another)
+{
+	struct nsr_uplink entry = {.address4 = address4(first),
+				   .port_min = LAB_PORT_MIN,
+				   .port_max = LAB_PORT_MAX,
+				   .fixed = 1};
+
+	entry.more4[0] = address4(another);
+	if (datapath_uplink_set(lab->datapath, lab->uplink[UP1], &entry, NULL, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+/* One that moves to another uplink is at one of the two at any time, also before the turn of that
+ * which has it no more. Flows at others go on. */
+static void test_moved(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	externals_leave_by(lab, RED_IP, 3000, externals_second);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	move(lab, UPLINK2_IP, externals_second);
+	entry = externals_entered(lab);
+	assert_int_equal(entry.more4[0], 0);
+	assert_int_equal(entry.flags, 0);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	externals_leave_by(lab, RED_IP, 3000, UPLINK_IP);
+	externals_set(lab, UPLINK_IP, NULL, NULL); /* its turn */
+	assert_int_equal(slots_of(lab, lab->uplink[UP0]), 0);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	/* The only one; and they change places. */
+	move(lab, UPLINK_IP, externals_third);
+	assert_int_equal(externals_entered(lab).address4, 0);
+	externals_out(lab, BLUE_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0, DROPPED(NAT_CLOSED));
+	externals_set(lab, externals_second, NULL, NULL);
+	assert_int_equal(externals_entered(lab).flags, 0);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	externals_leave_by(lab, BLUE_IP, 3000, externals_second);
+	lab_expect_no_flows(lab);
+}
+
 /* ---- Published ports. */
 
 /* On each address; what the namespace begins leaves by its own one. */
@@ -406,10 +450,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_paired),     TEST(test_ports_apart),   TEST(test_port),
-		TEST(test_change),     TEST(test_first_goes),    TEST(test_killed),
-		TEST(test_taken_away), TEST(test_killed_taking), TEST(test_gone),
-		TEST(test_first_lost), TEST(test_published),     TEST(test_published_answers),
+		TEST(test_paired),
+		TEST(test_ports_apart),
+		TEST(test_port),
+		TEST(test_change),
+		TEST(test_first_goes),
+		TEST(test_killed),
+		TEST(test_taken_away),
+		TEST(test_killed_taking),
+		TEST(test_gone),
+		TEST(test_first_lost),
+		TEST(test_moved),
+		TEST(test_published),
+		TEST(test_published_answers),
 	};
 
 	return LAB_MAIN(tests);
