@@ -14,6 +14,7 @@
  *   pools of addresses that go are removed, those of new ones are made
  *   the new set is entered, still marked
  *   published ports are entered under their inside endpoints anew
+ *   programs are waited for				nobody reads the set before
  *   the mark goes
  *
  * A process that is killed in between leaves the mark. Who finds it begins at the beginning: all
@@ -351,6 +352,8 @@ int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr
 		ret = put(datapath, &next, err);
 	if (!ret)
 		ret = datapath_publish_resume(datapath, ipv6, next.index, err);
+	if (!ret) /* entries are used again: the set before without the mark is read by nobody */
+		ret = datapath_wait(err);
 	next.flags &= (uint8_t)~changing;
 	return ret ? ret : put(datapath, &next, err);
 }
