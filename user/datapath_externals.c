@@ -14,6 +14,7 @@
  *   pools of addresses that go are removed, those of new ones are made
  *   the new set is entered, still marked
  *   published ports are entered under their inside endpoints anew
+ *   programs are waited for				nobody reads the set before
  *   the mark goes
  *
  * A process that is killed in between leaves the mark. Who finds it begins at the beginning: all
@@ -68,11 +69,15 @@ static bool has_slot(const struct nsr_uplink *entry, uint32_t slot)
 	return false;
 }
 
+/* One that is the uplink's already, and not in its entry, was taken by a process that was killed
+ * before it entered it, or to be given back by one. */
 static int take_slot(const struct datapath *datapath, struct nsr_uplink *entry, size_t place,
 		     struct error *err)
 {
 	for (uint32_t slot = NSR_UPLINKS_MAX; slot < NSR_SLOTS_MAX; slot++) {
-		if (owner_of(datapath, slot) || has_slot(entry, slot))
+		const uint32_t owner = owner_of(datapath, slot);
+
+		if ((owner && owner != entry->ifindex) || has_slot(entry, slot))
 			continue;
 		entry->slots[place] = (uint8_t)slot;
 		return datapath_put(datapath, MAP_uplink_by_index, &slot, &entry->ifindex,
@@ -124,6 +129,45 @@ int datapath_slots_release(const struct datapath *datapath, const struct nsr_upl
 		if (!ret)
 			ret = datapath_put(datapath, MAP_uplink_by_index, &slot, &nobody,
 					   "an external address", err);
+	}
+	return ret;
+}
+
+/* ---- As the programs have found them. */
+
+void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
+{
+	const struct nsr_found6 *last;
+	struct nsr_followed6 found6;
+	struct nsr_followed found;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_followed], &uplink->index, &found) == 0 &&
+	    found.address.entered == uplink->address4)
+		uplink->address4 = found.address.now;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_followed6], &uplink->index, &found6))
+		return;
+	last = &found6.found[found6.turn & 1];
+	if (!memcmp(&last->entered, uplink->address6, sizeof(uplink->address6)))
+		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
+}
+
+int datapath_recall(const struct datapath *datapath, const struct nsr_uplink *entered,
+		    struct nsr_uplink *known, struct error *err)
+{
+	static const struct nsr_followed nothing;
+	static const struct nsr_followed6 nothing6;
+	int ret = 0;
+
+	if (entered->fixed && known->address4 != entered->address4) {
+		known->address4 = entered->address4;
+		ret = datapath_put(datapath, MAP_followed, &entered->index, &nothing,
+				   "an external address", err);
+	}
+	if (!ret && entered->fixed6 &&
+	    memcmp(known->address6, entered->address6, sizeof(known->address6)) != 0) {
+		memcpy(known->address6, entered->address6, sizeof(known->address6));
+		ret = datapath_put(datapath, MAP_followed6, &entered->index, &nothing6,
+				   "an external address", err);
 	}
 	return ret;
 }
@@ -308,6 +352,110 @@ int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr
 		ret = put(datapath, &next, err);
 	if (!ret)
 		ret = datapath_publish_resume(datapath, ipv6, next.index, err);
+	if (!ret) /* entries are used again: the set before without the mark is read by nobody */
+		ret = datapath_wait(err);
 	next.flags &= (uint8_t)~changing;
 	return ret ? ret : put(datapath, &next, err);
+}
+
+void datapath_externals_close(struct nsr_uplink *uplink, bool change4, bool change6)
+{
+	if (change4) {
+		uplink->address4 = 0;
+		memset(uplink->more4, 0, sizeof(uplink->more4));
+		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE4;
+		uplink->flags |= NSR_UPLINK_CHANGING4;
+	}
+	if (change6) {
+		memset(uplink->address6, 0, sizeof(uplink->address6));
+		memset(uplink->more6, 0, sizeof(uplink->more6));
+		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE6;
+		uplink->flags |= NSR_UPLINK_CHANGING6;
+	}
+}
+
+/* ---- From one uplink to another. */
+
+static void set_at(struct nsr_uplink *entry, size_t place, bool ipv6, const void *address)
+{
+	if (!place)
+		memcpy(ipv6 ? (void *)entry->address6 : &entry->address4, address, ipv6 ? 16 : 4);
+	else
+		memcpy(ipv6 ? (void *)entry->more6[place - 1] : &entry->more4[place - 1], address,
+		       ipv6 ? 16 : 4);
+}
+
+static bool has_address(const struct nsr_uplink *entry, bool ipv6, const void *address)
+{
+	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++)
+		if (!memcmp(address_at(entry, i, ipv6), address, ipv6 ? 16 : 4))
+			return true;
+	return false;
+}
+
+/* Takes those of entry out of next, whose first place gets the last that is left, as when one is
+ * taken out of the file. */
+static bool take_out(struct nsr_uplink *next, const struct nsr_uplink *entry, bool ipv6)
+{
+	static const uint8_t none[16];
+	bool found = false;
+
+	for (size_t i = 0; i < NSR_EXTERNALS_MAX; i++) {
+		if (!is_there(next, i, ipv6) ||
+		    !has_address(entry, ipv6, address_at(next, i, ipv6)))
+			continue;
+		set_at(next, i, ipv6, none);
+		found = true;
+	}
+	for (size_t i = NSR_EXTERNALS_MAX - 1; i && !is_there(next, 0, ipv6); i--) {
+		set_at(next, 0, ipv6, address_at(next, i, ipv6));
+		set_at(next, i, ipv6, none);
+	}
+	return found;
+}
+
+/* What is left is entered for the time until the other's own turn, or nothing where no flow can go
+ * on. */
+static int part_from(const struct datapath *datapath, uint32_t ifindex,
+		     const struct nsr_uplink *entry, bool ipv6, struct error *err)
+{
+	struct nsr_uplink other, known, next;
+	int ret;
+
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &other))
+		return error_set(err, -errno, "cannot read an uplink: %s", strerror(errno));
+	known = other;
+	if (!(ipv6 ? other.fixed6 : other.fixed))
+		datapath_follow(datapath, &known);
+	next = known;
+	if (!take_out(&next, entry, ipv6))
+		return 0;
+	ret = datapath_slots_take(datapath, &known, &next, err);
+	if (!ret && datapath_can_repair(&known, &next, ipv6))
+		return datapath_repair(datapath, ipv6, &known, &next, err);
+	datapath_externals_close(&other, !ipv6, ipv6);
+	if (!ret)
+		ret = put(datapath, &other, err);
+	return ret ? ret : datapath_wait(err);
+}
+
+int datapath_externals_part(const struct datapath *datapath, const struct nsr_uplink *entry,
+			    struct error *err)
+{
+	uint32_t others[NSR_UPLINKS_MAX], key, *previous = NULL;
+	size_t count = 0;
+	int ret = 0;
+
+	while (count < NSR_UPLINKS_MAX &&
+	       bpf_map_get_next_key(datapath->maps[MAP_uplinks], previous, &key) == 0) {
+		if (key != entry->ifindex)
+			others[count++] = key;
+		previous = &key;
+	}
+	for (size_t i = 0; i < count && !ret; i++) {
+		ret = part_from(datapath, others[i], entry, false, err);
+		if (!ret)
+			ret = part_from(datapath, others[i], entry, true, err);
+	}
+	return ret;
 }

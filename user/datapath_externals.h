@@ -21,6 +21,11 @@ int datapath_slots_release(const struct datapath *datapath, const struct nsr_upl
 bool datapath_slot_is_of(const struct datapath *datapath, uint32_t slot, uint32_t index,
 			 uint32_t ifindex);
 
+/* What the file names and the host has lost is the uplink's still: known, as it was found, has it
+ * as it is entered, and the next packet asks for it anew. If not, the flows of all others would end
+ * with a change of the set. */
+int datapath_recall(const struct datapath *datapath, const struct nsr_uplink *entered,
+		    struct nsr_uplink *known, struct error *err);
 /* Whether an entry has another address of the family in any place. */
 bool datapath_externals_differ(const struct nsr_uplink *one, const struct nsr_uplink *other,
 			       bool ipv6);
@@ -31,6 +36,14 @@ bool datapath_can_repair(const struct nsr_uplink *known, const struct nsr_uplink
  * there is, with the address that it has now. */
 int datapath_repair(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *known,
 		    const struct nsr_uplink *entry, struct error *err);
+
+/* Without an address the programs open no sessions of the family, and translate nothing. The mark
+ * tells who comes after a process that was killed that sessions of it may have been left: they hold
+ * ports of slots that are given back. */
+void datapath_externals_close(struct nsr_uplink *uplink, bool change4, bool change6);
+/* Other uplinks lose the addresses that the entry has: else two would hand out the same ports. */
+int datapath_externals_part(const struct datapath *datapath, const struct nsr_uplink *entry,
+			    struct error *err);
 
 /* For all of its addresses of a family. */
 int datapath_slots_open(const struct datapath *datapath, bool ipv6, const struct nsr_uplink *entry,

@@ -407,37 +407,6 @@ static int put_uplink(const struct datapath *datapath, const struct nsr_uplink *
 	return datapath_put(datapath, MAP_uplinks, &uplink->ifindex, uplink, "an uplink", err);
 }
 
-void datapath_follow(const struct datapath *datapath, struct nsr_uplink *uplink)
-{
-	const struct nsr_found6 *last;
-	struct nsr_followed6 found6;
-	struct nsr_followed found;
-
-	if (bpf_map_lookup_elem(datapath->maps[MAP_followed], &uplink->index, &found) == 0 &&
-	    found.address.entered == uplink->address4)
-		uplink->address4 = found.address.now;
-	if (bpf_map_lookup_elem(datapath->maps[MAP_followed6], &uplink->index, &found6))
-		return;
-	last = &found6.found[found6.turn & 1];
-	if (!memcmp(&last->entered, uplink->address6, sizeof(uplink->address6)))
-		memcpy(uplink->address6, &last->now, sizeof(uplink->address6));
-}
-
-/* Without an address the programs open no sessions of the family, and translate nothing. */
-static void close_entry(struct nsr_uplink *uplink, bool change4, bool change6)
-{
-	if (change4) {
-		uplink->address4 = 0;
-		memset(uplink->more4, 0, sizeof(uplink->more4));
-		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE4;
-	}
-	if (change6) {
-		memset(uplink->address6, 0, sizeof(uplink->address6));
-		memset(uplink->more6, 0, sizeof(uplink->more6));
-		uplink->flags &= (uint8_t)~NSR_UPLINK_MORE6;
-	}
-}
-
 /* Whom the host speaks to, or hears from, by an uplink that had this number. Programs change the
  * table meanwhile, and where the walk's place has gone it begins again; so it has an end. */
 static int forget_host(const struct datapath *datapath, enum datapath_map map, uint32_t number,
@@ -532,17 +501,26 @@ static int repair(const struct datapath *datapath, const struct nsr_uplink *know
 int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			const struct nsr_uplink *uplink, uint32_t *ret_index, struct error *err)
 {
-	struct nsr_uplink entry = *uplink, known, closed;
+	struct nsr_uplink entry = *uplink, entered, known, trimmed, closed;
 	bool change4 = true, change6 = true;
 	int ret = 0;
 
 	entry.ifindex = ifindex;
-	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &known) == 0) {
-		entry.index = known.index;
+	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &entered) == 0) {
+		entry.index = entered.index;
+		known = entered;
 		datapath_follow(datapath, &known);
-		ret = datapath_slots_take(datapath, &known, &entry, err);
-		if (!ret && !memcmp(&entry, &known, sizeof(entry)))
+		ret = datapath_recall(datapath, &entered, &known, err);
+		if (!ret)
+			ret = datapath_slots_take(datapath, &known, &entry, err);
+		trimmed = entry;
+		datapath_slots_trim(&trimmed);
+		if (!ret && !memcmp(&trimmed, &known, sizeof(known))) {
+			ret = datapath_slots_release(datapath, &entry, err);
 			goto done;
+		}
+		if (!ret)
+			ret = datapath_externals_part(datapath, &entry, err);
 		if (!ret && entry.port_min == known.port_min && entry.port_max == known.port_max) {
 			ret = repair(datapath, &known, &entry, false, &change4, err);
 			if (!ret)
@@ -558,31 +536,32 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 			ret = reset_uplink_counters(datapath, entry.index, err);
 		if (!ret)
 			ret = datapath_slots_take(datapath, NULL, &entry, err);
+		if (!ret)
+			ret = datapath_externals_part(datapath, &entry, err);
 	}
 	datapath_slots_trim(&entry);
 	closed = entry;
-	close_entry(&closed, change4, change6);
+	datapath_externals_close(&closed, change4, change6);
 	if (!ret)
 		ret = put_uplink(datapath, &closed, err);
 	if (!ret)
 		ret = open_uplink(datapath, &entry, change4, change6, err);
-	if (ret)
-		return ret;
 done:
-	if (ret_index)
+	if (!ret && ret_index)
 		*ret_index = entry.index;
-	return 0;
+	return ret;
 }
 
 int datapath_uplink_delete(struct datapath *datapath, uint32_t ifindex, struct error *err)
 {
-	struct nsr_uplink closed;
+	struct nsr_uplink closed = {.ifindex = ifindex};
 	uint32_t unused = 0;
 	int ret;
 
+	/* Who was killed before there was an entry may have taken slots for it. */
 	if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &closed))
-		return 0;
-	close_entry(&closed, true, true);
+		return datapath_slots_release(datapath, &closed, err);
+	datapath_externals_close(&closed, true, true);
 	ret = put_uplink(datapath, &closed, err);
 	if (!ret)
 		ret = datapath_publish_forget(datapath, closed.index, err);

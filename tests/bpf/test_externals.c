@@ -219,6 +219,54 @@ static void test_taken_away(void **state)
 	assert_int_equal(pools, 0);
 }
 
+/* Of the slots that are besides those of the uplinks' own numbers, how many are an uplink's. */
+static unsigned int slots_of(struct lab *lab, uint32_t ifindex)
+{
+	unsigned int count = 0;
+
+	for (uint32_t slot = NSR_UPLINKS_MAX; slot < NSR_SLOTS_MAX; slot++) {
+		uint32_t owner = 0;
+
+		assert_int_equal(bpf_map_lookup_elem(lab->datapath->maps[MAP_uplink_by_index],
+						     &slot, &owner),
+				 0);
+		count += owner == ifindex;
+	}
+	return count;
+}
+
+/* As it is when a process is killed that has taken slots, and not entered them. */
+static void leave_taken(struct lab *lab, uint32_t ifindex, uint32_t first, uint32_t last)
+{
+	for (uint32_t slot = first; slot <= last; slot++)
+		assert_int_equal(bpf_map_update_elem(lab->datapath->maps[MAP_uplink_by_index],
+						     &slot, &ifindex, BPF_ANY),
+				 0);
+}
+
+/* However often: the next has room. */
+static void test_killed_taking(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const uint32_t up0 = lab->uplink[UP0], stranger = lab->elsewhere;
+
+	leave_taken(lab, up0, NSR_UPLINKS_MAX, NSR_SLOTS_MAX - 1);
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	assert_int_equal(slots_of(lab, up0), 2);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	/* Where nothing is to be changed, too; and the flows go on. */
+	leave_taken(lab, up0, NSR_SLOTS_MAX - 3, NSR_SLOTS_MAX - 1);
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	assert_int_equal(slots_of(lab, up0), 2);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	/* Before there was an entry. */
+	leave_taken(lab, stranger, NSR_SLOTS_MAX - 3, NSR_SLOTS_MAX - 1);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, stranger, &lab->err), 0);
+	assert_int_equal(slots_of(lab, stranger), 0);
+	assert_int_equal(slots_of(lab, up0), 2);
+	lab_expect_no_flows(lab);
+}
+
 /* A second from now, for what is asked once a second. */
 static void let_ask(void)
 {
@@ -245,6 +293,98 @@ static void test_gone(void **state)
 	let_ask();
 	externals_leave_by(lab, RED_IP, 3000, externals_second);
 	assert_int_equal(lab_active_sessions(lab), 3);
+	lab_expect_no_flows(lab);
+}
+
+/* One that has the external address by both. */
+static void find_inside(const struct nsr_uplink *entry, const struct nsr_uplink *other,
+			const char *external, char inside[INET_ADDRSTRLEN])
+{
+	for (unsigned int i = 0; i < HOSTS; i++) {
+		snprintf(inside, INET_ADDRSTRLEN, "192.168.15.%u", i + 2);
+		if (externals_at(entry, nsr_pair(entry, address4(inside))) == address4(external) &&
+		    externals_at(other, nsr_pair(other, address4(inside))) == address4(external))
+			return;
+	}
+	fail_msg("nobody has %s", external);
+}
+
+/* The first one is lost, and is back, or is taken out of the set: flows of others go on, and where
+ * it is back its own, too. */
+static void test_first_lost(void **state)
+{
+	char of_first[INET_ADDRSTRLEN], of_second[INET_ADDRSTRLEN];
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry, later;
+
+	externals_set(lab, externals_third, externals_second, NULL);
+	entry = later = externals_entered(lab);
+	later.address4 = address4(UPLINK_IP);
+	find_inside(&entry, &entry, externals_third, of_first);
+	find_inside(&entry, &later, externals_second, of_second);
+	externals_leave_by(lab, of_first, 3000, externals_third);
+	externals_leave_by(lab, of_second, 3000, externals_second);
+	externals_ip("del", externals_third);
+	let_ask();
+	externals_out(lab, of_first, REMOTE_IP, IPPROTO_UDP, 3001, 0, DROPPED(NAT_CLOSED));
+	externals_ip("add", externals_third);
+	externals_set(lab, externals_third, externals_second, NULL);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	externals_leave_by(lab, of_first, 3000, externals_third);
+	externals_leave_by(lab, of_first, 3001, externals_third);
+	externals_leave_by(lab, of_second, 3000, externals_second);
+	externals_ip("del", externals_third);
+	let_ask();
+	externals_out(lab, of_first, REMOTE_IP, IPPROTO_UDP, 3002, 0, DROPPED(NAT_CLOSED));
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	externals_ip("add", externals_third);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	externals_leave_by(lab, of_second, 3000, externals_second);
+	expect_none_mixed(lab);
+	lab_expect_no_flows(lab);
+}
+
+/* At the other uplink. */
+static void move(struct lab *lab, const char *first, const char *another)
+{
+	struct nsr_uplink entry = {.address4 = address4(first),
+				   .port_min = LAB_PORT_MIN,
+				   .port_max = LAB_PORT_MAX,
+				   .fixed = 1};
+
+	entry.more4[0] = address4(another);
+	if (datapath_uplink_set(lab->datapath, lab->uplink[UP1], &entry, NULL, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+/* One that moves to another uplink is at one of the two at any time, also before the turn of that
+ * which has it no more. Flows at others go on. */
+static void test_moved(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	externals_leave_by(lab, RED_IP, 3000, externals_second);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	move(lab, UPLINK2_IP, externals_second);
+	entry = externals_entered(lab);
+	assert_int_equal(entry.more4[0], 0);
+	assert_int_equal(entry.flags, 0);
+	assert_int_equal(lab_active_sessions(lab), 1);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	externals_leave_by(lab, RED_IP, 3000, UPLINK_IP);
+	externals_set(lab, UPLINK_IP, NULL, NULL); /* its turn */
+	assert_int_equal(slots_of(lab, lab->uplink[UP0]), 0);
+	assert_int_equal(lab_active_sessions(lab), 2);
+	/* The only one; and they change places. */
+	move(lab, UPLINK_IP, externals_third);
+	assert_int_equal(externals_entered(lab).address4, 0);
+	externals_out(lab, BLUE_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0, DROPPED(NAT_CLOSED));
+	externals_set(lab, externals_second, NULL, NULL);
+	assert_int_equal(externals_entered(lab).flags, 0);
+	assert_int_equal(lab_active_sessions(lab), 0);
+	externals_leave_by(lab, BLUE_IP, 3000, externals_second);
 	lab_expect_no_flows(lab);
 }
 
@@ -310,11 +450,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_paired),     TEST(test_ports_apart),
-		TEST(test_port),       TEST(test_change),
-		TEST(test_first_goes), TEST(test_killed),
-		TEST(test_taken_away), TEST(test_gone),
-		TEST(test_published),  TEST(test_published_answers),
+		TEST(test_paired),
+		TEST(test_ports_apart),
+		TEST(test_port),
+		TEST(test_change),
+		TEST(test_first_goes),
+		TEST(test_killed),
+		TEST(test_taken_away),
+		TEST(test_killed_taking),
+		TEST(test_gone),
+		TEST(test_first_lost),
+		TEST(test_moved),
+		TEST(test_published),
+		TEST(test_published_answers),
 	};
 
 	return LAB_MAIN(tests);
