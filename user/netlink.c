@@ -13,7 +13,11 @@
  * answers fit: each takes a socket buffer of its own, of which the kernel counts the real size.
  *
  * A dump is collected whole before anybody sees it, because one that was disturbed by a change
- * (NLM_F_DUMP_INTR) has to be thrown away and asked for again.
+ * (NLM_F_DUMP_INTR) has to be thrown away and asked for again. Not every dump is marked: that of
+ * IPv6 routes begins at the root when the tree has changed, and skips as many nodes as it has told
+ * (fib6_dump_table(), net/ipv6/ip6_fib.c), so that routes are left out or told twice. Such a dump
+ * is taken as a member of the group that hears of the changes. The kernel sends these within the
+ * lock that the dump takes for each piece, so what disturbed it is in the queue before its end.
  *
  * libmnl's ready-made callbacks drop the extended acknowledgement, so the messages are walked here.
  */
@@ -28,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "netns.h"
 
@@ -37,6 +42,7 @@
 #define ANSWER_ROOM   16384             /* what an answer with data takes */
 #define MESSAGE_MAX   65536             /* a read of a dump is at most 32 KiB (af_netlink.c) */
 #define DUMP_TRIES    100
+#define WATCH_MS      1000 /* for so long an undisturbed dump is tried for, where changes never end */
 #define STRING_MAX    300 /* longer than IFALIASZ, 256, the longest string there is */
 #define TOLERATED_MAX 3
 
@@ -57,6 +63,7 @@ struct netlink {
 	struct request *requests;
 	size_t count, requests_room;
 	bool out_of_memory;
+	int group; /* whose messages disturb dumps (netlink_watch()), or 0 */
 	_Alignas(struct nlmsghdr) char spare[NETLINK_REQUEST_MAX]; /* for builders when it is set */
 };
 
@@ -72,6 +79,7 @@ struct dump {
 	char *buffer;
 	size_t used, room;
 	bool done, disturbed;
+	bool changed; /* a message of the watched group came meanwhile */
 };
 
 /* ---- Socket. */
@@ -409,6 +417,27 @@ int netlink_flush(struct netlink *nl, int *results, struct error *err)
 
 /* ---- Dumps. */
 
+int netlink_watch(struct netlink *nl, int group, struct error *err)
+{
+	if (mnl_socket_setsockopt(nl->socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
+		return error_set(err, -errno, "cannot listen to a netlink group: %s",
+				 strerror(errno));
+	nl->group = group;
+	return 0;
+}
+
+/* What is left in the queue is nobody's answer. */
+void netlink_unwatch(struct netlink *nl)
+{
+	char message;
+
+	mnl_socket_setsockopt(nl->socket, NETLINK_DROP_MEMBERSHIP, &nl->group, sizeof(nl->group));
+	nl->group = 0;
+	while (recv(mnl_socket_get_fd(nl->socket), &message, sizeof(message), MSG_DONTWAIT) >= 0 ||
+	       errno == ENOBUFS || errno == EINTR)
+		;
+}
+
 /* Looks for the end of the dump, and for errors, in the packet that was added last. */
 static int check_packet(struct dump *dump, const char *packet, int length, uint32_t sequence,
 			const char **ret_words)
@@ -432,12 +461,22 @@ static int check_packet(struct dump *dump, const char *packet, int length, uint3
 	return 0;
 }
 
+/* What others' requests change is told with their port, what the kernel itself does with none. */
+static bool is_answer(const struct netlink *nl, const char *packet, ssize_t length)
+{
+	const struct nlmsghdr *message = (const void *)packet;
+
+	return !mnl_nlmsg_ok(message, (int)length) ||
+	       message->nlmsg_pid == mnl_socket_get_portid(nl->socket);
+}
+
 /* Reads one whole dump to the buffer, from its beginning. */
 static int collect(struct netlink *nl, struct dump *dump, uint32_t sequence, const char **ret_words)
 {
 	dump->used = 0;
 	dump->done = false;
 	dump->disturbed = false;
+	dump->changed = false;
 	while (!dump->done) {
 		void *buffer = dump->buffer;
 		ssize_t length;
@@ -453,6 +492,10 @@ static int collect(struct netlink *nl, struct dump *dump, uint32_t sequence, con
 		}
 		if (length <= 0)
 			return length ? (int)length : -EBADMSG;
+		if (nl->group && !is_answer(nl, dump->buffer + dump->used, length)) {
+			dump->changed = true;
+			continue;
+		}
 		code = check_packet(dump, dump->buffer + dump->used, (int)length, sequence,
 				    ret_words);
 		if (code)
@@ -479,25 +522,46 @@ static int hand_over(const struct dump *dump, uint32_t sequence, netlink_callbac
 	return 0;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until nothing came in between; where changes never end, the last is taken as it is. */
+static int collect_calm(struct netlink *nl, struct dump *dump, struct nlmsghdr *request,
+			const char **ret_words)
+{
+	uint64_t until = now_ms() + WATCH_MS;
+	int code = 0, tries = 0;
+
+	do {
+		request->nlmsg_seq = nl->sequence++;
+		code = send_all(nl, request, request->nlmsg_len);
+		if (!code)
+			code = collect(nl, dump, request->nlmsg_seq, ret_words);
+		tries += dump->disturbed;
+	} while (!code &&
+		 ((dump->disturbed && tries < DUMP_TRIES) || (dump->changed && now_ms() < until)));
+	return code;
+}
+
 int netlink_dump(struct netlink *nl, uint16_t type, const void *header, size_t header_size,
 		 const char *what, netlink_callback callback, void *context, struct error *err)
 {
 	_Alignas(struct nlmsghdr) char buffer[NETLINK_REQUEST_MAX];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-	struct dump dump = {.disturbed = true};
+	struct dump dump = {0};
 	const char *words = "";
-	int code = 0;
+	int code;
 
 	assert(!nl->count);
 	request->nlmsg_type = type;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	memcpy(mnl_nlmsg_put_extra_header(request, header_size), header, header_size);
-	for (int tries = 0; tries < DUMP_TRIES && !code && dump.disturbed; tries++) {
-		request->nlmsg_seq = nl->sequence++;
-		code = send_all(nl, request, request->nlmsg_len);
-		if (!code)
-			code = collect(nl, &dump, request->nlmsg_seq, &words);
-	}
+	code = collect_calm(nl, &dump, request, &words);
 	if (code)
 		refuse(err, code, what, words);
 	else if (dump.disturbed)

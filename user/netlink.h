@@ -73,4 +73,10 @@ int netlink_flush_answers(struct netlink *nl, int *results, netlink_callback cal
 int netlink_dump(struct netlink *nl, uint16_t type, const void *header, size_t header_size,
 		 const char *what, netlink_callback callback, void *context, struct error *err);
 
+/* For dumps that the kernel does not mark as inconsistent: those until netlink_unwatch() are asked
+ * for again when a message to the group (RTNLGRP_...) came meanwhile; where they come without end,
+ * for a second, and then taken as they are. No request is flushed in between. */
+int netlink_watch(struct netlink *nl, int group, struct error *err);
+void netlink_unwatch(struct netlink *nl);
+
 #endif

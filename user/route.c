@@ -192,10 +192,13 @@ static int read_table(struct netlink *nl, struct rtmsg filter, struct route_list
 static int read_tables(struct netlink *nl, const struct rtmsg *filters, size_t filters_count,
 		       struct route_list *list, struct error *err)
 {
-	int code = 0;
+	int code = netlink_watch(nl, RTNLGRP_IPV6_ROUTE, err);
 
+	if (code)
+		return code;
 	for (size_t i = 0; !code && i < filters_count; i++)
 		code = read_table(nl, filters[i], list, err);
+	netlink_unwatch(nl);
 	return code;
 }
 
