@@ -126,13 +126,7 @@ static __always_inline int inbound4(struct __sk_buff *skb, bool bare)
 	if (whom == NAT_INBOUND_SESSION)
 		verdict = parse_as(skb, &p, bare) == PACKET_IPV4 ? uplink_deliver(skb, &p, &to)
 								 : DROP(NAT_REWRITE);
-	count_uplink_rx(uplink->index, length, verdict, false);
-	if (verdict < 0)
-		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
-	if (!to)
-		return TC_ACT_UNSPEC;
-	count_port_rx(to->port, length + uplink_adds(bare));
-	return deliver(skb, to->ifindex);
+	return uplink_arrived(skb, uplink, to, verdict, length, bare, false);
 }
 
 NSR_STEP int uplink_inbound(struct __sk_buff *skb)

@@ -300,13 +300,7 @@ static __always_inline int uplink_in(struct __sk_buff *skb, bool bare)
 		if (!verdict)
 			verdict = uplink_deliver(skb, &p, &to);
 	}
-	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
-	if (verdict < 0)
-		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
-	if (!to)
-		return TC_ACT_UNSPEC;
-	count_port_rx(to->port, length + uplink_adds(bare));
-	return deliver(skb, to->ifindex);
+	return uplink_arrived(skb, uplink, to, verdict, length, bare, whom == NAT_INBOUND_SESSION);
 }
 
 static __noinline int uplink_arrive(struct __sk_buff *skb)
@@ -392,13 +386,8 @@ static __always_inline int arrived6(struct __sk_buff *skb, const struct nsr_upli
 	const struct nsr_endpoint *to = NULL;
 	int verdict = whom == NAT_INBOUND_SESSION ? uplink6_deliver(skb, bare, &to) : refused;
 
-	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION && !straight);
-	if (verdict < 0)
-		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
-	if (!to)
-		return TC_ACT_UNSPEC;
-	count_port_rx(to->port, length + uplink_adds(bare));
-	return deliver(skb, to->ifindex);
+	return uplink_arrived(skb, uplink, to, verdict, length, bare,
+			      whom == NAT_INBOUND_SESSION && !straight);
 }
 
 /* What arrives at the external address, or for an inside one straight, of IPv6. */

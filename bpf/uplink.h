@@ -361,6 +361,21 @@ static __always_inline int uplink_drop(struct __sk_buff *skb, int verdict, u32 h
 	return drop(skb, verdict, bare ? hook | EVENT_BARE : hook);
 }
 
+/* The end of what arrives: it is dropped, left to the kernel, or delivered to the namespace it is
+ * for. length: as it arrived. translated: for the counters. */
+static __always_inline int uplink_arrived(struct __sk_buff *skb, const struct nsr_uplink *uplink,
+					  const struct nsr_endpoint *to, int verdict, u32 length,
+					  bool bare, bool translated)
+{
+	count_uplink_rx(uplink->index, length, verdict, translated);
+	if (verdict < 0)
+		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
+	if (!to)
+		return TC_ACT_UNSPEC;
+	count_port_rx(to->port, length + uplink_adds(bare));
+	return deliver(skb, to->ifindex);
+}
+
 /* ---- TCP and UDP of the host's own, where any of it leaves from another port: see own.h. In
  * programs of their own. */
 
@@ -532,13 +547,7 @@ static __always_inline int in_rare(struct __sk_buff *skb, bool bare)
 								 : DROP(NAT_REWRITE);
 	else
 		verdict = uplink_judge(skb, uplink->index, whom, 0, 0);
-	count_uplink_rx(uplink->index, length, verdict, whom == NAT_INBOUND_SESSION);
-	if (verdict < 0)
-		return uplink_drop(skb, verdict, NSR_HOOK_UPLINK_IN, bare);
-	if (!to)
-		return TC_ACT_UNSPEC;
-	count_port_rx(to->port, length + uplink_adds(bare));
-	return deliver(skb, to->ifindex);
+	return uplink_arrived(skb, uplink, to, verdict, length, bare, whom == NAT_INBOUND_SESSION);
 }
 
 NSR_STEP int uplink_in_rare(struct __sk_buff *skb)
