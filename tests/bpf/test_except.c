@@ -274,24 +274,6 @@ static void check_published(struct lab *lab)
 	expect_out(lab, f->red, f->remote, IPPROTO_TCP, FRAME_ACK, PASSED);
 }
 
-/* Without an external address. */
-static void check_closed(struct lab *lab)
-{
-	struct frame frame;
-
-	expect_out(lab, f->red, f->remote, IPPROTO_UDP, 0, TRANSLATED);
-	set_except(lab, f->listed, NULL);
-	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
-	expect_out(lab, f->red, f->remote2, IPPROTO_UDP, 0, DROPPED(NAT_CLOSED));
-	expect_out(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN, PASSED);
-	expect_out(lab, f->red, f->remote, f->icmp, f->request, PASSED);
-	expect_out(lab, f->red, f->remote, GRE, 0, PASSED);
-	expect_out(lab, f->red, f->remote2, GRE, 0, DROPPED(NAT_CLOSED));
-	expect_in(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, PASSED_TO_PEER);
-	out_of(&frame, f->red, f->remote2, f->icmp, f->request);
-	EXPECT_OUT(lab, UP0, &frame, DROPPED(NAT_CLOSED));
-}
-
 /* ---- ICMP errors. */
 
 static void error(struct frame *frame, const char *source, const char *dest, uint8_t type,
@@ -342,6 +324,32 @@ static void check_errors(struct lab *lab)
 	check_errors_of(lab, f->icmp, f->request);
 	check_errors_of(lab, f->icmp, f->reply);
 	check_errors_of(lab, GRE, 0);
+}
+
+/* Without an external address: errors, too, where they need none. */
+static void check_closed(struct lab *lab)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, GRE};
+	struct frame frame, about;
+
+	expect_out(lab, f->red, f->remote, IPPROTO_UDP, 0, TRANSLATED);
+	set_except(lab, f->listed, NULL);
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
+	expect_out(lab, f->red, f->remote2, IPPROTO_UDP, 0, DROPPED(NAT_CLOSED));
+	expect_out(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN, PASSED);
+	expect_out(lab, f->red, f->remote, f->icmp, f->request, PASSED);
+	expect_out(lab, f->red, f->remote, GRE, 0, PASSED);
+	expect_out(lab, f->red, f->remote2, GRE, 0, DROPPED(NAT_CLOSED));
+	expect_in(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, PASSED_TO_PEER);
+	out_of(&frame, f->red, f->remote2, f->icmp, f->request);
+	EXPECT_OUT(lab, UP0, &frame, DROPPED(NAT_CLOSED));
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		in_to(&about, f->red, f->remote, protocols[i], FRAME_SYN);
+		error(&frame, f->red, f->remote, f->unreachable, &about);
+		EXPECT_OUT(lab, UP0, &frame, PASSED);
+		error(&frame, f->gateway, f->remote, f->unreachable, &about);
+		EXPECT_OUT(lab, UP0, &frame, DROPPED(NAT_ICMP_ERROR));
+	}
 }
 
 /* ---- Fragments. */
