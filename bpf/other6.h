@@ -252,8 +252,6 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 			return DROP(NAT_PROTOCOL);
 		address6_ask(skb, request->slot, request->now_s, &request->external,
 			     &request->flow.remote_address);
-		if (uplink->flags & NSR_UPLINK_CHANGING6)
-			__builtin_memset(&request->external, 0, sizeof(request->external));
 	}
 	if (!unfit) {
 		request->forwarded = own && port_translated(skb);

@@ -6,6 +6,7 @@
 #include "externals6.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -192,6 +193,30 @@ static void test_lost(void **state)
 	lab_expect_no_flows6(lab);
 }
 
+/* While the set changes no protocol is begun either, and what runs goes on, errors with it. */
+static void test_portless_goes_on(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+
+	externals6_set(lab, UPLINK_IP6, externals6_second, NULL);
+	gre(lab, RED_IP6, REMOTE_IP6, true, TRANSLATED);
+	entry = externals_entered(lab);
+	entry.flags |= NSR_UPLINK_CHANGING6;
+	assert_int_equal(bpf_map_update_elem(lab->datapath->maps[MAP_uplinks], &lab->uplink[UP0],
+					     &entry, BPF_ANY),
+			 0);
+	externals6_expect(&frame_ip6(&gre(lab, RED_IP6, REMOTE_IP6, true, TRANSLATED)->out)->saddr,
+			  externals6_second);
+	gre(lab, REMOTE_IP6, externals6_second, false, TRANSLATED_TO_PEER);
+	expect_told(tells(lab, RED_IP6, RED_IP6, IPPROTO_GRE, 0, 0, TRANSLATED), externals6_second);
+	gre(lab, RED_IP6, REMOTE2_IP6, true, DROPPED(NAT_CLOSED));
+	gre(lab, BLUE_IP6, REMOTE2_IP6, true, DROPPED(NAT_CLOSED));
+	externals6_set(lab, UPLINK_IP6, externals6_second, NULL);
+	gre(lab, BLUE_IP6, REMOTE_IP6, true, TRANSLATED);
+	lab_expect_no_flows6(lab);
+}
+
 /* ---- The host, and hairpins. */
 
 static struct frame *from_port(struct lab *lab, enum lab_port which, const char *dest,
@@ -318,8 +343,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals6_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_fragments), TEST(test_errors), TEST(test_portless), TEST(test_lost),
-		TEST(test_hairpin),   TEST(test_local),  TEST(test_own),
+		TEST(test_fragments),
+		TEST(test_errors),
+		TEST(test_portless),
+		TEST(test_lost),
+		TEST(test_portless_goes_on),
+		TEST(test_hairpin),
+		TEST(test_local),
+		TEST(test_own),
 	};
 
 	return LAB_MAIN(tests);

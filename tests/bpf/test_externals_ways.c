@@ -6,12 +6,14 @@
 #include "externals.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "datapath_maps.h"
 #include "datapath_publish.h"
 
 #define OWN_NETNS (-1)
@@ -265,6 +267,36 @@ static void test_lost(void **state)
 	assert_int_equal(datapath_unpublish_at(lab->datapath, lab->uplink[UP0], false, &external,
 					       &dns, &lab->err),
 			 0);
+	lab_expect_no_flows(lab);
+}
+
+/* While the set changes no protocol is begun either, and what runs goes on, errors with it. */
+static void test_portless_goes_on(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+	struct frame f;
+
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	gre(&f, RED_IP, REMOTE_IP, true);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	entry = externals_entered(lab);
+	entry.flags |= NSR_UPLINK_CHANGING4;
+	assert_int_equal(bpf_map_update_elem(lab->datapath->maps[MAP_uplinks], &lab->uplink[UP0],
+					     &entry, BPF_ANY),
+			 0);
+	assert_int_equal(frame_ip4(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out)->saddr,
+			 address4(externals_second));
+	gre(&f, REMOTE_IP, externals_second, false);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	expect_told(tells(lab, RED_IP, RED_IP, GRE, 0, 0, TRANSLATED), externals_second);
+	gre(&f, RED_IP, REMOTE2_IP, true);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CLOSED));
+	gre(&f, BLUE_IP, REMOTE2_IP, true);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CLOSED));
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	gre(&f, BLUE_IP, REMOTE_IP, true);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	lab_expect_no_flows(lab);
 }
 
@@ -530,12 +562,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_fragments), TEST(test_fragments_of_published),
-		TEST(test_errors),    TEST(test_errors_of_published),
-		TEST(test_portless),  TEST(test_lost),
-		TEST(test_hairpin),   TEST(test_hairpin_error),
-		TEST(test_local),     TEST(test_own),
-		TEST(test_own_stays), TEST(test_guests),
+		TEST(test_fragments),
+		TEST(test_fragments_of_published),
+		TEST(test_errors),
+		TEST(test_errors_of_published),
+		TEST(test_portless),
+		TEST(test_lost),
+		TEST(test_portless_goes_on),
+		TEST(test_hairpin),
+		TEST(test_hairpin_error),
+		TEST(test_local),
+		TEST(test_own),
+		TEST(test_own_stays),
+		TEST(test_guests),
 		TEST(test_direct),
 	};
 
