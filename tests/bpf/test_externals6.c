@@ -11,7 +11,8 @@
 
 #include "datapath_maps.h"
 
-#define HOSTS 100
+#define HOSTS       100
+#define UPLINK2_IP6 "2001:db8:7::2" /* of UP1, where none is needed */
 
 /* No session that the inside began is translated to another address than its own. */
 static uint32_t expect_none_mixed(struct lab *lab)
@@ -169,6 +170,103 @@ static void test_gone(void **state)
 	lab_expect_no_flows6(lab);
 }
 
+/* One that has the external address by both. */
+static void find_inside(const struct nsr_uplink *entry, const struct nsr_uplink *other,
+			const char *external, char inside[INET6_ADDRSTRLEN])
+{
+	const struct ip_address wanted = lab_ip(external);
+
+	for (unsigned int i = 0; i < HOSTS; i++) {
+		snprintf(inside, INET6_ADDRSTRLEN, "fd00:15::%x", i + 0x100);
+		if (!memcmp(externals6_at(entry, externals6_slot_of(entry, inside)), wanted.bytes,
+			    16) &&
+		    !memcmp(externals6_at(other, externals6_slot_of(other, inside)), wanted.bytes,
+			    16))
+			return;
+	}
+	fail_msg("nobody has %s", external);
+}
+
+/* The first one is lost, and is back, or is taken out of the set: flows of others go on, and where
+ * it is back its own, too. */
+static void test_first_lost(void **state)
+{
+	char of_first[INET6_ADDRSTRLEN], of_second[INET6_ADDRSTRLEN];
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry, later;
+
+	externals6_set(lab, externals6_third, externals6_second, NULL);
+	entry = later = externals_entered(lab);
+	memcpy(later.address6, lab_ip(UPLINK_IP6).bytes, sizeof(later.address6));
+	find_inside(&entry, &entry, externals6_third, of_first);
+	find_inside(&entry, &later, externals6_second, of_second);
+	externals6_leave_by(lab, of_first, 3000, externals6_third);
+	externals6_leave_by(lab, of_second, 3000, externals6_second);
+	externals6_ip("del", externals6_third);
+	externals_let_ask();
+	externals6_out(lab, of_first, REMOTE_IP6, IPPROTO_UDP, 3001, 80, 0, DROPPED(NAT_CLOSED));
+	externals6_ip("add", externals6_third);
+	externals6_set(lab, externals6_third, externals6_second, NULL);
+	assert_int_equal(expect_none_mixed(lab), 2);
+	externals6_leave_by(lab, of_first, 3000, externals6_third);
+	externals6_leave_by(lab, of_first, 3001, externals6_third);
+	externals6_leave_by(lab, of_second, 3000, externals6_second);
+	externals6_ip("del", externals6_third);
+	externals_let_ask();
+	externals6_out(lab, of_first, REMOTE_IP6, IPPROTO_UDP, 3002, 80, 0, DROPPED(NAT_CLOSED));
+	externals6_set(lab, UPLINK_IP6, externals6_second, NULL);
+	externals6_ip("add", externals6_third);
+	assert_int_equal(expect_none_mixed(lab), 1);
+	externals6_leave_by(lab, of_second, 3000, externals6_second);
+	lab_expect_no_flows6(lab);
+}
+
+/* At the other uplink. */
+static void move(struct lab *lab, const char *first, const char *another)
+{
+	struct nsr_uplink entry = {.address4 = address4(UPLINK2_IP),
+				   .port_min = LAB_PORT_MIN,
+				   .port_max = LAB_PORT_MAX,
+				   .fixed = 1,
+				   .fixed6 = 1};
+
+	memcpy(entry.address6, lab_ip(first).bytes, sizeof(entry.address6));
+	memcpy(entry.more6[0], lab_ip(another).bytes, sizeof(entry.more6[0]));
+	if (datapath_uplink_set(lab->datapath, lab->uplink[UP1], &entry, NULL, &lab->err))
+		fail_msg("%s", lab->err.message);
+}
+
+/* One that moves to another uplink is at one of the two at any time, also before the turn of that
+ * which has it no more. Flows at others go on. */
+static void test_moved(void **state)
+{
+	static const uint8_t none[16];
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+
+	externals6_set(lab, UPLINK_IP6, externals6_second, NULL);
+	externals6_leave_by(lab, RED_IP6, 3000, externals6_second);
+	externals6_leave_by(lab, BLUE_IP6, 3000, UPLINK_IP6);
+	move(lab, UPLINK2_IP6, externals6_second);
+	entry = externals_entered(lab);
+	assert_memory_equal(entry.more6[0], none, sizeof(none));
+	assert_int_equal(entry.flags, 0);
+	assert_int_equal(expect_none_mixed(lab), 1);
+	externals6_leave_by(lab, BLUE_IP6, 3000, UPLINK_IP6);
+	externals6_leave_by(lab, RED_IP6, 3000, UPLINK_IP6);
+	externals6_set(lab, UPLINK_IP6, NULL, NULL); /* its turn */
+	assert_int_equal(expect_none_mixed(lab), 2);
+	/* The only one; and they change places. */
+	move(lab, UPLINK_IP6, externals6_third);
+	assert_memory_equal(externals_entered(lab).address6, none, sizeof(none));
+	externals6_out(lab, BLUE_IP6, REMOTE_IP6, IPPROTO_UDP, 3000, 80, 0, DROPPED(NAT_CLOSED));
+	externals6_set(lab, externals6_second, NULL, NULL);
+	assert_int_equal(externals_entered(lab).flags, 0);
+	assert_int_equal(lab_entries(lab, MAP_session_by_flow6), 0);
+	externals6_leave_by(lab, BLUE_IP6, 3000, externals6_second);
+	lab_expect_no_flows6(lab);
+}
+
 /* ---- Published ports. */
 
 static void test_published(void **state)
@@ -205,8 +303,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals6_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_paired), TEST(test_ports_apart), TEST(test_change),
-		TEST(test_killed), TEST(test_gone),        TEST(test_published),
+		TEST(test_paired), TEST(test_ports_apart), TEST(test_change), TEST(test_killed),
+		TEST(test_gone),   TEST(test_first_lost),  TEST(test_moved),  TEST(test_published),
 	};
 
 	return LAB_MAIN(tests);
