@@ -162,6 +162,46 @@ static __always_inline struct nsr_address6 address6_at(const struct nsr_uplink *
 	return address6_is_none(&entered) ? entered : address6_now(slot, &entered);
 }
 
+/* Whether an address is what has become of the one that is entered for a slot. Compared where it is
+ * found: what calls this has no room on the stack for a copy. */
+static __always_inline bool address6_is_now(u32 slot, const void *entered, const void *address)
+{
+	struct nsr_followed6 *followed = address6_followed(slot);
+	const struct nsr_found6 *found;
+	bool same;
+	u32 turn;
+
+	if (!followed)
+		return false;
+	turn = READ_ONCE(followed->turn);
+	barrier();
+	found = &followed->found[turn & 1];
+	same = address6_equal(address,
+			      address6_equal(&found->entered, entered) ? &found->now : entered);
+	barrier();
+	return same && READ_ONCE(followed->turn) == turn;
+}
+
+/* As address_is_one_of(). */
+NSR_STEP int address6_is_one_of(u32 index, const struct nsr_address6 *address)
+{
+	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key, slot;
+	const struct nsr_uplink *uplink;
+
+	if (!ifindex || !address || address6_is_none(address))
+		return false;
+	key = *ifindex;
+	uplink = bpf_map_lookup_elem(&uplinks, &key);
+	if (!uplink)
+		return false;
+	if (address6_is_now(index, uplink->address6, address))
+		return true;
+	if (!(uplink->flags & NSR_UPLINK_MORE6))
+		return false;
+	slot = address6_more_slot(uplink, address);
+	return slot != NSR_SLOTS_MAX && address6_is_now(slot, address, address);
+}
+
 NSR_STEP u32 address6_pair_more(const struct nsr_uplink *uplink, const struct nsr_address6 *inside)
 {
 	return uplink && inside ? nsr_pair6(uplink, inside->words) : NSR_SLOTS_MAX;

@@ -159,8 +159,9 @@ NSR_STEP int fragment4_renumber(struct __sk_buff *skb, bool bare, u32 uplink, __
 	return 0;
 }
 
-/* A later fragment that leaves by the uplink. request has uplink and external address. 0 or a
- * reason to drop; when it was translated, request->forwarded is set. */
+/* A later fragment that leaves by the uplink. request has uplink, and the sender's own external
+ * address, which need not be that of the first one. 0 or a reason to drop; when it was translated,
+ * request->forwarded is set. */
 static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 					    struct nat_request *request)
 {
@@ -175,8 +176,6 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 	if (p.ip4->saddr == request->external ||
 	    !inside_at4(skb, request->flow.inside.uplink, p.ip4->saddr))
 		return 0; /* the host's own */
-	if (!request->external)
-		return DROP(NAT_CLOSED);
 	datagram = datagram4(p.ip4, request->flow.inside.uplink);
 	slot = request->slot;
 	if (!datagram_id(&datagram, false, &id, &slot))
@@ -184,7 +183,7 @@ static __always_inline int fragment4_leaves(struct __sk_buff *skb, bool bare,
 	external = slot == request->slot ? request->external
 					 : address_by_slot(request->flow.inside.uplink, slot);
 	if (!external)
-		external = request->external;
+		return DROP(NAT_CLOSED);
 	rewrite_id4(p.ip4, id);
 	rewrite_address4(p.ip4, true, external);
 	request->forwarded = skb->ifindex;

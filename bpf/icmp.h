@@ -266,7 +266,7 @@ NSR_STEP int icmp4_arrives(struct __sk_buff *skb, bool bare, struct nat_request 
 }
 
 /* The quote of an error that leaves: 0 when it has been translated; request->external is then the
- * address that the remote has sent to. */
+ * address that the remote has sent to. That may be here while the sender's own is not. */
 static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_request *request,
 					   struct quote *q)
 {
@@ -293,6 +293,8 @@ static __always_inline int icmp4_translate(struct __sk_buff *skb, struct nat_req
 		if (!session_peek(&request->flow, request->now_s, &view, &state))
 			return DROP(NAT_ICMP_ERROR);
 	}
+	if (!address_is_one_of(request->flow.inside.uplink, view.external))
+		return DROP(NAT_CLOSED);
 	request->external = view.external;
 	return quote_rewrite(skb, q, false, view.external,
 			     bpf_htons(NSR_MAPPING_PORT(view.mapping)));
@@ -354,8 +356,8 @@ static __always_inline bool icmp4_may_be_own(const struct nat_request *request, 
 
 /*
  * An ICMP packet without a session that leaves by the uplink: an error of an inside host, of the
- * host itself about what it has translated, or none of our business. request has uplink and an
- * external address, the source's own if it is one. 0 or a reason to drop; when it was translated,
+ * host itself about what it has translated, or none of our business. request has uplink and the
+ * sender's own external address, if there is one. 0 or a reason to drop; when it was translated,
  * request->forwarded is set.
  */
 NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *request)
@@ -386,7 +388,7 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 			other4_refuses(request, q.ip.protocol, q.ip.saddr);
 		if (!icmp4_may_be_own(request, type, &q))
 			return 0;
-	} else if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr || !request->external) {
+	} else if (!is_translated_error(type) || p.ip4->daddr != q.ip.saddr) {
 		return DROP(NAT_ICMP_ERROR); /* it goes to whoever sent the packet */
 	} else if (options_do(skb, link_bytes(bare)) || options_do(skb, q.offset)) {
 		/* Options record addresses, those that were echoed and those that are quoted. */
@@ -401,7 +403,8 @@ NSR_STEP int icmp4_leaves(struct __sk_buff *skb, bool bare, struct nat_request *
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || source == q.ip.daddr)
 			return 0;
-		result = 0;
+		if (request->external)
+			result = 0;
 	}
 	if (!result && inside)
 		result = icmp4_readdress(skb, bare, true, request->external);

@@ -170,7 +170,7 @@ NSR_STEP int icmp6_arrives(struct __sk_buff *skb)
 }
 
 /* The quote of an error that leaves: 0 when it has been translated; request->external is then the
- * address that the remote has sent to. */
+ * address that the remote has sent to. That may be here while the sender's own is not. */
 static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_work6 *work)
 {
 	struct nat_request6 *request = &work->request;
@@ -189,6 +189,8 @@ static __always_inline int icmp6_translate(struct __sk_buff *skb, struct nat_wor
 	    !session_peek6(&request->flow, request->now_s, &view, &state))
 		return DROP(NAT_ICMP_ERROR);
 	request->external = view.external;
+	if (!address6_is_one_of(request->flow.inside.uplink, &request->external))
+		return DROP(NAT_CLOSED);
 	work->to.address = view.external;
 	work->to.port = bpf_htons(NSR_MAPPING_PORT(view.mapping));
 	return quote6_rewrite(skb, work, false);
@@ -246,7 +248,7 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 		    !address_equal6((void *)&work->quote.ip.daddr, &request->external))
 			return 0;
 	} else if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||
-		   address_is_none6(&request->external) || unfit) {
+		   unfit) {
 		return DROP(NAT_ICMP_ERROR); /* it goes to whoever sent the packet */
 	}
 	work->old = request->flow.inside.address;
@@ -257,7 +259,8 @@ NSR_STEP int icmp6_leaves(struct __sk_buff *skb, u32 inside)
 		/* The quote stays as it is; so does the error, unless somebody else reports. */
 		if (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr))
 			return 0;
-		result = 0;
+		if (!address_is_none6(&request->external))
+			result = 0;
 	}
 	if (!result && inside)
 		result = rewrite_endpoint6(skb, work->link, &work->transport, true, &work->old,

@@ -492,11 +492,13 @@ static __always_inline bool nat_is_client(const nat_address *address)
 	return local6_is_client(address);
 }
 
-/* Whether what the flow's inside address sends to the remote is not translated. */
+/* Whether what the flow's inside address sends to the remote is not translated. To an external
+ * address it is: that is a hairpin, or the host. */
 static __always_inline bool nat_is_excepted(const struct nsr_inside *inside,
 					    const struct nsr_flow *flow)
 {
-	return is_excepted6(inside, &flow->inside.address, &flow->remote_address);
+	return is_excepted6(inside, &flow->inside.address, &flow->remote_address) &&
+	       !address6_is_one_of(flow->inside.uplink, &flow->remote_address);
 }
 
 /* The external address as it was last found. */

@@ -211,6 +211,8 @@ NSR_STEP int other_open(struct __sk_buff *skb, struct nat_request *request)
 
 	if (!request)
 		return DROP(NAT_SESSIONS);
+	if (nat_is_changing(request->flow.inside.uplink))
+		return DROP(NAT_CLOSED);
 	result = flows_claim(skb, request);
 	INSTEAD(trace_open_other(result, request->slot));
 	if (result)

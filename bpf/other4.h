@@ -39,8 +39,6 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 					  struct nat_request *request)
 {
 	const struct iphdr *ip = p->ip4;
-	u32 ifindex = skb->ifindex;
-	const struct nsr_uplink *uplink;
 
 	if (other_is_refused(ip->protocol) || ip4_is_special(ip->daddr))
 		return DROP(NAT_PROTOCOL);
@@ -56,9 +54,8 @@ static __always_inline int other4_request(struct __sk_buff *skb, const struct pa
 	/* Whom it has sent to is all that is let in anyway: no contacts. */
 	request->owner = NSR_OWNER(NSR_OWNER_OWN, NSR_OWNER_NUMBER(request->owner));
 	request->mapping = NSR_MAPPING_NONE;
-	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	request->external =
-		uplink ? address_begin(skb, uplink, request->slot, ip->daddr, request->now_s) : 0;
+		address_ask(skb, skb->ifindex, request->slot, ip->daddr, request->now_s);
 	return request->external ? 0 : DROP(NAT_CLOSED);
 }
 

@@ -124,8 +124,7 @@ NSR_STEP int other6_error_leaves(struct __sk_buff *skb, u32 inside)
 		return 0;
 	}
 	/* It goes to whoever sent the packet. */
-	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr) ||
-	    address_is_none6(&request->external))
+	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr))
 		return DROP(NAT_ICMP_ERROR);
 	known = other6_about(work, &work->quote.ip.saddr, &found) &&
 		address_equal6(&found.inside, (void *)&work->quote.ip.daddr);
@@ -134,6 +133,10 @@ NSR_STEP int other6_error_leaves(struct __sk_buff *skb, u32 inside)
 	/* That quote stays as it is; so does the error, unless somebody else reports. */
 	if (!known && (!inside || address_equal6(&work->old, (void *)&work->quote.ip.daddr)))
 		return 0;
+	if (known)
+		request->external = found.external;
+	if (!address6_is_one_of(uplink, &request->external))
+		return known ? DROP(NAT_CLOSED) : DROP(NAT_ICMP_ERROR);
 	work->to.address = found.external;
 	work->to.port = 0;
 	request->forwarded = skb->ifindex;
@@ -249,11 +252,6 @@ static __always_inline int other6_send(struct __sk_buff *skb, const struct nsr_u
 			return DROP(NAT_PROTOCOL);
 		address6_ask(skb, request->slot, request->now_s, &request->external,
 			     &request->flow.remote_address);
-		if (uplink->flags & NSR_UPLINK_CHANGING6)
-			__builtin_memset(&request->external, 0, sizeof(request->external));
-		/* A packet may be for a destination that needs none. */
-		if (address_is_none6(&request->external) && !unfit)
-			return DROP(NAT_CLOSED);
 	}
 	if (!unfit) {
 		request->forwarded = own && port_translated(skb);

@@ -58,8 +58,10 @@ int trace_open(struct __sk_buff *skb, struct nat_request *request)
 	mapping = mapping_is_own(request) ? 0 : trace_mapping(&request->flow.inside);
 	if (mapping && NSR_MAPPING_SLOT(mapping) != request->slot)
 		return DROP(NAT_CONTENTION);
-	if (mapping && !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping),
-					   mapping_is_published(mapping)))
+	if (mapping &&
+	    !trace_port_is_ours(skb, request, NSR_MAPPING_PORT(mapping),
+				mapping_is_published(mapping)) &&
+	    !host_is_translated(request, bpf_htons(NSR_MAPPING_PORT(mapping))))
 		return DROP(NAT_SOCKET);
 	published = mapping_is_published(mapping);
 	if (published)

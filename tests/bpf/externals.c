@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
@@ -71,6 +72,14 @@ void externals_ip(const char *verb, const char *address)
 	snprintf(command, sizeof(command), "ip address %s %s/32 dev up0", verb, address);
 	if (system(command) != 0)
 		fail_msg("%s", command);
+}
+
+/* A second from now, for what is asked once a second. */
+void externals_let_ask(void)
+{
+	const struct timespec second_and_some = {1, 100000000};
+
+	nanosleep(&second_and_some, NULL);
 }
 
 static bool suits(struct lab *lab, const char *candidate)

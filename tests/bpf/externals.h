@@ -18,6 +18,7 @@ struct nsr_uplink externals_entered(struct lab *lab);
 __be32 externals_at(const struct nsr_uplink *entry, uint32_t slot);
 __be32 externals_paired(struct lab *lab, const char *inside);
 void externals_ip(const char *verb, const char *address);
+void externals_let_ask(void);
 int externals_set_up(void **state);
 struct frame *externals_out(struct lab *lab, const char *inside, const char *remote,
 			    uint8_t protocol, uint16_t sport, uint8_t flags, int outcome);

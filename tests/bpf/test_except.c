@@ -9,6 +9,8 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <linux/pkt_cls.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "datapath_maps.h"
@@ -274,22 +276,34 @@ static void check_published(struct lab *lab)
 	expect_out(lab, f->red, f->remote, IPPROTO_TCP, FRAME_ACK, PASSED);
 }
 
-/* Without an external address. */
-static void check_closed(struct lab *lab)
+/* A hairpin, and what the host sends to itself, is as without it, also where the external address
+ * is listed: a segment of no session passes to a published port. */
+static void check_published_near(struct lab *lab)
 {
-	struct frame frame;
+	const struct nsr_uplink loopback = {
+		.address4 = address4("127.0.0.1"), .port_min = 1, .port_max = 65535};
+	const struct published_ports web = {8080, PORT, 1, NSR_NAT_TCP};
+	const struct ip_address inside = lab_ip(f->red);
+	static const uint8_t nobody[6];
+	struct frame frame, got;
+	char listed[64];
 
-	expect_out(lab, f->red, f->remote, IPPROTO_UDP, 0, TRANSLATED);
-	set_except(lab, f->listed, NULL);
-	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
-	expect_out(lab, f->red, f->remote2, IPPROTO_UDP, 0, DROPPED(NAT_CLOSED));
-	expect_out(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN, PASSED);
-	expect_out(lab, f->red, f->remote, f->icmp, f->request, PASSED);
-	expect_out(lab, f->red, f->remote, GRE, 0, PASSED);
-	expect_out(lab, f->red, f->remote2, GRE, 0, DROPPED(NAT_CLOSED));
-	expect_in(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, PASSED_TO_PEER);
-	out_of(&frame, f->red, f->remote2, f->icmp, f->request);
-	EXPECT_OUT(lab, UP0, &frame, DROPPED(NAT_CLOSED));
+	snprintf(listed, sizeof(listed), "%s/%u", f->uplink, f == families ? 32 : 128);
+	set_except(lab, listed, NULL);
+	assert_int_equal(
+		datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, NULL, &lab->err), 0);
+	if (datapath_publish(lab->datapath, lab->uplink[UP0], &inside, &web, OWN_NETNS, &lab->err))
+		fail_msg("%s", lab->err.message);
+	FRAME(&frame, .to = mac_br1, .from = mac_blue, .source = f->blue, .dest = f->uplink,
+	      .protocol = IPPROTO_TCP, .sport = 80, .dport = 8080, .tcp_flags = FRAME_ACK);
+	EXPECT_PORT_IN(lab, BLUE, &frame, TO_PEER);
+	FRAME(&frame, .to = nobody, .from = nobody, .source = f->uplink, .dest = f->uplink,
+	      .protocol = IPPROTO_TCP, .sport = 81, .dport = 8080, .tcp_flags = FRAME_ACK);
+	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, &frame, &got),
+			 TC_ACT_REDIRECT);
+	if (datapath_unpublish(lab->datapath, lab->uplink[UP0], f != families, &web, &lab->err))
+		fail_msg("%s", lab->err.message);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err), 0);
 }
 
 /* ---- ICMP errors. */
@@ -342,6 +356,32 @@ static void check_errors(struct lab *lab)
 	check_errors_of(lab, f->icmp, f->request);
 	check_errors_of(lab, f->icmp, f->reply);
 	check_errors_of(lab, GRE, 0);
+}
+
+/* Without an external address: errors, too, where they need none. */
+static void check_closed(struct lab *lab)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, GRE};
+	struct frame frame, about;
+
+	expect_out(lab, f->red, f->remote, IPPROTO_UDP, 0, TRANSLATED);
+	set_except(lab, f->listed, NULL);
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
+	expect_out(lab, f->red, f->remote2, IPPROTO_UDP, 0, DROPPED(NAT_CLOSED));
+	expect_out(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN, PASSED);
+	expect_out(lab, f->red, f->remote, f->icmp, f->request, PASSED);
+	expect_out(lab, f->red, f->remote, GRE, 0, PASSED);
+	expect_out(lab, f->red, f->remote2, GRE, 0, DROPPED(NAT_CLOSED));
+	expect_in(lab, f->red, f->remote, IPPROTO_TCP, FRAME_SYN | FRAME_ACK, PASSED_TO_PEER);
+	out_of(&frame, f->red, f->remote2, f->icmp, f->request);
+	EXPECT_OUT(lab, UP0, &frame, DROPPED(NAT_CLOSED));
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		in_to(&about, f->red, f->remote, protocols[i], FRAME_SYN);
+		error(&frame, f->red, f->remote, f->unreachable, &about);
+		EXPECT_OUT(lab, UP0, &frame, PASSED);
+		error(&frame, f->gateway, f->remote, f->unreachable, &about);
+		EXPECT_OUT(lab, UP0, &frame, DROPPED(NAT_ICMP_ERROR));
+	}
 }
 
 /* ---- Fragments. */
@@ -500,6 +540,7 @@ BOTH(addresses)
 BOTH(networks)
 BOTH(options)
 BOTH(published)
+BOTH(published_near)
 BOTH(closed)
 BOTH(errors)
 BOTH(fragments)
@@ -511,17 +552,10 @@ BOTH(limit)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_BOTH(both_ways),
-		LAB_BOTH(sessions),
-		LAB_BOTH(addresses),
-		LAB_BOTH(networks),
-		LAB_BOTH(options),
-		LAB_BOTH(published),
-		LAB_BOTH(closed),
-		LAB_BOTH(errors),
-		LAB_BOTH(fragments),
-		LAB_BOTH(limit),
-		LAB_BOTH(number_of_another),
+		LAB_BOTH(both_ways),      LAB_BOTH(sessions), LAB_BOTH(addresses),
+		LAB_BOTH(networks),       LAB_BOTH(options),  LAB_BOTH(published),
+		LAB_BOTH(published_near), LAB_BOTH(closed),   LAB_BOTH(errors),
+		LAB_BOTH(fragments),      LAB_BOTH(limit),    LAB_BOTH(number_of_another),
 	};
 
 	return LAB_MAIN(tests);

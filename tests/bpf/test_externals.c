@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
@@ -267,14 +266,6 @@ static void test_killed_taking(void **state)
 	lab_expect_no_flows(lab);
 }
 
-/* A second from now, for what is asked once a second. */
-static void let_ask(void)
-{
-	const struct timespec second_and_some = {1, 100000000};
-
-	nanosleep(&second_and_some, NULL);
-}
-
 /* One that the host loses: what is inside has no other, until it is back. */
 static void test_gone(void **state)
 {
@@ -284,13 +275,13 @@ static void test_gone(void **state)
 	externals_leave_by(lab, RED_IP, 3000, externals_second);
 	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
 	externals_ip("del", externals_second);
-	let_ask();
+	externals_let_ask();
 	externals_out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0, DROPPED(NAT_CLOSED));
 	externals_out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3001, 0, DROPPED(NAT_CLOSED));
 	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
 	externals_leave_by(lab, BLUE_IP, 3001, UPLINK_IP);
 	externals_ip("add", externals_second);
-	let_ask();
+	externals_let_ask();
 	externals_leave_by(lab, RED_IP, 3000, externals_second);
 	assert_int_equal(lab_active_sessions(lab), 3);
 	lab_expect_no_flows(lab);
@@ -325,7 +316,7 @@ static void test_first_lost(void **state)
 	externals_leave_by(lab, of_first, 3000, externals_third);
 	externals_leave_by(lab, of_second, 3000, externals_second);
 	externals_ip("del", externals_third);
-	let_ask();
+	externals_let_ask();
 	externals_out(lab, of_first, REMOTE_IP, IPPROTO_UDP, 3001, 0, DROPPED(NAT_CLOSED));
 	externals_ip("add", externals_third);
 	externals_set(lab, externals_third, externals_second, NULL);
@@ -334,7 +325,7 @@ static void test_first_lost(void **state)
 	externals_leave_by(lab, of_first, 3001, externals_third);
 	externals_leave_by(lab, of_second, 3000, externals_second);
 	externals_ip("del", externals_third);
-	let_ask();
+	externals_let_ask();
 	externals_out(lab, of_first, REMOTE_IP, IPPROTO_UDP, 3002, 0, DROPPED(NAT_CLOSED));
 	externals_set(lab, UPLINK_IP, externals_second, NULL);
 	externals_ip("add", externals_third);

@@ -6,12 +6,14 @@
 #include "externals.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "datapath_maps.h"
 #include "datapath_publish.h"
 
 #define OWN_NETNS (-1)
@@ -165,6 +167,136 @@ static void test_portless(void **state)
 	/* Red's address goes: so does its session, and blue's stays. */
 	externals_set(lab, UPLINK_IP, NULL, NULL);
 	assert_int_equal(lab_active_sessions(lab), 1);
+	lab_expect_no_flows(lab);
+}
+
+/* Red publishes DNS at an address that is not its own, and has a client there; which of the two red
+ * has for what it begins is put into *ret_own. */
+static const struct published_ports dns = {5353, 53, 1, NSR_NAT_UDP};
+
+static const char *publish_at_another(struct lab *lab, const char **ret_own)
+{
+	const struct ip_address inside = lab_ip(RED_IP);
+	struct ip_address external;
+	const char *at;
+
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	*ret_own = externals_second;
+	at = externals_third;
+	if (externals_paired(lab, RED_IP) == address4(at)) {
+		*ret_own = at;
+		at = externals_second;
+	}
+	external = lab_ip(at);
+	assert_int_equal(datapath_publish_at(lab->datapath, lab->uplink[UP0], &external, &inside,
+					     &dns, OWN_NETNS, &lab->err),
+			 0);
+	externals_in(lab, at, IPPROTO_UDP, 4000, 5353, 0, TRANSLATED_TO_PEER);
+	return at;
+}
+
+/* A fragment of red's answer to the client. */
+static struct frame *answers_in_pieces(struct lab *lab, bool first, uint16_t id, int outcome)
+{
+	struct frame f;
+
+	if (first)
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+		      .sport = 53, .dport = 4000, .fragment = MORE, .payload = 56, .id = id);
+	else
+		FRAME(&f, .to = mac_router, .from = mac_up0, .source = RED_IP, .dest = REMOTE_IP,
+		      .fragment = 8, .payload = 56, .id = id);
+	return &EXPECT_OUT(lab, UP0, &f, outcome)->out;
+}
+
+/* What somebody tells the remote about a packet to an inside address. */
+static struct frame *tells(struct lab *lab, const char *who, const char *inside, uint8_t protocol,
+			   uint16_t sport, uint16_t dport, int outcome)
+{
+	struct frame about, f;
+
+	FRAME(&about, .to = mac_up0, .from = mac_router, .source = REMOTE_IP, .dest = inside,
+	      .protocol = protocol, .sport = sport, .dport = dport, .payload = 20);
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = who, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .icmp_code = 3,
+	      .quoted = &about, .quoted_beyond = 8);
+	return &EXPECT_OUT(lab, UP0, &f, outcome)->out;
+}
+
+static void expect_told(struct frame *got, const char *external)
+{
+	assert_int_equal(frame_ip4(got)->saddr, address4(external));
+	assert_int_equal(((struct iphdr *)(frame_transport(got) + 8))->daddr, address4(external));
+}
+
+/* Fragments and errors go by the address of what they belong to, though the host has lost the
+ * sender's own; and not at all where it has lost that one. */
+static void test_lost(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct ip_address external;
+	const char *own, *at;
+	struct frame f;
+
+	at = publish_at_another(lab, &own);
+	externals_leave_by(lab, BLUE_IP, 3000, UPLINK_IP);
+	gre(&f, BLUE_IP, REMOTE_IP, true);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	externals_ip("del", own);
+	externals_let_ask();
+	externals_out(lab, RED_IP, REMOTE_IP, IPPROTO_UDP, 3000, 0, DROPPED(NAT_CLOSED));
+	assert_int_equal(frame_ip4(answers_in_pieces(lab, true, 80, TRANSLATED))->saddr,
+			 address4(at));
+	assert_int_equal(frame_ip4(answers_in_pieces(lab, false, 80, TRANSLATED))->saddr,
+			 address4(at));
+	answers_in_pieces(lab, false, 81, DROPPED(NAT_CLOSED));
+	expect_told(tells(lab, RED_IP, RED_IP, IPPROTO_UDP, 4000, 53, TRANSLATED), at);
+	expect_told(tells(lab, RED_IP, BLUE_IP, IPPROTO_UDP, 80, 3000, TRANSLATED), UPLINK_IP);
+	expect_told(tells(lab, RED_IP, BLUE_IP, GRE, 0, 0, TRANSLATED), UPLINK_IP);
+	tells(lab, RED_IP, RED_IP, IPPROTO_UDP, 80, 3000, DROPPED(NAT_ICMP_ERROR));
+	externals_ip("add", own);
+	externals_ip("del", at);
+	externals_let_ask();
+	externals_leave_by(lab, RED_IP, 3001, own);
+	/* Its session is there, so that another one is not made. */
+	answers_in_pieces(lab, true, 82, DROPPED(NAT_CONTENTION));
+	answers_in_pieces(lab, false, 80, DROPPED(NAT_CLOSED));
+	tells(lab, RED_IP, RED_IP, IPPROTO_UDP, 4000, 53, DROPPED(NAT_CLOSED));
+	externals_ip("add", at);
+	external = lab_ip(at);
+	assert_int_equal(datapath_unpublish_at(lab->datapath, lab->uplink[UP0], false, &external,
+					       &dns, &lab->err),
+			 0);
+	lab_expect_no_flows(lab);
+}
+
+/* While the set changes no protocol is begun either, and what runs goes on, errors with it. */
+static void test_portless_goes_on(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_uplink entry;
+	struct frame f;
+
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	gre(&f, RED_IP, REMOTE_IP, true);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
+	entry = externals_entered(lab);
+	entry.flags |= NSR_UPLINK_CHANGING4;
+	assert_int_equal(bpf_map_update_elem(lab->datapath->maps[MAP_uplinks], &lab->uplink[UP0],
+					     &entry, BPF_ANY),
+			 0);
+	assert_int_equal(frame_ip4(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out)->saddr,
+			 address4(externals_second));
+	gre(&f, REMOTE_IP, externals_second, false);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	expect_told(tells(lab, RED_IP, RED_IP, GRE, 0, 0, TRANSLATED), externals_second);
+	gre(&f, RED_IP, REMOTE2_IP, true);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CLOSED));
+	gre(&f, BLUE_IP, REMOTE2_IP, true);
+	EXPECT_OUT(lab, UP0, &f, DROPPED(NAT_CLOSED));
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	gre(&f, BLUE_IP, REMOTE_IP, true);
+	EXPECT_OUT(lab, UP0, &f, TRANSLATED);
 	lab_expect_no_flows(lab);
 }
 
@@ -430,12 +562,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_fragments),     TEST(test_fragments_of_published),
-		TEST(test_errors),        TEST(test_errors_of_published),
-		TEST(test_portless),      TEST(test_hairpin),
-		TEST(test_hairpin_error), TEST(test_local),
-		TEST(test_own),           TEST(test_own_stays),
-		TEST(test_guests),        TEST(test_direct),
+		TEST(test_fragments),
+		TEST(test_fragments_of_published),
+		TEST(test_errors),
+		TEST(test_errors_of_published),
+		TEST(test_portless),
+		TEST(test_lost),
+		TEST(test_portless_goes_on),
+		TEST(test_hairpin),
+		TEST(test_hairpin_error),
+		TEST(test_local),
+		TEST(test_own),
+		TEST(test_own_stays),
+		TEST(test_guests),
+		TEST(test_direct),
 	};
 
 	return LAB_MAIN(tests);

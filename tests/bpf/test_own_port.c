@@ -14,6 +14,7 @@
 #include "crowd.h"
 #include "datapath_maps.h"
 #include "datapath_publish.h"
+#include "datapath_trace.h"
 
 #define OWN_NETNS  (-1) /* the test is in the lab's namespace */
 #define ROUTER_IP  "198.51.100.77"
@@ -139,6 +140,34 @@ static void test_tcp(void **state)
 	expect_of_both(state, expect_tcp);
 }
 
+/* "nsroute trace" says that red's packet would leave by the port that it has. */
+static void expect_foretold(struct lab *lab, const struct family *is)
+{
+	struct datapath_packet packet;
+	struct datapath_tracer *tracer;
+	struct nsr_trace told;
+	uint32_t opens = 0;
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = is->red, .dest = is->remote,
+	      .sport = PORT, .dport = REMOTE_PORT);
+	packet.length = f.length;
+	memcpy(packet.bytes, f.bytes, f.length);
+	assert_int_equal(datapath_tracer_open(lab->datapath, &tracer, &lab->err), 0);
+	assert_int_equal(datapath_trace(tracer, DATAPATH_UPLINK_OUT, -1, lab->uplink[UP0], 0,
+					&packet, &told, &lab->err),
+			 0);
+	for (uint32_t i = 0; i < told.count; i++) {
+		if (told.told[i].what != NSR_TELLS_OPENS)
+			continue;
+		assert_int_equal(NSR_MAPPING_PORT(told.told[i].a), PORT);
+		assert_int_equal(told.told[i].b, NSR_OPENS_KNOWN);
+		opens++;
+	}
+	assert_int_equal(opens, 1);
+	datapath_tracer_close(tracer);
+}
+
 /* The inside's session ends while its mapping lives for another remote: what the remote sends then
  * is for nobody, though the host has a socket that it would match, and the inside begins anew. */
 static void expect_session_ends(struct lab *lab, const struct family *is)
@@ -156,6 +185,7 @@ static void expect_session_ends(struct lab *lab, const struct family *is)
 	assert_int_equal(host_sends(lab, is, IPPROTO_UDP, 0), port);
 	arrives(lab, is, is->remote, IPPROTO_UDP, 0, DROPPED(NAT_FILTERED));
 	arrives(lab, is, is->remote, IPPROTO_UDP, 0, DROPPED(NAT_FILTERED));
+	expect_foretold(lab, is);
 	assert_int_equal(red_sends(lab, is, IPPROTO_UDP, 0), PORT);
 	arrives(lab, is, is->remote, IPPROTO_UDP, 0, TRANSLATED_TO_PEER);
 	host_hears(lab, is, port, IPPROTO_UDP, 0);
