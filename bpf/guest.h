@@ -287,6 +287,27 @@ NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 	}
 }
 
+/* Whether an error of a publisher's is about what a client has sent by a session of ours: what goes
+ * straight is not told in the external address's name, whatever session a packet from outside has
+ * made of it. request has uplink and time, and the address that the client has sent to then. */
+NSR_STEP int guest_error_about(struct __sk_buff *skb, struct nat_request *request)
+{
+	const struct transport *t;
+	struct quote q = {};
+	struct packet p;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
+	    !quote_read_transport(skb, &q) || !protocol_has_ports(q.ip.protocol))
+		return false;
+	t = &q.transport;
+	request->flow.inside.address = q.ip.daddr;
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_address = q.ip.saddr;
+	request->flow.remote_port = t->source;
+	return guest_knows(request);
+}
+
 /* From a publisher, about what a client has sent. */
 NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
 {
@@ -300,12 +321,12 @@ NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return GUEST_DIRECT;
-	request.external = address_of(uplink);
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = nat_now_s(settings);
+	if (!guest_error_about(skb, &request))
+		return GUEST_DIRECT;
 	result = icmp4_leaves(skb, false, &request);
-	if (result == DROP(NAT_ICMP_ERROR) || result == DROP(NAT_PROTOCOL) ||
-	    (!result && !request.forwarded))
+	if (result == DROP(NAT_ICMP_ERROR) || (!result && !request.forwarded))
 		return GUEST_DIRECT;
 	return result ? DROP(NAT_REWRITE) : VERDICT_PEER;
 }

@@ -250,13 +250,39 @@ NSR_STEP int guest6_out_later(struct __sk_buff *skb, const struct nsr_port *port
 	return fragment6_leaves(skb, work) ? DROP(NAT_REWRITE) : VERDICT_PEER;
 }
 
+/* As guest_error_about(). */
+NSR_STEP int guest6_error_about(struct __sk_buff *skb)
+{
+	struct nat_work6 *work = nat_work();
+	struct nat_request6 *request;
+	const struct transport6 *t;
+	int known;
+
+	if (!work || !work->transport.check_offset || !quote6_read(skb, work) ||
+	    !quote6_read_transport(skb, &work->quote))
+		return false;
+	request = &work->request;
+	t = &work->quote.transport;
+	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr))
+		return false;
+	work->old = request->flow.inside.address;
+	__builtin_memcpy(&request->flow.inside.address, &work->quote.ip.daddr,
+			 sizeof(request->flow.inside.address));
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_port = t->source;
+	known = guest_knows6(request);
+	request->flow.inside.address = work->old; /* whose error it is */
+	return known;
+}
+
 /* As guest_error_out(). */
 NSR_STEP int guest6_error_out(struct __sk_buff *skb)
 {
 	struct nat_work6 *work = nat_work();
 	int result;
 
-	if (!work || !work->transport.check_offset)
+	if (!work || !guest6_error_about(skb))
 		return GUEST_DIRECT;
 	result = icmp6_leaves(skb, true);
 	if (result == DROP(NAT_ICMP_ERROR) || result == VERDICT_RARE ||

@@ -118,6 +118,25 @@ NSR_STEP int guest_answer(struct nat_request *request)
 	return VERDICT_PEER;
 }
 
+/* Whether a flow has such a session, by an address that stays: request->external. For errors, by
+ * which it neither goes on nor ends. */
+NSR_STEP int guest_knows(struct nat_request *request)
+{
+	const struct nsr_session *session;
+	struct session_view view;
+	u32 state;
+
+	request = nat_request_here(request);
+	if (!request)
+		return false;
+	session = session_peek(&request->flow, request->now_s, &view, &state);
+	if (!session || !guest_is_ours(session, state) || !mapping_is_published(view.mapping) ||
+	    guest_has_gone(&view, &request->flow))
+		return false;
+	request->external = view.external;
+	return true;
+}
+
 /* What a client sends: VERDICT_PEER when it has a session, or GUEST_OPENS. A connection that begins
  * anew has a session of its own, so that one that is over is known to be. */
 NSR_STEP int guest_ask(struct nat_request *request)

@@ -9,9 +9,12 @@
 #include <arpa/inet.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "datapath_publish.h"
+#include "externals.h"
 
 #define OWN_NETNS (-1) /* the test is in the lab's namespace */
 #define PORT      8080
@@ -34,7 +37,7 @@ static void publish_at(struct lab *lab, uint8_t protocol, uint16_t external)
 }
 
 /* As user space does it: the loopback interface is an uplink, and red's port has its flag. */
-static void publish(struct lab *lab, uint8_t protocol)
+static void publish_begins(struct lab *lab)
 {
 	const struct nsr_uplink loopback = {
 		.address4 = address4("127.0.0.1"), .port_min = 1, .port_max = 65535};
@@ -44,6 +47,11 @@ static void publish(struct lab *lab, uint8_t protocol)
 		fail_msg("%s", lab->err.message);
 	red.flags |= NSR_PORT_PUBLISHES;
 	lab_port_set(lab, RED, &red);
+}
+
+static void publish(struct lab *lab, uint8_t protocol)
+{
+	publish_begins(lab);
 	publish_at(lab, protocol, PORT);
 }
 
@@ -119,6 +127,14 @@ static void expect_straight(struct lab *lab, uint8_t protocol, uint8_t flags)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 }
 
+static void error(struct frame *f, const uint8_t *to, const uint8_t *from, const char *source,
+		  const char *dest, uint8_t ttl, const struct frame *about)
+{
+	FRAME(f, .to = to, .from = from, .source = source, .dest = dest, .ttl = ttl,
+	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .icmp_code = 3,
+	      .quoted = about, .quoted_beyond = 28);
+}
+
 static void test_both_ways(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -168,17 +184,21 @@ static void test_connections(void **state)
 	unpublish(lab, IPPROTO_TCP);
 }
 
-/* From outside, in the client's name: what goes straight between the two is not turned by that. */
+/* From outside, in the client's name: what goes straight between the two is not turned by that, nor
+ * what red tells about it. */
 static void test_forged(void **state)
 {
 	struct lab *lab = lab_of(state);
-	struct frame f;
+	struct frame f, about;
 
 	publish(lab, IPPROTO_UDP);
 	FRAME(&f, .to = mac_up0, .from = mac_router, .source = PLAIN_IP, .dest = UPLINK_IP,
 	      .sport = CLIENT, .dport = PORT);
 	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
 	expect_straight(lab, IPPROTO_UDP, 0);
+	asked(&about, RED_IP, 80, IPPROTO_UDP, 0);
+	error(&f, mac_br1, mac_red, RED_IP, PLAIN_IP, 64, &about);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 	expect_asked(lab, IPPROTO_UDP, 0);
 	expect_answered(lab, IPPROTO_UDP, 0, true);
 	assert_int_equal(lab_active_sessions(lab), 1);
@@ -310,14 +330,6 @@ static void test_two_ports(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
-static void error(struct frame *f, const uint8_t *to, const uint8_t *from, const char *source,
-		  const char *dest, uint8_t ttl, const struct frame *about)
-{
-	FRAME(f, .to = to, .from = from, .source = source, .dest = dest, .ttl = ttl,
-	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .icmp_code = 3,
-	      .quoted = about, .quoted_beyond = 28);
-}
-
 static void test_errors(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -354,6 +366,45 @@ static void test_errors(void **state)
 		EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 		unpublish(lab, protocols[i]);
 	}
+}
+
+static void a_second_passes(void)
+{
+	const struct timespec second_and_some = {1, 100000000};
+
+	nanosleep(&second_and_some, NULL);
+}
+
+/* Of the uplink's addresses the first one, so that none is known but by the session. */
+static void test_errors_when_the_first_has_gone(void **state)
+{
+	struct lab *lab = lab_of(state);
+	char inside[INET_ADDRSTRLEN] = BLUE_IP;
+	struct frame f, about, wanted;
+
+	externals_set(lab, externals_third, externals_second, NULL);
+	for (uint8_t i = 20; externals_paired(lab, inside) != address4(externals_third); i++)
+		snprintf(inside, sizeof(inside), "192.168.15.%u", i);
+	publish_begins(lab);
+	externals_publish(lab, externals_second, RED_IP);
+	asked(&f, externals_second, PORT, IPPROTO_TCP, FRAME_SYN);
+	EXPECT_PORT_IN(lab, PLAIN, &f, TO_PEER);
+	externals_ip("del", externals_third);
+	a_second_passes();
+	externals_out(lab, inside, REMOTE_IP, IPPROTO_UDP, 3000, 0, DROPPED(NAT_CLOSED));
+
+	asked(&about, RED_IP, 80, IPPROTO_TCP, FRAME_SYN);
+	error(&f, mac_br1, mac_red, RED_IP, PLAIN_IP, 64, &about);
+	asked(&about, externals_second, PORT, IPPROTO_TCP, FRAME_SYN);
+	frame_ip4(&about)->ttl = 63;
+	frame_seal(&about);
+	error(&wanted, mac_plain, mac_br3, externals_second, PLAIN_IP, 63, &about);
+	expect(lab, RED, &f, PLAIN, &wanted);
+	externals_ip("add", externals_third);
+	externals_unpublish(lab, externals_second);
+	if (datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err))
+		fail_msg("%s", lab->err.message);
+	lab_expect_no_flows(lab);
 }
 
 static void expect_half(struct lab *lab, enum lab_port from, struct frame *f, enum lab_port to,
@@ -394,10 +445,18 @@ static void test_fragments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_both_ways), LAB_TEST(test_connections),   LAB_TEST(test_expired),
-		LAB_TEST(test_errors),    LAB_TEST(test_the_hosts_own), LAB_TEST(test_policy),
-		LAB_TEST(test_forged),    LAB_TEST(test_limit),         LAB_TEST(test_two_ports),
-		LAB_TEST(test_fragments), LAB_TEST(test_client_goes),
+		LAB_TEST(test_both_ways),
+		LAB_TEST(test_connections),
+		LAB_TEST(test_expired),
+		LAB_TEST(test_errors),
+		LAB_TEST(test_the_hosts_own),
+		LAB_TEST(test_policy),
+		LAB_TEST(test_forged),
+		LAB_TEST(test_limit),
+		LAB_TEST(test_two_ports),
+		LAB_TEST(test_fragments),
+		LAB_TEST(test_client_goes),
+		cmocka_unit_test_setup(test_errors_when_the_first_has_gone, externals_set_up),
 	};
 
 	return LAB_MAIN(tests);

@@ -143,6 +143,23 @@ static void test_errors(void **state)
 	}
 }
 
+/* From outside, in the client's name: what red tells about what goes straight is not turned. */
+static void test_forged(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, about;
+
+	publish(lab, IPPROTO_UDP);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = GREEN_IP6, .dest = UPLINK_IP6,
+	      .sport = CLIENT, .dport = PORT);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	assert_int_equal(lab_session_bits6(lab), 1);
+	asked(&about, true, IPPROTO_UDP);
+	error(&f, mac_br1, mac_red, RED_IP6, GREEN_IP6, 64, &about);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 static void test_refused(void **state)
 {
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
@@ -198,10 +215,8 @@ static void test_fragments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_both_ways),
-		LAB_TEST(test_errors),
-		LAB_TEST(test_refused),
-		LAB_TEST(test_fragments),
+		LAB_TEST(test_both_ways), LAB_TEST(test_errors),    LAB_TEST(test_forged),
+		LAB_TEST(test_refused),   LAB_TEST(test_fragments),
 	};
 
 	return LAB_MAIN(tests);
