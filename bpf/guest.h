@@ -419,17 +419,13 @@ static __always_inline __be32 guest_address(struct __sk_buff *skb, const struct 
 	return uplink ? address_of(uplink) : 0;
 }
 
-/* The program's action. */
-static __always_inline int port_guest(struct __sk_buff *skb)
+/* What becomes of a packet that has been judged, of either family: the program's action. */
+static __always_inline int guest_ends(struct __sk_buff *skb, const struct nsr_port *port, bool ipv6,
+				      int verdict)
 {
-	u32 ifindex = skb->ifindex, length = skb->len, mtu = 0;
-	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 	const struct nsr_endpoint *to = NULL;
-	int verdict;
+	u32 length = skb->len, mtu = 0;
 
-	if (!port)
-		return TC_ACT_UNSPEC;
-	verdict = guest_translate(skb, port);
 	if (verdict == GUEST_DIRECT)
 		verdict = kernel_or_drop(port_leave(skb, port));
 	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
@@ -437,7 +433,7 @@ static __always_inline int port_guest(struct __sk_buff *skb)
 		verdict = DROP(NAT_HAIRPIN);
 	}
 	if (verdict == VERDICT_PEER) {
-		to = guest_route(skb);
+		to = ipv6 ? hairpin6_route(skb) : guest_route(skb);
 		if (!to)
 			verdict = DROP(NAT_HAIRPIN);
 	}
@@ -448,8 +444,18 @@ static __always_inline int port_guest(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	drop(skb, verdict, NSR_HOOK_PORT_IN);
 	INSTEAD(TC_ACT_SHOT);
-	return mtu || is_refused(verdict) ? refuse4(skb, guest_address(skb, port), false, mtu)
-					  : TC_ACT_SHOT;
+	if (!mtu && !is_refused(verdict))
+		return TC_ACT_SHOT;
+	return ipv6 ? refuse6(skb, false, mtu) : refuse4(skb, guest_address(skb, port), false, mtu);
+}
+
+/* The program's action. */
+static __always_inline int port_guest(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+
+	return port ? guest_ends(skb, port, false, guest_translate(skb, port)) : TC_ACT_UNSPEC;
 }
 
 #endif

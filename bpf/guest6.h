@@ -379,33 +379,10 @@ static __always_inline int guest6_translate(struct __sk_buff *skb, const struct 
 /* The program's action. */
 static __always_inline int port_guest6(struct __sk_buff *skb)
 {
-	u32 ifindex = skb->ifindex, length = skb->len, mtu = 0;
+	u32 ifindex = skb->ifindex;
 	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
-	const struct nsr_endpoint *to = NULL;
-	int verdict;
 
-	if (!port)
-		return TC_ACT_UNSPEC;
-	verdict = guest6_translate(skb, port);
-	if (verdict == GUEST_DIRECT)
-		verdict = kernel_or_drop(port_leave(skb, port));
-	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
-		mtu = verdict & 0xffff;
-		verdict = DROP(NAT_HAIRPIN);
-	}
-	if (verdict == VERDICT_PEER) {
-		to = hairpin6_route(skb);
-		if (!to)
-			verdict = DROP(NAT_HAIRPIN);
-	}
-	count_port_tx(port->index, length, verdict);
-	if (to)
-		return hairpin_deliver(skb, to, length);
-	if (verdict >= 0)
-		return TC_ACT_UNSPEC;
-	drop(skb, verdict, NSR_HOOK_PORT_IN);
-	INSTEAD(TC_ACT_SHOT);
-	return mtu || is_refused(verdict) ? refuse6(skb, false, mtu) : TC_ACT_SHOT;
+	return port ? guest_ends(skb, port, true, guest6_translate(skb, port)) : TC_ACT_UNSPEC;
 }
 
 #endif
