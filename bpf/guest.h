@@ -150,18 +150,30 @@ NSR_STEP int guest_in(struct __sk_buff *skb, const struct nsr_port *port)
 		       : VERDICT_PEER;
 }
 
+/* Whether a later fragment or an error fits its receiver: that it does not is not told. */
+static __always_inline bool guest_takes(struct __sk_buff *skb, const struct nsr_endpoint *to)
+{
+	return to && endpoint_takes_large(skb, to);
+}
+
+static __always_inline bool guest_load_later(struct __sk_buff *skb, struct packet *p)
+{
+	return parse(skb, p) == PACKET_IPV4 && p->ip4->ihl == 5 && p->ip4->ttl > 1;
+}
+
 /* A later fragment of a client's: to whom the first was, which has come before it; else the host's.
  */
 NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_settings *settings = nat_settings();
 	const struct nsr_uplink *uplink;
+	const struct nsr_endpoint *to;
 	struct nsr_datagram key;
 	__be32 inside = 0;
 	struct packet p;
 	int verdict;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+	if (!port || !settings || !guest_load_later(skb, &p))
 		return VERDICT_KERNEL;
 	uplink = guest_uplink(guest_slot(p.ip4->daddr));
 	if (!uplink)
@@ -169,12 +181,14 @@ NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	key = datagram4(p.ip4, uplink->index);
 	if (datagram_whom(&key, nat_now_s(settings), &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
-	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source),
-			      fib_host4(inside));
+	to = fib_host4(inside);
+	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source), to);
 	if (verdict == VERDICT_KERNEL) /* the bridge's hook has had the first, too */
 		return verdict;
 	if (verdict != VERDICT_PEER)
 		return DROP(NAT_FRAGMENT);
+	if (!guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	rewrite_address4(p.ip4, false, inside);
 	return VERDICT_PEER;
 }
@@ -234,7 +248,7 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 	__be32 external;
 	struct packet p;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+	if (!port || !settings || !guest_load_later(skb, &p))
 		return GUEST_DIRECT;
 	uplink = hairpin_uplink(port);
 	if (!uplink)
@@ -247,6 +261,8 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 	external = address_at(uplink, known->slot);
 	if (!external)
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host4(key.dest)))
+		return DROP(NAT_HAIRPIN);
 	rewrite_id4(p.ip4, known->id);
 	rewrite_address4(p.ip4, true, external);
 	return VERDICT_PEER;
@@ -254,25 +270,39 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 
 /* ---- ICMP errors, about a session of who sends them. */
 
+/* Who has the port that a quoted packet is from; NULL: nobody. */
+static __always_inline const struct nsr_endpoint *guest_mapped(u32 slot, const struct transport *t)
+{
+	const struct nsr_mapping *record =
+		nat_mapping(NSR_MAPPING(NSR_POOL(slot, t->protocol), bpf_ntohs(t->source)));
+
+	return record && READ_ONCE(record->references) ? fib_host4(record->inside.address) : NULL;
+}
+
 /* From a client, about an answer to it. */
 NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request = {};
 	const struct nsr_uplink *uplink;
+	const struct nsr_endpoint *to;
 	struct quote q = {};
 	struct packet p;
 	u32 slot;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
-	    q.ip.daddr != p.ip4->saddr || !protocol_has_ports(q.ip.protocol))
+	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ttl <= 1 ||
+	    !quote_read(skb, &p, &q) || q.ip.daddr != p.ip4->saddr ||
+	    !protocol_has_ports(q.ip.protocol) || !quote_read_transport(skb, &q))
 		return VERDICT_KERNEL;
 	slot = guest_slot(p.ip4->daddr);
 	uplink = guest_uplink(slot);
 	if (!uplink || guest_is_beside(port, uplink->index))
 		return VERDICT_KERNEL;
-	if (hairpin_error_isolated(skb, port, slot))
+	to = guest_mapped(slot, &q.transport);
+	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
+	if (to && !guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	request.external = p.ip4->daddr;
 	request.slot = slot;
 	request.flow.inside.uplink = uplink->index;
@@ -296,8 +326,9 @@ NSR_STEP int guest_error_about(struct __sk_buff *skb, struct nat_request *reques
 	struct quote q = {};
 	struct packet p;
 
-	if (!request || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
-	    !quote_read_transport(skb, &q) || !protocol_has_ports(q.ip.protocol))
+	if (!request || parse(skb, &p) != PACKET_IPV4 || p.ip4->ttl <= 1 ||
+	    !quote_read(skb, &p, &q) || !quote_read_transport(skb, &q) ||
+	    !protocol_has_ports(q.ip.protocol) || p.ip4->daddr != q.ip.saddr)
 		return false;
 	t = &q.transport;
 	request->flow.inside.address = q.ip.daddr;
@@ -325,6 +356,8 @@ NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
 	request.now_s = nat_now_s(settings);
 	if (!guest_error_about(skb, &request))
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host4(request.flow.remote_address)))
+		return DROP(NAT_HAIRPIN);
 	result = icmp4_leaves(skb, false, &request);
 	if (result == DROP(NAT_ICMP_ERROR) || (!result && !request.forwarded))
 		return GUEST_DIRECT;

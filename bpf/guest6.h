@@ -122,6 +122,7 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
 	struct nsr_address6 inside = {};
+	const struct nsr_endpoint *to;
 	struct nsr_datagram6 key;
 	int verdict;
 
@@ -130,12 +131,15 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	key = datagram6(work);
 	if (datagram_whom6(&key, work->request.now_s, &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
+	to = fib_host6(&inside);
 	verdict = guest_judge(port, skb->ifindex, work->request.flow.inside.uplink,
-			      fib_host6(&key.source), fib_host6(&inside));
+			      fib_host6(&key.source), to);
 	if (verdict == VERDICT_KERNEL)
 		return verdict;
 	if (verdict != VERDICT_PEER)
 		return DROP(NAT_FRAGMENT);
+	if (!guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	return fragment6_rewrite(skb, work->link, false, &inside) ? DROP(NAT_REWRITE)
 								  : VERDICT_PEER;
 }
@@ -144,6 +148,7 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 NSR_STEP int guest6_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
+	const struct nsr_endpoint *to = NULL;
 	const struct nsr_mapping6 *record;
 	const struct transport6 *t;
 
@@ -155,9 +160,12 @@ NSR_STEP int guest6_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 	t = &work->quote.transport;
 	record = nat_mapping6(
 		NSR_MAPPING(NSR_POOL(work->request.slot, t->protocol), bpf_ntohs(t->source)));
-	if (record && READ_ONCE(record->references) &&
-	    hairpin_isolated(port, fib_host6(&record->inside.address)))
+	if (record && READ_ONCE(record->references))
+		to = fib_host6(&record->inside.address);
+	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
+	if (to && !guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	switch (icmp6_arrives(skb)) {
 	case NAT_INBOUND_SESSION:
 		return VERDICT_PEER;
@@ -247,6 +255,8 @@ NSR_STEP int guest6_out_later(struct __sk_buff *skb, const struct nsr_port *port
 	uplink6_later(uplink);
 	if (address_is_none6(&work->request.external))
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host6(&work->request.flow.remote_address)))
+		return DROP(NAT_HAIRPIN);
 	return fragment6_leaves(skb, work) ? DROP(NAT_REWRITE) : VERDICT_PEER;
 }
 
@@ -284,6 +294,8 @@ NSR_STEP int guest6_error_out(struct __sk_buff *skb)
 
 	if (!work || !guest6_error_about(skb))
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host6(&work->request.flow.remote_address)))
+		return DROP(NAT_HAIRPIN);
 	result = icmp6_leaves(skb, true);
 	if (result == DROP(NAT_ICMP_ERROR) || result == VERDICT_RARE ||
 	    (!result && !work->request.forwarded))

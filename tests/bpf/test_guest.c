@@ -442,6 +442,75 @@ static void test_fragments(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+/* What follows a first one: fragments, and errors, by either side. */
+struct followers {
+	struct frame asked, answered, asked_error, answered_error;
+};
+
+static void follow(struct lab *lab, uint8_t ttl, struct followers *ret)
+{
+	struct frame whole, half[2];
+
+	FRAME(&whole, .to = mac_br3, .from = mac_plain, .source = PLAIN_IP, .dest = UPLINK_IP,
+	      .sport = CLIENT, .dport = PORT, .payload = 1000, .ttl = ttl);
+	frame_halve(&whole, 77, half);
+	ret->asked = half[1];
+	frame_ip4(&half[0])->ttl = 64;
+	frame_seal(&half[0]);
+	expect_half(lab, PLAIN, &half[0], RED, PLAIN_IP, RED_IP);
+	FRAME(&whole, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = PLAIN_IP,
+	      .sport = 80, .dport = CLIENT, .payload = 1000, .ttl = ttl);
+	frame_halve(&whole, 78, half);
+	ret->answered = half[1];
+	frame_ip4(&half[0])->ttl = 64;
+	frame_seal(&half[0]);
+	expect_half(lab, RED, &half[0], PLAIN, UPLINK_IP, PLAIN_IP);
+	answered(&whole, UPLINK_IP, PORT, IPPROTO_UDP, 0);
+	error(&ret->asked_error, mac_br3, mac_plain, PLAIN_IP, UPLINK_IP, ttl, &whole);
+	asked(&whole, RED_IP, 80, IPPROTO_UDP, 0);
+	error(&ret->answered_error, mac_br1, mac_red, RED_IP, PLAIN_IP, ttl, &whole);
+}
+
+static void expect_followers(struct lab *lab, struct followers *f, int outcome)
+{
+	EXPECT_PORT_IN(lab, PLAIN, &f->asked, outcome);
+	EXPECT_PORT_IN(lab, RED, &f->answered, outcome);
+	EXPECT_PORT_IN(lab, PLAIN, &f->asked_error, outcome);
+	EXPECT_PORT_IN(lab, RED, &f->answered_error, outcome);
+}
+
+/* The kernel answers that the way ends here, or takes it. */
+static void test_last_hop(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct followers f;
+
+	publish(lab, IPPROTO_UDP);
+	follow(lab, 2, &f);
+	expect_followers(lab, &f, TO_PEER);
+	follow(lab, 1, &f);
+	expect_followers(lab, &f, TO_KERNEL);
+	unpublish(lab, IPPROTO_UDP);
+}
+
+static void test_too_large(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), plain = lab_endpoint(lab, PLAIN);
+	struct followers f;
+
+	publish(lab, IPPROTO_UDP);
+	follow(lab, 64, &f);
+	red.mtu = plain.mtu = 68;
+	lab_host_set(lab, RED_IP, &red);
+	lab_host_set(lab, PLAIN_IP, &plain);
+	expect_followers(lab, &f, DROPPED(NAT_HAIRPIN));
+	red.mtu = plain.mtu = LAB_MTU;
+	lab_host_set(lab, RED_IP, &red);
+	lab_host_set(lab, PLAIN_IP, &plain);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +525,8 @@ int main(void)
 		LAB_TEST(test_two_ports),
 		LAB_TEST(test_fragments),
 		LAB_TEST(test_client_goes),
+		LAB_TEST(test_last_hop),
+		LAB_TEST(test_too_large),
 		cmocka_unit_test_setup(test_errors_when_the_first_has_gone, externals_set_up),
 	};
 
