@@ -238,6 +238,21 @@ NSR_STEP int guest_out(struct __sk_buff *skb, const struct nsr_port *port)
 	return verdict < 0 ? verdict : VERDICT_PEER;
 }
 
+/* What is no answer goes straight; of a datagram's first fragment, so do the others, which the
+ * entry of an older one, an answer, must not turn. */
+NSR_STEP int guest_straight(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nsr_datagram datagram;
+	struct packet p;
+
+	if (!port || parse(skb, &p) != PACKET_IPV4 || !ip4_is_fragment(p.ip4))
+		return GUEST_DIRECT;
+	INSTEAD(GUEST_DIRECT);
+	datagram = datagram4(p.ip4, port->uplink - 1u);
+	bpf_map_delete_elem(&datagrams_out, &datagram);
+	return GUEST_DIRECT;
+}
+
 /* A later fragment of an answer, whose first has come before it. */
 NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
@@ -393,7 +408,11 @@ NSR_STEP int guest_answers(struct __sk_buff *skb, const struct nsr_port *port)
 	flow.inside.uplink = port->uplink - 1u;
 	flow.remote_address = p.ip4->daddr;
 	flow.remote_port = ports[1];
-	return !!bpf_map_lookup_elem(&session_by_flow, &flow);
+	if (bpf_map_lookup_elem(&session_by_flow, &flow))
+		return true;
+	if (ip4_is_fragment(p.ip4))
+		guest_straight(skb, port);
+	return false;
 }
 
 static __always_inline int guest_translate(struct __sk_buff *skb, const struct nsr_port *port)
@@ -406,8 +425,10 @@ static __always_inline int guest_translate(struct __sk_buff *skb, const struct n
 	if (fib_host4(p.ip4->daddr)) {
 		if (p.ip4->protocol == IPPROTO_ICMP)
 			return guest_error_out(skb, port);
-		return ip4_is_later_fragment(p.ip4) ? guest_out_later(skb, port)
-						    : guest_out(skb, port);
+		if (ip4_is_later_fragment(p.ip4))
+			return guest_out_later(skb, port);
+		verdict = guest_out(skb, port);
+		return verdict == GUEST_DIRECT ? guest_straight(skb, port) : verdict;
 	}
 	if (p.ip4->protocol == IPPROTO_ICMP)
 		return guest_error_in(skb, port);

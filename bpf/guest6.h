@@ -244,6 +244,20 @@ NSR_STEP int guest6_out(struct __sk_buff *skb)
 		       : VERDICT_PEER;
 }
 
+/* As guest_straight(), of what is whole or a first fragment. */
+NSR_STEP int guest6_straight(void)
+{
+	struct nat_work6 *work = nat_work();
+	struct nsr_datagram6 datagram;
+
+	if (!work || !work->transport.fragment)
+		return GUEST_DIRECT;
+	INSTEAD(GUEST_DIRECT);
+	datagram = direct6_datagram(work);
+	bpf_map_delete_elem(&datagrams_out6, &datagram);
+	return GUEST_DIRECT;
+}
+
 /* As guest_out_later(). */
 NSR_STEP int guest6_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
@@ -344,16 +358,17 @@ NSR_STEP int guest6_answers(struct __sk_buff *skb, const struct nsr_port *port)
 static __always_inline int guest6_translate_out(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
+	int verdict = GUEST_DIRECT;
 
 	if (!work || !guest6_flow(skb, port))
 		return GUEST_DIRECT;
 	if (work->transport.later)
 		return guest6_out_later(skb, port);
 	if (work->transport.protocol != NSR_NAT_ICMP)
-		return guest6_out(skb);
-	return is_icmp6_error(work->transport.icmp_type) && !work->transport.fragment
-		       ? guest6_error_out(skb)
-		       : GUEST_DIRECT;
+		verdict = guest6_out(skb);
+	else if (is_icmp6_error(work->transport.icmp_type) && !work->transport.fragment)
+		verdict = guest6_error_out(skb);
+	return verdict == GUEST_DIRECT ? guest6_straight() : verdict;
 }
 
 static __always_inline int guest6_translate_in(struct __sk_buff *skb, const struct nsr_port *port)

@@ -442,6 +442,38 @@ static void test_fragments(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+static void answered_in_two(uint16_t sport, uint16_t dport, struct frame half[2])
+{
+	struct frame whole;
+
+	FRAME(&whole, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = PLAIN_IP,
+	      .sport = sport, .dport = dport, .payload = 1000);
+	frame_halve(&whole, 78, half);
+}
+
+/* A datagram that goes straight, with the identification of an answer before: of no session, and of
+ * one that is not the client's. */
+static void test_identification_again(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, half[2];
+
+	publish(lab, IPPROTO_UDP);
+	expect_asked(lab, IPPROTO_UDP, 0);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = PLAIN_IP, .dest = UPLINK_IP,
+	      .sport = CLIENT + 1, .dport = PORT);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	for (int forged = 0; forged < 2; forged++) {
+		answered_in_two(80, CLIENT, half);
+		expect_half(lab, RED, &half[0], PLAIN, UPLINK_IP, PLAIN_IP);
+		expect_half(lab, RED, &half[1], PLAIN, UPLINK_IP, PLAIN_IP);
+		answered_in_two(forged ? 80 : 81, CLIENT + 1, half);
+		EXPECT_PORT_IN(lab, RED, &half[0], forged ? TO_KERNEL : TO_PEER);
+		expect_half(lab, RED, &half[1], PLAIN, RED_IP, PLAIN_IP);
+	}
+	unpublish(lab, IPPROTO_UDP);
+}
+
 /* What follows a first one: fragments, and errors, by either side. */
 struct followers {
 	struct frame asked, answered, asked_error, answered_error;
@@ -527,6 +559,7 @@ int main(void)
 		LAB_TEST(test_client_goes),
 		LAB_TEST(test_last_hop),
 		LAB_TEST(test_too_large),
+		LAB_TEST(test_identification_again),
 		cmocka_unit_test_setup(test_errors_when_the_first_has_gone, externals_set_up),
 	};
 

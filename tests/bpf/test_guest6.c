@@ -218,6 +218,13 @@ static void test_fragments(void **state)
 	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL); /* straight: of none that is known */
 	expect_piece(lab, false, false, UPLINK_IP6);
 	expect_piece(lab, true, false, UPLINK_IP6);
+	/* Another one of that identification, which goes straight. */
+	piece(&f, false, false, 64);
+	*(__be16 *)(f.bytes + ETH_HLEN + sizeof(struct ipv6hdr) + FRAME_EXTENSION) = htons(81);
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	piece(&f, true, false, 64);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
 	unpublish(lab, IPPROTO_UDP);
 }
 
