@@ -142,7 +142,7 @@ NSR_STEP int guest_in(struct __sk_buff *skb, const struct nsr_port *port)
 		entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 		entry.inside = request->flow.inside.address;
 		entry.since_s = request->now_s;
-		datagram_learn(&entry);
+		guest_learn(&entry);
 	}
 	return rewrite_endpoint4(skb, &p, &t, false, request->flow.inside.address,
 				 request->flow.inside.port)

@@ -94,6 +94,20 @@ NSR_STEP int guest6_arrives(struct __sk_buff *skb, const struct nsr_port *port)
 	return verdict == GUEST_OPENS && t->tcp_flags & TCP_RST ? DROP(NAT_STATE) : verdict;
 }
 
+NSR_STEP int guest6_learn(void)
+{
+	struct nsr_datagram_in6 entry = {.whom = NAT_INBOUND_SESSION};
+	struct nat_work6 *work = nat_work();
+
+	if (!work)
+		return 0;
+	entry.datagram = datagram6(work);
+	entry.inside = work->request.flow.inside.address;
+	entry.since_s = work->request.now_s;
+	guest_learn6(&entry);
+	return 0;
+}
+
 /* As guest_in(). */
 NSR_STEP int guest6_in(struct __sk_buff *skb)
 {
@@ -110,7 +124,7 @@ NSR_STEP int guest6_in(struct __sk_buff *skb)
 	if (!endpoint_takes_large(skb, to))
 		return HAIRPIN_LARGE | (to->mtu & 0xffff);
 	if (work->transport.fragment)
-		fragment6_learn(NAT_INBOUND_SESSION);
+		guest6_learn();
 	return rewrite_endpoint6(skb, work->link, &work->transport, false, &request->external,
 				 &request->flow.inside.address, request->flow.inside.port)
 		       ? DROP(NAT_REWRITE)

@@ -72,6 +72,16 @@ NSR_STEP int guest_open(const struct nsr_port *port, struct nat_request *request
 	return guest_enter(request);
 }
 
+/* Notes by the first fragment of a client's datagram whom the others are for. What the uplink has
+ * of that name came from outside, forged: it neither is let go, nor does it keep a client's own
+ * back. What cannot be noted must not be taken from an older entry. */
+static __always_inline void guest_learn(const struct nsr_datagram_in *entry)
+{
+	INSTEAD();
+	if (bpf_map_update_elem(&datagrams_in, &entry->datagram, entry, BPF_ANY))
+		bpf_map_delete_elem(&datagrams_in, &entry->datagram);
+}
+
 /* Whether a live session has been opened here: one that came by the uplink, in the name of an
  * address inside, is forged, or nothing that an answer could go straight to. */
 static __always_inline bool guest_is_ours(const struct nsr_session *session, u32 state)

@@ -7,14 +7,17 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "datapath_maps.h"
 #include "datapath_publish.h"
 #include "externals.h"
+#include "nsroute_trace.h"
 
 #define OWN_NETNS (-1) /* the test is in the lab's namespace */
 #define PORT      8080
@@ -442,6 +445,32 @@ static void test_fragments(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+/* What has come from outside in the client's name, before it: too large to be held. */
+static void test_forged_fragment(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int in = lab->datapath->maps[MAP_datagrams_in];
+	struct nsr_datagram_in entry;
+	struct nsr_datagram key = {.source = address4(PLAIN_IP),
+				   .dest = address4(UPLINK_IP),
+				   .protocol = IPPROTO_UDP,
+				   .id = htons(77),
+				   .uplink = (uint8_t)lab->uplink_number[UP0]};
+	struct frame whole, half[2];
+
+	publish(lab, IPPROTO_UDP);
+	FRAME(&whole, .to = mac_br3, .from = mac_plain, .source = PLAIN_IP, .dest = UPLINK_IP,
+	      .sport = CLIENT, .dport = PORT, .payload = 1000);
+	frame_halve(&whole, 77, half);
+	expect_half(lab, PLAIN, &half[0], RED, PLAIN_IP, RED_IP);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
+	expect_half(lab, PLAIN, &half[0], RED, PLAIN_IP, RED_IP);
+	expect_half(lab, PLAIN, &half[1], RED, PLAIN_IP, RED_IP);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 static void answered_in_two(uint16_t sport, uint16_t dport, struct frame half[2])
 {
 	struct frame whole;
@@ -560,6 +589,7 @@ int main(void)
 		LAB_TEST(test_last_hop),
 		LAB_TEST(test_too_large),
 		LAB_TEST(test_identification_again),
+		LAB_TEST(test_forged_fragment),
 		cmocka_unit_test_setup(test_errors_when_the_first_has_gone, externals_set_up),
 	};
 

@@ -6,11 +6,14 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
 
+#include "datapath_maps.h"
 #include "datapath_publish.h"
+#include "nsroute_trace.h"
 
 #define OWN_NETNS (-1) /* the test is in the lab's namespace */
 #define PORT      8080
@@ -228,6 +231,26 @@ static void test_fragments(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+/* What has come from outside in the client's name, before it: too large to be held. */
+static void test_forged_fragment(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int in = lab->datapath->maps[MAP_datagrams_in6];
+	struct nsr_datagram_in6 entry;
+	struct nsr_datagram6 key = {.id = htonl(0x01020304), .uplink = lab->uplink_number[UP0]};
+
+	inet_pton(AF_INET6, GREEN_IP6, &key.source);
+	inet_pton(AF_INET6, UPLINK_IP6, &key.dest);
+	publish(lab, IPPROTO_UDP);
+	expect_piece(lab, false, true, GREEN_IP6);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
+	expect_piece(lab, false, true, GREEN_IP6);
+	expect_piece(lab, true, true, GREEN_IP6);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 /* What follows a first one, when it ends here and when it is too large. */
 static void test_followers(void **state)
 {
@@ -263,7 +286,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(test_both_ways), LAB_TEST(test_errors),    LAB_TEST(test_forged),
-		LAB_TEST(test_refused),   LAB_TEST(test_fragments), LAB_TEST(test_followers),
+		LAB_TEST(test_refused),   LAB_TEST(test_fragments), LAB_TEST(test_forged_fragment),
+		LAB_TEST(test_followers),
 	};
 
 	return LAB_MAIN(tests);
