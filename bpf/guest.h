@@ -106,13 +106,15 @@ NSR_STEP int guest_arrives(struct __sk_buff *skb, const struct nsr_port *port)
 	request.external = p.ip4->daddr;
 	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(p.ip4->saddr),
 			      fib_host4(request.flow.inside.address));
-	if (verdict != VERDICT_PEER)
+	if (verdict == VERDICT_KERNEL)
 		return verdict;
 	request.mapping = mapping;
 	request.slot = slot;
-	verdict = guest_ask(&request);
-	if (verdict == GUEST_OPENS && host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source,
-						      &request.external, t.dest, true))
+	if (verdict == VERDICT_PEER)
+		verdict = guest_ask(&request);
+	/* What the host has is the host's, also from who may not have what is published. */
+	if (verdict != VERDICT_PEER && host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source,
+						       &request.external, t.dest, true))
 		return VERDICT_KERNEL;
 	if (verdict == GUEST_OPENS && t.tcp_flags & TCP_RST)
 		return DROP(NAT_STATE);

@@ -84,10 +84,11 @@ NSR_STEP int guest6_arrives(struct __sk_buff *skb, const struct nsr_port *port)
 	verdict = guest_judge(port, skb->ifindex, request->flow.inside.uplink,
 			      fib_host6(&request->flow.remote_address),
 			      fib_host6(&request->flow.inside.address));
-	if (verdict != VERDICT_PEER)
+	if (verdict == VERDICT_KERNEL)
 		return verdict;
-	verdict = guest_ask6(request);
-	if (verdict == GUEST_OPENS &&
+	if (verdict == VERDICT_PEER)
+		verdict = guest_ask6(request);
+	if (verdict != VERDICT_PEER &&
 	    host_has_socket6(skb, t->protocol, &request->flow.remote_address, t->source,
 			     &request->external, t->dest, true))
 		return VERDICT_KERNEL;

@@ -12,7 +12,9 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
@@ -242,6 +244,40 @@ static void test_the_hosts_own(void **state)
 	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_ECHO_REQUEST, .sport = 7);
 	EXPECT_PORT_IN(lab, PLAIN, &f, TO_KERNEL);
 	assert_int_equal(lab_active_sessions(lab), 0);
+	unpublish(lab, IPPROTO_UDP);
+}
+
+static int bind_at(const char *ip, uint16_t port)
+{
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = address4(ip)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+/* It has the published port: all but flows that run, whoever sends. */
+static void test_the_hosts_socket(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_port plain = lab_port(lab, PLAIN);
+	struct frame f;
+	int fd;
+
+	publish(lab, IPPROTO_UDP);
+	expect_asked(lab, IPPROTO_UDP, 0);
+	fd = bind_at(UPLINK_IP, PORT);
+	expect_asked(lab, IPPROTO_UDP, 0);
+	FRAME(&f, .to = mac_br3, .from = mac_plain, .source = PLAIN_IP, .dest = UPLINK_IP,
+	      .sport = CLIENT + 1, .dport = PORT);
+	EXPECT_PORT_IN(lab, PLAIN, &f, TO_KERNEL);
+	plain.flags |= NSR_PORT_ISOLATED;
+	lab_port_set(lab, PLAIN, &plain);
+	EXPECT_PORT_IN(lab, PLAIN, &f, TO_KERNEL);
+	close(fd);
+	EXPECT_PORT_IN(lab, PLAIN, &f, DROPPED(ISOLATED));
 	unpublish(lab, IPPROTO_UDP);
 }
 
@@ -589,6 +625,7 @@ int main(void)
 		LAB_TEST(test_last_hop),
 		LAB_TEST(test_too_large),
 		LAB_TEST(test_identification_again),
+		LAB_TEST(test_the_hosts_socket),
 		LAB_TEST(test_forged_fragment),
 		cmocka_unit_test_setup(test_errors_when_the_first_has_gone, externals_set_up),
 	};

@@ -10,6 +10,8 @@
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
@@ -165,10 +167,12 @@ static void test_forged(void **state)
 
 static void test_refused(void **state)
 {
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	struct lab *lab = lab_of(state);
 	struct nsr_port green;
 	struct frame f;
+	int fd;
 
 	settings.flows_max = 1;
 	lab_inside_set(lab, "fd00:16::/64", UP0, &settings);
@@ -186,6 +190,12 @@ static void test_refused(void **state)
 	lab_port_set(lab, GREEN, &green);
 	asked(&f, false, IPPROTO_UDP);
 	EXPECT_PORT_IN(lab, GREEN, &f, DROPPED(ISOLATED));
+	/* The host's own may be reached. */
+	inet_pton(AF_INET6, UPLINK_IP6, &at.sin6_addr);
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	EXPECT_PORT_IN(lab, GREEN, &f, TO_KERNEL);
+	close(fd);
 	unpublish(lab, IPPROTO_UDP);
 }
 
