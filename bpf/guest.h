@@ -106,13 +106,15 @@ NSR_STEP int guest_arrives(struct __sk_buff *skb, const struct nsr_port *port)
 	request.external = p.ip4->daddr;
 	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(p.ip4->saddr),
 			      fib_host4(request.flow.inside.address));
-	if (verdict != VERDICT_PEER)
+	if (verdict == VERDICT_KERNEL)
 		return verdict;
 	request.mapping = mapping;
 	request.slot = slot;
-	verdict = guest_ask(&request);
-	if (verdict == GUEST_OPENS && host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source,
-						      &request.external, t.dest, true))
+	if (verdict == VERDICT_PEER)
+		verdict = guest_ask(&request);
+	/* What the host has is the host's, also from who may not have what is published. */
+	if (verdict != VERDICT_PEER && host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source,
+						       &request.external, t.dest, true))
 		return VERDICT_KERNEL;
 	if (verdict == GUEST_OPENS && t.tcp_flags & TCP_RST)
 		return DROP(NAT_STATE);
@@ -142,12 +144,23 @@ NSR_STEP int guest_in(struct __sk_buff *skb, const struct nsr_port *port)
 		entry.datagram = datagram4(p.ip4, request->flow.inside.uplink);
 		entry.inside = request->flow.inside.address;
 		entry.since_s = request->now_s;
-		datagram_learn(&entry);
+		guest_learn(&entry);
 	}
 	return rewrite_endpoint4(skb, &p, &t, false, request->flow.inside.address,
 				 request->flow.inside.port)
 		       ? DROP(NAT_REWRITE)
 		       : VERDICT_PEER;
+}
+
+/* Whether a later fragment or an error fits its receiver: that it does not is not told. */
+static __always_inline bool guest_takes(struct __sk_buff *skb, const struct nsr_endpoint *to)
+{
+	return to && endpoint_takes_large(skb, to);
+}
+
+static __always_inline bool guest_load_later(struct __sk_buff *skb, struct packet *p)
+{
+	return parse(skb, p) == PACKET_IPV4 && p->ip4->ihl == 5 && p->ip4->ttl > 1;
 }
 
 /* A later fragment of a client's: to whom the first was, which has come before it; else the host's.
@@ -156,12 +169,13 @@ NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_settings *settings = nat_settings();
 	const struct nsr_uplink *uplink;
+	const struct nsr_endpoint *to;
 	struct nsr_datagram key;
 	__be32 inside = 0;
 	struct packet p;
 	int verdict;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+	if (!port || !settings || !guest_load_later(skb, &p))
 		return VERDICT_KERNEL;
 	uplink = guest_uplink(guest_slot(p.ip4->daddr));
 	if (!uplink)
@@ -169,12 +183,14 @@ NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	key = datagram4(p.ip4, uplink->index);
 	if (datagram_whom(&key, nat_now_s(settings), &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
-	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source),
-			      fib_host4(inside));
+	to = fib_host4(inside);
+	verdict = guest_judge(port, skb->ifindex, uplink->index, fib_host4(key.source), to);
 	if (verdict == VERDICT_KERNEL) /* the bridge's hook has had the first, too */
 		return verdict;
 	if (verdict != VERDICT_PEER)
 		return DROP(NAT_FRAGMENT);
+	if (!guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	rewrite_address4(p.ip4, false, inside);
 	return VERDICT_PEER;
 }
@@ -224,6 +240,21 @@ NSR_STEP int guest_out(struct __sk_buff *skb, const struct nsr_port *port)
 	return verdict < 0 ? verdict : VERDICT_PEER;
 }
 
+/* What is no answer goes straight; of a datagram's first fragment, so do the others, which the
+ * entry of an older one, an answer, must not turn. */
+NSR_STEP int guest_straight(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nsr_datagram datagram;
+	struct packet p;
+
+	if (!port || parse(skb, &p) != PACKET_IPV4 || !ip4_is_fragment(p.ip4))
+		return GUEST_DIRECT;
+	INSTEAD(GUEST_DIRECT);
+	datagram = datagram4(p.ip4, port->uplink - 1u);
+	bpf_map_delete_elem(&datagrams_out, &datagram);
+	return GUEST_DIRECT;
+}
+
 /* A later fragment of an answer, whose first has come before it. */
 NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
@@ -234,7 +265,7 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 	__be32 external;
 	struct packet p;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ihl != 5)
+	if (!port || !settings || !guest_load_later(skb, &p))
 		return GUEST_DIRECT;
 	uplink = hairpin_uplink(port);
 	if (!uplink)
@@ -247,6 +278,8 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 	external = address_at(uplink, known->slot);
 	if (!external)
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host4(key.dest)))
+		return DROP(NAT_HAIRPIN);
 	rewrite_id4(p.ip4, known->id);
 	rewrite_address4(p.ip4, true, external);
 	return VERDICT_PEER;
@@ -254,25 +287,39 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 
 /* ---- ICMP errors, about a session of who sends them. */
 
+/* Who has the port that a quoted packet is from; NULL: nobody. */
+static __always_inline const struct nsr_endpoint *guest_mapped(u32 slot, const struct transport *t)
+{
+	const struct nsr_mapping *record =
+		nat_mapping(NSR_MAPPING(NSR_POOL(slot, t->protocol), bpf_ntohs(t->source)));
+
+	return record && READ_ONCE(record->references) ? fib_host4(record->inside.address) : NULL;
+}
+
 /* From a client, about an answer to it. */
 NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request = {};
 	const struct nsr_uplink *uplink;
+	const struct nsr_endpoint *to;
 	struct quote q = {};
 	struct packet p;
 	u32 slot;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
-	    q.ip.daddr != p.ip4->saddr || !protocol_has_ports(q.ip.protocol))
+	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ttl <= 1 ||
+	    !quote_read(skb, &p, &q) || q.ip.daddr != p.ip4->saddr ||
+	    !protocol_has_ports(q.ip.protocol) || !quote_read_transport(skb, &q))
 		return VERDICT_KERNEL;
 	slot = guest_slot(p.ip4->daddr);
 	uplink = guest_uplink(slot);
 	if (!uplink || guest_is_beside(port, uplink->index))
 		return VERDICT_KERNEL;
-	if (hairpin_error_isolated(skb, port, slot))
+	to = guest_mapped(slot, &q.transport);
+	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
+	if (to && !guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	request.external = p.ip4->daddr;
 	request.slot = slot;
 	request.flow.inside.uplink = uplink->index;
@@ -285,6 +332,28 @@ NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 	default:
 		return DROP(NAT_REWRITE);
 	}
+}
+
+/* Whether an error of a publisher's is about what a client has sent by a session of ours: what goes
+ * straight is not told in the external address's name, whatever session a packet from outside has
+ * made of it. request has uplink and time, and the address that the client has sent to then. */
+NSR_STEP int guest_error_about(struct __sk_buff *skb, struct nat_request *request)
+{
+	const struct transport *t;
+	struct quote q = {};
+	struct packet p;
+
+	if (!request || parse(skb, &p) != PACKET_IPV4 || p.ip4->ttl <= 1 ||
+	    !quote_read(skb, &p, &q) || !quote_read_transport(skb, &q) ||
+	    !protocol_has_ports(q.ip.protocol) || p.ip4->daddr != q.ip.saddr)
+		return false;
+	t = &q.transport;
+	request->flow.inside.address = q.ip.daddr;
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_address = q.ip.saddr;
+	request->flow.remote_port = t->source;
+	return guest_knows(request);
 }
 
 /* From a publisher, about what a client has sent. */
@@ -300,12 +369,14 @@ NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
 	uplink = hairpin_uplink(port);
 	if (!uplink)
 		return GUEST_DIRECT;
-	request.external = address_of(uplink);
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = nat_now_s(settings);
+	if (!guest_error_about(skb, &request))
+		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host4(request.flow.remote_address)))
+		return DROP(NAT_HAIRPIN);
 	result = icmp4_leaves(skb, false, &request);
-	if (result == DROP(NAT_ICMP_ERROR) || result == DROP(NAT_PROTOCOL) ||
-	    (!result && !request.forwarded))
+	if (result == DROP(NAT_ICMP_ERROR) || (!result && !request.forwarded))
 		return GUEST_DIRECT;
 	return result ? DROP(NAT_REWRITE) : VERDICT_PEER;
 }
@@ -339,7 +410,11 @@ NSR_STEP int guest_answers(struct __sk_buff *skb, const struct nsr_port *port)
 	flow.inside.uplink = port->uplink - 1u;
 	flow.remote_address = p.ip4->daddr;
 	flow.remote_port = ports[1];
-	return !!bpf_map_lookup_elem(&session_by_flow, &flow);
+	if (bpf_map_lookup_elem(&session_by_flow, &flow))
+		return true;
+	if (ip4_is_fragment(p.ip4))
+		guest_straight(skb, port);
+	return false;
 }
 
 static __always_inline int guest_translate(struct __sk_buff *skb, const struct nsr_port *port)
@@ -352,8 +427,10 @@ static __always_inline int guest_translate(struct __sk_buff *skb, const struct n
 	if (fib_host4(p.ip4->daddr)) {
 		if (p.ip4->protocol == IPPROTO_ICMP)
 			return guest_error_out(skb, port);
-		return ip4_is_later_fragment(p.ip4) ? guest_out_later(skb, port)
-						    : guest_out(skb, port);
+		if (ip4_is_later_fragment(p.ip4))
+			return guest_out_later(skb, port);
+		verdict = guest_out(skb, port);
+		return verdict == GUEST_DIRECT ? guest_straight(skb, port) : verdict;
 	}
 	if (p.ip4->protocol == IPPROTO_ICMP)
 		return guest_error_in(skb, port);
@@ -398,17 +475,13 @@ static __always_inline __be32 guest_address(struct __sk_buff *skb, const struct 
 	return uplink ? address_of(uplink) : 0;
 }
 
-/* The program's action. */
-static __always_inline int port_guest(struct __sk_buff *skb)
+/* What becomes of a packet that has been judged, of either family: the program's action. */
+static __always_inline int guest_ends(struct __sk_buff *skb, const struct nsr_port *port, bool ipv6,
+				      int verdict)
 {
-	u32 ifindex = skb->ifindex, length = skb->len, mtu = 0;
-	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 	const struct nsr_endpoint *to = NULL;
-	int verdict;
+	u32 length = skb->len, mtu = 0;
 
-	if (!port)
-		return TC_ACT_UNSPEC;
-	verdict = guest_translate(skb, port);
 	if (verdict == GUEST_DIRECT)
 		verdict = kernel_or_drop(port_leave(skb, port));
 	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
@@ -416,7 +489,7 @@ static __always_inline int port_guest(struct __sk_buff *skb)
 		verdict = DROP(NAT_HAIRPIN);
 	}
 	if (verdict == VERDICT_PEER) {
-		to = guest_route(skb);
+		to = ipv6 ? hairpin6_route(skb) : guest_route(skb);
 		if (!to)
 			verdict = DROP(NAT_HAIRPIN);
 	}
@@ -427,8 +500,18 @@ static __always_inline int port_guest(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	drop(skb, verdict, NSR_HOOK_PORT_IN);
 	INSTEAD(TC_ACT_SHOT);
-	return mtu || is_refused(verdict) ? refuse4(skb, guest_address(skb, port), false, mtu)
-					  : TC_ACT_SHOT;
+	if (!mtu && !is_refused(verdict))
+		return TC_ACT_SHOT;
+	return ipv6 ? refuse6(skb, false, mtu) : refuse4(skb, guest_address(skb, port), false, mtu);
+}
+
+/* The program's action. */
+static __always_inline int port_guest(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex;
+	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+
+	return port ? guest_ends(skb, port, false, guest_translate(skb, port)) : TC_ACT_UNSPEC;
 }
 
 #endif

@@ -84,14 +84,29 @@ NSR_STEP int guest6_arrives(struct __sk_buff *skb, const struct nsr_port *port)
 	verdict = guest_judge(port, skb->ifindex, request->flow.inside.uplink,
 			      fib_host6(&request->flow.remote_address),
 			      fib_host6(&request->flow.inside.address));
-	if (verdict != VERDICT_PEER)
+	if (verdict == VERDICT_KERNEL)
 		return verdict;
-	verdict = guest_ask6(request);
-	if (verdict == GUEST_OPENS &&
+	if (verdict == VERDICT_PEER)
+		verdict = guest_ask6(request);
+	if (verdict != VERDICT_PEER &&
 	    host_has_socket6(skb, t->protocol, &request->flow.remote_address, t->source,
 			     &request->external, t->dest, true))
 		return VERDICT_KERNEL;
 	return verdict == GUEST_OPENS && t->tcp_flags & TCP_RST ? DROP(NAT_STATE) : verdict;
+}
+
+NSR_STEP int guest6_learn(void)
+{
+	struct nsr_datagram_in6 entry = {.whom = NAT_INBOUND_SESSION};
+	struct nat_work6 *work = nat_work();
+
+	if (!work)
+		return 0;
+	entry.datagram = datagram6(work);
+	entry.inside = work->request.flow.inside.address;
+	entry.since_s = work->request.now_s;
+	guest_learn6(&entry);
+	return 0;
 }
 
 /* As guest_in(). */
@@ -110,7 +125,7 @@ NSR_STEP int guest6_in(struct __sk_buff *skb)
 	if (!endpoint_takes_large(skb, to))
 		return HAIRPIN_LARGE | (to->mtu & 0xffff);
 	if (work->transport.fragment)
-		fragment6_learn(NAT_INBOUND_SESSION);
+		guest6_learn();
 	return rewrite_endpoint6(skb, work->link, &work->transport, false, &request->external,
 				 &request->flow.inside.address, request->flow.inside.port)
 		       ? DROP(NAT_REWRITE)
@@ -122,6 +137,7 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
 	struct nsr_address6 inside = {};
+	const struct nsr_endpoint *to;
 	struct nsr_datagram6 key;
 	int verdict;
 
@@ -130,12 +146,15 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 	key = datagram6(work);
 	if (datagram_whom6(&key, work->request.now_s, &inside) != NAT_INBOUND_SESSION)
 		return VERDICT_KERNEL;
+	to = fib_host6(&inside);
 	verdict = guest_judge(port, skb->ifindex, work->request.flow.inside.uplink,
-			      fib_host6(&key.source), fib_host6(&inside));
+			      fib_host6(&key.source), to);
 	if (verdict == VERDICT_KERNEL)
 		return verdict;
 	if (verdict != VERDICT_PEER)
 		return DROP(NAT_FRAGMENT);
+	if (!guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	return fragment6_rewrite(skb, work->link, false, &inside) ? DROP(NAT_REWRITE)
 								  : VERDICT_PEER;
 }
@@ -144,6 +163,7 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 NSR_STEP int guest6_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
+	const struct nsr_endpoint *to = NULL;
 	const struct nsr_mapping6 *record;
 	const struct transport6 *t;
 
@@ -155,9 +175,12 @@ NSR_STEP int guest6_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 	t = &work->quote.transport;
 	record = nat_mapping6(
 		NSR_MAPPING(NSR_POOL(work->request.slot, t->protocol), bpf_ntohs(t->source)));
-	if (record && READ_ONCE(record->references) &&
-	    hairpin_isolated(port, fib_host6(&record->inside.address)))
+	if (record && READ_ONCE(record->references))
+		to = fib_host6(&record->inside.address);
+	if (hairpin_isolated(port, to))
 		return DROP(ISOLATED);
+	if (to && !guest_takes(skb, to))
+		return DROP(NAT_HAIRPIN);
 	switch (icmp6_arrives(skb)) {
 	case NAT_INBOUND_SESSION:
 		return VERDICT_PEER;
@@ -236,6 +259,20 @@ NSR_STEP int guest6_out(struct __sk_buff *skb)
 		       : VERDICT_PEER;
 }
 
+/* As guest_straight(), of what is whole or a first fragment. */
+NSR_STEP int guest6_straight(void)
+{
+	struct nat_work6 *work = nat_work();
+	struct nsr_datagram6 datagram;
+
+	if (!work || !work->transport.fragment)
+		return GUEST_DIRECT;
+	INSTEAD(GUEST_DIRECT);
+	datagram = direct6_datagram(work);
+	bpf_map_delete_elem(&datagrams_out6, &datagram);
+	return GUEST_DIRECT;
+}
+
 /* As guest_out_later(). */
 NSR_STEP int guest6_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
@@ -247,7 +284,35 @@ NSR_STEP int guest6_out_later(struct __sk_buff *skb, const struct nsr_port *port
 	uplink6_later(uplink);
 	if (address_is_none6(&work->request.external))
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host6(&work->request.flow.remote_address)))
+		return DROP(NAT_HAIRPIN);
 	return fragment6_leaves(skb, work) ? DROP(NAT_REWRITE) : VERDICT_PEER;
+}
+
+/* As guest_error_about(). */
+NSR_STEP int guest6_error_about(struct __sk_buff *skb)
+{
+	struct nat_work6 *work = nat_work();
+	struct nat_request6 *request;
+	const struct transport6 *t;
+	int known;
+
+	if (!work || !work->transport.check_offset || !quote6_read(skb, work) ||
+	    !quote6_read_transport(skb, &work->quote))
+		return false;
+	request = &work->request;
+	t = &work->quote.transport;
+	if (!address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.saddr))
+		return false;
+	work->old = request->flow.inside.address;
+	__builtin_memcpy(&request->flow.inside.address, &work->quote.ip.daddr,
+			 sizeof(request->flow.inside.address));
+	request->flow.inside.port = t->dest;
+	request->flow.inside.protocol = t->protocol;
+	request->flow.remote_port = t->source;
+	known = guest_knows6(request);
+	request->flow.inside.address = work->old; /* whose error it is */
+	return known;
 }
 
 /* As guest_error_out(). */
@@ -256,8 +321,10 @@ NSR_STEP int guest6_error_out(struct __sk_buff *skb)
 	struct nat_work6 *work = nat_work();
 	int result;
 
-	if (!work || !work->transport.check_offset)
+	if (!work || !guest6_error_about(skb))
 		return GUEST_DIRECT;
+	if (!guest_takes(skb, fib_host6(&work->request.flow.remote_address)))
+		return DROP(NAT_HAIRPIN);
 	result = icmp6_leaves(skb, true);
 	if (result == DROP(NAT_ICMP_ERROR) || result == VERDICT_RARE ||
 	    (!result && !work->request.forwarded))
@@ -306,16 +373,17 @@ NSR_STEP int guest6_answers(struct __sk_buff *skb, const struct nsr_port *port)
 static __always_inline int guest6_translate_out(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
+	int verdict = GUEST_DIRECT;
 
 	if (!work || !guest6_flow(skb, port))
 		return GUEST_DIRECT;
 	if (work->transport.later)
 		return guest6_out_later(skb, port);
 	if (work->transport.protocol != NSR_NAT_ICMP)
-		return guest6_out(skb);
-	return is_icmp6_error(work->transport.icmp_type) && !work->transport.fragment
-		       ? guest6_error_out(skb)
-		       : GUEST_DIRECT;
+		verdict = guest6_out(skb);
+	else if (is_icmp6_error(work->transport.icmp_type) && !work->transport.fragment)
+		verdict = guest6_error_out(skb);
+	return verdict == GUEST_DIRECT ? guest6_straight() : verdict;
 }
 
 static __always_inline int guest6_translate_in(struct __sk_buff *skb, const struct nsr_port *port)
@@ -353,33 +421,10 @@ static __always_inline int guest6_translate(struct __sk_buff *skb, const struct 
 /* The program's action. */
 static __always_inline int port_guest6(struct __sk_buff *skb)
 {
-	u32 ifindex = skb->ifindex, length = skb->len, mtu = 0;
+	u32 ifindex = skb->ifindex;
 	const struct nsr_port *port = bpf_map_lookup_elem(&ports, &ifindex);
-	const struct nsr_endpoint *to = NULL;
-	int verdict;
 
-	if (!port)
-		return TC_ACT_UNSPEC;
-	verdict = guest6_translate(skb, port);
-	if (verdict == GUEST_DIRECT)
-		verdict = kernel_or_drop(port_leave(skb, port));
-	if (verdict > 0 && verdict & HAIRPIN_LARGE) {
-		mtu = verdict & 0xffff;
-		verdict = DROP(NAT_HAIRPIN);
-	}
-	if (verdict == VERDICT_PEER) {
-		to = hairpin6_route(skb);
-		if (!to)
-			verdict = DROP(NAT_HAIRPIN);
-	}
-	count_port_tx(port->index, length, verdict);
-	if (to)
-		return hairpin_deliver(skb, to, length);
-	if (verdict >= 0)
-		return TC_ACT_UNSPEC;
-	drop(skb, verdict, NSR_HOOK_PORT_IN);
-	INSTEAD(TC_ACT_SHOT);
-	return mtu || is_refused(verdict) ? refuse6(skb, false, mtu) : TC_ACT_SHOT;
+	return port ? guest_ends(skb, port, true, guest6_translate(skb, port)) : TC_ACT_UNSPEC;
 }
 
 #endif

@@ -72,6 +72,16 @@ NSR_STEP int guest_open(const struct nsr_port *port, struct nat_request *request
 	return guest_enter(request);
 }
 
+/* Notes by the first fragment of a client's datagram whom the others are for. What the uplink has
+ * of that name came from outside, forged: it neither is let go, nor does it keep a client's own
+ * back. What cannot be noted must not be taken from an older entry. */
+static __always_inline void guest_learn(const struct nsr_datagram_in *entry)
+{
+	INSTEAD();
+	if (bpf_map_update_elem(&datagrams_in, &entry->datagram, entry, BPF_ANY))
+		bpf_map_delete_elem(&datagrams_in, &entry->datagram);
+}
+
 /* Whether a live session has been opened here: one that came by the uplink, in the name of an
  * address inside, is forged, or nothing that an answer could go straight to. */
 static __always_inline bool guest_is_ours(const struct nsr_session *session, u32 state)
@@ -116,6 +126,25 @@ NSR_STEP int guest_answer(struct nat_request *request)
 	request->mapping = view.mapping;
 	request->external = view.external;
 	return VERDICT_PEER;
+}
+
+/* Whether a flow has such a session, by an address that stays: request->external. For errors, by
+ * which it neither goes on nor ends. */
+NSR_STEP int guest_knows(struct nat_request *request)
+{
+	const struct nsr_session *session;
+	struct session_view view;
+	u32 state;
+
+	request = nat_request_here(request);
+	if (!request)
+		return false;
+	session = session_peek(&request->flow, request->now_s, &view, &state);
+	if (!session || !guest_is_ours(session, state) || !mapping_is_published(view.mapping) ||
+	    guest_has_gone(&view, &request->flow))
+		return false;
+	request->external = view.external;
+	return true;
 }
 
 /* What a client sends: VERDICT_PEER when it has a session, or GUEST_OPENS. A connection that begins

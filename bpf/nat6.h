@@ -249,6 +249,8 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define guest_enter  guest_enter6
 #define guest_open   guest_open6
 #define guest_answer guest_answer6
+#define guest_knows  guest_knows6
+#define guest_learn  guest_learn6
 #define guest_ask    guest_ask6
 
 #define guest_is_ours  guest_is_ours6

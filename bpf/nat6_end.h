@@ -156,6 +156,8 @@
 #undef guest_enter
 #undef guest_open
 #undef guest_answer
+#undef guest_knows
+#undef guest_learn
 #undef guest_ask
 #undef guest_is_ours
 #undef guest_has_gone

@@ -6,11 +6,16 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "datapath_maps.h"
 #include "datapath_publish.h"
+#include "nsroute_trace.h"
 
 #define OWN_NETNS (-1) /* the test is in the lab's namespace */
 #define PORT      8080
@@ -143,12 +148,31 @@ static void test_errors(void **state)
 	}
 }
 
+/* From outside, in the client's name: what red tells about what goes straight is not turned. */
+static void test_forged(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, about;
+
+	publish(lab, IPPROTO_UDP);
+	FRAME(&f, .to = mac_up0, .from = mac_router, .source = GREEN_IP6, .dest = UPLINK_IP6,
+	      .sport = CLIENT, .dport = PORT);
+	EXPECT_IN(lab, UP0, &f, TRANSLATED_TO_PEER);
+	assert_int_equal(lab_session_bits6(lab), 1);
+	asked(&about, true, IPPROTO_UDP);
+	error(&f, mac_br1, mac_red, RED_IP6, GREEN_IP6, 64, &about);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 static void test_refused(void **state)
 {
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
 	struct nsr_inside settings = NSR_INSIDE_DEFAULT;
 	struct lab *lab = lab_of(state);
 	struct nsr_port green;
 	struct frame f;
+	int fd;
 
 	settings.flows_max = 1;
 	lab_inside_set(lab, "fd00:16::/64", UP0, &settings);
@@ -166,42 +190,114 @@ static void test_refused(void **state)
 	lab_port_set(lab, GREEN, &green);
 	asked(&f, false, IPPROTO_UDP);
 	EXPECT_PORT_IN(lab, GREEN, &f, DROPPED(ISOLATED));
+	/* The host's own may be reached. */
+	inet_pton(AF_INET6, UPLINK_IP6, &at.sin6_addr);
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	EXPECT_PORT_IN(lab, GREEN, &f, TO_KERNEL);
+	close(fd);
 	unpublish(lab, IPPROTO_UDP);
+}
+
+/* Of a datagram in fragments, the first or a later one. */
+static void piece(struct frame *f, bool later, bool asks, uint8_t ttl)
+{
+	FRAME(f, .to = asks ? mac_br2 : mac_br1, .from = asks ? mac_green : mac_red,
+	      .source = asks ? GREEN_IP6 : RED_IP6, .dest = asks ? UPLINK_IP6 : GREEN_IP6,
+	      .sport = asks ? CLIENT : 80, .dport = asks ? PORT : CLIENT, .payload = 512,
+	      .ttl = ttl, .extended = true, .extension = 44,
+	      .extension_data = {(uint8_t)(later ? 2 : 0), (uint8_t)!later, 1, 2, 3, 4});
+}
+
+static void expect_piece(struct lab *lab, bool later, bool asks, const char *source)
+{
+	struct in6_addr wanted;
+	struct frame f, *out;
+
+	inet_pton(AF_INET6, source, &wanted);
+	piece(&f, later, asks, 64);
+	out = &EXPECT_PORT_IN(lab, asks ? GREEN : RED, &f, TO_PEER)->out;
+	assert_memory_equal(&frame_ip6(out)->saddr, &wanted, sizeof(wanted));
 }
 
 static void test_fragments(void **state)
 {
 	struct lab *lab = lab_of(state);
-	struct frame f[2];
+	struct frame f;
 
 	publish(lab, IPPROTO_UDP);
 	expect_flow(lab, IPPROTO_UDP);
-	for (int later = 0; later < 2; later++)
-		FRAME(&f[later], .to = mac_br1, .from = mac_red, .source = RED_IP6,
-		      .dest = GREEN_IP6, .sport = 80, .dport = CLIENT, .payload = 512,
-		      .extended = true, .extension = 44,
-		      .extension_data = {(uint8_t)(later ? 2 : 0), (uint8_t)!later, 1, 2, 3, 4});
-	EXPECT_PORT_IN(lab, RED, &f[1], TO_KERNEL); /* straight: of none that is known */
-	assert_string_equal(
-		inet_ntop(AF_INET6,
-			  &frame_ip6(&EXPECT_PORT_IN(lab, RED, &f[0], TO_PEER)->out)->saddr,
-			  (char[INET6_ADDRSTRLEN]){0}, INET6_ADDRSTRLEN),
-		UPLINK_IP6);
-	assert_string_equal(
-		inet_ntop(AF_INET6,
-			  &frame_ip6(&EXPECT_PORT_IN(lab, RED, &f[1], TO_PEER)->out)->saddr,
-			  (char[INET6_ADDRSTRLEN]){0}, INET6_ADDRSTRLEN),
-		UPLINK_IP6);
+	piece(&f, true, false, 64);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL); /* straight: of none that is known */
+	expect_piece(lab, false, false, UPLINK_IP6);
+	expect_piece(lab, true, false, UPLINK_IP6);
+	/* Another one of that identification, which goes straight. */
+	piece(&f, false, false, 64);
+	*(__be16 *)(f.bytes + ETH_HLEN + sizeof(struct ipv6hdr) + FRAME_EXTENSION) = htons(81);
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	piece(&f, true, false, 64);
+	EXPECT_PORT_IN(lab, RED, &f, TO_KERNEL);
+	unpublish(lab, IPPROTO_UDP);
+}
+
+/* What has come from outside in the client's name, before it: too large to be held. */
+static void test_forged_fragment(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int in = lab->datapath->maps[MAP_datagrams_in6];
+	struct nsr_datagram_in6 entry;
+	struct nsr_datagram6 key = {.id = htonl(0x01020304), .uplink = lab->uplink_number[UP0]};
+
+	inet_pton(AF_INET6, GREEN_IP6, &key.source);
+	inet_pton(AF_INET6, UPLINK_IP6, &key.dest);
+	publish(lab, IPPROTO_UDP);
+	expect_piece(lab, false, true, GREEN_IP6);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
+	expect_piece(lab, false, true, GREEN_IP6);
+	expect_piece(lab, true, true, GREEN_IP6);
+	unpublish(lab, IPPROTO_UDP);
+}
+
+/* What follows a first one, when it ends here and when it is too large. */
+static void test_followers(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), green = lab_endpoint(lab, GREEN);
+	struct frame f[4], about;
+	static const uint8_t ttls[] = {64, 1, 64};
+	const int outcomes[] = {TO_PEER, TO_KERNEL, DROPPED(NAT_HAIRPIN)};
+
+	publish(lab, IPPROTO_UDP);
+	expect_flow(lab, IPPROTO_UDP);
+	expect_piece(lab, false, true, GREEN_IP6);
+	expect_piece(lab, false, false, UPLINK_IP6);
+	for (size_t i = 0; i < 3; i++) {
+		if (i == 2) {
+			red.mtu = green.mtu = 88;
+			lab_host_set(lab, RED_IP6, &red);
+			lab_host_set(lab, GREEN_IP6, &green);
+		}
+		piece(&f[0], true, true, ttls[i]);
+		piece(&f[1], true, false, ttls[i]);
+		answered(&about, false, IPPROTO_UDP);
+		error(&f[2], mac_br2, mac_green, GREEN_IP6, UPLINK_IP6, ttls[i], &about);
+		asked(&about, true, IPPROTO_UDP);
+		error(&f[3], mac_br1, mac_red, RED_IP6, GREEN_IP6, ttls[i], &about);
+		for (size_t j = 0; j < 4; j++)
+			EXPECT_PORT_IN(lab, j % 2 ? RED : GREEN, &f[j], outcomes[i]);
+	}
 	unpublish(lab, IPPROTO_UDP);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_both_ways),
-		LAB_TEST(test_errors),
-		LAB_TEST(test_refused),
-		LAB_TEST(test_fragments),
+		LAB_TEST(test_both_ways), LAB_TEST(test_errors),    LAB_TEST(test_forged),
+		LAB_TEST(test_refused),   LAB_TEST(test_fragments), LAB_TEST(test_forged_fragment),
+		LAB_TEST(test_followers),
 	};
 
 	return LAB_MAIN(tests);
