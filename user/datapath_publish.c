@@ -373,8 +373,9 @@ static bool find_slot(const struct nsr_uplink *uplink, bool ipv6, const struct i
 	if (!external->family)
 		return true;
 	for (size_t i = 0; i < NSR_MORE_MAX; i++) {
-		if (memcmp(ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],
-			   external->bytes, size))
+		if (!uplink->slots[i] || /* an empty place; slot 0 is the first uplink's */
+		    memcmp(ipv6 ? (const void *)uplink->more6[i] : &uplink->more4[i],
+			   external->bytes, size) != 0)
 			continue;
 		*ret = uplink->slots[i];
 		return true;

@@ -24,6 +24,7 @@
 #include "datapath_entry.h"
 #include "datapath_externals.h"
 #include "datapath_maps.h"
+#include "datapath_numbers.h"
 #include "datapath_pools.h"
 #include "datapath_publish.h"
 #include "datapath_reserve.h"
@@ -337,29 +338,6 @@ static int reset_uplink_counters(const struct datapath *datapath, uint32_t numbe
 	return ret;
 }
 
-/* A number is free when no uplink has it, whatever uplink_by_index says. */
-static int take_uplink_number(const struct datapath *datapath, uint32_t *ret_number,
-			      struct error *err)
-{
-	bool used[NSR_UPLINKS_MAX] = {false};
-	uint32_t key, number, *previous = NULL;
-	struct nsr_uplink uplink;
-
-	while (bpf_map_get_next_key(datapath->maps[MAP_uplinks], previous, &key) == 0) {
-		if (bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &key, &uplink) == 0)
-			used[uplink.index] = true;
-		previous = &key;
-	}
-	for (number = 0; number < NSR_UPLINKS_MAX; number++) {
-		if (used[number])
-			continue;
-		*ret_number = number;
-		return 0;
-	}
-	return error_set(err, -ENOSPC, "cannot add an uplink: this host namespace has %d already",
-			 NSR_UPLINKS_MAX);
-}
-
 int datapath_wait_for_programs(const struct datapath *datapath, uint32_t number, struct error *err)
 {
 	uint32_t pool = NSR_POOL(number, 0), id;
@@ -527,7 +505,7 @@ int datapath_uplink_set(struct datapath *datapath, uint32_t ifindex,
 				ret = repair(datapath, &known, &entry, true, &change6, err);
 		}
 	} else {
-		ret = take_uplink_number(datapath, &entry.index, err);
+		ret = datapath_take_number(datapath, &entry.index, err);
 		if (!ret)
 			ret = datapath_publish_forget(datapath, entry.index, err);
 		if (!ret)

@@ -8,7 +8,8 @@
  *	1. names that are taken by somebody else are refused; what single steps made is taken over
  *	2. links that cannot be repaired are deleted: their bridge became a veth, their peer is gone
  *	3. devices that are not wanted any more, or elsewhere
- *	4. addresses, routes and neighbours that are not wanted any more
+ *	4. addresses, routes and neighbours that are not wanted any more, and what the datapath has
+ *	   of uplinks that are gone
  *	5. what is missing, in the order of plan_desired.c
  *	6. links and namespaces that are not wanted any more, and what served them
  */
@@ -507,6 +508,7 @@ int plan_build(const struct topology *topology, const struct kernel_state *state
 	extra_devices(&extra);
 	plan_adopt(b.view, &b.desired, b.plan);
 	plan_extra_attached(&extra);
+	plan_extra_lost(&extra);
 	add_missing(&b);
 	b.plan->confirm_at = b.plan->count;
 	plan_extra_objects(&extra);

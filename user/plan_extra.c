@@ -509,17 +509,37 @@ static void extra_inner_links(struct extra *extra)
 	}
 }
 
-/* Entries of uplinks whose interface is gone. Another fabric may still point to the number. */
-static void extra_lost_uplinks(struct extra *extra)
+/* A network's bridge: what it guards is inside until that leaves by another uplink. */
+static bool is_inner(const struct extra *extra, uint32_t ifindex)
 {
-	const struct kernel_state *state = extra->view->state;
+	const struct state_datapath *datapath = &extra->view->state->datapath;
 
-	for (size_t i = 0; !state->others_count && i < state->datapath.uplinks_count; i++) {
-		uint32_t ifindex = state->datapath.uplinks[i].uplink.ifindex;
+	for (size_t i = 0; i < datapath->inner_links_count; i++)
+		if (datapath->inner_links[i].ifindex == ifindex)
+			return true;
+	return false;
+}
 
-		if (!view_link_by_index(extra->view, NULL, ifindex))
+/* Entries of uplinks, whichever fabric's, whose interface is gone or is made anew by this plan.
+ * What points to the number may still do so: nobody gets it before that. */
+static void extra_lost_uplinks(struct extra *extra, bool inner)
+{
+	const struct state_datapath *datapath = &extra->view->state->datapath;
+
+	for (size_t i = 0; i < datapath->uplinks_count; i++) {
+		uint32_t ifindex = datapath->uplinks[i].uplink.ifindex;
+		const struct state_link *link = view_link_by_index(extra->view, NULL, ifindex);
+
+		if ((!link || !view_link(extra->view, NULL, link->name)) &&
+		    is_inner(extra, ifindex) == inner)
 			add(extra, OPERATION_UPLINK_DELETE)->ifindex = ifindex;
 	}
+}
+
+void plan_extra_lost(struct extra *extra)
+{
+	if (!extra->unload)
+		extra_lost_uplinks(extra, false);
 }
 
 static void each_recorded(struct extra *extra, enum record_kind kind,
@@ -558,8 +578,11 @@ void plan_extra_objects(struct extra *extra)
 	plan_extra_host_sysctls(extra);
 	plan_extra_reserved_ports(extra);
 	each_recorded(extra, RECORD_UPLINK, extra_uplink);
-	if (extra->unload)
+	if (extra->unload) {
 		add(extra, OPERATION_DATAPATH_UNLOAD);
-	else
-		extra_lost_uplinks(extra);
+		return;
+	}
+	if (extra->removal)
+		plan_extra_lost(extra);
+	extra_lost_uplinks(extra, true);
 }

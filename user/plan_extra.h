@@ -19,6 +19,8 @@ struct extra {
 
 /* Addresses, routes and neighbours of our links: can be taken back, and would be in the way. */
 void plan_extra_attached(struct extra *extra);
+/* What the datapath has of uplinks whose interface is gone: others need the room. */
+void plan_extra_lost(struct extra *extra);
 /* Everything that cannot be taken back: links, namespaces; then what they needed. */
 void plan_extra_objects(struct extra *extra);
 

@@ -66,16 +66,65 @@ static size_t slots_of(const struct more_externals *more)
 	return count;
 }
 
+/* Whether a prefix or an interface on a network leaves by the uplink of this number: until it does
+ * not, nobody else gets the number. */
+static bool number_is_meant(const struct state_datapath *datapath, uint32_t number)
+{
+	for (size_t i = 0; i < datapath->inside_count; i++)
+		if (datapath->inside[i].inside.uplink == number)
+			return true;
+	for (size_t i = 0; i < datapath->ports_count; i++)
+		if (datapath->ports[i].port.uplink == number + 1)
+			return true;
+	return false;
+}
+
+static size_t numbers_of(const struct state_datapath *datapath)
+{
+	size_t count = 0;
+
+	for (uint32_t number = 0; number < NSR_UPLINKS_MAX; number++) {
+		bool used = number_is_meant(datapath, number);
+
+		for (size_t i = 0; i < datapath->uplinks_count; i++)
+			used = used || datapath->uplinks[i].uplink.index == number;
+		count += used;
+	}
+	return count;
+}
+
+static size_t slots_taken(const struct nsr_uplink *uplink)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < NSR_MORE_MAX; i++)
+		count += uplink->slots[i] != 0;
+	return count;
+}
+
+/* Of one whose interface is gone. */
+static void count_lost_uplink(const struct state_datapath *datapath, uint32_t ifindex,
+			      size_t used[TABLES])
+{
+	for (size_t i = 0; i < datapath->uplinks_count; i++) {
+		const struct nsr_uplink *uplink = &datapath->uplinks[i].uplink;
+
+		if (uplink->ifindex != ifindex)
+			continue;
+		used[EXTERNALS] -= slots_taken(uplink);
+		used[UPLINKS] -= !number_is_meant(datapath, uplink->index);
+	}
+}
+
 static void count_observed(const struct state_datapath *datapath, size_t used[TABLES])
 {
 	used[PORTS] = datapath->ports_count;
 	used[SOURCES] = datapath->sources_count;
 	used[INNER] = datapath->inner_links_count;
-	used[UPLINKS] = datapath->uplinks_count;
+	used[UPLINKS] = numbers_of(datapath);
 	used[PUBLISHED] = datapath->published_count;
 	for (size_t i = 0; i < datapath->uplinks_count; i++)
-		for (size_t j = 0; j < NSR_MORE_MAX; j++)
-			used[EXTERNALS] += datapath->uplinks[i].uplink.slots[j] != 0;
+		used[EXTERNALS] += slots_taken(&datapath->uplinks[i].uplink);
 	for (size_t i = 0; i < datapath->endpoints_count; i++)
 		used[hosts_of(&datapath->endpoints[i].ip)]++;
 	for (size_t i = 0; i < datapath->inside_count; i++) {
@@ -105,6 +154,9 @@ static enum table change_of(const struct view *view, const struct operation *op,
 		used[EXTERNALS] += slots_of(op->more) - (old ? slots_of(old->more) : 0);
 		used[UPLINKS] += !old;
 		return used[EXTERNALS] > tables[EXTERNALS].room ? EXTERNALS : UPLINKS;
+	case OPERATION_UPLINK_DELETE:
+		count_lost_uplink(&view->state->datapath, op->ifindex, used);
+		return UPLINKS;
 	case OPERATION_INSIDE_ADD:
 		used[inside_of(&op->address)] += !view_find(view, op);
 		used[EXCEPTED] += op->except_count - (old ? old->except_count : 0);

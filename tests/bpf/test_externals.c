@@ -8,12 +8,15 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
+
+#define OWN_NETNS (-1) /* the test is in the lab's namespace */
 
 #define HOSTS 240 /* inside addresses of a test: 192.168.15.2 on */
 
@@ -415,6 +418,29 @@ static void test_published(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* No address at all is not that of the uplink that has number 0, as the first one has: later tests
+ * make uplinks anew. */
+static void test_published_at_no_address(void **state)
+{
+	const struct published_ports web = {8080, 80, 1, NSR_NAT_TCP};
+	const struct ip_address inside = lab_ip(RED_IP), none = lab_ip("0.0.0.0");
+	struct lab *lab = lab_of(state);
+
+	assert_int_equal(lab->uplink_number[UP0], 0);
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	externals_publish(lab, NULL, RED_IP);
+	assert_int_equal(datapath_unpublish_at(lab->datapath, lab->uplink[UP1], false, &none, &web,
+					       &lab->err),
+			 0);
+	assert_int_equal(lab_entries(lab, MAP_published), 1);
+	assert_int_equal(datapath_publish_at(lab->datapath, lab->uplink[UP1], &none, &inside, &web,
+					     OWN_NETNS, &lab->err),
+			 -EADDRNOTAVAIL);
+	externals_in(lab, UPLINK_IP, IPPROTO_TCP, 4000, 8080, FRAME_SYN, TRANSLATED_TO_PEER);
+	externals_unpublish(lab, NULL);
+	lab_expect_no_flows(lab);
+}
+
 /* Of the answer's client: the address that it sent to. */
 static void test_published_answers(void **state)
 {
@@ -441,6 +467,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
 	const struct CMUnitTest tests[] = {
+		TEST(test_published_at_no_address),
 		TEST(test_paired),
 		TEST(test_ports_apart),
 		TEST(test_port),

@@ -265,10 +265,26 @@ static void test_forged(void **state)
 	portless_expect_refused(lab, family->red, family->remote, IPPROTO_GRE, DROPPED(NAT_SOCKET));
 }
 
+/* While anything points to a number nobody gets it. */
+static void all_leave_by(struct lab *lab, enum lab_uplink which)
+{
+	lab_inside_set(lab, "192.168.15.0/24", which, NULL);
+	lab_inside_set(lab, "192.168.16.0/24", which, NULL);
+	lab_inside_set(lab, "fd00:15::/64", which, NULL);
+	for (unsigned int i = 0; i < LAB_PORTS; i++) {
+		struct nsr_port port = lab_port(lab, i);
+
+		if (port.uplink)
+			port.uplink = (uint16_t)(1 + lab->uplink_number[which]);
+		lab_port_set(lab, i, &port);
+	}
+}
+
 /* An uplink that is taken away takes with it what is known of its number. */
 static void test_other_uplink(void **state)
 {
 	struct lab *lab = lab_of(state);
+	const uint32_t number = lab->uplink_number[UP0];
 	struct nsr_uplink uplink = {0};
 	struct frame f;
 
@@ -283,6 +299,14 @@ static void test_other_uplink(void **state)
 	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP0], &uplink,
 					     &lab->uplink_number[UP0], &lab->err),
 			 0);
+	assert_int_not_equal(lab->uplink_number[UP0], number);
+	all_leave_by(lab, UP1);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, lab->uplink[UP0], &lab->err), 0);
+	assert_int_equal(datapath_uplink_set(lab->datapath, lab->uplink[UP0], &uplink,
+					     &lab->uplink_number[UP0], &lab->err),
+			 0);
+	assert_int_equal(lab->uplink_number[UP0], number);
+	all_leave_by(lab, UP0);
 	assert_int_equal(lab_entries(lab, family->host_hears), 0);
 	assert_int_equal(lab_entries(lab, family->host_remotes), !!family->external2);
 	portless_expect_out(lab, family->red, family->remote, IPPROTO_GRE);

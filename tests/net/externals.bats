@@ -338,3 +338,82 @@ see() { # NAMESPACE tcp|udp|tcp6|udp6 [SOURCE-PORT]
 	[[ $output == *"nothing to do"* ]]
 	lab down --all
 }
+
+# An uplink as a dialled line is after each time that it was lost: with all its addresses, and a
+# number that no interface had before.
+dial() {
+	local last
+	ip -n "$host" link delete ppp0 2>/dev/null || true
+	ip link add ppp0 netns "$host" type veth peer name ppp0 netns "$outside"
+	ip -n "$host" link set ppp0 addrgenmode none up
+	ip -n "$outside" link set ppp0 addrgenmode none up
+	for last in "${dialled[@]}"; do
+		ip -n "$host" address add "198.51.100.$last/24" dev ppp0
+	done
+	ip -n "$outside" address add 198.51.100.10/24 dev ppp0
+}
+
+# red leaves by ppp0, and white, of another fabric, by either.
+put_dialled() { # UPLINK-OF-WHITE
+	local list
+	printf -v list ', 198.51.100.%s' "${dialled[@]}"
+	red=red-$suffix white=white-$suffix
+	cat >"$topology" <<-END
+		version: 1
+		name: lab
+		networks:
+		  v-net-0: {subnets: [192.168.15.0/24], masquerade: {uplink: ppp0, addresses: [${list#, }]}}
+		namespaces:
+		  $red: {interfaces: {eth0: {network: v-net-0, addresses: [192.168.15.11/24]}}}
+	END
+	sed -e 's/name: lab/name: other/' -e 's/v-net-0/v-net-9/' -e 's/192.168.15/192.168.19/' \
+		-e "s/$red/$white/" -e "s/ppp0/$1/" "$topology" >"$work/other.yaml"
+	[[ $1 == ppp0 ]] || sed -i 's/, addresses: \[198[^]]*\]//' "$work/other.yaml"
+}
+
+@test "an uplink that is made anew again and again, beside another fabric's: nothing of it is left" {
+	local i dialled=(1 2 3 4 5 6 7 8)
+	put_dialled eth0
+	lab apply "$work/other.yaml"
+	for ((i = 0; i < 3; i++)); do # two take all the room that there is
+		dial
+		lab apply "$topology"
+	done
+	find_cookie
+	run -0 lab plan "$topology"
+	pings "$red" 198.51.100.10
+	pings "$white" "$outside_address"
+	# Nor does it keep an address from who follows his own.
+	sed -i 's/, addresses: [^]]*\]//' "$topology"
+	lab apply "$topology"
+	pings "$red" 198.51.100.10
+	dial
+	ip -n "$host" address flush dev ppp0
+	ip -n "$host" address add 198.51.100.3/24 dev ppp0
+	lab apply "$topology"
+	ip -n "$host" address del 198.51.100.3/24 dev ppp0
+	ip -n "$host" address add 198.51.100.1/24 dev ppp0
+	sleep 1.5
+	pings "$red" 198.51.100.10
+	lab down --all
+}
+
+@test "who leaves by an uplink that was lost does not leave by another that comes" {
+	local dialled=(1 2)
+	dial
+	put_dialled ppp0
+	lab apply "$work/other.yaml"
+	find_cookie
+	pings "$white" 198.51.100.10
+	ip -n "$host" link delete ppp0
+	sed -i -e 's/ppp0/eth0/' -e 's/, addresses: [^]]*\]//' "$topology"
+	lab apply "$topology" # what there was of it is forgotten
+	pings "$red" "$outside_address"
+	run -1 on "$white" ping -nqc 2 -i 0.1 -W 1 "$outside_address"
+	(($(dropped wrong-uplink) > 0))
+	dial
+	lab apply "$work/other.yaml"
+	pings "$white" 198.51.100.10
+	run -0 lab plan "$topology"
+	lab down --all
+}

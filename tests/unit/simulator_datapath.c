@@ -119,15 +119,27 @@ static void set_host(struct simulator *sim, const struct operation *op)
 	*arena_push(&sim->arena, datapath->endpoints, datapath->endpoints_count) = endpoint;
 }
 
+static bool is_used(const struct state_datapath *datapath, uint32_t index)
+{
+	for (size_t i = 0; i < datapath->uplinks_count; i++)
+		if (datapath->uplinks[i].uplink.index == index)
+			return true;
+	for (size_t i = 0; i < datapath->inside_count; i++)
+		if (datapath->inside[i].inside.uplink == index)
+			return true;
+	for (size_t i = 0; i < datapath->ports_count; i++)
+		if (datapath->ports[i].port.uplink == index + 1)
+			return true;
+	return false;
+}
+
 static uint32_t free_index(const struct state_datapath *datapath)
 {
 	uint32_t index = 0;
 
-	for (size_t i = 0; i < datapath->uplinks_count; i++)
-		if (datapath->uplinks[i].uplink.index == index) {
-			index++;
-			i = (size_t)-1;
-		}
+	while (is_used(datapath, index))
+		index++;
+	assert_true(index < NSR_UPLINKS_MAX);
 	return index;
 }
 

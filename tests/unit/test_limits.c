@@ -314,20 +314,80 @@ static void test_inside_beside_others(void **state)
 	expect_edge(sim, 7, "1024 masqueraded IPv4 subnets");
 }
 
+/* The interface is there, unless it is lost. */
+static struct nsr_uplink *add_uplink(struct simulator *sim, uint32_t index, bool lost)
+{
+	struct state_datapath *datapath = &sim->datapath;
+	struct state_uplink *uplink =
+		arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count);
+	const char *name = arena_printf(&sim->arena, "up%u", index);
+
+	uplink->uplink.index = index;
+	uplink->uplink.ifindex =
+		lost ? 1000000 + index : simulator_add_link(sim, NULL, name, "veth")->ifindex;
+	return &uplink->uplink;
+}
+
 static void test_uplinks_beside_others(void **state)
 {
 	struct simulator *sim = *state;
-	struct state_datapath *datapath = &sim->datapath;
 	struct error err = {0};
 
-	datapath->loaded = true;
+	sim->datapath.loaded = true;
 	for (uint32_t i = 1; i < NSR_UPLINKS_MAX; i++)
-		*arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count) =
-			(struct state_uplink){.uplink = {.index = i, .ifindex = 1000000 + i}};
+		add_uplink(sim, i, false);
 	assert_int_equal(plan_code(sim, &err), 0);
-	*arena_push(&sim->arena, datapath->uplinks, datapath->uplinks_count) =
-		(struct state_uplink){.uplink = {.index = 0, .ifindex = 2000000}};
+	add_uplink(sim, 0, false);
 	expect_edge(sim, 7, "no room for eth0: this host namespace takes 16 uplinks");
+}
+
+/* They make room, and their numbers too when nobody is to leave by them any more. */
+static void test_lost_uplinks(void **state)
+{
+	struct simulator *sim = *state;
+	struct error err = {0};
+
+	sim->datapath.loaded = true;
+	for (uint32_t i = 1; i < NSR_UPLINKS_MAX; i++)
+		add_uplink(sim, i, false);
+	memset(add_uplink(sim, 0, true)->slots, NSR_UPLINKS_MAX, NSR_MORE_MAX);
+	assert_int_equal(plan_code(sim, &err), 0);
+	fill(sim, 0, 0, 0, AF_INET, 0, 1);
+	expect_edge(sim, 7, "no room for eth0: this host namespace takes 16 uplinks");
+}
+
+static void test_external_addresses_of_lost_uplinks(void **state)
+{
+	static const char more[] =
+		"masquerade: {uplink: eth0, addresses: [203.0.113.1, 203.0.113.2, 203.0.113.3]}\n";
+	struct simulator *sim = *state;
+	struct state_namespace *host = simulator_space(sim, NULL);
+	struct topology *topology = parse(sim, edited(sim, lan, "masquerade: eth0\n", more));
+	struct nsr_uplink *uplink;
+	struct plan *plan;
+	struct error err;
+
+	for (size_t i = 1; i <= 3; i++) {
+		struct state_address *address =
+			arena_push(&sim->arena, host->addresses, host->addresses_count);
+
+		address->ifindex = simulator_link(sim, NULL, "eth0")->ifindex;
+		address->address = (struct ip_address){AF_INET, 32, {203, 0, 113, (uint8_t)i}};
+	}
+	sim->datapath.loaded = true;
+	for (uint32_t i = 1; i <= 2; i++)
+		memset(add_uplink(sim, i, false)->slots, NSR_UPLINKS_MAX, NSR_MORE_MAX);
+	uplink = add_uplink(sim, 3, true);
+	uplink->slots[0] = NSR_UPLINKS_MAX + 14;
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 0);
+	assert_true(find(plan, OPERATION_UPLINK_DELETE) < find(plan, OPERATION_UPLINK_ADD));
+	uplink->ifindex = simulator_add_link(sim, NULL, "up3", "veth")->ifindex;
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 -28); /* ENOSPC */
+	assert_non_null(strstr(err.message, "16 external addresses"));
 }
 
 /* ---- Room for flows, which a datapath has from its first day on. */
@@ -425,6 +485,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_inner_beside_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_beside_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uplinks_beside_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_uplinks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_external_addresses_of_lost_uplinks, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows_of_what_is_there, setup, teardown),
 	};
