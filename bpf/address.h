@@ -135,27 +135,18 @@ static __always_inline __be32 address_at(const struct nsr_uplink *uplink, u32 sl
 /* The external address of a slot of the uplink of this number; 0: none. */
 NSR_STEP u32 address_by_slot(u32 index, u32 slot)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
 
-	if (!ifindex)
-		return 0;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	return uplink ? address_at(uplink, slot) : 0;
 }
 
 /* Whether an address is one of the external ones of the uplink of this number, as last found. */
 NSR_STEP int address_is_one_of(u32 index, __be32 address)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key, slot;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
+	u32 slot;
 
-	if (!ifindex || !address)
-		return false;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	if (!uplink)
+	if (!uplink || !address)
 		return false;
 	slot = address_slot(uplink, address);
 	return slot != NSR_SLOTS_MAX && address_at(uplink, slot) == address;
@@ -176,15 +167,10 @@ static __always_inline u32 address_pair(const struct nsr_uplink *uplink, __be32 
 NSR_STEP int address_is_anothers(u32 index, u32 address)
 {
 	const struct nsr_uplink *uplink;
-	u32 i, number, key, *ifindex;
+	u32 i;
 
 	for (i = 0; i < NSR_UPLINKS_MAX; i++) {
-		number = i;
-		ifindex = bpf_map_lookup_elem(&uplink_by_index, &number);
-		if (!ifindex)
-			continue;
-		key = *ifindex;
-		uplink = bpf_map_lookup_elem(&uplinks, &key);
+		uplink = uplink_at(i);
 		if (uplink && uplink->index != index && address_is_external(uplink, address))
 			return true;
 	}

@@ -113,15 +113,10 @@ NSR_STEP u32 address6_find(const struct nsr_uplink *uplink, const struct nsr_add
 NSR_STEP int address6_is_anothers(u32 index, const struct nsr_address6 *address)
 {
 	const struct nsr_uplink *uplink;
-	u32 i, number, key, *ifindex;
+	u32 i;
 
 	for (i = 0; address && i < NSR_UPLINKS_MAX; i++) {
-		number = i;
-		ifindex = bpf_map_lookup_elem(&uplink_by_index, &number);
-		if (!ifindex)
-			continue;
-		key = *ifindex;
-		uplink = bpf_map_lookup_elem(&uplinks, &key);
+		uplink = uplink_at(i);
 		if (uplink && uplink->index != index && address6_is_external(uplink, address))
 			return true;
 	}
@@ -185,14 +180,10 @@ static __always_inline bool address6_is_now(u32 slot, const void *entered, const
 /* As address_is_one_of(). */
 NSR_STEP int address6_is_one_of(u32 index, const struct nsr_address6 *address)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key, slot;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
+	u32 slot;
 
-	if (!ifindex || !address || address6_is_none(address))
-		return false;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	if (!uplink)
+	if (!uplink || !address || address6_is_none(address))
 		return false;
 	if (address6_is_now(index, uplink->address6, address))
 		return true;

@@ -169,15 +169,10 @@ static __always_inline u32 session_life(const struct nsr_inside *inside,
  * place, or it was taken out of the file. */
 NSR_STEP int external_is_stranded(u32 index, const nat_address *address)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
 	nat_address now;
 
-	if (!ifindex || !address)
-		return false;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	if (!uplink || nat_is_more(uplink, address))
+	if (!uplink || !address || nat_is_more(uplink, address))
 		return false;
 	now = nat_address_of(uplink);
 	return !address_is_none(&now) && !address_equal(&now, address);

@@ -13,6 +13,17 @@
 #include "maps.h"
 #include "packet.h"
 
+/* The uplink that has a slot: of its own number, or one of those that all share. NULL: none has. */
+static __always_inline const struct nsr_uplink *uplink_at(u32 slot)
+{
+	u32 *found = bpf_map_lookup_elem(&uplink_by_index, &slot), ifindex;
+
+	if (!found)
+		return NULL;
+	ifindex = *found;
+	return bpf_map_lookup_elem(&uplinks, &ifindex);
+}
+
 #define ADDRESS_FAMILY_IPV4 2 /* AF_INET and AF_INET6 of linux/socket.h, which has no UAPI twin */
 #define ADDRESS_FAMILY_IPV6 10
 #define LOOPBACK_IFINDEX    1

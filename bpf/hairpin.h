@@ -38,13 +38,7 @@
 
 static __always_inline const struct nsr_uplink *hairpin_uplink(const struct nsr_port *port)
 {
-	u32 slot = port->uplink - 1, ifindex;
-	u32 *entry = bpf_map_lookup_elem(&uplink_by_index, &slot);
-
-	if (!entry)
-		return NULL;
-	ifindex = *entry;
-	return bpf_map_lookup_elem(&uplinks, &ifindex);
+	return uplink_at(port->uplink - 1u);
 }
 
 /* The slot of an external address that the uplink has now; NSR_SLOTS_MAX: it is another address. */

@@ -316,12 +316,14 @@ NSR_STEP int icmp4_direct(struct nat_request *request, const struct quote *q)
 	return direct_known(request);
 }
 
-/* Whether the quote is of a packet from an excepted remote. What it has no ports of, too. */
+/* Whether the quote is of a packet from an excepted remote, which no namespace here is: to that no
+ * uplink leads. What it has no ports of, too. */
 NSR_STEP int icmp4_excepted(const struct nat_request *request, const struct quote *q)
 {
 	const struct nsr_inside *inside;
 
-	if (!request || !q || q->ip.version != 4 || q->ip.saddr == request->external)
+	if (!request || !q || q->ip.version != 4 || q->ip.saddr == request->external ||
+	    fib_host4(q->ip.saddr))
 		return false;
 	inside = inside_of4(q->ip.daddr);
 	return inside && inside->uplink == request->flow.inside.uplink &&

@@ -207,13 +207,14 @@ static __always_inline bool icmp6_direct(struct nat_work6 *work)
 	return direct_known6(&work->request);
 }
 
-/* Whether it is of a packet from an excepted remote. On its own, as except.h says. */
+/* As icmp4_excepted(). On its own, as except.h says. */
 NSR_STEP int icmp6_excepted(void)
 {
 	struct nat_work6 *work = nat_work();
 	const struct nsr_inside *inside;
 
-	if (!work || address_equal6((void *)&work->quote.ip.saddr, &work->request.external))
+	if (!work || address_equal6((void *)&work->quote.ip.saddr, &work->request.external) ||
+	    fib_host6(&work->quote.ip.saddr))
 		return false;
 	inside = inside_of6(&work->quote.ip.daddr);
 	return inside && inside->uplink == work->request.flow.inside.uplink &&

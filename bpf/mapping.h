@@ -98,13 +98,7 @@ static __always_inline void mapping_free_port(u32 mapping)
 /* The uplink whose pool it is, by the mapping. */
 static __always_inline const struct nsr_uplink *nat_pool_uplink(u32 mapping)
 {
-	u32 slot = NSR_MAPPING_SLOT(mapping), key;
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &slot);
-
-	if (!ifindex)
-		return NULL;
-	key = *ifindex;
-	return bpf_map_lookup_elem(&uplinks, &key);
+	return uplink_at(NSR_MAPPING_SLOT(mapping));
 }
 
 /* Whether the port is one that its uplink hands out. */

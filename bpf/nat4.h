@@ -112,27 +112,18 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 /* What has become of an address that has a slot of an uplink, as it was last found. */
 NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
 
-	if (!ifindex || !address)
-		return ADDRESS_GONE;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	return uplink ? address_fate_of(*address, address_at(uplink, slot)) : ADDRESS_GONE;
+	return uplink && address ? address_fate_of(*address, address_at(uplink, slot))
+				 : ADDRESS_GONE;
 }
 
 /* Whether it is being changed which addresses the uplink of this number has: nothing begins then.
  */
 NSR_STEP int nat_is_changing(u32 index)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
 
-	if (!ifindex)
-		return true;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	return !uplink || uplink->flags & NSR_UPLINK_CHANGING4;
 }
 

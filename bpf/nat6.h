@@ -437,15 +437,10 @@ static __always_inline const struct nsr_endpoint *nat_owner_of(const nat_address
 
 NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
 	nat_address now;
 
-	if (!ifindex || !address)
-		return ADDRESS_GONE;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
-	if (!uplink)
+	if (!uplink || !address)
 		return ADDRESS_GONE;
 	now = address6_at(uplink, slot);
 	if (address_equal(address, &now))
@@ -457,13 +452,8 @@ NSR_STEP int nat_fate(u32 index, u32 slot, const nat_address *address)
  */
 NSR_STEP int nat_is_changing(u32 index)
 {
-	u32 *ifindex = bpf_map_lookup_elem(&uplink_by_index, &index), key;
-	const struct nsr_uplink *uplink;
+	const struct nsr_uplink *uplink = uplink_at(index);
 
-	if (!ifindex)
-		return true;
-	key = *ifindex;
-	uplink = bpf_map_lookup_elem(&uplinks, &key);
 	return !uplink || uplink->flags & NSR_UPLINK_CHANGING6;
 }
 

@@ -358,6 +358,34 @@ static void check_errors(struct lab *lab)
 	check_errors_of(lab, GRE, 0);
 }
 
+/* To another network's namespace no uplink leads: what red, who publishes, reports there of others
+ * stays as it is, though the prefix is listed. */
+static void check_errors_within(struct lab *lab)
+{
+	const struct nsr_uplink loopback = {
+		.address4 = address4("127.0.0.1"), .port_min = 1, .port_max = 65535};
+	struct nsr_port red = lab_port(lab, RED);
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, GRE};
+	struct frame frame, about;
+
+	set_except(lab, f->inside, NULL);
+	assert_int_equal(
+		datapath_uplink_set(lab->datapath, STATE_LOOPBACK, &loopback, NULL, &lab->err), 0);
+	red.flags |= NSR_PORT_PUBLISHES;
+	lab_port_set(lab, RED, &red);
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		FRAME(&about, .to = mac_blue, .from = mac_br1, .source = f->green, .dest = f->blue,
+		      .protocol = protocols[i], .sport = 80, .dport = PORT, .payload = 33);
+		FRAME(&frame, .to = mac_br1, .from = mac_red, .source = f->red, .dest = f->green,
+		      .protocol = f->icmp, .icmp_type = f->unreachable, .quoted = &about,
+		      .quoted_beyond = 8);
+		EXPECT_PORT_IN(lab, RED, &frame, TO_KERNEL);
+	}
+	red.flags &= (uint8_t)~NSR_PORT_PUBLISHES;
+	lab_port_set(lab, RED, &red);
+	assert_int_equal(datapath_uplink_delete(lab->datapath, STATE_LOOPBACK, &lab->err), 0);
+}
+
 /* Without an external address: errors, too, where they need none. */
 static void check_closed(struct lab *lab)
 {
@@ -543,6 +571,7 @@ BOTH(published)
 BOTH(published_near)
 BOTH(closed)
 BOTH(errors)
+BOTH(errors_within)
 BOTH(fragments)
 BOTH(number_of_another)
 BOTH(limit)
@@ -552,10 +581,11 @@ BOTH(limit)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_BOTH(both_ways),      LAB_BOTH(sessions), LAB_BOTH(addresses),
-		LAB_BOTH(networks),       LAB_BOTH(options),  LAB_BOTH(published),
-		LAB_BOTH(published_near), LAB_BOTH(closed),   LAB_BOTH(errors),
-		LAB_BOTH(fragments),      LAB_BOTH(limit),    LAB_BOTH(number_of_another),
+		LAB_BOTH(both_ways),         LAB_BOTH(sessions),  LAB_BOTH(addresses),
+		LAB_BOTH(networks),          LAB_BOTH(options),   LAB_BOTH(published),
+		LAB_BOTH(published_near),    LAB_BOTH(closed),    LAB_BOTH(errors),
+		LAB_BOTH(errors_within),     LAB_BOTH(fragments), LAB_BOTH(limit),
+		LAB_BOTH(number_of_another),
 	};
 
 	return LAB_MAIN(tests);
