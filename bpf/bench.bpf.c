@@ -10,8 +10,8 @@
  *   bench_peer       one hash look-up by destination address, TTL, MAC addresses, one counter, and
  *                    bpf_redirect_peer(). No policy, no MTU check, no neighbour handling: what
  *                    nsroute's datapath adds to this is the price of being correct
- *   bench_neigh      the same, but out of the server's cable by bpf_redirect_neigh(), as by an
- *                    uplink: what masquerading adds to this is the price of translation
+ *   bench_neigh      the same, but out of the server's cable by bpf_redirect_neigh(), which writes
+ * the MAC addresses, as by an uplink: what masquerading adds to this is the price of translation
  *
  * None of it is part of the datapath: it is loaded for a measurement, and goes with the process.
  */
@@ -143,8 +143,9 @@ struct {
 	__type(value, __u64);
 } forwarded SEC(".maps");
 
-/* Where the packet goes; NULL: it is left to the kernel. */
-static __always_inline const struct bench_endpoint *forward(struct __sk_buff *skb,
+/* Where the packet goes; NULL: it is left to the kernel. macs: for a helper that does not write
+ * them. */
+static __always_inline const struct bench_endpoint *forward(struct __sk_buff *skb, int macs,
 							    __be32 *ret_address)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
@@ -164,8 +165,10 @@ static __always_inline const struct bench_endpoint *forward(struct __sk_buff *sk
 	ip->ttl--; /* RFC 1141: the checksum grows by what its 16-bit word lost */
 	checksum = ip->check + bpf_htons(0x0100);
 	ip->check = checksum + (checksum >= 0xffff);
-	__builtin_memcpy(eth->h_dest, endpoint->mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, endpoint->gateway_mac, ETH_ALEN);
+	if (macs) {
+		__builtin_memcpy(eth->h_dest, endpoint->mac, ETH_ALEN);
+		__builtin_memcpy(eth->h_source, endpoint->gateway_mac, ETH_ALEN);
+	}
 	count = bpf_map_lookup_elem(&forwarded, &zero);
 	if (count)
 		(*count)++;
@@ -177,7 +180,7 @@ SEC("tc")
 int bench_peer(struct __sk_buff *skb)
 {
 	__be32 address;
-	const struct bench_endpoint *endpoint = forward(skb, &address);
+	const struct bench_endpoint *endpoint = forward(skb, 1, &address);
 
 	return endpoint ? bpf_redirect_peer(endpoint->ifindex, 0) : TC_ACT_UNSPEC;
 }
@@ -187,7 +190,7 @@ int bench_neigh(struct __sk_buff *skb)
 {
 	struct bpf_redir_neigh next = {.nh_family = AF_INET};
 	__be32 address;
-	const struct bench_endpoint *endpoint = forward(skb, &address);
+	const struct bench_endpoint *endpoint = forward(skb, 0, &address);
 
 	if (!endpoint)
 		return TC_ACT_UNSPEC;

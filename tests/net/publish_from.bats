@@ -48,6 +48,10 @@ apply_published() {
 	settle
 }
 
+callers() { # PORT: the addresses
+	cut -d ' ' -f 1 "$work/callers-$1" | sort -u | tr '\n' ' '
+}
+
 # By all protocols, at both addresses; the namespace sees the client's own address.
 reaches() { # CLIENT ADDRESS ADDRESS6
 	exchange tcp "$1" "$red" "$uplink_address"
@@ -124,12 +128,15 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 }
 
 @test "a closed port is told, and a client that has gone, too" {
-	local protocol address
+	local protocol address name told=0
 	put_published
 	apply_published
 	for address in "$uplink_address" "$uplink_address6"; do
-		is_refused "$grey" "$address" 8080
-		is_refused "$white" "$address" 8080
+		for name in "$grey" "$white"; do
+			is_refused "$name" "$address" 8080
+			# By the namespace: the host would refuse it, too, and keep no session.
+			[[ $(sessions --protocol udp --port 8080) == "$((++told))" ]]
+		done
 	done
 	# The server's second answer meets nobody.
 	for address in 192.168.18.11 fd00:18::11; do
@@ -201,6 +208,7 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 }
 
 @test "straight to the publisher beside it: each answered as it was asked" {
+	local i
 	put_published
 	apply_published
 	serve "$red" tcp 8080
@@ -211,8 +219,19 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 	calls "$grey" tcp6 "$uplink_address6" 8080 4000
 	calls "$grey" tcp6 fd00:15::11 8080 4000
 	calls "$grey" tcp6 "$uplink_address6" 8080 4000
+	# Of UDP a client has a port for each.
 	serve "$grey" udp 7000
 	calls "$red" udp 192.168.18.11 7000 8080
+	[[ $(last_caller 7000) == "192.168.15.11 8080" ]]
+	serve "$red" udp 8080
+	serve "$red" udp6 8080
+	for ((i = 0; i < 2; i++)); do
+		calls "$grey" udp "$uplink_address" 8080 4000
+		calls "$grey" udp 192.168.15.11 8080 4001
+		calls "$grey" udp6 "$uplink_address6" 8080 4000
+		calls "$grey" udp6 fd00:15::11 8080 4001
+	done
+	[[ $(sessions --protocol udp --port 8080) == 2 ]]
 	pings "$red" 192.168.18.11
 }
 
@@ -224,14 +243,57 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 	calls_in_vain "$grey" udp "$uplink_address" 8080
 	publish "$red" '"8080:8080/udp"'
 	lab apply "$topology"
-	calls "$grey" udp "$uplink_address" 8080
-	[[ $(last_caller 8080) == "192.168.18.11 "* ]]
+	calls "$grey" udp "$uplink_address" 8080 4000
+	[[ $(last_caller 8080) == "192.168.18.11 4000" ]]
 	run -0 lab plan "$topology"
 	publish "$red"
 	lab apply "$topology"
 	calls_in_vain "$grey" udp "$uplink_address" 8080
-	calls "$grey" udp 192.168.15.11 8080
+	calls "$grey" udp 192.168.15.11 8080 4000 # no session is left that would turn the answer
 	run -0 lab plan "$topology"
+}
+
+@test "published for programs of the host alone: not for a namespace" {
+	put_published
+	publish "$red" '"127.0.0.1:8080:8080/udp", "[::1]:8080:8080/udp"'
+	apply_published
+	serve "$red" udp 8080
+	serve "$red" udp6 8080
+	calls "$host" udp 127.0.0.1 8080
+	calls "$host" udp6 ::1 8080
+	is_refused "$grey" "$uplink_address" 8080
+	is_refused "$grey" "$uplink_address6" 8080
+	is_refused "$grey" 192.168.18.1 8080
+	run ! grep -qE '192.168.18.11|fd00:18::11' "$work/callers-8080"
+	[[ $(sessions --protocol udp --port 8080) == 2 ]]
+	calls "$grey" udp 192.168.15.11 8080
+}
+
+@test "published on one of several addresses, and ports in a row on each" {
+	local address second=${uplink_address%.*}.101 second6=${uplink_address6%:*}:101
+	ip -n "$host" address add "$second/32" dev eth0
+	ip -n "$host" address add "$second6/128" dev eth0 nodad
+	put_published
+	sed -i "s/masquerade: eth0/masquerade: {uplink: eth0, addresses: [$uplink_address, $second, \"$uplink_address6\", \"$second6\"]}/" "$topology"
+	publish "$red" "\"$second:8080:8080/udp\", \"[$second6]:8080:8080/udp\", \"8090-8092:7000-7002/udp\""
+	apply_published
+	serve "$red" udp 8080
+	serve "$red" udp6 8080
+	serve "$red" udp 7002
+	serve "$red" udp6 7002
+	calls "$grey" udp "$second" 8080
+	calls "$grey" udp6 "$second6" 8080
+	is_refused "$grey" "$uplink_address" 8080
+	is_refused "$grey" "$uplink_address6" 8080
+	for address in "$uplink_address" "$second"; do
+		calls "$grey" udp "$address" 8092
+		is_refused "$grey" "$address" 8093
+	done
+	for address in "$uplink_address6" "$second6"; do
+		calls "$grey" udp6 "$address" 8092
+		is_refused "$grey" "$address" 8093
+	done
+	[[ $(callers 8080) == "192.168.18.11 fd00:18::11 " && $(callers 7002) == "192.168.18.11 fd00:18::11 " ]]
 }
 
 @test "published at another network's gateway: from that network, and from a third one" {
