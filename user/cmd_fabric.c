@@ -35,6 +35,19 @@ int command_open_host(const struct context *context, struct host *ret, struct er
 	return 0;
 }
 
+/* Names are the whole machine's: what another host namespace has made under one that was this
+ * fabric's is none of it. */
+static void leave_out_others(const struct record *record, struct kernel_state *state)
+{
+	for (size_t i = 0; i < state->namespaces_count; i++) {
+		struct state_namespace *ns = &state->namespaces[i];
+		const struct record_entry *entry = record_find(record, RECORD_NETNS, ns->name);
+
+		if (ns->exists && entry && !record_is_namespace(entry, ns->cookie))
+			*ns = (struct state_namespace){.name = ns->name, .alias = ""};
+	}
+}
+
 int command_observe(const struct host *host, const char *fabric, struct arena *arena,
 		    struct record **ret_record, struct kernel_state **ret_state, struct error *err)
 {
@@ -45,7 +58,10 @@ int command_observe(const struct host *host, const char *fabric, struct arena *a
 	if (code != 0)
 		return code;
 	code = fabric_observe(NULL, *ret_record, host->fd, arena, ret_state, err);
-	return code ? code : snapshot_peers(host->fd, *ret_state, err);
+	if (code != 0)
+		return code;
+	leave_out_others(*ret_record, *ret_state);
+	return snapshot_peers(host->fd, *ret_state, err);
 }
 
 static void append(json_t *array, json_t *model)

@@ -129,6 +129,11 @@ static void read_uplinks(const struct datapath *datapath, struct arena *arena,
 		entry = arena_push(arena, state->uplinks, state->uplinks_count);
 		entry->uplink = uplink;
 		datapath_follow(datapath, &entry->uplink);
+		entry->known = entry->uplink;
+		if (uplink.fixed)
+			entry->known.address4 = uplink.address4;
+		if (uplink.fixed6)
+			memcpy(entry->known.address6, uplink.address6, sizeof(uplink.address6));
 		read_per_cpu(datapath->maps[MAP_uplink_counters], uplink.index, cells,
 			     (uint64_t *)&entry->counters, sizeof(entry->counters) / 8);
 		bpf_map_lookup_elem(datapath->maps[MAP_uplink_drops], &uplink.index, &entry->drops);

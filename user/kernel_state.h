@@ -145,7 +145,9 @@ struct state_endpoint {
 };
 
 struct state_uplink {
-	struct nsr_uplink uplink;
+	struct nsr_uplink uplink; /* as the programs have found its first addresses */
+	struct nsr_uplink known;  /* what is fixed of them as it was entered, also while the host
+				   * has lost it */
 	struct nsr_uplink_counters counters;
 	struct nsr_drops drops;
 	struct nsr_nat_counters nat; /* IPv4 and IPv6 */

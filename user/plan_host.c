@@ -118,6 +118,31 @@ struct ip_address plan_uplink_address6(const struct builder *b, const struct upl
 	return address;
 }
 
+/* With what another fabric has entered. */
+static int check_shared(const struct uplink *uplink, const struct nsr_uplink *known,
+			struct error *err)
+{
+	const bool same6 = plan_same_externals6(known, uplink);
+
+	if (known->fixed != uplink->fixed ||
+	    (uplink->fixed && !plan_same_externals(known, uplink)) || !same6)
+		return error_set(err, -EEXIST,
+				 "another fabric masquerades to '%s' %s; give this one the same "
+				 "'addresses'",
+				 uplink->name,
+				 !same6                            ? "as other addresses"
+				 : !known->fixed                   ? "as its own address"
+				 : known->flags & NSR_UPLINK_MORE4 ? "as other addresses"
+								   : "as one address only");
+	if (known->port_min != uplink->port_min || known->port_max != uplink->port_max)
+		return error_set(
+			err, -EEXIST,
+			"another fabric masquerades to '%s' with ports %u-%u; give this one "
+			"the same range",
+			uplink->name, known->port_min, known->port_max);
+	return 0;
+}
+
 /* An uplink has one range of external ports, whichever network and fabric uses it. */
 static int share_uplink(struct builder *b, size_t place, struct error *err)
 {
@@ -129,7 +154,7 @@ static int share_uplink(struct builder *b, size_t place, struct error *err)
 
 	uplink->first = true;
 	plan_place_externals(uplink, masquerade->more, masquerade->more_count,
-			     observed ? &observed->uplink : NULL, b->arena);
+			     observed ? &observed->known : NULL, b->arena);
 	for (size_t i = 0; i < place; i++) {
 		if (!b->uplinks[i].name || strcmp(b->uplinks[i].name, uplink->name))
 			continue;
@@ -158,28 +183,9 @@ static int share_uplink(struct builder *b, size_t place, struct error *err)
 		uplink->address6 = b->uplinks[i].address6;
 		uplink->more = b->uplinks[i].more;
 	}
-	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
-	    (observed->uplink.fixed != uplink->fixed ||
-	     (uplink->fixed && !plan_same_externals(&observed->uplink, uplink)) ||
-	     !plan_same_externals6(&observed->uplink, uplink)))
-		return error_set(
-			err, -EEXIST,
-			"another fabric masquerades to '%s' %s; give this one the same "
-			"'addresses'",
-			uplink->name,
-			!plan_same_externals6(&observed->uplink, uplink) ? "as other addresses"
-			: !observed->uplink.fixed                        ? "as its own address"
-			: observed->uplink.flags & NSR_UPLINK_MORE4      ? "as other addresses"
-									 : "as one address only");
-	if (observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name) &&
-	    (observed->uplink.port_min != uplink->port_min ||
-	     observed->uplink.port_max != uplink->port_max))
-		return error_set(
-			err, -EEXIST,
-			"another fabric masquerades to '%s' with ports %u-%u; give this one "
-			"the same range",
-			uplink->name, observed->uplink.port_min, observed->uplink.port_max);
-	return 0;
+	return observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name)
+		       ? check_shared(uplink, &observed->known, err)
+		       : 0;
 }
 
 int check_hooks(const struct state_link *link, struct error *err)

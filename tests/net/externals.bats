@@ -417,3 +417,56 @@ put_dialled() { # UPLINK-OF-WHITE
 	run -0 lab plan "$topology"
 	lab down --all
 }
+
+# Another uplink to the outside, by which green leaves, with an address of its own and these.
+new_second() {
+	ip link add second netns "$host" type veth peer name second netns "$outside"
+	ip -n "$host" link set second addrgenmode none up
+	ip -n "$outside" link set second addrgenmode none up
+	ip -n "$host" address add 198.51.100.1/24 dev second
+	ip -n "$outside" address add 198.51.100.10/24 dev second
+}
+
+put_two() { # FILE AT-ETH0 AT-SECOND: last bytes, separated by commas
+	local net=${uplink_address%.*} first=${2//,/ } second=${3//,/ }
+	first=${first// /, $net.} second=${second:+, $net.${second// /, $net.}}
+	sed -E -e "/v-net-0/s/masquerade: .*/masquerade: {uplink: eth0, addresses: [$net.$first]}}/" \
+		-e "/v-net-1/s/masquerade: .*/masquerade: {uplink: second, addresses: [198.51.100.1$second]}}/" \
+		"$topology" >"$1.new"
+	mv "$1.new" "$1"
+}
+
+@test "one moves from one uplink to the other in one edit: who has another goes on" {
+	local stays moves rest last moved=$BATS_TEST_TMPDIR/moved.yaml
+	new_second
+	put_topology
+	sed -i 's|192.168.16.11/24|192.168.16.11/24, 192.168.16.12/24, 192.168.16.13/24, 192.168.16.14/24, 192.168.16.15/24, 192.168.16.16/24|' "$topology"
+	put_two "$topology" 101,102,103
+	lab apply "$topology"
+	find_cookie
+	see "$red" udp 5000
+	stays=$seen
+	case ${stays##*.} in # not the first, whose place the last one would take
+	102) last=103 rest=101,102 ;;
+	*) last=102 rest=101,103 ;;
+	esac
+	moves=${uplink_address%.*}.$last
+	put_two "$moved" $rest $last
+	serve "$outside" tcp 7000
+	hold "$red" "$outside_address" 7000
+	lab apply "$moved"
+	still_held there
+	[[ $(uplinks_with "$moves") == 1 ]]
+	ip -n "$outside" route add "$moves/32" via 198.51.100.1 src 198.51.100.10
+	start_capture "$outside" second
+	for last in 11 12 13 14 15 16; do # by whichever of the two each of them has
+		on "$green" ping -nqc 1 -W 3 -I "192.168.16.$last" 198.51.100.10
+	done
+	stop_capture
+	run -0 captured "src host $moves"
+	[[ -n $output ]]
+	lab apply "$topology"
+	still_held back
+	see "$red" udp 5000
+	[[ $seen == "$stays" ]]
+}

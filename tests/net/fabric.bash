@@ -560,6 +560,11 @@ assert_no_leak() {
 
 # ---- Counters
 
+# How many uplinks have an external address.
+uplinks_with() { # ADDRESS
+	lab -j show lab | jq --arg address "$1" '[.uplinks[] | select(.addresses | index($address))] | length'
+}
+
 stats() { # JQ-EXPRESSION: on the only fabric
 	lab -j stats | jq -r "$1"
 }

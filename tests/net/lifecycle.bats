@@ -425,3 +425,26 @@ new_uplinks() { # COUNT
 	run -0 lab down "$topology"
 	assert_as_before
 }
+
+@test "a namespace of another host namespace, under a name that was ours: show has nothing of it" {
+	local other=nsr-other-$suffix
+	up
+	ip netns del "$red"
+	new_namespace "$other"
+	cat >"$work/other.yaml" <<-END
+		version: 1
+		name: other
+		networks: {o-net-0: {subnets: [192.168.77.0/24]}}
+		namespaces:
+		  $red: {interfaces: {eth0: {network: o-net-0, addresses: [192.168.77.11/24]}}}
+	END
+	"$NSROUTE" --netns "$other" apply "$work/other.yaml"
+	run -0 lab -j show lab
+	[[ $(jq -c --arg name "$red" '.namespaces[] | select(.name == $name) | [.state, .interfaces, .routes]' \
+		<<<"$output") == '["missing",[],[]]' ]]
+	[[ $output != *192.168.77.* && $(jq -r .state <<<"$output") == incomplete ]]
+	run -0 "$NSROUTE" --netns "$other" -j show other
+	[[ $(jq -r '.namespaces[].interfaces[].addresses[0]' <<<"$output") == 192.168.77.11/24 ]]
+	lab down --all
+	"$NSROUTE" --netns "$other" down --all
+}

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <cmocka.h>
 
+#include "plan_externals.h"
 #include "plan_publish.h"
 #include "plan_reserve.h"
 #include "port_set.h"
@@ -166,6 +167,8 @@ static void set_uplink(struct simulator *sim, const struct operation *op)
 	uplink->uplink.fixed6 = op->fixed6;
 	memcpy(&uplink->uplink.address4, op->address.bytes, 4);
 	memcpy(uplink->uplink.address6, op->address6.bytes, 16);
+	plan_enter_externals(op->more, &uplink->uplink);
+	uplink->known = uplink->uplink;
 	hook(sim, op, link);
 }
 

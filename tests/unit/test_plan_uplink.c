@@ -290,6 +290,29 @@ static void test_one_address_of_two_fabrics(void **state)
 	assert_int_equal(code_of(sim, arena_printf(&sim->arena, second, "up0"), &err), 0);
 }
 
+/* While the host had lost the first address, nobody else's file is another one than it was. */
+static void test_lost_address_of_two_fabrics(void **state)
+{
+	static const char second[] = "version: 1\nname: two\nnetworks:\n"
+				     "  w-net: {subnets: [10.7.0.0/24], masquerade: {uplink: up0, "
+				     "addresses: [203.0.113.2, 203.0.113.1]}}\n";
+	const char *both = "uplink: up0, addresses: [203.0.113.1, 203.0.113.2]";
+	struct simulator *sim = *state;
+	struct error err;
+
+	to_uplink(sim, "up0", "", ARPHRD_ETHER, 0);
+	add_address(sim, "up0", "203.0.113.2/24");
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	converge(sim, two_networks(sim, both, both));
+	sim->others[sim->others_count] = sim->record;
+	sim->others[sim->others_count++].fabric = "lab";
+	memset(&sim->record, 0, sizeof(sim->record));
+	assert_int_equal(code_of(sim, second, &err), 0);
+	sim->datapath.uplinks[0].uplink.address4 = 0;
+	assert_int_equal(code_of(sim, second, &err), 0);
+	assert_int_equal(code_of(sim, edited(sim, second, "203.0.113.2, ", ""), &err), -EEXIST);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -297,6 +320,7 @@ int main(void)
 		TEST(test_one_address_at_two),
 		TEST(test_one_address6_at_two),
 		TEST(test_one_address_of_two_fabrics),
+		TEST(test_lost_address_of_two_fabrics),
 		TEST(test_ethernet_kinds),
 		TEST(test_layer_3_kinds),
 		TEST(test_removed_and_undone),
