@@ -432,6 +432,28 @@ static void check_entry_of_translated(struct lab *lab)
 	expect_named(lab, &key, &own, DROPPED(NAT_FRAGMENT));
 }
 
+/* Errors about a direct flow go with it where there is no external address, unless they need one.
+ */
+static void check_error_without(struct lab *lab)
+{
+	const char *const reporters[] = {f->red, f->ipv6 ? "fd00:15::1" : GATEWAY_IP};
+	struct frame frame, about;
+
+	set_inbound(lab);
+	expect_in(lab, f->red, IPPROTO_UDP, PORT, 0, PASSED_TO_PEER);
+	lab_uplink_set(lab, UP0, NULL, LAB_PORT_MIN, LAB_PORT_MAX);
+	FRAME(&about, .to = mac_up0, .from = mac_router, .source = f->remote, .dest = f->red,
+	      .protocol = IPPROTO_UDP, .sport = 80, .dport = PORT, .payload = 33);
+	for (int i = 0; i < 2; i++) {
+		FRAME(&frame, .to = mac_router, .from = mac_up0, .source = reporters[i],
+		      .dest = f->remote, .protocol = f->ipv6 ? FRAME_ICMPV6 : IPPROTO_ICMP,
+		      .icmp_type = f->ipv6 ? FRAME6_UNREACHABLE : FRAME_UNREACHABLE,
+		      .quoted = &about, .quoted_beyond = 8);
+		EXPECT_OUT(lab, UP0, &frame, i ? DROPPED(NAT_ICMP_ERROR) : PASSED);
+	}
+	lab_uplink_set(lab, UP0, UPLINK_IP, LAB_PORT_MIN, LAB_PORT_MAX);
+}
+
 #define BOTH(name)                               \
 	static void test_##name(void **state)    \
 	{                                        \
@@ -452,6 +474,7 @@ BOTH(asked_both_ways)
 BOTH(filter)
 BOTH(given_up)
 BOTH(client)
+BOTH(error_without)
 
 #define LAB_BOTH(name) LAB_TEST(test_##name), LAB_TEST(test_##name##6)
 
@@ -470,6 +493,7 @@ int main(void)
 		LAB_BOTH(filter),
 		LAB_BOTH(given_up),
 		LAB_BOTH(client),
+		LAB_BOTH(error_without),
 		LAB_TEST(test_left),
 	};
 
