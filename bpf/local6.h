@@ -17,10 +17,10 @@
 NSR_STEP int local6_is_at(u32 slot)
 {
 	const struct nsr_uplink *uplink = local_uplink_at(slot);
-	struct nat_work6 *work = nat_work();
+	struct nat_work6 *work = uplink ? nat_work() : NULL;
 	struct nsr_address6 address;
 
-	if (!uplink || !work)
+	if (!work)
 		return false;
 	address = address6_at(uplink, slot);
 	return !address_is_none6(&address) && address_equal6(&address, &work->request.external);

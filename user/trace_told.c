@@ -294,6 +294,7 @@ static const void *external6_of(const struct nsr_uplink *uplink, const struct ns
 static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 address4,
 			   const struct nsr_told *told, char buffer[IP_TEXT_MAX + 2])
 {
+	const struct nsr_port by_slot = {.uplink = (uint16_t)(NSR_MAPPING_SLOT(told->a) + 1)};
 	struct ip_address ip = {.family = AF_INET6, .prefix_len = 128};
 	struct nsr_uplink uplink = {0};
 	char text[IP_TEXT_MAX];
@@ -301,6 +302,9 @@ static char *name_external(const struct walk *walk, uint32_t ifindex, __be32 add
 	if (!is_ipv6(walk))
 		return name_address(address4, buffer);
 	find_uplink(walk, ifindex, &uplink);
+	/* A session's is that of its mapping: of a guest's (bpf/guest.h) it is not the port's. */
+	if (told->what == NSR_TELLS_SESSION && told->a)
+		datapath_find_uplink_of(walk->datapath, &by_slot, &uplink);
 	if (is_to_client6(walk)) /* and comes from the host's loopback address */
 		datapath_find_uplink(walk->datapath, STATE_LOOPBACK, &uplink);
 	memcpy(ip.bytes, external6_of(&uplink, told), sizeof(uplink.address6));

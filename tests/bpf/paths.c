@@ -156,6 +156,24 @@ static void to_host(struct frame *f, uint16_t port)
 	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_ACK, .sport = 80, .dport = 22);
 }
 
+/* Of a network without masquerade, where anything is published: to none of the uplinks' addresses.
+ */
+static void guest_to_remote(struct frame *f, uint16_t port)
+{
+	(void)port;
+	FRAME(f, .to = mac_br2, .from = mac_green, .source = GREEN_IP, .dest = REMOTE_IP,
+	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_ACK, .sport = 40000, .dport = 80,
+	      .payload = 64);
+}
+
+static void guest_to_remote6(struct frame *f, uint16_t port)
+{
+	(void)port;
+	FRAME(f, .to = mac_br2, .from = mac_green, .source = GREEN_IP6, .dest = REMOTE_IP6,
+	      .protocol = IPPROTO_TCP, .tcp_flags = FRAME_ACK, .sport = 40000, .dport = 80,
+	      .payload = 64);
+}
+
 const struct path paths[] = {
 	{"switched", "nsr_port_in", PATH_RED, false, switched, 120, 2},
 	{"routed-ipv4", "nsr_port_in", PATH_RED, false, routed4, 120, 2},
@@ -181,6 +199,8 @@ const struct path paths[] = {
 	{"masqueraded-udp-out-uplink", "nsr_uplink_out", PATH_UPLINK, true, udp_translated, 0, 0},
 	{NULL, "nsr_uplink_in", PATH_UPLINK, false, udp_reply, 0, 0}, /* the first of the flow */
 	{"masqueraded-udp-in", "nsr_uplink_in", PATH_UPLINK, false, udp_reply, 0, 0},
+	{"guest-of-nobody", "nsr_guest", PATH_GREEN, false, guest_to_remote, 0, 0},
+	{"guest-of-nobody-ipv6", "nsr_guest6", PATH_GREEN, false, guest_to_remote6, 0, 0},
 };
 const unsigned int paths_count = sizeof(paths) / sizeof(*paths);
 

@@ -149,10 +149,18 @@ static void put_uplink(struct machine *m)
 				    .port_min = LAB_PORT_MIN,
 				    .port_max = LAB_PORT_MAX,
 				    .ifindex = UP0_IFINDEX};
-	uint32_t zero = 0, ifindex = UP0_IFINDEX;
+	/* Something is published. */
+	const struct nsr_uplink loopback = {.address4 = address4("127.0.0.1"),
+					    .port_min = 1,
+					    .port_max = 65535,
+					    .index = 1,
+					    .ifindex = STATE_LOOPBACK};
+	uint32_t ifindex = UP0_IFINDEX, first = STATE_LOOPBACK;
 
 	machine_put(m, "uplinks", &ifindex, &uplink);
-	machine_put(m, "uplink_by_index", &zero, &ifindex);
+	machine_put(m, "uplink_by_index", &uplink.index, &ifindex);
+	machine_put(m, "uplinks", &first, &loopback);
+	machine_put(m, "uplink_by_index", &loopback.index, &first);
 	put_inside(m, "192.168.15.0/24");
 	put_inside(m, "192.168.16.0/24");
 	put_inside(m, "fd00:15::/64");

@@ -188,6 +188,15 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 	run -0 lab trace --from "$grey" --to "$uplink_address:8080" --proto tcp
 	echo "$output"
 	[[ $output == *"delivered to $red"* ]]
+	# Of a session, by the address that it has: not by one of the client's network, which has none.
+	serve "$red" udp 8080
+	serve "$red" udp6 8080
+	calls "$grey" udp "$uplink_address" 8080 4000
+	calls "$grey" udp6 "$uplink_address6" 8080 4000
+	run -0 lab trace --from "$grey" --to "$uplink_address:8080" --proto udp --source :4000
+	[[ $output == *"session: known outside as $uplink_address:8080"*"delivered to $red"* ]]
+	run -0 lab trace --from "$grey" --to "[$uplink_address6]:8080" --proto udp --source :4000
+	[[ $output == *"session: known outside as [$uplink_address6]:8080"*"delivered to $red"* ]]
 	run -0 lab nat flush
 	still_held two
 	[[ $(sessions --protocol tcp --port 8080) == 1 ]]
@@ -203,7 +212,6 @@ reaches() { # CLIENT ADDRESS ADDRESS6
 	pings "$grey" "$uplink_address"
 	pings "$grey" "$uplink_address6"
 	is_refused "$grey" "$uplink_address" 8081
-	serve "$red" udp 8080
 	calls_in_vain "$outside" udp "$uplink_address" 8081
 }
 
