@@ -434,6 +434,7 @@ static bool same_exceptions(const struct state_inside *observed, const struct op
 	return true;
 }
 
+/* Of one whose uplink is lost no name is known; undone it stays, for its hosts are there still. */
 static bool inside_missing(const struct view *view, struct operation *op)
 {
 	const struct state_inside *observed = view_find(view, op);
@@ -441,19 +442,21 @@ static bool inside_missing(const struct view *view, struct operation *op)
 		observed ? view_uplink_by_slot(view, observed->inside.uplink) : NULL;
 	const char *name = uplink ? host_link_name(view, uplink->uplink.ifindex) : NULL;
 	char prefix[IP_TEXT_MAX];
+	const bool recorded =
+		view_recorded(view, RECORD_INSIDE, ip_format_prefix(&op->address, prefix));
 	struct operation *old;
 
-	if (name && (strcmp(name, op->uplink) || !same_settings(&observed->inside, op->inside) ||
-		     !same_exceptions(observed, op))) {
+	if (name ? strcmp(name, op->uplink) || !same_settings(&observed->inside, op->inside) ||
+			    !same_exceptions(observed, op)
+		 : observed && recorded) {
 		old = copy(view, op);
-		old->uplink = name;
+		old->uplink = name ? name : op->uplink;
 		old->inside = &observed->inside;
 		old->except = observed->except;
 		old->except_count = observed->except_count;
 		op->replaces = old;
 	}
-	return !name || op->replaces ||
-	       !view_recorded(view, RECORD_INSIDE, ip_format_prefix(&op->address, prefix));
+	return op->replaces || !recorded || !name;
 }
 
 /* A record of an earlier version has no type: then it was a bridge. */

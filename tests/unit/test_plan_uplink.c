@@ -313,6 +313,30 @@ static void test_lost_address_of_two_fabrics(void **state)
 	assert_int_equal(code_of(sim, edited(sim, second, "203.0.113.2, ", ""), &err), -EEXIST);
 }
 
+/* What is inside is guarded also when the plan that makes its uplink anew is undone. */
+static void test_lost_and_undone(void **state)
+{
+	struct simulator *sim = *state;
+	const struct operation *op;
+	struct operation inverse;
+	const struct plan *plan;
+	const char *text;
+
+	simulator_set_sysctl(sim, "net/ipv4/conf/wg0/forwarding", "0");
+	text = to_uplink(sim, "wg0", "wireguard", ARPHRD_NONE, IFF_POINTOPOINT);
+	converge(sim, text);
+	simulator_delete_link(sim, NULL, "wg0");
+	to_uplink(sim, "wg0", "wireguard", ARPHRD_NONE, IFF_POINTOPOINT);
+	simulator_set_sysctl(sim, "net/ipv4/conf/wg0/forwarding", "0");
+	plan = plan_of(sim, parse(sim, text));
+	assert_true(find(plan, OPERATION_UPLINK_DELETE) < find(plan, OPERATION_UPLINK_ADD));
+	op = find(plan, OPERATION_INSIDE_ADD);
+	assert_true(plan_inverse(op, &inverse));
+	assert_int_equal(inverse.kind, OPERATION_INSIDE_ADD);
+	assert_string_equal(inverse.uplink, "wg0");
+	converge(sim, text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -324,6 +348,7 @@ int main(void)
 		TEST(test_ethernet_kinds),
 		TEST(test_layer_3_kinds),
 		TEST(test_removed_and_undone),
+		TEST(test_lost_and_undone),
 		TEST(test_auto_follows_the_default_route),
 		TEST(test_in_a_vrf),
 		TEST(test_loopback),
