@@ -135,13 +135,13 @@ NSR_STEP int hairpin_leaves(struct __sk_buff *skb, const struct nsr_port *port)
 	record = hairpin_mapped(uplink, p.ip4->daddr, t.protocol, t.dest);
 	if (!record)
 		return VERDICT_KERNEL;
-	if (hairpin_isolated(port, fib_host4(record->inside.address)))
-		return DROP(ISOLATED);
 	inside = inside_of4(p.ip4->saddr);
 	if (!inside || inside->uplink != uplink->index ||
 	    host_has_socket(skb, t.protocol, &p.ip4->saddr, t.source, &p.ip4->daddr, t.dest,
 			    record->flags & NSR_MAPPING_PUBLISHED))
-		return VERDICT_KERNEL;
+		return VERDICT_KERNEL; /* the host's, which isolation does not ask about */
+	if (hairpin_isolated(port, fib_host4(record->inside.address)))
+		return DROP(ISOLATED);
 	request_limits(&request, inside);
 	request.slot = address_pair(uplink, p.ip4->saddr);
 	request.external = address_at(uplink, request.slot);
@@ -311,25 +311,42 @@ static __always_inline int hairpin_again(struct __sk_buff *skb, const struct nsr
 /* ---- ICMP errors. */
 
 /* Whether an error is for somebody whom isolation keeps from its sender. Asked before it is
- * changed.
- */
-NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port *port, u32 slot)
+ * changed, and of the sessions of both sides: what it quotes the host may have sent, by a port that
+ * is mapped for another as well. */
+NSR_STEP int hairpin_error_isolated(struct __sk_buff *skb, const struct nsr_port *port,
+				    const struct nat_request *request)
 {
 	const struct nsr_mapping *record;
+	struct session_view view;
+	struct nsr_flow flow;
 	struct quote q = {};
 	struct packet p;
+	u32 state;
 
-	if (!port || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
-	    !quote_read_transport(skb, &q) || q.transport.protocol == NSR_NAT_OTHER)
-		return 0;
-	record = nat_mapping(
-		NSR_MAPPING(NSR_POOL(slot, q.transport.protocol), bpf_ntohs(q.transport.source)));
-	return record && READ_ONCE(record->references) &&
-	       hairpin_isolated(port, fib_host4(record->inside.address));
+	if (!port || !request || parse(skb, &p) != PACKET_IPV4 || !quote_read(skb, &p, &q) ||
+	    !protocol_has_ports(q.ip.protocol) || !quote_read_transport(skb, &q))
+		return false;
+	record = nat_mapping(NSR_MAPPING(NSR_POOL(request->slot, q.transport.protocol),
+					 bpf_ntohs(q.transport.source)));
+	if (!record || !READ_ONCE(record->references) ||
+	    !hairpin_isolated(port, fib_host4(record->inside.address)))
+		return false;
+	flow = request->flow;
+	flow.inside.address = q.ip.daddr;
+	flow.inside.port = q.transport.dest;
+	flow.inside.protocol = q.transport.protocol;
+	flow.remote_address = q.ip.saddr;
+	flow.remote_port = q.transport.source;
+	if (!session_peek(&flow, request->now_s, &view, &state))
+		return false;
+	flow.inside = record->inside;
+	flow.remote_address = view.external;
+	flow.remote_port = bpf_htons(NSR_MAPPING_PORT(view.mapping));
+	return !!session_peek(&flow, request->now_s, &view, &state);
 }
 
 /* An error that has been translated for its receiver. */
-static __always_inline int hairpin_error_arrives(struct __sk_buff *skb)
+static __always_inline int hairpin_error_arrives(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_endpoint *to;
 	struct packet p;
@@ -338,6 +355,8 @@ static __always_inline int hairpin_error_arrives(struct __sk_buff *skb)
 		return DROP(NAT_REWRITE);
 	to = fib_host4(p.ip4->daddr);
 	TELL_ENDPOINT(ROUTED, to);
+	if (hairpin_isolated(port, to)) /* the mapping is another's by now */
+		return DROP(ISOLATED);
 	if (!to || !endpoint_takes_large(skb, to))
 		return DROP(NAT_HAIRPIN);
 	rewrite_ttl4(p.ip4);
@@ -366,7 +385,7 @@ NSR_STEP int hairpin_error(struct __sk_buff *skb, const struct nsr_port *port)
 		return VERDICT_KERNEL;
 	request.flow.inside.uplink = uplink->index;
 	request.now_s = nat_now_s(settings);
-	if (hairpin_error_isolated(skb, port, request.slot))
+	if (hairpin_error_isolated(skb, port, &request))
 		return DROP(ISOLATED);
 	result = icmp4_leaves(skb, false, &request);
 	if (result == DROP(NAT_ICMP_ERROR) || result == DROP(NAT_PROTOCOL) ||
@@ -376,7 +395,7 @@ NSR_STEP int hairpin_error(struct __sk_buff *skb, const struct nsr_port *port)
 		return DROP(NAT_REWRITE);
 	switch (icmp4_arrives(skb, false, &request)) {
 	case NAT_INBOUND_SESSION:
-		return hairpin_error_arrives(skb);
+		return hairpin_error_arrives(skb, port);
 	case NAT_INBOUND_HOST:
 		return VERDICT_NEIGHBOUR; /* the host has sent what it is about */
 	default:

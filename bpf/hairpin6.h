@@ -91,6 +91,7 @@ NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
 	const struct transport6 *t;
 	struct nat_request6 *request;
 	struct nsr_mapping6 *record;
+	bool joined;
 
 	if (!port || !work)
 		return VERDICT_KERNEL;
@@ -106,12 +107,15 @@ NSR_STEP int hairpin6_judge(struct __sk_buff *skb, const struct nsr_port *port)
 			       : VERDICT_KERNEL;
 	}
 	to = fib_host6(&record->inside.address);
-	if (hairpin_isolated(port, to))
-		return DROP(ISOLATED);
-	if (!session_leaves6(&request->flow, request) &&
+	joined = session_leaves6(&request->flow, request);
+	if (!joined &&
 	    host_has_socket6(skb, t->protocol, &request->flow.inside.address, t->source,
 			     &request->external, t->dest, record->flags & NSR_MAPPING_PUBLISHED))
-		return VERDICT_KERNEL;
+		return VERDICT_KERNEL; /* the host's, which isolation does not ask about */
+	/* An answer may be for the host still: hairpin6_arrives() knows, and holds to isolation. */
+	if (hairpin_isolated(port, to))
+		return joined && mapping_is_published6(request->mapping) ? VERDICT_PEER
+									 : DROP(ISOLATED);
 	if (!to)
 		return DROP(NAT_HAIRPIN);
 	return endpoint_takes_large(skb, to) ? VERDICT_PEER : HAIRPIN_LARGE | (to->mtu & 0xffff);
@@ -213,30 +217,58 @@ NSR_STEP int hairpin6_later(struct __sk_buff *skb, const struct nsr_port *port)
 		       : VERDICT_PEER;
 }
 
-/* An error about what came by hairpin is translated on both sides. Others are the host's own. */
-NSR_STEP int hairpin6_error(struct __sk_buff *skb, const struct nsr_port *port)
+/* As hairpin_error_isolated(), of what the quote has been read of. */
+NSR_STEP int hairpin6_error_isolated(const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
 	const struct nsr_mapping6 *record;
 	const struct transport6 *t;
+	struct session_view6 view;
+	struct nsr_flow6 flow;
+	u32 state;
+
+	if (!port || !work)
+		return false;
+	t = &work->quote.transport;
+	record = nat_mapping6(
+		NSR_MAPPING(NSR_POOL(work->request.slot, t->protocol), bpf_ntohs(t->source)));
+	if (!record || !READ_ONCE(record->references) ||
+	    !hairpin_isolated(port, fib_host6(&record->inside.address)))
+		return false;
+	flow = work->request.flow;
+	__builtin_memcpy(&flow.inside.address, &work->quote.ip.daddr, sizeof(flow.inside.address));
+	flow.inside.port = t->dest;
+	flow.inside.protocol = t->protocol;
+	__builtin_memcpy(&flow.remote_address, &work->quote.ip.saddr, sizeof(flow.remote_address));
+	flow.remote_port = t->source;
+	if (!session_peek6(&flow, work->request.now_s, &view, &state))
+		return false;
+	flow.inside = record->inside;
+	flow.remote_address = view.external;
+	flow.remote_port = bpf_htons(NSR_MAPPING_PORT(view.mapping));
+	return !!session_peek6(&flow, work->request.now_s, &view, &state);
+}
+
+/* An error about what came by hairpin is translated on both sides. Others are the host's own. */
+NSR_STEP int hairpin6_error(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
 	int result;
 
 	if (!port || !work || !work->transport.check_offset || !quote6_read(skb, work) ||
 	    !quote6_read_transport(skb, &work->quote))
 		return VERDICT_KERNEL;
-	t = &work->quote.transport;
-	record = nat_mapping6(
-		NSR_MAPPING(NSR_POOL(work->request.slot, t->protocol), bpf_ntohs(t->source)));
-	if (record && READ_ONCE(record->references) &&
-	    hairpin_isolated(port, fib_host6(&record->inside.address)))
+	if (hairpin6_error_isolated(port))
 		return DROP(ISOLATED);
 	result = icmp6_leaves(skb, true);
 	if (result)
 		return result == DROP(NAT_ICMP_ERROR) ? VERDICT_KERNEL : DROP(NAT_REWRITE);
 	work->request.external = work->request.flow.remote_address; /* that it is for, again */
 	switch (icmp6_arrives(skb)) {
-	case NAT_INBOUND_SESSION:
-		return VERDICT_PEER;
+	case NAT_INBOUND_SESSION: /* the mapping may be another's by now */
+		return hairpin_isolated(port, fib_host6(&work->request.flow.inside.address))
+			       ? DROP(ISOLATED)
+			       : VERDICT_PEER;
 	case NAT_INBOUND_HOST:
 		return VERDICT_NEIGHBOUR; /* the host has sent what it is about */
 	default:

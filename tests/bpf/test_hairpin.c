@@ -2,7 +2,7 @@
 /*
  * What is told about packets from one namespace to the external port of another, or of the host to
  * a published one: ICMP errors, translated on both sides (RFC 4787 REQ-12, RFC 5508 REQ-7), and
- * that a flow cannot be had (REQ-8).
+ * that a flow cannot be had (REQ-8); and what isolation leaves of it, which is the host.
  *
  * What is wanted is built from the start with the other addresses and compared byte by byte.
  */
@@ -13,6 +13,7 @@
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "datapath_maps.h"
 #include "datapath_publish.h"
@@ -130,6 +131,14 @@ static void test_errors_to_the_host(void **state)
 	unpublish(lab, lab->uplink[UP0], IPPROTO_UDP);
 }
 
+static void isolate(struct lab *lab, enum lab_port which)
+{
+	struct nsr_port port = lab_port(lab, which);
+
+	port.flags |= NSR_PORT_ISOLATED;
+	lab_port_set(lab, which, &port);
+}
+
 /* They do not come where the packets could not have gone directly. */
 static void test_errors_isolated(void **state)
 {
@@ -146,7 +155,77 @@ static void test_errors_isolated(void **state)
 	packet(&about, UPLINK_IP, 3000, RED_IP, 80, IPPROTO_UDP);
 	error(&f, mac_br1, mac_red, RED_IP, UPLINK_IP, 64, &about);
 	EXPECT_PORT_IN(lab, RED, &f, DROPPED(ISOLATED));
+	isolate(lab, GREEN);
+	packet(&about, UPLINK_IP, 8080, GREEN_IP, 3000, IPPROTO_UDP);
+	error(&f, mac_br2, mac_green, GREEN_IP, UPLINK_IP, 64, &about);
+	EXPECT_PORT_IN(lab, GREEN, &f, DROPPED(ISOLATED));
 	lab_host_set(lab, GREEN_IP, &as_it_was);
+	unpublish(lab, lab->uplink[UP0], IPPROTO_UDP);
+}
+
+/* ---- The host has a socket. */
+
+static int bind_at(uint32_t address, uint16_t port)
+{
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = address};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+/* Blue's own flow, which keeps its port. */
+static void blue_maps(struct lab *lab, uint16_t port)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = BLUE_IP, .dest = REMOTE_IP,
+	      .sport = port, .dport = 7);
+	assert_int_equal(frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out), port);
+}
+
+/* All of a datagram, and its fragments; and, to_host, an error about the answer. */
+static void expect_from_green(struct lab *lab, uint16_t port, bool to_host)
+{
+	int outcome = to_host ? TO_KERNEL : DROPPED(ISOLATED);
+	struct frame whole, half[2], about, f;
+
+	FRAME(&whole, .to = mac_br2, .from = mac_green, .source = GREEN_IP, .dest = UPLINK_IP,
+	      .sport = 3000, .dport = port, .payload = 1000);
+	frame_halve(&whole, 77, half);
+	EXPECT_PORT_IN(lab, GREEN, &whole, outcome);
+	EXPECT_PORT_IN(lab, GREEN, &half[0], outcome);
+	EXPECT_PORT_IN(lab, GREEN, &half[1], TO_KERNEL);
+	packet(&about, UPLINK_IP, port, GREEN_IP, 3000, IPPROTO_UDP);
+	error(&f, mac_br2, mac_green, GREEN_IP, UPLINK_IP, 64, &about);
+	EXPECT_PORT_IN(lab, GREEN, &f, TO_KERNEL);
+}
+
+/* An isolated network reaches the host, whosever the port is for others, and nobody else. */
+static void test_isolated_to_the_host(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int fd;
+
+	isolate(lab, GREEN);
+	blue_maps(lab, 5000);
+	expect_from_green(lab, 5000, false);
+	fd = bind_at(INADDR_ANY, 5000);
+	expect_from_green(lab, 5000, true);
+	close(fd);
+	expect_from_green(lab, 5000, false);
+	/* A published one a socket has that is bound to the address. */
+	publish(lab, lab->uplink[UP0], IPPROTO_UDP);
+	fd = bind_at(INADDR_ANY, 8080);
+	expect_from_green(lab, 8080, false);
+	close(fd);
+	fd = bind_at(address4(UPLINK_IP), 8080);
+	expect_from_green(lab, 8080, true);
+	close(fd);
+	expect_from_green(lab, 8080, false);
+	assert_int_equal(lab_active_sessions(lab), 1);
 	unpublish(lab, lab->uplink[UP0], IPPROTO_UDP);
 }
 
@@ -197,6 +276,36 @@ static void test_errors_about_the_host(void **state)
 		loopback_down(lab);
 		lab_expect_no_flows(lab);
 	}
+}
+
+/* The answer to the host, whose port a mapping of blue's has, too. */
+static void test_isolated_answers_the_host(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f;
+	int fd;
+
+	loopback_up(lab);
+	blue_maps(lab, 4000);
+	publish(lab, lab->uplink[UP0], IPPROTO_UDP);
+	fd = bind_at(address4(UPLINK_IP), 4000);
+	host_sends(lab, UPLINK_IP, IPPROTO_UDP);
+	for (int isolated = 0; isolated < 2; isolated++) {
+		struct nsr_endpoint blue = lab_endpoint(lab, BLUE);
+
+		blue.network = 77;
+		lab_host_set(lab, BLUE_IP, &blue);
+		if (isolated)
+			isolate(lab, RED);
+		packet(&f, RED_IP, 80, UPLINK_IP, 4000, IPPROTO_UDP);
+		memcpy(frame_eth(&f)->h_source, mac_red, 6);
+		memcpy(frame_eth(&f)->h_dest, mac_br1, 6);
+		EXPECT_PORT_IN(lab, RED, &f, TO_NEIGHBOUR);
+	}
+	close(fd);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_FILTERED));
+	unpublish(lab, lab->uplink[UP0], IPPROTO_UDP);
+	loopback_down(lab);
 }
 
 /* ---- Refused. */
@@ -255,9 +364,14 @@ static void test_told_of_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_errors),          LAB_TEST(test_errors_to_the_host),
-		LAB_TEST(test_errors_isolated), LAB_TEST(test_errors_about_the_host),
-		LAB_TEST(test_told_of_limit),   LAB_TEST(test_told_of_size),
+		LAB_TEST(test_errors),
+		LAB_TEST(test_errors_to_the_host),
+		LAB_TEST(test_errors_isolated),
+		LAB_TEST(test_isolated_to_the_host),
+		LAB_TEST(test_errors_about_the_host),
+		LAB_TEST(test_isolated_answers_the_host),
+		LAB_TEST(test_told_of_limit),
+		LAB_TEST(test_told_of_size),
 	};
 
 	return LAB_MAIN(tests);

@@ -158,15 +158,22 @@ static void test_filter(void **state)
 	lab_expect_no_flows6(lab);
 }
 
-static int listen_on(uint16_t port)
+static int bind_at(const char *ip, uint16_t port, int type)
 {
 	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+	int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), yes = 1;
 
 	assert_true(fd >= 0);
-	assert_int_equal(inet_pton(AF_INET6, UPLINK_IP6, &at.sin6_addr), 1);
+	assert_int_equal(inet_pton(AF_INET6, ip, &at.sin6_addr), 1);
 	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)), 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static int listen_on(uint16_t port)
+{
+	int fd = bind_at(UPLINK_IP6, port, SOCK_STREAM);
+
 	assert_int_equal(listen(fd, 1), 0);
 	return fd;
 }
@@ -400,6 +407,108 @@ static void test_errors_about_the_host(void **state)
 	}
 }
 
+/* ---- Isolated: to the host, and to nobody else. */
+
+/* Red's own flow, which keeps its port. */
+static void maps(struct lab *lab, enum lab_port which, uint16_t port)
+{
+	struct frame f;
+
+	FRAME(&f, .to = mac_router, .from = mac_up0, .source = hosts[which].ip, .dest = REMOTE_IP6,
+	      .sport = port, .dport = 7);
+	assert_int_equal(frame_sport(&EXPECT_OUT(lab, UP0, &f, TRANSLATED)->out), port);
+}
+
+/* The one is of an isolated network, the other of another one. */
+static void isolate(struct lab *lab, enum lab_port which, enum lab_port other)
+{
+	struct nsr_endpoint endpoint = lab_endpoint(lab, other);
+	struct nsr_port port = lab_port(lab, which);
+
+	endpoint.network = 77;
+	lab_host_set(lab, hosts[other].ip, &endpoint);
+	port.flags |= NSR_PORT_ISOLATED;
+	lab_port_set(lab, which, &port);
+}
+
+static void expect_from_blue(struct lab *lab, uint16_t port, bool to_host)
+{
+	int outcome = to_host ? TO_KERNEL : DROPPED(ISOLATED);
+	struct frame f, about;
+
+	sends(lab, BLUE, IPPROTO_UDP, 3000, port, 0, outcome);
+	fragment(&f, port, true);
+	EXPECT_PORT_IN(lab, BLUE, &f, outcome);
+	fragment(&f, port, false);
+	EXPECT_PORT_IN(lab, BLUE, &f, TO_KERNEL);
+	packet(&about, UPLINK_IP6, port, BLUE_IP6, 3000, IPPROTO_UDP);
+	error(&f, mac_br1, mac_blue, BLUE_IP6, UPLINK_IP6, 64, &about);
+	EXPECT_PORT_IN(lab, BLUE, &f, TO_KERNEL);
+}
+
+static void test_isolated_to_the_host(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int fd;
+
+	isolate(lab, BLUE, RED);
+	maps(lab, RED, 5000);
+	expect_from_blue(lab, 5000, false);
+	fd = bind_at("::", 5000, SOCK_DGRAM);
+	expect_from_blue(lab, 5000, true);
+	close(fd);
+	expect_from_blue(lab, 5000, false);
+	/* A published one a socket has that is bound to the address. */
+	publish(lab, IPPROTO_UDP);
+	fd = bind_at("::", 8080, SOCK_DGRAM);
+	expect_from_blue(lab, 8080, false);
+	close(fd);
+	fd = bind_at(UPLINK_IP6, 8080, SOCK_DGRAM);
+	expect_from_blue(lab, 8080, true);
+	close(fd);
+	expect_from_blue(lab, 8080, false);
+	assert_int_equal(sessions(lab), 1);
+	unpublish(lab, IPPROTO_UDP);
+}
+
+/* About a flow that was there before. */
+static void test_errors_isolated(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, about;
+
+	publish(lab, IPPROTO_UDP);
+	sends(lab, BLUE, IPPROTO_UDP, 3000, 8080, 0, TO_PEER);
+	isolate(lab, BLUE, RED);
+	packet(&about, UPLINK_IP6, 8080, BLUE_IP6, 3000, IPPROTO_UDP);
+	error(&f, mac_br1, mac_blue, BLUE_IP6, UPLINK_IP6, 64, &about);
+	EXPECT_PORT_IN(lab, BLUE, &f, DROPPED(ISOLATED));
+	unpublish(lab, IPPROTO_UDP);
+}
+
+/* The answer to the host, whose port a mapping of blue's has, too. */
+static void test_isolated_answers_the_host(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, out;
+	int fd;
+
+	loopback_up(lab);
+	maps(lab, BLUE, 4000);
+	publish(lab, IPPROTO_UDP);
+	fd = bind_at(UPLINK_IP6, 4000, SOCK_DGRAM);
+	packet(&f, UPLINK_IP6, 4000, UPLINK_IP6, 8080, IPPROTO_UDP);
+	assert_int_equal(lab_run(lab, DATAPATH_LOCAL_OUT, STATE_LOOPBACK, &f, &out),
+			 TC_ACT_REDIRECT);
+	sends(lab, RED, IPPROTO_UDP, 80, 4000, 0, TO_NEIGHBOUR);
+	isolate(lab, RED, BLUE);
+	sends(lab, RED, IPPROTO_UDP, 80, 4000, 0, TO_NEIGHBOUR);
+	close(fd);
+	sends(lab, RED, IPPROTO_UDP, 80, 4000, 0, DROPPED(NAT_FILTERED));
+	loopback_down(lab);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +521,9 @@ int main(void)
 		LAB_TEST(test_errors),
 		LAB_TEST(test_errors_to_the_host),
 		LAB_TEST(test_errors_about_the_host),
+		LAB_TEST(test_isolated_to_the_host),
+		LAB_TEST(test_errors_isolated),
+		LAB_TEST(test_isolated_answers_the_host),
 	};
 
 	return LAB_MAIN(tests);
