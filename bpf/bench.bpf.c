@@ -10,8 +10,9 @@
  *   bench_peer       one hash look-up by destination address, TTL, MAC addresses, one counter, and
  *                    bpf_redirect_peer(). No policy, no MTU check, no neighbour handling: what
  *                    nsroute's datapath adds to this is the price of being correct
- *   bench_neigh      the same, but out of the server's cable by bpf_redirect_neigh(), which writes
- * the MAC addresses, as by an uplink: what masquerading adds to this is the price of translation
+ *   bench_neigh      the same, but out of the server's cable by bpf_redirect_neigh(), by which
+ *                    the MAC addresses are written, as by an uplink: what masquerading adds to
+ *                    this is the price of translation
  *
  * None of it is part of the datapath: it is loaded for a measurement, and goes with the process.
  */
