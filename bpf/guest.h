@@ -163,6 +163,28 @@ static __always_inline bool guest_load_later(struct __sk_buff *skb, struct packe
 	return parse(skb, p) == PACKET_IPV4 && p->ip4->ihl == 5 && p->ip4->ttl > 1;
 }
 
+/* A client's first fragment that does not go to the publisher: neither do the others, by the entry
+ * of an older datagram of that identification. What has come from outside is not touched. */
+NSR_STEP int guest_in_forget(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	const struct nsr_datagram_in *known;
+	const struct nsr_uplink *uplink;
+	struct nsr_datagram key;
+	struct packet p;
+
+	INSTEAD(0);
+	if (!port || parse(skb, &p) != PACKET_IPV4)
+		return 0;
+	uplink = guest_uplink(guest_slot(p.ip4->daddr));
+	if (!uplink || guest_is_beside(port, uplink->index))
+		return 0;
+	key = datagram4(p.ip4, uplink->index);
+	known = bpf_map_lookup_elem(&datagrams_in, &key);
+	if (known && READ_ONCE(known->whom) == NAT_INBOUND_SESSION)
+		bpf_map_delete_elem(&datagrams_in, &key);
+	return 0;
+}
+
 /* A later fragment of a client's: to whom the first was, which has come before it; else the host's.
  */
 NSR_STEP int guest_in_later(struct __sk_buff *skb, const struct nsr_port *port)
@@ -240,19 +262,19 @@ NSR_STEP int guest_out(struct __sk_buff *skb, const struct nsr_port *port)
 	return verdict < 0 ? verdict : VERDICT_PEER;
 }
 
-/* What is no answer goes straight; of a datagram's first fragment, so do the others, which the
- * entry of an older one, an answer, must not turn. */
-NSR_STEP int guest_straight(struct __sk_buff *skb, const struct nsr_port *port)
+/* What is no answer, or does not get through: of a datagram's first fragment, so are the others,
+ * which the entry of an older one, an answer, must not turn. */
+NSR_STEP int guest_out_forget(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nsr_datagram datagram;
 	struct packet p;
 
-	if (!port || parse(skb, &p) != PACKET_IPV4 || !ip4_is_fragment(p.ip4))
-		return GUEST_DIRECT;
-	INSTEAD(GUEST_DIRECT);
+	INSTEAD(0);
+	if (!port || parse(skb, &p) != PACKET_IPV4)
+		return 0;
 	datagram = datagram4(p.ip4, port->uplink - 1u);
 	bpf_map_delete_elem(&datagrams_out, &datagram);
-	return GUEST_DIRECT;
+	return 0;
 }
 
 /* A later fragment of an answer, whose first has come before it. */
@@ -287,13 +309,42 @@ NSR_STEP int guest_out_later(struct __sk_buff *skb, const struct nsr_port *port)
 
 /* ---- ICMP errors, about a session of who sends them. */
 
-/* Who has the port that a quoted packet is from; NULL: nobody. */
-static __always_inline const struct nsr_endpoint *guest_mapped(u32 slot, const struct transport *t)
+/* Of a client's error, before it is changed: VERDICT_PEER, about an answer of a publisher's to it;
+ * VERDICT_KERNEL, about the host's own, which may have left by a published port as well, or about
+ * nothing; or a reason to drop. request has the uplink, slot and time then. */
+NSR_STEP int guest_error_judge(struct __sk_buff *skb, const struct nsr_port *port,
+			       struct nat_request *request)
 {
-	const struct nsr_mapping *record =
-		nat_mapping(NSR_MAPPING(NSR_POOL(slot, t->protocol), bpf_ntohs(t->source)));
+	const struct nsr_mapping *record;
+	const struct nsr_uplink *uplink;
+	const struct nsr_endpoint *to;
+	struct quote q = {};
+	struct packet p;
+	u32 mapping;
 
-	return record && READ_ONCE(record->references) ? fib_host4(record->inside.address) : NULL;
+	if (!port || !request || parse(skb, &p) != PACKET_IPV4 || p.ip4->ttl <= 1 ||
+	    !quote_read(skb, &p, &q) || q.ip.daddr != p.ip4->saddr ||
+	    !protocol_has_ports(q.ip.protocol) || !quote_read_transport(skb, &q))
+		return VERDICT_KERNEL;
+	request->slot = guest_slot(p.ip4->daddr);
+	uplink = guest_uplink(request->slot);
+	if (!uplink || guest_is_beside(port, uplink->index))
+		return VERDICT_KERNEL;
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, q.transport.protocol),
+			      bpf_ntohs(q.transport.source));
+	record = nat_mapping(mapping);
+	if (!record)
+		return VERDICT_KERNEL;
+	request->flow.inside = record->inside;
+	request->flow.remote_address = q.ip.daddr;
+	request->flow.remote_port = q.transport.dest;
+	if (!guest_knows(request) || request->mapping != mapping ||
+	    request->external != p.ip4->daddr)
+		return VERDICT_KERNEL;
+	to = fib_host4(request->flow.inside.address);
+	if (hairpin_isolated(port, to))
+		return DROP(ISOLATED);
+	return guest_takes(skb, to) ? VERDICT_PEER : DROP(NAT_HAIRPIN);
 }
 
 /* From a client, about an answer to it. */
@@ -301,32 +352,19 @@ NSR_STEP int guest_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	const struct nsr_settings *settings = nat_settings();
 	struct nat_request request = {};
-	const struct nsr_uplink *uplink;
-	const struct nsr_endpoint *to;
-	struct quote q = {};
-	struct packet p;
-	u32 slot;
+	int verdict;
 
-	if (!port || !settings || parse(skb, &p) != PACKET_IPV4 || p.ip4->ttl <= 1 ||
-	    !quote_read(skb, &p, &q) || q.ip.daddr != p.ip4->saddr ||
-	    !protocol_has_ports(q.ip.protocol) || !quote_read_transport(skb, &q))
+	if (!port || !settings)
 		return VERDICT_KERNEL;
-	slot = guest_slot(p.ip4->daddr);
-	uplink = guest_uplink(slot);
-	if (!uplink || guest_is_beside(port, uplink->index))
-		return VERDICT_KERNEL;
-	to = guest_mapped(slot, &q.transport);
-	if (hairpin_isolated(port, to))
-		return DROP(ISOLATED);
-	if (to && !guest_takes(skb, to))
-		return DROP(NAT_HAIRPIN);
-	request.external = p.ip4->daddr;
-	request.slot = slot;
-	request.flow.inside.uplink = uplink->index;
 	request.now_s = nat_now_s(settings);
+	verdict = guest_error_judge(skb, port, &request);
+	if (verdict != VERDICT_PEER)
+		return verdict;
 	switch (icmp4_arrives(skb, false, &request)) {
-	case NAT_INBOUND_SESSION:
-		return VERDICT_PEER;
+	case NAT_INBOUND_SESSION: /* the mapping may be another's by now */
+		return hairpin_isolated(port, fib_host4(request.flow.inside.address))
+			       ? DROP(ISOLATED)
+			       : VERDICT_PEER;
 	case NAT_INBOUND_HOST:
 		return VERDICT_KERNEL;
 	default:
@@ -413,24 +451,28 @@ NSR_STEP int guest_answers(struct __sk_buff *skb, const struct nsr_port *port)
 	if (bpf_map_lookup_elem(&session_by_flow, &flow))
 		return true;
 	if (ip4_is_fragment(p.ip4))
-		guest_straight(skb, port);
+		guest_out_forget(skb, port);
 	return false;
 }
 
 static __always_inline int guest_translate(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct packet p;
+	bool fragment;
 	int verdict;
 
 	if (!packet_at(skb, &p, false))
 		return DROP(MALFORMED);
+	fragment = ip4_is_fragment(p.ip4);
 	if (fib_host4(p.ip4->daddr)) {
 		if (p.ip4->protocol == IPPROTO_ICMP)
 			return guest_error_out(skb, port);
 		if (ip4_is_later_fragment(p.ip4))
 			return guest_out_later(skb, port);
 		verdict = guest_out(skb, port);
-		return verdict == GUEST_DIRECT ? guest_straight(skb, port) : verdict;
+		if (fragment && verdict != VERDICT_PEER)
+			guest_out_forget(skb, port);
+		return verdict;
 	}
 	if (p.ip4->protocol == IPPROTO_ICMP)
 		return guest_error_in(skb, port);
@@ -442,7 +484,11 @@ static __always_inline int guest_translate(struct __sk_buff *skb, const struct n
 		if (!verdict)
 			verdict = VERDICT_PEER;
 	}
-	return verdict == VERDICT_PEER ? guest_in(skb, port) : verdict;
+	if (verdict == VERDICT_PEER)
+		verdict = guest_in(skb, port);
+	if (fragment && verdict != VERDICT_PEER)
+		guest_in_forget(skb, port);
+	return verdict;
 }
 
 /* Where what has been translated goes, with its new headers; NULL: nowhere. */

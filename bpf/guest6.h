@@ -132,6 +132,23 @@ NSR_STEP int guest6_in(struct __sk_buff *skb)
 		       : VERDICT_PEER;
 }
 
+/* As guest_in_forget(). */
+NSR_STEP int guest6_in_forget(const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
+	const struct nsr_datagram_in6 *known;
+	struct nsr_datagram6 key;
+
+	INSTEAD(0);
+	if (!port || !work || guest_is_beside(port, work->request.flow.inside.uplink))
+		return 0;
+	key = datagram6(work);
+	known = bpf_map_lookup_elem(&datagrams_in6, &key);
+	if (known && READ_ONCE(known->whom) == NAT_INBOUND_SESSION)
+		bpf_map_delete_elem(&datagrams_in6, &key);
+	return 0;
+}
+
 /* As guest_in_later(). */
 NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 {
@@ -159,31 +176,55 @@ NSR_STEP int guest6_in_later(struct __sk_buff *skb, const struct nsr_port *port)
 								  : VERDICT_PEER;
 }
 
+/* As guest_error_judge(). */
+NSR_STEP int guest6_error_judge(struct __sk_buff *skb, const struct nsr_port *port)
+{
+	struct nat_work6 *work = nat_work();
+	const struct nsr_mapping6 *record;
+	const struct nsr_endpoint *to;
+	struct nat_request6 *request;
+	const struct transport6 *t;
+	u32 mapping;
+
+	if (!port || !work || !work->transport.check_offset ||
+	    guest_is_beside(port, work->request.flow.inside.uplink) || !quote6_read(skb, work) ||
+	    !quote6_read_transport(skb, &work->quote))
+		return VERDICT_KERNEL;
+	request = &work->request;
+	t = &work->quote.transport;
+	mapping = NSR_MAPPING(NSR_POOL(request->slot, t->protocol), bpf_ntohs(t->source));
+	record = nat_mapping6(mapping);
+	if (!record ||
+	    !address_equal6(&request->flow.remote_address, (void *)&work->quote.ip.daddr) ||
+	    !address_equal6(&request->external, (void *)&work->quote.ip.saddr))
+		return VERDICT_KERNEL;
+	request->flow.inside = record->inside;
+	request->flow.remote_port = t->dest;
+	if (!guest_knows6(request) || request->mapping != mapping ||
+	    !address_equal6(&request->external, (void *)&work->quote.ip.saddr))
+		return VERDICT_KERNEL;
+	to = fib_host6(&request->flow.inside.address);
+	if (hairpin_isolated(port, to))
+		return DROP(ISOLATED);
+	return guest_takes(skb, to) ? VERDICT_PEER : DROP(NAT_HAIRPIN);
+}
+
 /* As guest_error_in(). */
 NSR_STEP int guest6_error_in(struct __sk_buff *skb, const struct nsr_port *port)
 {
 	struct nat_work6 *work = nat_work();
-	const struct nsr_endpoint *to = NULL;
-	const struct nsr_mapping6 *record;
-	const struct transport6 *t;
+	int verdict;
 
-	if (!port || !work || !work->transport.check_offset ||
-	    guest_is_beside(port, work->request.flow.inside.uplink) || !quote6_read(skb, work) ||
-	    !quote6_read_transport(skb, &work->quote) ||
-	    !address_equal6(&work->request.flow.remote_address, (void *)&work->quote.ip.daddr))
+	if (!port || !work)
 		return VERDICT_KERNEL;
-	t = &work->quote.transport;
-	record = nat_mapping6(
-		NSR_MAPPING(NSR_POOL(work->request.slot, t->protocol), bpf_ntohs(t->source)));
-	if (record && READ_ONCE(record->references))
-		to = fib_host6(&record->inside.address);
-	if (hairpin_isolated(port, to))
-		return DROP(ISOLATED);
-	if (to && !guest_takes(skb, to))
-		return DROP(NAT_HAIRPIN);
+	verdict = guest6_error_judge(skb, port);
+	if (verdict != VERDICT_PEER)
+		return verdict;
 	switch (icmp6_arrives(skb)) {
 	case NAT_INBOUND_SESSION:
-		return VERDICT_PEER;
+		return hairpin_isolated(port, fib_host6(&work->request.flow.inside.address))
+			       ? DROP(ISOLATED)
+			       : VERDICT_PEER;
 	case NAT_INBOUND_HOST:
 	case NAT_INBOUND_RARE:
 		return VERDICT_KERNEL;
@@ -259,18 +300,18 @@ NSR_STEP int guest6_out(struct __sk_buff *skb)
 		       : VERDICT_PEER;
 }
 
-/* As guest_straight(), of what is whole or a first fragment. */
-NSR_STEP int guest6_straight(void)
+/* As guest_out_forget(), of what is whole or a first fragment. */
+NSR_STEP int guest6_out_forget(void)
 {
 	struct nat_work6 *work = nat_work();
 	struct nsr_datagram6 datagram;
 
-	if (!work || !work->transport.fragment)
-		return GUEST_DIRECT;
-	INSTEAD(GUEST_DIRECT);
+	INSTEAD(0);
+	if (!work)
+		return 0;
 	datagram = direct6_datagram(work);
 	bpf_map_delete_elem(&datagrams_out6, &datagram);
-	return GUEST_DIRECT;
+	return 0;
 }
 
 /* As guest_out_later(). */
@@ -383,7 +424,9 @@ static __always_inline int guest6_translate_out(struct __sk_buff *skb, const str
 		verdict = guest6_out(skb);
 	else if (is_icmp6_error(work->transport.icmp_type) && !work->transport.fragment)
 		verdict = guest6_error_out(skb);
-	return verdict == GUEST_DIRECT ? guest6_straight() : verdict;
+	if (work->transport.fragment && verdict != VERDICT_PEER)
+		guest6_out_forget();
+	return verdict;
 }
 
 static __always_inline int guest6_translate_in(struct __sk_buff *skb, const struct nsr_port *port)
@@ -405,7 +448,11 @@ static __always_inline int guest6_translate_in(struct __sk_buff *skb, const stru
 		if (!verdict)
 			verdict = VERDICT_PEER;
 	}
-	return verdict == VERDICT_PEER ? guest6_in(skb) : verdict;
+	if (verdict == VERDICT_PEER)
+		verdict = guest6_in(skb);
+	if (work->transport.fragment && verdict != VERDICT_PEER)
+		guest6_in_forget(port);
+	return verdict;
 }
 
 static __always_inline int guest6_translate(struct __sk_buff *skb, const struct nsr_port *port)

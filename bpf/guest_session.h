@@ -128,8 +128,8 @@ NSR_STEP int guest_answer(struct nat_request *request)
 	return VERDICT_PEER;
 }
 
-/* Whether a flow has such a session, by an address that stays: request->external. For errors, by
- * which it neither goes on nor ends. */
+/* Whether a flow has such a session, by an address that stays: request->external and mapping. For
+ * errors, by which it neither goes on nor ends. */
 NSR_STEP int guest_knows(struct nat_request *request)
 {
 	const struct nsr_session *session;
@@ -143,6 +143,7 @@ NSR_STEP int guest_knows(struct nat_request *request)
 	if (!session || !guest_is_ours(session, state) || !mapping_is_published(view.mapping) ||
 	    guest_has_gone(&view, &request->flow))
 		return false;
+	request->mapping = view.mapping;
 	request->external = view.external;
 	return true;
 }

@@ -165,6 +165,36 @@ static void test_the_hosts_socket(void **state)
 	guests_unpublish(lab, IPPROTO_UDP);
 }
 
+/* About what the socket of the host has sent, by the port that red publishes: not for red, so it
+ * goes by neither isolation nor red's MTU. */
+static void test_errors_about_the_hosts_own(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), as_it_was = red;
+	struct nsr_port plain = lab_port(lab, PLAIN);
+	struct frame f[2], about;
+
+	guests_publish(lab, IPPROTO_UDP);
+	guests_expect_asked(lab, IPPROTO_UDP, 0);
+	for (uint16_t i = 0; i < 2; i++) {
+		FRAME(&about, .to = mac_plain, .from = mac_br3, .source = UPLINK_IP,
+		      .dest = PLAIN_IP, .sport = GUESTS_PORT, .dport = GUESTS_CLIENT + i,
+		      .payload = 33);
+		guests_error(&f[i], mac_br3, mac_plain, PLAIN_IP, UPLINK_IP, 64, &about);
+	}
+	EXPECT_PORT_IN(lab, PLAIN, &f[0], TO_PEER);
+	red.mtu = 68;
+	lab_host_set(lab, RED_IP, &red);
+	EXPECT_PORT_IN(lab, PLAIN, &f[0], DROPPED(NAT_HAIRPIN));
+	EXPECT_PORT_IN(lab, PLAIN, &f[1], TO_KERNEL);
+	lab_host_set(lab, RED_IP, &as_it_was);
+	plain.flags |= NSR_PORT_ISOLATED;
+	lab_port_set(lab, PLAIN, &plain);
+	EXPECT_PORT_IN(lab, PLAIN, &f[0], DROPPED(ISOLATED));
+	EXPECT_PORT_IN(lab, PLAIN, &f[1], TO_KERNEL);
+	guests_unpublish(lab, IPPROTO_UDP);
+}
+
 static void test_policy(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -300,7 +330,7 @@ int main(void)
 		LAB_TEST(test_the_hosts_own), LAB_TEST(test_the_hosts_socket),
 		LAB_TEST(test_policy),        LAB_TEST(test_limit),
 		LAB_TEST(test_client_goes),   LAB_TEST(test_two_ports),
-		LAB_TEST(test_errors),
+		LAB_TEST(test_errors),        LAB_TEST(test_errors_about_the_hosts_own),
 	};
 
 	return LAB_MAIN(tests);

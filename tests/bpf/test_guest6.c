@@ -148,6 +148,36 @@ static void test_errors(void **state)
 	}
 }
 
+/* As in IPv4: goes by neither isolation nor red's MTU. */
+static void test_errors_about_the_hosts_own(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), as_it_was = red;
+	struct nsr_port green;
+	struct frame f[2], about;
+
+	publish(lab, IPPROTO_UDP);
+	expect_flow(lab, IPPROTO_UDP);
+	for (uint16_t i = 0; i < 2; i++) {
+		FRAME(&about, .to = mac_green, .from = mac_br2, .source = UPLINK_IP6,
+		      .dest = GREEN_IP6, .sport = PORT, .dport = CLIENT + i, .payload = 33);
+		error(&f[i], mac_br2, mac_green, GREEN_IP6, UPLINK_IP6, 64, &about);
+	}
+	EXPECT_PORT_IN(lab, GREEN, &f[0], TO_PEER);
+	red.mtu = 88;
+	lab_host_set(lab, RED_IP6, &red);
+	EXPECT_PORT_IN(lab, GREEN, &f[0], DROPPED(NAT_HAIRPIN));
+	EXPECT_PORT_IN(lab, GREEN, &f[1], TO_KERNEL);
+	lab_host_set(lab, RED_IP6, &as_it_was);
+	green = lab_port(lab, GREEN);
+	green.uplink = 0;
+	green.flags |= NSR_PORT_ISOLATED;
+	lab_port_set(lab, GREEN, &green);
+	EXPECT_PORT_IN(lab, GREEN, &f[0], DROPPED(ISOLATED));
+	EXPECT_PORT_IN(lab, GREEN, &f[1], TO_KERNEL);
+	unpublish(lab, IPPROTO_UDP);
+}
+
 /* From outside, in the client's name: what red tells about what goes straight is not turned. */
 static void test_forged(void **state)
 {
@@ -241,6 +271,44 @@ static void test_fragments(void **state)
 	unpublish(lab, IPPROTO_UDP);
 }
 
+/* A first fragment with the identification of one before, which is the host's, or too large: what
+ * follows it is not for whom the older was for. */
+static void test_identification_again(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), green = lab_endpoint(lab, GREEN);
+	struct frame f;
+
+	publish(lab, IPPROTO_UDP);
+	expect_flow(lab, IPPROTO_UDP);
+	expect_piece(lab, false, true, GREEN_IP6);
+	expect_piece(lab, true, true, GREEN_IP6);
+	piece(&f, false, true, 64);
+	*(__be16 *)(f.bytes + ETH_HLEN + sizeof(struct ipv6hdr) + FRAME_EXTENSION + 2) =
+		htons(PORT + 1);
+	frame_seal(&f);
+	EXPECT_PORT_IN(lab, GREEN, &f, TO_KERNEL);
+	piece(&f, true, true, 64);
+	EXPECT_PORT_IN(lab, GREEN, &f, TO_KERNEL);
+	expect_piece(lab, false, true, GREEN_IP6);
+	expect_piece(lab, false, false, UPLINK_IP6);
+	red.mtu = green.mtu = 88;
+	lab_host_set(lab, RED_IP6, &red);
+	lab_host_set(lab, GREEN_IP6, &green);
+	for (int asks = 0; asks < 2; asks++) {
+		piece(&f, false, asks, 64);
+		EXPECT_PORT_IN(lab, asks ? GREEN : RED, &f, DROPPED(NAT_HAIRPIN));
+	}
+	red.mtu = green.mtu = LAB_MTU;
+	lab_host_set(lab, RED_IP6, &red);
+	lab_host_set(lab, GREEN_IP6, &green);
+	for (int asks = 0; asks < 2; asks++) {
+		piece(&f, true, asks, 64);
+		EXPECT_PORT_IN(lab, asks ? GREEN : RED, &f, TO_KERNEL);
+	}
+	unpublish(lab, IPPROTO_UDP);
+}
+
 /* What has come from outside in the client's name, before it: too large to be held. */
 static void test_forged_fragment(void **state)
 {
@@ -295,9 +363,15 @@ static void test_followers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(test_both_ways), LAB_TEST(test_errors),    LAB_TEST(test_forged),
-		LAB_TEST(test_refused),   LAB_TEST(test_fragments), LAB_TEST(test_forged_fragment),
+		LAB_TEST(test_both_ways),
+		LAB_TEST(test_errors),
+		LAB_TEST(test_forged),
+		LAB_TEST(test_refused),
+		LAB_TEST(test_fragments),
+		LAB_TEST(test_forged_fragment),
 		LAB_TEST(test_followers),
+		LAB_TEST(test_errors_about_the_hosts_own),
+		LAB_TEST(test_identification_again),
 	};
 
 	return LAB_MAIN(tests);

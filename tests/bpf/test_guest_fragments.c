@@ -105,6 +105,71 @@ static void test_identification_again(void **state)
 	guests_unpublish(lab, IPPROTO_UDP);
 }
 
+static void asked_in_two(uint16_t port, struct frame half[2])
+{
+	struct frame whole;
+
+	FRAME(&whole, .to = mac_br3, .from = mac_plain, .source = PLAIN_IP, .dest = UPLINK_IP,
+	      .sport = GUESTS_CLIENT, .dport = port, .payload = 1000);
+	frame_halve(&whole, 77, half);
+}
+
+/* A client's datagram that is the host's, with the identification of one before that was red's:
+ * red gets nothing of it. What has come from outside of that name stays as it is. */
+static void test_the_hosts_again(void **state)
+{
+	struct lab *lab = lab_of(state);
+	int in = lab->datapath->maps[MAP_datagrams_in];
+	struct nsr_datagram_in entry;
+	struct nsr_datagram key = {.source = address4(PLAIN_IP),
+				   .dest = address4(UPLINK_IP),
+				   .protocol = IPPROTO_UDP,
+				   .id = htons(77),
+				   .uplink = (uint8_t)lab->uplink_number[UP0]};
+	struct frame reds[2], hosts[2];
+
+	guests_publish(lab, IPPROTO_UDP);
+	asked_in_two(GUESTS_PORT, reds);
+	asked_in_two(GUESTS_PORT + 1, hosts);
+	expect_half(lab, PLAIN, &reds[0], RED, PLAIN_IP, RED_IP);
+	expect_half(lab, PLAIN, &hosts[1], RED, PLAIN_IP, RED_IP);
+	EXPECT_PORT_IN(lab, PLAIN, &hosts[0], TO_KERNEL);
+	EXPECT_PORT_IN(lab, PLAIN, &hosts[1], TO_KERNEL);
+	expect_half(lab, PLAIN, &reds[0], RED, PLAIN_IP, RED_IP);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	entry.whom = NSR_INBOUND_LEFT;
+	assert_int_equal(bpf_map_update_elem(in, &key, &entry, BPF_EXIST), 0);
+	EXPECT_PORT_IN(lab, PLAIN, &hosts[0], TO_KERNEL);
+	assert_int_equal(bpf_map_lookup_elem(in, &key, &entry), 0);
+	guests_unpublish(lab, IPPROTO_UDP);
+}
+
+/* A first fragment that is too large: those that follow are not for whom an older one of that
+ * identification was for, nor come from there. */
+static void test_too_large_again(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct nsr_endpoint red = lab_endpoint(lab, RED), plain = lab_endpoint(lab, PLAIN);
+	struct frame asked[2], answered[2];
+
+	guests_publish(lab, IPPROTO_UDP);
+	asked_in_two(GUESTS_PORT, asked);
+	expect_half(lab, PLAIN, &asked[0], RED, PLAIN_IP, RED_IP);
+	answered_in_two(80, GUESTS_CLIENT, answered);
+	expect_half(lab, RED, &answered[0], PLAIN, UPLINK_IP, PLAIN_IP);
+	red.mtu = plain.mtu = 68;
+	lab_host_set(lab, RED_IP, &red);
+	lab_host_set(lab, PLAIN_IP, &plain);
+	EXPECT_PORT_IN(lab, PLAIN, &asked[0], DROPPED(NAT_HAIRPIN));
+	EXPECT_PORT_IN(lab, RED, &answered[0], DROPPED(NAT_HAIRPIN));
+	red.mtu = plain.mtu = LAB_MTU;
+	lab_host_set(lab, RED_IP, &red);
+	lab_host_set(lab, PLAIN_IP, &plain);
+	EXPECT_PORT_IN(lab, PLAIN, &asked[1], TO_KERNEL);
+	expect_half(lab, RED, &answered[1], PLAIN, RED_IP, PLAIN_IP);
+	guests_unpublish(lab, IPPROTO_UDP);
+}
+
 /* What follows a first one: fragments, and errors, by either side. */
 struct followers {
 	struct frame asked, answered, asked_error, answered_error;
@@ -180,6 +245,8 @@ int main(void)
 		LAB_TEST(test_fragments),
 		LAB_TEST(test_forged_fragment),
 		LAB_TEST(test_identification_again),
+		LAB_TEST(test_the_hosts_again),
+		LAB_TEST(test_too_large_again),
 		LAB_TEST(test_last_hop),
 		LAB_TEST(test_too_large),
 	};
