@@ -66,8 +66,8 @@ static size_t slots_of(const struct more_externals *more)
 	return count;
 }
 
-/* Whether a prefix or an interface on a network leaves by the uplink of this number, or did before a
- * change that is not finished: until it does not, nobody else gets the number. */
+/* Whether a prefix or an interface on a network leaves by the uplink of this number, or did before
+ * a change that is not finished: until it does not, nobody else gets the number. */
 static bool number_is_meant(const struct state_datapath *datapath, uint32_t number)
 {
 	for (size_t i = 0; i < datapath->inside_count; i++)
