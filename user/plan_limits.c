@@ -66,8 +66,8 @@ static size_t slots_of(const struct more_externals *more)
 	return count;
 }
 
-/* Whether a prefix or an interface on a network leaves by the uplink of this number, or did before a
- * change that is not finished: until it does not, nobody else gets the number. */
+/* Whether a prefix or an interface on a network leaves by the uplink of this number, or did before
+ * a change that is not finished: until it does not, nobody else gets the number. */
 static bool number_is_meant(const struct state_datapath *datapath, uint32_t number)
 {
 	for (size_t i = 0; i < datapath->inside_count; i++)
@@ -103,7 +103,8 @@ static size_t slots_taken(const struct nsr_uplink *uplink)
 	return count;
 }
 
-/* Of one whose interface is gone. */
+/* Of one whose interface is gone. What is published there goes with it, and whose file still says
+ * it enters it anew. */
 static void count_lost_uplink(const struct state_datapath *datapath, uint32_t ifindex,
 			      size_t used[TABLES])
 {
@@ -114,6 +115,9 @@ static void count_lost_uplink(const struct state_datapath *datapath, uint32_t if
 			continue;
 		used[EXTERNALS] -= slots_taken(uplink);
 		used[UPLINKS] -= !number_is_meant(datapath, uplink->index);
+		for (size_t j = 0; j < datapath->published_count; j++)
+			used[PUBLISHED] -=
+				datapath->published[j].published.inside.uplink == uplink->index;
 	}
 }
 
