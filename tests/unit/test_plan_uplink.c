@@ -313,6 +313,46 @@ static void test_lost_address_of_two_fabrics(void **state)
 	assert_int_equal(code_of(sim, edited(sim, second, "203.0.113.2, ", ""), &err), -EEXIST);
 }
 
+static void assert_address(const struct ip_address *address, const char *text)
+{
+	char words[IP_TEXT_MAX];
+
+	assert_int_not_equal(address->family, 0);
+	assert_string_equal(ip_format(address, words), text);
+}
+
+/* Undoing gives back what was entered, also while the host has lost it: with nothing in the first
+ * place flows at the others would end, and none would begin when it is back. */
+static void test_lost_address_and_undone(void **state)
+{
+	static const char both[] =
+		"uplink: up0, addresses: [203.0.113.1, 203.0.113.2, \"2001:db8::1\"]";
+	static const char other[] =
+		"uplink: up0, addresses: [203.0.113.3, 203.0.113.2, \"2001:db8::1\"]";
+	struct simulator *sim = *state;
+	struct operation inverse;
+	const struct plan *plan;
+
+	to_uplink(sim, "up0", "", ARPHRD_ETHER, 0);
+	add_address(sim, "up0", "203.0.113.2/24");
+	add_address(sim, "up0", "203.0.113.3/24");
+	add_address(sim, "up0", "2001:db8::1/64");
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	converge(sim, two_networks(sim, both, both));
+	sim->datapath.uplinks[0].uplink.address4 = 0;
+	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
+	plan = plan_of(sim, parse(sim, two_networks(sim, other, other)));
+	assert_true(plan_inverse(find(plan, OPERATION_UPLINK_ADD), &inverse));
+	assert_int_equal(inverse.kind, OPERATION_UPLINK_ADD);
+	assert_address(&inverse.address, "203.0.113.1");
+	assert_address(&inverse.address6, "2001:db8::1");
+	assert_true(inverse.fixed && inverse.fixed6);
+	assert_true(plan_inverse(find(removal_of(sim), OPERATION_UPLINK_DELETE), &inverse));
+	assert_int_equal(inverse.kind, OPERATION_UPLINK_ADD);
+	assert_address(&inverse.address, "203.0.113.1");
+	assert_address(&inverse.address6, "2001:db8::1");
+}
+
 /* What is inside is guarded also when the plan that makes its uplink anew is undone. */
 static void test_lost_and_undone(void **state)
 {
@@ -345,6 +385,7 @@ int main(void)
 		TEST(test_one_address6_at_two),
 		TEST(test_one_address_of_two_fabrics),
 		TEST(test_lost_address_of_two_fabrics),
+		TEST(test_lost_address_and_undone),
 		TEST(test_ethernet_kinds),
 		TEST(test_layer_3_kinds),
 		TEST(test_removed_and_undone),
