@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "plan_address6.h"
 #include "plan_externals.h"
-#include "plan_host.h"
 #include "plan_uplink.h"
 
 /* The external addresses of an uplink. */
