@@ -354,7 +354,17 @@ static void test_lost_uplinks(void **state)
 	memset(add_uplink(sim, 0, true)->slots, NSR_UPLINKS_MAX, NSR_MORE_MAX);
 	assert_int_equal(plan_code(sim, &err), 0);
 	fill(sim, 0, 0, 0, AF_INET, 0, 1);
-	expect_edge(sim, 7, "no room for eth0: this host namespace takes 16 uplinks");
+	expect_edge(
+		sim, 7,
+		"no room for eth0: this host namespace takes 16 uplinks, those of other "
+		"fabrics included; those that are gone keep 1 of the places until no network is to "
+		"leave by them: take the fabrics of such networks down and apply them again");
+	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
+		if (sim->datapath.uplinks[i].uplink.index == 2)
+			sim->datapath.uplinks[i].uplink.ifindex += 1000000;
+	*arena_push(&sim->arena, sim->datapath.ports, sim->datapath.ports_count) =
+		(struct state_port){.ifindex = 1, .port = {.uplink = 1 + 2}};
+	expect_edge(sim, 7, "those that are gone keep 2 of the places until");
 }
 
 static void test_external_addresses_of_lost_uplinks(void **state)
