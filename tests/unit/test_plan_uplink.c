@@ -290,6 +290,28 @@ static void test_one_address_of_two_fabrics(void **state)
 	assert_int_equal(code_of(sim, arena_printf(&sim->arena, second, "up0"), &err), 0);
 }
 
+/* One that a file names stays that fabric's while the host has lost it, and when another interface
+ * has it then. */
+static void test_lost_address_at_two(void **state)
+{
+	static const char second[] =
+		"version: 1\nname: two\n"
+		"networks:\n  w-net: {subnets: [10.7.0.0/24], masquerade: up1}\n";
+	const char *one = "uplink: up0, addresses: [203.0.113.1]";
+	struct simulator *sim = *state;
+	struct error err;
+
+	add_two(sim);
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	converge(sim, two_networks(sim, one, one));
+	sim->others[sim->others_count] = sim->record;
+	sim->others[sim->others_count++].fabric = "lab";
+	memset(&sim->record, 0, sizeof(sim->record));
+	sim->datapath.uplinks[0].uplink.address4 = 0;
+	assert_int_equal(code_of(sim, second, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.message, "as 203.0.113.1, which is"));
+}
+
 /* While the host had lost the first address, nobody else's file is another one than it was. */
 static void test_lost_address_of_two_fabrics(void **state)
 {
@@ -515,6 +537,7 @@ int main(void)
 		TEST(test_one_address_at_two),
 		TEST(test_one_address6_at_two),
 		TEST(test_one_address_of_two_fabrics),
+		TEST(test_lost_address_at_two),
 		TEST(test_lost_address_of_two_fabrics),
 		TEST(test_named_address6_of_another_fabric),
 		TEST(test_named_address6_before_another_fabric),
