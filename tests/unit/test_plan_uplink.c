@@ -522,6 +522,7 @@ static void test_lost_and_undone(void **state)
 	to_uplink(sim, "wg0", "wireguard", ARPHRD_NONE, IFF_POINTOPOINT);
 	simulator_set_sysctl(sim, "net/ipv4/conf/wg0/forwarding", "0");
 	plan = plan_of(sim, parse(sim, text));
+	assert_null(find(plan, OPERATION_PROGRAMS_ADD));
 	assert_true(find(plan, OPERATION_UPLINK_DELETE) < find(plan, OPERATION_UPLINK_ADD));
 	op = find(plan, OPERATION_INSIDE_ADD);
 	assert_true(plan_inverse(op, &inverse));
