@@ -80,7 +80,7 @@ static struct ip_address best_of(const struct builder *b, const struct state_lin
 	for (size_t i = 0; i < host->addresses_count; i++) {
 		int this = host->addresses[i].ifindex == link->ifindex
 				   ? rank(&host->addresses[i],
-					  observed ? observed->uplink.address6 : NULL)
+					  observed ? observed->known.address6 : NULL)
 				   : 0;
 
 		if (this <= best)
@@ -106,7 +106,7 @@ static bool has_ipv6(const struct builder *b, const char *name)
 			if (network->subnets[j].family == AF_INET6)
 				return true;
 	}
-	return observed && memcmp(observed->uplink.address6, none, sizeof(none)) &&
+	return observed && memcmp(observed->known.address6, none, sizeof(none)) &&
 	       view_recorded_elsewhere(b->view, RECORD_UPLINK, name);
 }
 

@@ -462,6 +462,7 @@ static void test_temporary_address6_of_two_fabrics(void **state)
 	change_fabric(sim);
 	converge(sim, second);
 	find_address(sim, "2001:db8::2")->address.bytes[15] = 3;
+	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
 	converge(sim, second);
 	assert_int_equal(entry_of(sim)->address6[15], 3);
 }
