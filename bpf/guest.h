@@ -40,7 +40,7 @@ NSR_STEP u32 guest_slot(__be32 address)
 
 static __always_inline const struct nsr_uplink *guest_uplink(u32 slot)
 {
-	return slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
+	return slot < NSR_SLOTS_MAX ? uplink_at(slot) : NULL;
 }
 
 /* Whether the bridge of the client's own network is the uplink, and has a hook. */
@@ -416,7 +416,7 @@ NSR_STEP int guest_error_out(struct __sk_buff *skb, const struct nsr_port *port)
 	result = icmp4_leaves(skb, false, &request);
 	if (result == DROP(NAT_ICMP_ERROR) || (!result && !request.forwarded))
 		return GUEST_DIRECT;
-	return result ? DROP(NAT_REWRITE) : VERDICT_PEER;
+	return result ? error_refused(result) : VERDICT_PEER;
 }
 
 /* ---- The hook. */

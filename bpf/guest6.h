@@ -370,7 +370,7 @@ NSR_STEP int guest6_error_out(struct __sk_buff *skb)
 	if (result == DROP(NAT_ICMP_ERROR) || result == VERDICT_RARE ||
 	    (!result && !work->request.forwarded))
 		return GUEST_DIRECT;
-	return result ? DROP(NAT_REWRITE) : VERDICT_PEER;
+	return result ? error_refused(result) : VERDICT_PEER;
 }
 
 /* As guest_answers(). What has extension headers, fragments among it, may be one. */

@@ -160,6 +160,8 @@ static __always_inline int hairpin_open(struct __sk_buff *skb)
 
 	if (!request)
 		return DROP(NAT_SESSIONS);
+	if (session_waits(request))
+		return DROP(NAT_CLOSED);
 	refused = session_open_or_join(skb, request);
 	return refused ? refused : request->mapping;
 }
@@ -392,7 +394,7 @@ NSR_STEP int hairpin_error(struct __sk_buff *skb, const struct nsr_port *port)
 	    (!result && !request.forwarded))
 		return VERDICT_KERNEL;
 	if (result)
-		return DROP(NAT_REWRITE);
+		return error_refused(result);
 	switch (icmp4_arrives(skb, false, &request)) {
 	case NAT_INBOUND_SESSION:
 		return hairpin_error_arrives(skb, port);

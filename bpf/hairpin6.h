@@ -262,7 +262,7 @@ NSR_STEP int hairpin6_error(struct __sk_buff *skb, const struct nsr_port *port)
 		return DROP(ISOLATED);
 	result = icmp6_leaves(skb, true);
 	if (result)
-		return result == DROP(NAT_ICMP_ERROR) ? VERDICT_KERNEL : DROP(NAT_REWRITE);
+		return result == DROP(NAT_ICMP_ERROR) ? VERDICT_KERNEL : error_refused(result);
 	work->request.external = work->request.flow.remote_address; /* that it is for, again */
 	switch (icmp6_arrives(skb)) {
 	case NAT_INBOUND_SESSION: /* the mapping may be another's by now */

@@ -60,6 +60,12 @@ static __always_inline bool is_translated_error(u8 type)
 	       type == ICMP_PARAMETER_PROBLEM;
 }
 
+/* What refuses an error that is to go back, where nobody else would have it. */
+static __always_inline int error_refused(int result)
+{
+	return result == DROP(NAT_CLOSED) ? result : DROP(NAT_REWRITE);
+}
+
 #define ICMP_NONE 255
 
 /* The type of the ICMP message in an IPv4 packet. */
@@ -316,14 +322,12 @@ NSR_STEP int icmp4_direct(struct nat_request *request, const struct quote *q)
 	return direct_known(request);
 }
 
-/* Whether the quote is of a packet from an excepted remote, which no namespace here is: to that no
- * uplink leads. What it has no ports of, too. */
+/* Whether the quote is of a packet from an excepted remote. What it has no ports of, too. */
 NSR_STEP int icmp4_excepted(const struct nat_request *request, const struct quote *q)
 {
 	const struct nsr_inside *inside;
 
-	if (!request || !q || q->ip.version != 4 || q->ip.saddr == request->external ||
-	    fib_host4(q->ip.saddr))
+	if (!request || !q || q->ip.version != 4 || q->ip.saddr == request->external)
 		return false;
 	inside = inside_of4(q->ip.daddr);
 	return inside && inside->uplink == request->flow.inside.uplink &&

@@ -213,8 +213,7 @@ NSR_STEP int icmp6_excepted(void)
 	struct nat_work6 *work = nat_work();
 	const struct nsr_inside *inside;
 
-	if (!work || address_equal6((void *)&work->quote.ip.saddr, &work->request.external) ||
-	    fib_host6(&work->quote.ip.saddr))
+	if (!work || address_equal6((void *)&work->quote.ip.saddr, &work->request.external))
 		return false;
 	inside = inside_of6(&work->quote.ip.daddr);
 	return inside && inside->uplink == work->request.flow.inside.uplink &&

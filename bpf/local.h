@@ -39,16 +39,6 @@ static __always_inline bool local_load(struct __sk_buff *skb, struct packet *p, 
 	       !load_transport(skb, p, t) && t->protocol != NSR_NAT_ICMP;
 }
 
-static __always_inline const struct nsr_uplink *local_uplink_at(u32 slot)
-{
-	u32 *entry = bpf_map_lookup_elem(&uplink_by_index, &slot), ifindex;
-
-	if (!entry || !*entry)
-		return NULL;
-	ifindex = *entry;
-	return bpf_map_lookup_elem(&uplinks, &ifindex);
-}
-
 /* The slot of an address that an uplink translates to; NSR_SLOTS_MAX: none does. */
 NSR_STEP u32 local_slot(__be32 address)
 {
@@ -59,7 +49,7 @@ NSR_STEP u32 local_slot(__be32 address)
 		return uplink->index;
 #pragma unroll
 	for (slot = 0; slot < NSR_SLOTS_MAX; slot++) {
-		uplink = local_uplink_at(slot);
+		uplink = uplink_at(slot);
 		if (uplink && address_at(uplink, slot) == address)
 			return slot;
 	}
@@ -116,7 +106,7 @@ NSR_STEP int local_leaves(struct __sk_buff *skb)
 	if (!settings || !local_load(skb, &p, &t))
 		return VERDICT_KERNEL;
 	slot = local_slot(p.ip4->daddr);
-	uplink = slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
+	uplink = slot < NSR_SLOTS_MAX ? uplink_at(slot) : NULL;
 	if (!uplink || !local_is_between(uplink, p.ip4))
 		return VERDICT_KERNEL;
 	if (!mapping_is_published(NSR_MAPPING(NSR_POOL(slot, t.protocol), bpf_ntohs(t.dest))))
@@ -216,7 +206,8 @@ NSR_STEP int local_error(struct __sk_buff *skb)
 	result = local_error_client(skb, loopback, request.now_s);
 	if (result)
 		return result;
-	return icmp4_leaves(skb, false, &request) ? DROP(NAT_REWRITE) : VERDICT_NEIGHBOUR;
+	result = icmp4_leaves(skb, false, &request);
+	return result ? error_refused(result) : VERDICT_NEIGHBOUR;
 }
 
 /* To the host, by its loopback interface, which leaves the packet type as it was at the host's end:

@@ -16,7 +16,7 @@
 /* Whether the uplink of a slot translates to the address that the packet is for. */
 NSR_STEP int local6_is_at(u32 slot)
 {
-	const struct nsr_uplink *uplink = local_uplink_at(slot);
+	const struct nsr_uplink *uplink = uplink_at(slot);
 	struct nat_work6 *work = uplink ? nat_work() : NULL;
 	struct nsr_address6 address;
 
@@ -84,7 +84,7 @@ NSR_STEP int local6_leaves(struct __sk_buff *skb)
 		return VERDICT_KERNEL;
 	request = &work->request;
 	slot = local6_slot();
-	uplink = slot < NSR_SLOTS_MAX ? local_uplink_at(slot) : NULL;
+	uplink = slot < NSR_SLOTS_MAX ? uplink_at(slot) : NULL;
 	if (!uplink || !mapping_is_published6(NSR_MAPPING(NSR_POOL(slot, work->transport.protocol),
 							  bpf_ntohs(work->transport.dest))))
 		return VERDICT_KERNEL;
@@ -119,6 +119,7 @@ NSR_STEP int local6_error(struct __sk_buff *skb)
 	struct nat_request6 *request;
 	struct session_view6 view;
 	struct transport6 *t;
+	int result;
 	u32 state;
 
 	if (!work || !work->transport.check_offset || !quote6_read(skb, work) ||
@@ -141,7 +142,8 @@ NSR_STEP int local6_error(struct __sk_buff *skb)
 			      &request->external, work->transport.dest))
 		return DROP(NAT_REWRITE);
 	request->flow.inside.address = work->old;
-	return icmp6_leaves(skb, true) ? DROP(NAT_REWRITE) : VERDICT_NEIGHBOUR;
+	result = icmp6_leaves(skb, true);
+	return result ? error_refused(result) : VERDICT_NEIGHBOUR;
 }
 
 /* As local_answer(); VERDICT_RARE: it is an error. */

@@ -495,6 +495,23 @@ NSR_STEP int mapping_enter(struct nat_request *request)
 	return result == -EEXIST ? DROP(NAT_CONTENTION) : DROP(NAT_SESSIONS);
 }
 
+/* A new mapping, with a reference; else request->mapping is 0 again. */
+static __always_inline int mapping_open(struct __sk_buff *skb, struct nat_request *request)
+{
+	int result = port_count(request);
+
+	if (result)
+		return result;
+	result = port_claim(skb, request);
+	if (result)
+		port_uncount(NSR_OWNER_NUMBER(request->owner), request->flow.inside.protocol);
+	else
+		result = mapping_enter(request);
+	if (result)
+		request->mapping = 0;
+	return result;
+}
+
 /* What is set for the network of a flow that is to get a session. */
 static __always_inline void request_limits(struct nat_request *request,
 					   const struct nsr_inside *inside)

@@ -287,23 +287,6 @@ NSR_STEP int mapping_use(struct __sk_buff *skb, struct nat_request *request)
 	return paired ? DROP(NAT_SOCKET) : DROP(NAT_CONTENTION);
 }
 
-/* A new mapping, with a reference; else request->mapping is 0 again. */
-static __always_inline int mapping_open(struct __sk_buff *skb, struct nat_request *request)
-{
-	int result = port_count(request);
-
-	if (result)
-		return result;
-	result = port_claim(skb, request);
-	if (result)
-		port_uncount(NSR_OWNER_NUMBER(request->owner), request->flow.inside.protocol);
-	else
-		result = mapping_enter(request);
-	if (result)
-		request->mapping = 0;
-	return result;
-}
-
 /* A session with request->mapping, or when that is 0 with a new one. */
 static __always_inline int session_make(struct __sk_buff *skb, struct nat_request *request)
 {
@@ -431,6 +414,25 @@ static __always_inline bool session_leaves(const struct nsr_flow *flow, struct n
 		return false;
 	fate = nat_fate(flow->inside.uplink, NSR_MAPPING_SLOT(view.mapping), &view.external);
 	return session_goes_on(session, state, fate, &view, request);
+}
+
+/* Whether the flow's live session has another slot than what the flow would begin with, whose
+ * address has gone: it waits for that, and gets no other. request->slot is that one then. On its
+ * own, for the stack. */
+NSR_STEP int session_waits(struct nat_request *request)
+{
+	struct session_view view;
+	u32 state, slot;
+
+	request = nat_request_here(request);
+	if (!request || !session_peek(&request->flow, request->now_s, &view, &state))
+		return false;
+	slot = NSR_MAPPING_SLOT(view.mapping);
+	if (slot == request->slot ||
+	    nat_fate(request->flow.inside.uplink, slot, &view.external) != ADDRESS_GONE)
+		return false;
+	request->slot = slot;
+	return true;
 }
 
 /* On its own, so that it takes no room on the stack below which a session is opened. */

@@ -234,6 +234,7 @@ static __always_inline struct nat_request6 *nat_scratch(void)
 #define session_use          session_use6
 #define session_goes_on      session_goes_on6
 #define session_leaves       session_leaves6
+#define session_waits        session_waits6
 #define session_join         session_join6
 #define session_open_or_join session_open_or_join6
 #define filter_admits        filter_admits6

@@ -143,6 +143,7 @@
 #undef session_use
 #undef session_goes_on
 #undef session_leaves
+#undef session_waits
 #undef session_join
 #undef session_open_or_join
 #undef filter_admits

@@ -69,15 +69,23 @@ static bool has_slot(const struct nsr_uplink *entry, uint32_t slot)
 	return false;
 }
 
+static bool is_entered(const struct datapath *datapath, uint32_t ifindex)
+{
+	struct nsr_uplink uplink;
+
+	return !bpf_map_lookup_elem(datapath->maps[MAP_uplinks], &ifindex, &uplink);
+}
+
 /* One that is the uplink's already, and not in its entry, was taken by a process that was killed
- * before it entered it, or to be given back by one. */
+ * before it entered it, or to be given back by one; so is that of an uplink without an entry. */
 static int take_slot(const struct datapath *datapath, struct nsr_uplink *entry, size_t place,
 		     struct error *err)
 {
 	for (uint32_t slot = NSR_UPLINKS_MAX; slot < NSR_SLOTS_MAX; slot++) {
 		const uint32_t owner = owner_of(datapath, slot);
 
-		if ((owner && owner != entry->ifindex) || has_slot(entry, slot))
+		if ((owner && owner != entry->ifindex && is_entered(datapath, owner)) ||
+		    has_slot(entry, slot))
 			continue;
 		entry->slots[place] = (uint8_t)slot;
 		return datapath_put(datapath, MAP_uplink_by_index, &slot, &entry->ifindex,

@@ -427,15 +427,20 @@ int netlink_watch(struct netlink *nl, int group, struct error *err)
 }
 
 /* What is left in the queue is nobody's answer. */
-void netlink_unwatch(struct netlink *nl)
+static void empty_queue(struct netlink *nl)
 {
 	char message;
 
-	mnl_socket_setsockopt(nl->socket, NETLINK_DROP_MEMBERSHIP, &nl->group, sizeof(nl->group));
-	nl->group = 0;
 	while (recv(mnl_socket_get_fd(nl->socket), &message, sizeof(message), MSG_DONTWAIT) >= 0 ||
 	       errno == ENOBUFS || errno == EINTR)
 		;
+}
+
+void netlink_unwatch(struct netlink *nl)
+{
+	mnl_socket_setsockopt(nl->socket, NETLINK_DROP_MEMBERSHIP, &nl->group, sizeof(nl->group));
+	nl->group = 0;
+	empty_queue(nl);
 }
 
 /* Looks for the end of the dump, and for errors, in the packet that was added last. */
@@ -538,6 +543,8 @@ static int collect_calm(struct netlink *nl, struct dump *dump, struct nlmsghdr *
 	int code = 0, tries = 0;
 
 	do {
+		if (nl->group) /* of before; and where it overflowed nothing more is told */
+			empty_queue(nl);
 		request->nlmsg_seq = nl->sequence++;
 		code = send_all(nl, request, request->nlmsg_len);
 		if (!code)

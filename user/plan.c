@@ -9,7 +9,7 @@
  *	2. links that cannot be repaired are deleted: their bridge became a veth, their peer is gone
  *	3. devices that are not wanted any more, or elsewhere
  *	4. addresses, routes and neighbours that are not wanted any more, and what the datapath has
- *	   of uplinks that are gone
+ *	   of uplinks that are gone (of bridges of networks: 6)
  *	5. what is missing, in the order of plan_desired.c
  *	6. links and namespaces that are not wanted any more, and what served them
  */

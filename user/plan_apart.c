@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "plan_address6.h"
 #include "plan_externals.h"
-#include "plan_host.h"
 #include "plan_uplink.h"
 
 /* The external addresses of an uplink. */
@@ -91,7 +91,7 @@ static int check_others(const struct builder *b, size_t place, struct error *err
 		ret = check_apart(b, place, &other, err);
 	}
 	for (size_t i = 0; i < datapath->uplinks_count && !ret; i++) {
-		const struct nsr_uplink *observed = &datapath->uplinks[i].uplink;
+		const struct nsr_uplink *observed = &datapath->uplinks[i].known;
 		const struct state_link *link =
 			view_link_by_index(b->view, NULL, observed->ifindex);
 		struct operation as_it_is = {0};

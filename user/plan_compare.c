@@ -373,6 +373,8 @@ static bool host_missing(const struct view *view, struct operation *op)
 	return true;
 }
 
+/* Undone it has again what was entered, also of what the host has lost meanwhile: the programs find
+ * by themselves whether it is there. */
 static bool uplink_missing(const struct view *view, struct operation *op)
 {
 	const struct state_link *link = view_link(view, NULL, op->link);
@@ -391,10 +393,10 @@ static bool uplink_missing(const struct view *view, struct operation *op)
 	    observed->uplink.port_min != op->port_min ||
 	    observed->uplink.port_max != op->port_max) {
 		old = copy(view, op);
-		old->address = address_of(AF_INET, &observed->uplink.address4,
-					  sizeof(observed->uplink.address4));
-		old->address6 = address_of(AF_INET6, observed->uplink.address6,
-					   sizeof(observed->uplink.address6));
+		old->address = address_of(AF_INET, &observed->known.address4,
+					  sizeof(observed->known.address4));
+		old->address6 = address_of(AF_INET6, observed->known.address6,
+					   sizeof(observed->known.address6));
 		old->more = plan_more_externals(&observed->uplink, view->arena);
 		old->fixed = observed->uplink.fixed;
 		old->fixed6 = observed->uplink.fixed6;

@@ -345,7 +345,7 @@ static void extra_uplink(struct extra *extra, const char *name)
 		     !link->foreign_hooks;
 	if (!observed)
 		return;
-	plan_uplink_as_it_is(op, &observed->uplink);
+	plan_uplink_as_it_is(op, &observed->known);
 	op->more = plan_more_externals(&observed->uplink, extra->view->arena);
 }
 

@@ -109,9 +109,11 @@ static uint32_t uses_of_tables(const struct view *view)
 		const struct state_link *link = view_link_by_index(view, NULL, uplink->ifindex);
 		struct operation op = {.kind = OPERATION_UPLINK_ADD};
 
+		if (!link) /* it is lost: no packet comes by it */
+			continue;
 		plan_uplink_as_it_is(&op, uplink);
 		op.loopback = uplink->ifindex == STATE_LOOPBACK;
-		op.bare = link && plan_link_is_bare(link);
+		op.bare = plan_link_is_bare(link);
 		uses |= uses_of(&op);
 	}
 	return uses;

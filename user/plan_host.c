@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
+#include "plan_address6.h"
 #include "plan_apart.h"
 #include "plan_externals.h"
 #include "plan_uplink.h"
@@ -54,75 +54,11 @@ static bool uplink_address(const struct state_namespace *host, uint32_t ifindex,
 	return false;
 }
 
-/* Of the global ones that last: others than unique local ones (RFC 4193) first, and the one that is
- * in use before all, so that flows live on when another is added. */
-static int rank_address6(const struct state_address *address, const uint8_t *in_use)
-{
-	const uint32_t unfit = IFA_F_TEMPORARY | IFA_F_DEPRECATED | IFA_F_DADFAILED;
-
-	if (address->address.family != AF_INET6 || !ip_is_forwarded(&address->address) ||
-	    address->flags & unfit)
-		return 0;
-	if (in_use && !memcmp(address->address.bytes, in_use, 16))
-		return 3;
-	return (address->address.bytes[0] & 0xfe) == 0xfc ? 1 : 2;
-}
-
-static void uplink_address6(const struct builder *b, const struct state_link *link,
-			    struct ip_address *ret)
-{
-	const struct state_uplink *observed = view_find(
-		b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = link->name});
-	const struct state_namespace *host = &b->view->state->host;
-	int best = 0;
-
-	for (size_t i = 0; i < host->addresses_count; i++) {
-		int rank = host->addresses[i].ifindex == link->ifindex
-				   ? rank_address6(&host->addresses[i],
-						   observed ? observed->uplink.address6 : NULL)
-				   : 0;
-
-		if (rank <= best)
-			continue;
-		best = rank;
-		*ret = plan_host_address(host->addresses[i].address);
-	}
-}
-
-/* Whether a network that leaves by the uplink has IPv6, or one of another fabric. */
-static bool uplink_has_ipv6(const struct builder *b, const char *name)
-{
-	static const uint8_t none[16];
-	const struct state_uplink *observed =
-		view_find(b->view, &(struct operation){.kind = OPERATION_UPLINK_ADD, .link = name});
-
-	for (size_t i = 0; i < b->topology->networks_count; i++) {
-		const struct network *network = &b->topology->networks[i];
-
-		if (!b->uplinks[i].name || strcmp(b->uplinks[i].name, name))
-			continue;
-		for (size_t j = 0; j < network->subnets_count; j++)
-			if (network->subnets[j].family == AF_INET6)
-				return true;
-	}
-	return observed && memcmp(observed->uplink.address6, none, sizeof(none)) &&
-	       view_recorded_elsewhere(b->view, RECORD_UPLINK, name);
-}
-
-struct ip_address plan_uplink_address6(const struct builder *b, const struct uplink *uplink)
-{
-	struct ip_address address = uplink->address6;
-
-	if (!address.family && !uplink->inner && uplink_has_ipv6(b, uplink->name))
-		uplink_address6(b, view_link(b->view, NULL, uplink->name), &address);
-	return address;
-}
-
 /* With what another fabric has entered. */
-static int check_shared(const struct uplink *uplink, const struct nsr_uplink *known,
-			struct error *err)
+static int check_shared(const struct builder *b, const struct uplink *uplink,
+			const struct nsr_uplink *known, struct error *err)
 {
-	const bool same6 = plan_same_externals6(known, uplink);
+	const bool same6 = plan_same_externals6(known, uplink) && !plan_address6_differs(b, uplink);
 
 	if (known->fixed != uplink->fixed ||
 	    (uplink->fixed && !plan_same_externals(known, uplink)) || !same6)
@@ -184,7 +120,7 @@ static int share_uplink(struct builder *b, size_t place, struct error *err)
 		uplink->more = b->uplinks[i].more;
 	}
 	return observed && view_recorded_elsewhere(b->view, RECORD_UPLINK, uplink->name)
-		       ? check_shared(uplink, &observed->known, err)
+		       ? check_shared(b, uplink, &observed->known, err)
 		       : 0;
 }
 
@@ -350,15 +286,6 @@ static const char *sysctl_value(const struct builder *b, const char *key)
 	return sysctl && sysctl->value ? sysctl->value : "";
 }
 
-/* Whether the kernel would choose temporary addresses for what leaves by an interface. */
-static bool prefers_temporary(const struct builder *b, const char *link)
-{
-	const char *value =
-		sysctl_value(b, arena_printf(b->arena, "net/ipv6/conf/%s/use_tempaddr", link));
-
-	return atoi(value) > 1;
-}
-
 static void want_uplink(struct builder *b, const struct uplink *uplink, struct position at)
 {
 	const struct state_link *link = view_link(b->view, NULL, uplink->name);
@@ -370,8 +297,7 @@ static void want_uplink(struct builder *b, const struct uplink *uplink, struct p
 	op->more = uplink->more;
 	op->fixed = uplink->fixed;
 	op->address6 = plan_uplink_address6(b, uplink);
-	op->fixed6 = op->address6.family &&
-		     (uplink->address6.family || prefers_temporary(b, uplink->name));
+	op->fixed6 = plan_uplink_fixed6(b, uplink);
 	op->port_min = uplink->port_min;
 	op->port_max = uplink->port_max;
 	op->clsact = !link || !link->clsact ||

@@ -26,8 +26,6 @@ int number_networks(struct builder *builder, struct error *err);
 /* Those outside of the fabric; or (inner) its bridges, once they are there: with what is
  * masqueraded to them. */
 void want_uplinks(struct builder *builder, bool inner);
-/* The IPv6 address that an uplink of the builder is to have; family 0: none. */
-struct ip_address plan_uplink_address6(const struct builder *builder, const struct uplink *uplink);
 void want_host_sysctls(struct builder *builder);
 
 #endif

@@ -66,8 +66,8 @@ static size_t slots_of(const struct more_externals *more)
 	return count;
 }
 
-/* Whether a prefix or an interface on a network leaves by the uplink of this number, or did before a
- * change that is not finished: until it does not, nobody else gets the number. */
+/* Whether a prefix or an interface on a network leaves by the uplink of this number, or did before
+ * a change that is not finished: until it does not, nobody else gets the number. */
 static bool number_is_meant(const struct state_datapath *datapath, uint32_t number)
 {
 	for (size_t i = 0; i < datapath->inside_count; i++)
@@ -103,7 +103,8 @@ static size_t slots_taken(const struct nsr_uplink *uplink)
 	return count;
 }
 
-/* Of one whose interface is gone. */
+/* Of one whose interface is gone. What is published there goes with it, and whose file still says
+ * it enters it anew. */
 static void count_lost_uplink(const struct state_datapath *datapath, uint32_t ifindex,
 			      size_t used[TABLES])
 {
@@ -114,6 +115,9 @@ static void count_lost_uplink(const struct state_datapath *datapath, uint32_t if
 			continue;
 		used[EXTERNALS] -= slots_taken(uplink);
 		used[UPLINKS] -= !number_is_meant(datapath, uplink->index);
+		for (size_t j = 0; j < datapath->published_count; j++)
+			used[PUBLISHED] -=
+				datapath->published[j].published.inside.uplink == uplink->index;
 	}
 }
 
@@ -182,6 +186,37 @@ static enum table change_of(const struct view *view, const struct operation *op,
 	}
 }
 
+/* Uplinks that are gone, whose numbers are nobody's. */
+static size_t numbers_of_lost(const struct view *view)
+{
+	const struct state_datapath *datapath = &view->state->datapath;
+	size_t count = 0;
+
+	for (uint32_t number = 0; number < NSR_UPLINKS_MAX; number++) {
+		bool lost = number_is_meant(datapath, number);
+
+		for (size_t i = 0; i < datapath->uplinks_count && lost; i++)
+			lost = datapath->uplinks[i].uplink.index != number ||
+			       !view_link_by_index(view, NULL, datapath->uplinks[i].uplink.ifindex);
+		count += lost;
+	}
+	return count;
+}
+
+/* What makes room: not only what has an uplink has its number. */
+static const char *advice_of(const struct view *view, enum table table)
+{
+	const size_t lost = table == UPLINKS ? numbers_of_lost(view) : 0;
+
+	return lost ? arena_printf(
+			      view->arena,
+			      "; those that are gone keep %zu of the places until no network is to "
+			      "leave by them: take the fabrics of such networks down and "
+			      "apply them again",
+			      lost)
+		    : "; remove some first";
+}
+
 int plan_check_limits(const struct view *view, const struct plan *plan, const char *file,
 		      struct error *err)
 {
@@ -197,8 +232,9 @@ int plan_check_limits(const struct view *view, const struct plan *plan, const ch
 		error_set(
 			err, -ENOSPC,
 			"no room for %s: this host namespace takes %zu %s, those of other fabrics "
-			"included; remove some first",
-			op->link ? op->link : op->uplink, tables[table].room, tables[table].what);
+			"included%s",
+			op->link ? op->link : op->uplink, tables[table].room, tables[table].what,
+			advice_of(view, table));
 		error_at(err, file, op->at);
 		return err->code;
 	}

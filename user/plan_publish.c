@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "plan_address6.h"
 #include "plan_host.h"
 
 /* ---- In the record. */

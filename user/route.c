@@ -181,24 +181,26 @@ static int take_route(const struct nlmsghdr *message, size_t request, void *cont
 static int read_table(struct netlink *nl, struct rtmsg filter, struct route_list *list,
 		      struct error *err)
 {
-	int code;
+	bool unmarked = filter.rtm_family == AF_INET6; /* see netlink.c */
+	int code = unmarked ? netlink_watch(nl, RTNLGRP_IPV6_ROUTE, err) : 0;
 
+	if (code)
+		return code;
 	list->filter = filter;
 	code = netlink_dump(nl, RTM_GETROUTE, &filter, sizeof(filter), "read routes", take_route,
 			    list, err);
+	if (unmarked)
+		netlink_unwatch(nl);
 	return code == -ENOENT && filter.rtm_family == AF_INET ? 0 : code;
 }
 
 static int read_tables(struct netlink *nl, const struct rtmsg *filters, size_t filters_count,
 		       struct route_list *list, struct error *err)
 {
-	int code = netlink_watch(nl, RTNLGRP_IPV6_ROUTE, err);
+	int code = 0;
 
-	if (code)
-		return code;
 	for (size_t i = 0; !code && i < filters_count; i++)
 		code = read_table(nl, filters[i], list, err);
-	netlink_unwatch(nl);
 	return code;
 }
 

@@ -266,6 +266,13 @@ static void test_killed_taking(void **state)
 	assert_int_equal(datapath_uplink_delete(lab->datapath, stranger, &lab->err), 0);
 	assert_int_equal(slots_of(lab, stranger), 0);
 	assert_int_equal(slots_of(lab, up0), 2);
+	/* And its interface has gone since. */
+	externals_set(lab, UPLINK_IP, NULL, NULL);
+	leave_taken(lab, stranger, NSR_UPLINKS_MAX, NSR_SLOTS_MAX - 1);
+	externals_set(lab, UPLINK_IP, externals_second, NULL);
+	assert_int_equal(slots_of(lab, up0), 1);
+	assert_int_equal(slots_of(lab, stranger), NSR_SLOTS_MAX - NSR_UPLINKS_MAX - 1);
+	leave_taken(lab, 0, NSR_UPLINKS_MAX + 1, NSR_SLOTS_MAX - 1);
 	lab_expect_no_flows(lab);
 }
 

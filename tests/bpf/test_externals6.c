@@ -145,8 +145,44 @@ static void test_killed(void **state)
 	lab_expect_no_flows6(lab);
 }
 
-/* One that the host loses: what is inside has no other, until it is back. That is noticed also
- * where nothing but answers of a published port leaves by it. */
+/* Blue's answer by an address that the host has lost: its session waits, and no port of blue's own
+ * address is taken for another one. */
+static void expect_none_taken(struct lab *lab)
+{
+	const uint64_t used = lab_nat6(lab, UP0).ports_used[NSR_NAT_UDP];
+
+	for (int i = 0; i < 3; i++)
+		externals6_out(lab, BLUE_IP6, REMOTE_IP6, IPPROTO_UDP, 80, 4000, 0,
+			       DROPPED(NAT_CLOSED));
+	assert_int_equal(lab_nat6(lab, UP0).ports_used[NSR_NAT_UDP], used);
+}
+
+/* Nothing but answers of a published port leaves by it: they notice that it has gone, and that it
+ * is back. */
+static void test_answers_alone(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame *f;
+
+	externals6_set(lab, UPLINK_IP6, externals6_second, NULL);
+	externals6_publish(lab, externals6_second, BLUE_IP6, NSR_NAT_UDP);
+	externals6_in(lab, externals6_second, IPPROTO_UDP, 4000, 8080, 0, TRANSLATED_TO_PEER);
+	externals6_ip("del", externals6_second);
+	externals_let_ask();
+	expect_none_taken(lab);
+	externals_let_ask();
+	expect_none_taken(lab);
+	externals6_ip("add", externals6_second);
+	externals_let_ask();
+	externals6_out(lab, BLUE_IP6, REMOTE_IP6, IPPROTO_UDP, 80, 4000, 0, DROPPED(NAT_CLOSED));
+	f = externals6_out(lab, BLUE_IP6, REMOTE_IP6, IPPROTO_UDP, 80, 4000, 0, TRANSLATED);
+	externals6_expect(&frame_ip6(f)->saddr, externals6_second);
+	assert_int_equal(frame_sport(f), 8080);
+	externals6_unpublish(lab, externals6_second, NSR_NAT_UDP);
+	lab_expect_no_flows6(lab);
+}
+
+/* One that the host loses: what is inside has no other, until it is back. */
 static void test_gone(void **state)
 {
 	struct lab *lab = lab_of(state);
@@ -158,7 +194,7 @@ static void test_gone(void **state)
 	externals6_in(lab, externals6_second, IPPROTO_UDP, 4000, 8080, 0, TRANSLATED_TO_PEER);
 	externals6_ip("del", externals6_second);
 	externals_let_ask();
-	externals6_out(lab, BLUE_IP6, REMOTE_IP6, IPPROTO_UDP, 80, 4000, 0, DROPPED(NAT_CLOSED));
+	expect_none_taken(lab);
 	externals6_out(lab, RED_IP6, REMOTE_IP6, IPPROTO_UDP, 3000, 80, 0, DROPPED(NAT_CLOSED));
 	externals6_out(lab, RED_IP6, REMOTE_IP6, IPPROTO_UDP, 3001, 80, 0, DROPPED(NAT_CLOSED));
 	externals6_leave_by(lab, BLUE_IP6, 3000, UPLINK_IP6);
@@ -299,12 +335,14 @@ static void test_published(void **state)
 	assert_int_equal(lab_entries(lab, MAP_published6), 0);
 	lab_expect_no_flows6(lab);
 }
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals6_set_up)
 	const struct CMUnitTest tests[] = {
-		TEST(test_paired), TEST(test_ports_apart), TEST(test_change), TEST(test_killed),
-		TEST(test_gone),   TEST(test_first_lost),  TEST(test_moved),  TEST(test_published),
+		TEST(test_paired),     TEST(test_ports_apart),   TEST(test_change),
+		TEST(test_killed),     TEST(test_answers_alone), TEST(test_gone),
+		TEST(test_first_lost), TEST(test_moved),         TEST(test_published),
 	};
 
 	return LAB_MAIN(tests);

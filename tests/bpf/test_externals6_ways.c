@@ -153,6 +153,23 @@ static void expect_told(struct frame *got, const char *external)
 			  external);
 }
 
+/* Red's port, at an address that is not its own: that. A client has asked. */
+static const char *publish_at_another(struct lab *lab, const char **ret_own)
+{
+	const char *own = externals6_second, *at = externals6_third;
+
+	externals6_set(lab, UPLINK_IP6, externals6_second, externals6_third);
+	if (externals6_is_paired(lab, RED_IP6, at)) {
+		own = externals6_third;
+		at = externals6_second;
+	}
+	externals6_publish(lab, at, RED_IP6, NSR_NAT_UDP);
+	externals6_in(lab, at, IPPROTO_UDP, 4000, 8080, 0, TRANSLATED_TO_PEER);
+	if (ret_own)
+		*ret_own = own;
+	return at;
+}
+
 /* Fragments and errors go by the address of what they belong to, though the host has lost the
  * sender's own; and not at all where it has lost that one. */
 static void test_lost(void **state)
@@ -160,15 +177,7 @@ static void test_lost(void **state)
 	struct lab *lab = lab_of(state);
 	const char *own, *at;
 
-	externals6_set(lab, UPLINK_IP6, externals6_second, externals6_third);
-	own = externals6_second;
-	at = externals6_third;
-	if (externals6_is_paired(lab, RED_IP6, at)) {
-		own = externals6_third;
-		at = externals6_second;
-	}
-	externals6_publish(lab, at, RED_IP6, NSR_NAT_UDP);
-	externals6_in(lab, at, IPPROTO_UDP, 4000, 8080, 0, TRANSLATED_TO_PEER);
+	at = publish_at_another(lab, &own);
 	externals6_leave_by(lab, BLUE_IP6, 3000, UPLINK_IP6);
 	gre(lab, BLUE_IP6, REMOTE_IP6, true, TRANSLATED);
 	expect_told(tells(lab, RED_IP6, BLUE_IP6, IPPROTO_GRE, 0, 0, TRANSLATED), UPLINK_IP6);
@@ -261,6 +270,34 @@ static void test_hairpin(void **state)
 	lab_expect_no_flows6(lab);
 }
 
+/* The answer to a hairpin, and an error about it, whose address the host has lost. */
+static void test_hairpin_lost(void **state)
+{
+	struct lab *lab = lab_of(state);
+	struct frame f, about;
+	uint64_t used;
+	const char *at;
+
+	at = publish_at_another(lab, NULL);
+	from_port(lab, BLUE, at, 5000, 8080, TO_PEER);
+	externals6_ip("del", at);
+	externals_let_ask();
+	piece(lab, true, 80, 4000, DROPPED(NAT_CLOSED));
+	used = lab_nat6(lab, UP0).ports_used[NSR_NAT_UDP];
+	for (int i = 0; i < 2; i++)
+		from_port(lab, RED, UPLINK_IP6, 80, 5000, DROPPED(NAT_CLOSED));
+	assert_int_equal(lab_nat6(lab, UP0).ports_used[NSR_NAT_UDP], used);
+	FRAME(&about, .to = mac_red, .from = mac_br1, .source = UPLINK_IP6, .dest = RED_IP6,
+	      .sport = 5000, .dport = 80, .payload = 20);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP6, .dest = UPLINK_IP6,
+	      .protocol = FRAME_ICMPV6, .icmp_type = FRAME6_UNREACHABLE, .icmp_code = 4,
+	      .quoted = &about, .quoted_beyond = 1000);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_CLOSED));
+	externals6_ip("add", at);
+	externals6_unpublish(lab, at, NSR_NAT_UDP);
+	lab_expect_no_flows6(lab);
+}
+
 static void test_local(void **state)
 {
 	const struct nsr_uplink loopback = {
@@ -349,6 +386,7 @@ int main(void)
 		TEST(test_lost),
 		TEST(test_portless_goes_on),
 		TEST(test_hairpin),
+		TEST(test_hairpin_lost),
 		TEST(test_local),
 		TEST(test_own),
 	};

@@ -339,6 +339,27 @@ see() { # NAMESPACE tcp|udp|tcp6|udp6 [SOURCE-PORT]
 	lab down --all
 }
 
+@test "IPv6: an address that one fabric names is the uplink's for another one too, which names none" {
+	put_topology
+	name_externals6 101
+	lab apply "$topology"
+	cat >"$work/other.yaml" <<-END
+		version: 1
+		name: other
+		networks:
+		  o-net-0: {subnets: [192.168.77.0/24], masquerade: eth0}
+	END
+	lab apply "$work/other.yaml"
+	run -0 lab plan "$topology"
+	[[ $output == *"nothing to do"* ]]
+	run -0 lab plan "$work/other.yaml"
+	[[ $output == *"nothing to do"* ]]
+	sed -i "s/masquerade: eth0/masquerade: {uplink: eth0, addresses: [\"${uplink_address6%:*}:102\"]}/" "$work/other.yaml"
+	run -2 lab apply "$work/other.yaml"
+	[[ $output == *"another fabric masquerades to 'eth0' as other addresses"* ]] || false
+	lab down --all
+}
+
 # An uplink as a dialled line is after each time that it was lost: with all its addresses, and a
 # number that no interface had before.
 dial() {

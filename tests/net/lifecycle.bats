@@ -21,6 +21,7 @@ setup() {
 }
 
 teardown() {
+	[[ -z ${other-} ]] || "$NSROUTE" --netns "$other" down --all || true
 	clean_up
 }
 
@@ -427,7 +428,7 @@ new_uplinks() { # COUNT
 }
 
 @test "a namespace of another host namespace, under a name that was ours: show has nothing of it" {
-	local other=nsr-other-$suffix
+	other=nsr-other-$suffix
 	up
 	ip netns del "$red"
 	new_namespace "$other"
@@ -447,4 +448,5 @@ new_uplinks() { # COUNT
 	[[ $(jq -r '.namespaces[].interfaces[].addresses[0]' <<<"$output") == 192.168.77.11/24 ]]
 	lab down --all
 	"$NSROUTE" --netns "$other" down --all
+	other=
 }

@@ -337,17 +337,19 @@ static void test_routes(void **state)
 	assert_null(find_route(s, ip("192.168.15.255/32")));
 }
 
-/* Adds and deletes the route without end, with pauses in which a dump has the time to be told. */
+/* Adds and deletes the route until that fails, with pauses in which a dump has the time to be told.
+ */
 static void come_and_go(struct netlink *nl, const struct state_route *route)
 {
 	struct error err;
+	int code = 0;
 
-	for (;;) {
+	while (!code) {
 		route_add(nl, route, "eth0");
-		netlink_flush(nl, NULL, &err);
+		code = netlink_flush(nl, NULL, &err);
 		usleep((useconds_t)rand() % 20000);
 		route_delete(nl, route, "eth0");
-		netlink_flush(nl, NULL, &err);
+		code = code ? code : netlink_flush(nl, NULL, &err);
 		usleep((useconds_t)rand() % 20000);
 	}
 }
@@ -369,6 +371,7 @@ static void test_ipv6_routes_while_others_come_and_go(void **state)
 	struct scratch *s = scratch_need_root(state);
 	struct state_route route = {.to = ip("fd00:20::/127")},
 			   other = {.to = ip("fd00:10::1/128")};
+	int status;
 	pid_t pid;
 
 	scratch_build(s);
@@ -398,7 +401,8 @@ static void test_ipv6_routes_while_others_come_and_go(void **state)
 		fail_msg("%zu routes in place of %d, the %dth time", found, ROUTES, i + 1);
 	}
 	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status)); /* not before, by itself */
 }
 
 static bool has_neighbour(struct scratch *s, struct netlink *nl, const struct state_neighbour *want)

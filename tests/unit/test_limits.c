@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <cmocka.h>
 
@@ -353,7 +354,17 @@ static void test_lost_uplinks(void **state)
 	memset(add_uplink(sim, 0, true)->slots, NSR_UPLINKS_MAX, NSR_MORE_MAX);
 	assert_int_equal(plan_code(sim, &err), 0);
 	fill(sim, 0, 0, 0, AF_INET, 0, 1);
-	expect_edge(sim, 7, "no room for eth0: this host namespace takes 16 uplinks");
+	expect_edge(
+		sim, 7,
+		"no room for eth0: this host namespace takes 16 uplinks, those of other "
+		"fabrics included; those that are gone keep 1 of the places until no network is to "
+		"leave by them: take the fabrics of such networks down and apply them again");
+	for (size_t i = 0; i < sim->datapath.uplinks_count; i++)
+		if (sim->datapath.uplinks[i].uplink.index == 2)
+			sim->datapath.uplinks[i].uplink.ifindex += 1000000;
+	*arena_push(&sim->arena, sim->datapath.ports, sim->datapath.ports_count) =
+		(struct state_port){.ifindex = 1, .port = {.uplink = 1 + 2}};
+	expect_edge(sim, 7, "those that are gone keep 2 of the places until");
 }
 
 static void test_external_addresses_of_lost_uplinks(void **state)
@@ -388,6 +399,40 @@ static void test_external_addresses_of_lost_uplinks(void **state)
 				    &sim->arena, &plan, &err),
 			 -28); /* ENOSPC */
 	assert_non_null(strstr(err.message, "16 external addresses"));
+}
+
+/* What the file publishes anew was published there: it is not counted twice. */
+static void test_published_of_lost_uplinks(void **state)
+{
+	static const char publishing[] =
+		"version: 1\nname: lab\nnetworks:\n"
+		"  lan: {subnets: [192.168.15.0/24], masquerade: eth0}\n"
+		"namespaces:\n  red:\n    interfaces:\n      eth0:\n"
+		"        network: lan\n        addresses: [192.168.15.2/24]\n"
+		"    publish: [\"8080:80/tcp\"]\n";
+	struct simulator *sim = *state;
+	struct state_datapath *datapath = &sim->datapath;
+	struct topology *topology = parse(sim, publishing);
+	struct nsr_uplink *uplink;
+	struct plan *plan;
+	struct error err;
+
+	datapath->loaded = true;
+	uplink = add_uplink(sim, 3, true);
+	for (uint32_t i = 0; i < NSR_PUBLISHED_MAX; i++)
+		*arena_push(&sim->arena, datapath->published, datapath->published_count) =
+			(struct state_published){
+				.mapping = NSR_MAPPING(NSR_POOL(3, IPPROTO_TCP), 2 + i),
+				.published = {.inside = {.uplink = 3}, .count = 1}};
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 0);
+	assert_true(find(plan, OPERATION_UPLINK_DELETE) < find(plan, OPERATION_PUBLISH_ADD));
+	uplink->ifindex = simulator_add_link(sim, NULL, "up3", "veth")->ifindex;
+	assert_int_equal(plan_build(topology, simulator_observe(sim, topology), &sim->record,
+				    &sim->arena, &plan, &err),
+			 -28); /* ENOSPC */
+	assert_non_null(strstr(err.message, "4096 published ports"));
 }
 
 /* ---- Room for flows, which a datapath has from its first day on. */
@@ -488,6 +533,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lost_uplinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_external_addresses_of_lost_uplinks, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_published_of_lost_uplinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows_of_what_is_there, setup, teardown),
 	};

@@ -97,6 +97,7 @@ static void test_more_programs(void **state)
 	const char *plain = edited(sim, fabric, ", masquerade: eth0", "");
 	struct operation inverse;
 	struct plan *plan;
+	uint32_t ifindex;
 
 	plan = converge(sim, plain);
 	assert_int_equal(plan->operations[0].kind, OPERATION_DATAPATH_LOAD);
@@ -128,6 +129,12 @@ static void test_more_programs(void **state)
 	assert_int_equal(plan->operations[0].kind, OPERATION_PROGRAMS_ADD);
 	assert_int_equal(plan->operations[0].uses, USE_NAT | USE_ETHERNET);
 	assert_int_equal(removal_of(sim)->operations[0].uses, USE_NAT | USE_ETHERNET);
+	/* Of an uplink that is lost they need none. */
+	ifindex = sim->datapath.uplinks[0].uplink.ifindex;
+	sim->datapath.uplinks[0].uplink.ifindex = 1000000;
+	sim->datapath.uses = USE_PORTS | USE_NAT;
+	assert_null(find(removal_of(sim), OPERATION_PROGRAMS_ADD));
+	sim->datapath.uplinks[0].uplink.ifindex = ifindex;
 	/* What is exchanged are as many as the file needs. */
 	sim->datapath.uses = USE_PORTS;
 	sim->datapath.other_build = true;

@@ -290,6 +290,28 @@ static void test_one_address_of_two_fabrics(void **state)
 	assert_int_equal(code_of(sim, arena_printf(&sim->arena, second, "up0"), &err), 0);
 }
 
+/* One that a file names stays that fabric's while the host has lost it, and when another interface
+ * has it then. */
+static void test_lost_address_at_two(void **state)
+{
+	static const char second[] =
+		"version: 1\nname: two\n"
+		"networks:\n  w-net: {subnets: [10.7.0.0/24], masquerade: up1}\n";
+	const char *one = "uplink: up0, addresses: [203.0.113.1]";
+	struct simulator *sim = *state;
+	struct error err;
+
+	add_two(sim);
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	converge(sim, two_networks(sim, one, one));
+	sim->others[sim->others_count] = sim->record;
+	sim->others[sim->others_count++].fabric = "lab";
+	memset(&sim->record, 0, sizeof(sim->record));
+	sim->datapath.uplinks[0].uplink.address4 = 0;
+	assert_int_equal(code_of(sim, second, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.message, "as 203.0.113.1, which is"));
+}
+
 /* While the host had lost the first address, nobody else's file is another one than it was. */
 static void test_lost_address_of_two_fabrics(void **state)
 {
@@ -313,6 +335,178 @@ static void test_lost_address_of_two_fabrics(void **state)
 	assert_int_equal(code_of(sim, edited(sim, second, "203.0.113.2, ", ""), &err), -EEXIST);
 }
 
+/* From here on the other one is planned. */
+static void change_fabric(struct simulator *sim)
+{
+	struct record record = sim->others[0];
+
+	sim->others[0] = sim->record;
+	sim->others_count = 1;
+	sim->record = record;
+}
+
+static const struct nsr_uplink *entry_of(const struct simulator *sim)
+{
+	assert_int_equal(sim->datapath.uplinks_count, 1);
+	return &sim->datapath.uplinks[0].known;
+}
+
+static const char naming4[] = "version: 1\nname: two\nnetworks:\n"
+			      "  w-net: {subnets: [10.7.0.0/24], masquerade: {uplink: up0, "
+			      "addresses: [203.0.113.1]}}\n";
+static const char naming6[] = "uplink: up0, addresses: [203.0.113.1, \"2001:db8::1\"]";
+
+/* Two fabrics' uplink, with what one of them names besides IPv4's address. */
+static const char *add_up0(struct simulator *sim)
+{
+	to_uplink(sim, "up0", "", ARPHRD_ETHER, 0);
+	add_address(sim, "up0", "2001:db8::2/64");
+	add_address(sim, "eth0", "2001:db8::1/64");
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	return two_networks(sim, naming6, naming6);
+}
+
+/* The IPv6 address that another fabric has named, whichever came first, and although there are
+ * others at the uplink itself. */
+static void test_named_address6_of_another_fabric(void **state)
+{
+	struct simulator *sim = *state;
+	const char *named = add_up0(sim);
+
+	converge(sim, naming4);
+	change_fabric(sim);
+	converge(sim, named);
+	assert_true(entry_of(sim)->fixed6);
+	assert_int_equal(entry_of(sim)->address6[15], 1);
+	for (size_t i = 0; i < 2; i++) {
+		change_fabric(sim);
+		assert_empty(sim, plan_of(sim, parse(sim, i ? named : naming4)));
+	}
+	change_fabric(sim);
+	converge(sim, edited(sim, naming4, "10.7.0.0/24", "10.7.0.0/24, \"fd00:7::/64\""));
+	assert_true(entry_of(sim)->fixed6);
+	assert_int_equal(entry_of(sim)->address6[15], 1);
+}
+
+static void test_named_address6_before_another_fabric(void **state)
+{
+	struct simulator *sim = *state;
+	const char *named = add_up0(sim);
+
+	converge(sim, named);
+	change_fabric(sim);
+	converge(sim, naming4);
+	assert_true(entry_of(sim)->fixed6);
+	assert_int_equal(entry_of(sim)->address6[15], 1);
+	change_fabric(sim);
+	assert_empty(sim, plan_of(sim, parse(sim, named)));
+}
+
+static struct state_address *find_address(struct simulator *sim, const char *text)
+{
+	struct state_namespace *host = simulator_space(sim, NULL);
+	char words[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < host->addresses_count; i++)
+		if (!strcmp(ip_format(&host->addresses[i].address, words), text))
+			return &host->addresses[i];
+	fail_msg("the host has no address %s", text);
+	return NULL;
+}
+
+/* Also while the host has lost it. */
+static void test_lost_address6_of_another_fabric(void **state)
+{
+	struct simulator *sim = *state;
+	const struct operation *op;
+
+	converge(sim, add_up0(sim));
+	change_fabric(sim);
+	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
+	find_address(sim, "2001:db8::1")->address.bytes[15] = 9;
+	op = find(plan_of(sim, parse(sim, naming4)), OPERATION_UPLINK_ADD);
+	assert_true(op && op->fixed6);
+	assert_int_equal(op->address6.bytes[15], 1);
+}
+
+static void test_another_address6_of_two_fabrics(void **state)
+{
+	struct simulator *sim = *state;
+	struct error err;
+
+	converge(sim, add_up0(sim));
+	change_fabric(sim);
+	assert_int_equal(
+		code_of(sim, edited(sim, naming4, "203.0.113.1", "203.0.113.1, \"2001:db8::2\""),
+			&err),
+		-EEXIST);
+	assert_non_null(strstr(err.message, "'up0' as other addresses; give this one the same"));
+	assert_int_equal(
+		code_of(sim, edited(sim, naming4, "203.0.113.1", "203.0.113.1, \"2001:db8::1\""),
+			&err),
+		0);
+}
+
+/* One that is as fixed because the host prefers temporary ones is not kept when it has gone. */
+static void test_temporary_address6_of_two_fabrics(void **state)
+{
+	static const char second[] = "version: 1\nname: two\nnetworks:\n"
+				     "  w-net: {subnets: [10.7.0.0/24], masquerade: up0}\n";
+	struct simulator *sim = *state;
+
+	add_up0(sim);
+	simulator_set_sysctl(sim, "net/ipv6/conf/up0/use_tempaddr", "2");
+	converge(sim, two_networks(sim, "uplink: up0", "uplink: up0"));
+	assert_int_equal(entry_of(sim)->address6[15], 2);
+	assert_true(entry_of(sim)->fixed6);
+	change_fabric(sim);
+	converge(sim, second);
+	find_address(sim, "2001:db8::2")->address.bytes[15] = 3;
+	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
+	converge(sim, second);
+	assert_int_equal(entry_of(sim)->address6[15], 3);
+}
+
+static void assert_address(const struct ip_address *address, const char *text)
+{
+	char words[IP_TEXT_MAX];
+
+	assert_int_not_equal(address->family, 0);
+	assert_string_equal(ip_format(address, words), text);
+}
+
+/* Undoing gives back what was entered, also while the host has lost it: with nothing in the first
+ * place flows at the others would end, and none would begin when it is back. */
+static void test_lost_address_and_undone(void **state)
+{
+	static const char both[] =
+		"uplink: up0, addresses: [203.0.113.1, 203.0.113.2, \"2001:db8::1\"]";
+	static const char other[] =
+		"uplink: up0, addresses: [203.0.113.3, 203.0.113.2, \"2001:db8::1\"]";
+	struct simulator *sim = *state;
+	struct operation inverse;
+	const struct plan *plan;
+
+	to_uplink(sim, "up0", "", ARPHRD_ETHER, 0);
+	add_address(sim, "up0", "203.0.113.2/24");
+	add_address(sim, "up0", "203.0.113.3/24");
+	add_address(sim, "up0", "2001:db8::1/64");
+	simulator_set_sysctl(sim, "net/ipv4/conf/up0/forwarding", "0");
+	converge(sim, two_networks(sim, both, both));
+	sim->datapath.uplinks[0].uplink.address4 = 0;
+	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
+	plan = plan_of(sim, parse(sim, two_networks(sim, other, other)));
+	assert_true(plan_inverse(find(plan, OPERATION_UPLINK_ADD), &inverse));
+	assert_int_equal(inverse.kind, OPERATION_UPLINK_ADD);
+	assert_address(&inverse.address, "203.0.113.1");
+	assert_address(&inverse.address6, "2001:db8::1");
+	assert_true(inverse.fixed && inverse.fixed6);
+	assert_true(plan_inverse(find(removal_of(sim), OPERATION_UPLINK_DELETE), &inverse));
+	assert_int_equal(inverse.kind, OPERATION_UPLINK_ADD);
+	assert_address(&inverse.address, "203.0.113.1");
+	assert_address(&inverse.address6, "2001:db8::1");
+}
+
 /* What is inside is guarded also when the plan that makes its uplink anew is undone. */
 static void test_lost_and_undone(void **state)
 {
@@ -329,6 +523,7 @@ static void test_lost_and_undone(void **state)
 	to_uplink(sim, "wg0", "wireguard", ARPHRD_NONE, IFF_POINTOPOINT);
 	simulator_set_sysctl(sim, "net/ipv4/conf/wg0/forwarding", "0");
 	plan = plan_of(sim, parse(sim, text));
+	assert_null(find(plan, OPERATION_PROGRAMS_ADD));
 	assert_true(find(plan, OPERATION_UPLINK_DELETE) < find(plan, OPERATION_UPLINK_ADD));
 	op = find(plan, OPERATION_INSIDE_ADD);
 	assert_true(plan_inverse(op, &inverse));
@@ -344,7 +539,14 @@ int main(void)
 		TEST(test_one_address_at_two),
 		TEST(test_one_address6_at_two),
 		TEST(test_one_address_of_two_fabrics),
+		TEST(test_lost_address_at_two),
 		TEST(test_lost_address_of_two_fabrics),
+		TEST(test_named_address6_of_another_fabric),
+		TEST(test_named_address6_before_another_fabric),
+		TEST(test_lost_address6_of_another_fabric),
+		TEST(test_another_address6_of_two_fabrics),
+		TEST(test_temporary_address6_of_two_fabrics),
+		TEST(test_lost_address_and_undone),
 		TEST(test_ethernet_kinds),
 		TEST(test_layer_3_kinds),
 		TEST(test_removed_and_undone),
