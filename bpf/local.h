@@ -39,6 +39,17 @@ static __always_inline bool local_load(struct __sk_buff *skb, struct packet *p, 
 	       !load_transport(skb, p, t) && t->protocol != NSR_NAT_ICMP;
 }
 
+/* As uplink_at(), for who asks of all slots: most are nobody's, and end with the first look-up. */
+static __always_inline const struct nsr_uplink *local_uplink_at(u32 slot)
+{
+	u32 *entry = bpf_map_lookup_elem(&uplink_by_index, &slot), ifindex;
+
+	if (!entry || !*entry)
+		return NULL;
+	ifindex = *entry;
+	return bpf_map_lookup_elem(&uplinks, &ifindex);
+}
+
 /* The slot of an address that an uplink translates to; NSR_SLOTS_MAX: none does. */
 NSR_STEP u32 local_slot(__be32 address)
 {
@@ -49,7 +60,7 @@ NSR_STEP u32 local_slot(__be32 address)
 		return uplink->index;
 #pragma unroll
 	for (slot = 0; slot < NSR_SLOTS_MAX; slot++) {
-		uplink = uplink_at(slot);
+		uplink = local_uplink_at(slot);
 		if (uplink && address_at(uplink, slot) == address)
 			return slot;
 	}

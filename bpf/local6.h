@@ -16,7 +16,7 @@
 /* Whether the uplink of a slot translates to the address that the packet is for. */
 NSR_STEP int local6_is_at(u32 slot)
 {
-	const struct nsr_uplink *uplink = uplink_at(slot);
+	const struct nsr_uplink *uplink = local_uplink_at(slot);
 	struct nat_work6 *work = uplink ? nat_work() : NULL;
 	struct nsr_address6 address;
 

@@ -417,8 +417,8 @@ static __always_inline bool session_leaves(const struct nsr_flow *flow, struct n
 }
 
 /* Whether the flow's live session has another slot than what the flow would begin with, whose
- * address has gone: it waits for that, and gets no other. request->slot is that one then. On its
- * own, for the stack. */
+ * address has gone: it waits for that, and gets no other. The request has that slot then, and no
+ * address. On its own, for the stack. */
 NSR_STEP int session_waits(struct nat_request *request)
 {
 	struct session_view view;
@@ -432,6 +432,7 @@ NSR_STEP int session_waits(struct nat_request *request)
 	    nat_fate(request->flow.inside.uplink, slot, &view.external) != ADDRESS_GONE)
 		return false;
 	request->slot = slot;
+	nat_number(0, &request->external);
 	return true;
 }
 

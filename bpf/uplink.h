@@ -72,26 +72,21 @@ static __always_inline bool own_may_begin(const struct packet *p)
 	       share_host_any();
 }
 
-/* 0: what leaves has a session, whose address the uplink still has when the kernel is asked.
- * DROP(NAT_CLOSED): that has gone; VERDICT_RARE: there is none of use. On its own, so that what it
- * keeps on the stack is not there below other steps. */
-static __noinline int uplink_session(struct __sk_buff *skb, struct nat_request *request)
+/* Whether what leaves has a session, whose address the uplink still has when the kernel is asked.
+ * On its own, so that what it keeps on the stack is not there below other steps. */
+static __noinline bool uplink_session(struct __sk_buff *skb, struct nat_request *request)
 {
 	struct nsr_session *session;
 	struct session_view view;
-	enum address_fate fate;
 	__be32 now;
 	u32 state;
 
 	session = session_find(&request->flow, request->now_s, false, &view, &state);
 	if (!session)
-		return VERDICT_RARE;
+		return false;
 	now = address_ask(skb, skb->ifindex, NSR_MAPPING_SLOT(view.mapping),
 			  request->flow.remote_address, request->now_s);
-	fate = address_fate_of(view.external, now);
-	if (session_goes_on(session, state, fate, &view, request))
-		return 0;
-	return fate == ADDRESS_GONE ? DROP(NAT_CLOSED) : VERDICT_RARE;
+	return session_goes_on(session, state, address_fate_of(view.external, now), &view, request);
 }
 
 /* The external address for what an inside one begins, and its slot; 0: there is none. */
@@ -117,7 +112,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	__be32 source = p->ip4->saddr;
 	const struct nsr_inside *inside;
 	u32 slot = address_slot(uplink, source);
-	int unfit, session;
+	int unfit;
 
 	if (slot != NSR_SLOTS_MAX) {
 		request->forwarded = port_translated(skb);
@@ -135,8 +130,7 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	unfit = load_transport(skb, p, t);
 	if (!unfit && !outbound_flow(settings, uplink->index, p, t, request))
 		unfit = DROP(NAT_PROTOCOL);
-	session = unfit ? VERDICT_RARE : uplink_session(skb, request);
-	if (!session)
+	if (!unfit && uplink_session(skb, request))
 		return 0;
 	inside = inside_at4(skb, uplink->index, source);
 	if (!inside) /* the host's own, from another of its addresses; or no concern of ours */
@@ -147,9 +141,6 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 		direct4_forget(skb, p->bare, uplink->index, source);
 	if (unfit)
 		return unfit == DROP(MALFORMED) ? unfit : VERDICT_RARE;
-	/* It waits for that, also where what it would begin has another one, which is there. */
-	if (session == DROP(NAT_CLOSED) && uplink->flags & NSR_UPLINK_MORE4)
-		return session;
 	if (inside->except) {
 		unfit = except4_leaves(skb, p->bare, request);
 		if (unfit != VERDICT_RARE)
@@ -164,6 +155,8 @@ static __always_inline int uplink_translate(struct __sk_buff *skb, const struct 
 	}
 	request_limits(request, inside);
 	uplink_choose(skb, uplink, source, request->flow.remote_address, request);
+	if (uplink->flags & NSR_UPLINK_MORE4 && session_waits(request))
+		return DROP(NAT_CLOSED); /* uplink_session() has asked about it */
 	if (t->tcp_flags & TCP_RST)
 		return request->external ? session_reset(skb, request) : DROP(NAT_STATE);
 	return request->external ? session_open_or_join(skb, request) : DROP(NAT_CLOSED);

@@ -155,9 +155,8 @@ static __always_inline int uplink6_open(struct __sk_buff *skb, const struct nsr_
 				     &request->external, &request->flow.remote_address);
 		return address_is_none6(&request->external) ? DROP(NAT_CLOSED) : 0;
 	}
-	/* One that has gone, too: nobody else may send by it. When it is back, so is the flow. */
+	/* One that has gone is asked about, too, for its flow may be all that leaves by it. */
 	if (uplink->flags & NSR_UPLINK_MORE6 && session_waits6(request)) {
-		__builtin_memset(&request->external, 0, sizeof(request->external));
 		address6_ask(skb, request->slot, request->now_s, &request->external,
 			     &request->flow.remote_address);
 		return DROP(NAT_CLOSED);

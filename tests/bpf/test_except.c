@@ -358,8 +358,9 @@ static void check_errors(struct lab *lab)
 	check_errors_of(lab, GRE, 0);
 }
 
-/* To another network's namespace no uplink leads: what red, who publishes, reports there of others
- * stays as it is, though the prefix is listed. */
+/* To another network's namespace no uplink leads. What red, who publishes, reports there of others
+ * is about no session of its own, and so stays as it is (guest_error_about()), though the prefix is
+ * listed. */
 static void check_errors_within(struct lab *lab)
 {
 	const struct nsr_uplink loopback = {

@@ -470,6 +470,90 @@ static void test_published_answers(void **state)
 	lab_expect_no_flows(lab);
 }
 
+/* Red's port, at an address that is not its own: that. A client has asked. */
+static const char *publish_at_another(struct lab *lab)
+{
+	const char *at = externals_third;
+
+	externals_set(lab, UPLINK_IP, externals_second, externals_third);
+	if (externals_paired(lab, RED_IP) == address4(at))
+		at = externals_second;
+	externals_publish(lab, at, RED_IP);
+	externals_in(lab, at, IPPROTO_TCP, 80, 8080, FRAME_SYN, TRANSLATED_TO_PEER);
+	return at;
+}
+
+static struct frame *answers(struct lab *lab, int outcome)
+{
+	return externals_out(lab, RED_IP, REMOTE_IP, IPPROTO_TCP, 80, FRAME_SYN | FRAME_ACK,
+			     outcome);
+}
+
+/* Its session waits for its address, and no port of red's own is taken for another one. */
+static void expect_none_taken(struct lab *lab)
+{
+	const uint64_t used = lab_nat(lab, UP0).ports_used[NSR_NAT_TCP];
+
+	for (int i = 0; i < 3; i++)
+		answers(lab, DROPPED(NAT_CLOSED));
+	assert_int_equal(lab_nat(lab, UP0).ports_used[NSR_NAT_TCP], used);
+}
+
+/* Nothing but answers of a published port leaves by it: they notice that it has gone, and that it
+ * is back. */
+static void test_answers_alone(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const char *at = publish_at_another(lab);
+	struct frame *f;
+
+	externals_ip("del", at);
+	for (int i = 0; i < 2; i++) {
+		externals_let_ask();
+		expect_none_taken(lab);
+	}
+	externals_ip("add", at);
+	externals_let_ask();
+	f = answers(lab, TRANSLATED);
+	assert_int_equal(frame_ip4(f)->saddr, address4(at));
+	assert_int_equal(frame_sport(f), 8080);
+	externals_unpublish(lab, at);
+	lab_expect_no_flows(lab);
+}
+
+/* The answer to a hairpin, and an error about it. */
+static void test_hairpin_lost(void **state)
+{
+	struct lab *lab = lab_of(state);
+	const char *at = publish_at_another(lab);
+	struct frame f, about;
+	uint64_t used;
+
+	FRAME(&f, .to = mac_br1, .from = mac_blue, .source = BLUE_IP, .dest = at,
+	      .protocol = IPPROTO_TCP, .sport = 5000, .dport = 8080, .tcp_flags = FRAME_SYN);
+	EXPECT_PORT_IN(lab, BLUE, &f, TO_PEER);
+	externals_ip("del", at);
+	externals_let_ask();
+	expect_none_taken(lab);
+	used = lab_nat(lab, UP0).ports_used[NSR_NAT_TCP];
+	for (int i = 0; i < 2; i++) {
+		FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = UPLINK_IP,
+		      .protocol = IPPROTO_TCP, .sport = 80, .dport = 5000,
+		      .tcp_flags = FRAME_SYN | FRAME_ACK);
+		EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_CLOSED));
+	}
+	assert_int_equal(lab_nat(lab, UP0).ports_used[NSR_NAT_TCP], used);
+	FRAME(&about, .to = mac_red, .from = mac_br1, .source = UPLINK_IP, .dest = RED_IP,
+	      .protocol = IPPROTO_TCP, .sport = 5000, .dport = 80, .tcp_flags = FRAME_SYN);
+	FRAME(&f, .to = mac_br1, .from = mac_red, .source = RED_IP, .dest = UPLINK_IP,
+	      .protocol = IPPROTO_ICMP, .icmp_type = FRAME_UNREACHABLE, .icmp_code = 3,
+	      .quoted = &about, .quoted_beyond = 8);
+	EXPECT_PORT_IN(lab, RED, &f, DROPPED(NAT_CLOSED));
+	externals_ip("add", at);
+	externals_unpublish(lab, at);
+	lab_expect_no_flows(lab);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, externals_set_up)
@@ -488,6 +572,8 @@ int main(void)
 		TEST(test_moved),
 		TEST(test_published),
 		TEST(test_published_answers),
+		TEST(test_answers_alone),
+		TEST(test_hairpin_lost),
 	};
 
 	return LAB_MAIN(tests);
