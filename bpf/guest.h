@@ -172,12 +172,12 @@ NSR_STEP int guest_in_forget(struct __sk_buff *skb, const struct nsr_port *port)
 	struct nsr_datagram key;
 	struct packet p;
 
-	INSTEAD(0);
 	if (!port || parse(skb, &p) != PACKET_IPV4)
 		return 0;
 	uplink = guest_uplink(guest_slot(p.ip4->daddr));
 	if (!uplink || guest_is_beside(port, uplink->index))
 		return 0;
+	INSTEAD(0);
 	key = datagram4(p.ip4, uplink->index);
 	known = bpf_map_lookup_elem(&datagrams_in, &key);
 	if (known && READ_ONCE(known->whom) == NAT_INBOUND_SESSION)
@@ -269,9 +269,9 @@ NSR_STEP int guest_out_forget(struct __sk_buff *skb, const struct nsr_port *port
 	struct nsr_datagram datagram;
 	struct packet p;
 
-	INSTEAD(0);
 	if (!port || parse(skb, &p) != PACKET_IPV4)
 		return 0;
+	INSTEAD(0);
 	datagram = datagram4(p.ip4, port->uplink - 1u);
 	bpf_map_delete_elem(&datagrams_out, &datagram);
 	return 0;

@@ -139,9 +139,9 @@ NSR_STEP int guest6_in_forget(const struct nsr_port *port)
 	const struct nsr_datagram_in6 *known;
 	struct nsr_datagram6 key;
 
-	INSTEAD(0);
 	if (!port || !work || guest_is_beside(port, work->request.flow.inside.uplink))
 		return 0;
+	INSTEAD(0);
 	key = datagram6(work);
 	known = bpf_map_lookup_elem(&datagrams_in6, &key);
 	if (known && READ_ONCE(known->whom) == NAT_INBOUND_SESSION)
@@ -306,9 +306,9 @@ NSR_STEP int guest6_out_forget(void)
 	struct nat_work6 *work = nat_work();
 	struct nsr_datagram6 datagram;
 
-	INSTEAD(0);
 	if (!work)
 		return 0;
+	INSTEAD(0);
 	datagram = direct6_datagram(work);
 	bpf_map_delete_elem(&datagrams_out6, &datagram);
 	return 0;
