@@ -141,7 +141,8 @@ both_ways() { # DATAPATH
 # Red answers the outside's datagram again and again, a hundred times a second. Sets ticker.
 ticks() { # OUTSIDE'S-ADDRESS RED'S-ADDRESS
 	# shellcheck disable=SC2016 # perl's
-	ip netns exec "$red" timeout 60 perl -MSocket=:all -e '
+	ip netns exec "$red" perl -MSocket=:all -e '
+		alarm 300;
 		my $six = $ARGV[0] =~ /:/;
 		socket(my $s, $six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
 		bind($s, $six ? pack_sockaddr_in6(7000, inet_pton(AF_INET6, "::")) :
@@ -171,14 +172,16 @@ taken_away() { # OUTSIDE'S-ADDRESS UPLINK'S-ADDRESS RED'S-ADDRESS
 	inbound_is false
 	lab apply "$topology"
 	sleep 0.3
+	kill -STOP "$ticker" # a capture ends when nothing more comes
 	stop_capture
 	[[ $(tickers) == "$3 $2" ]]
 	start_capture "$outside" eth0
+	kill -CONT "$ticker"
 	sleep 0.3
+	kill "$ticker"
 	stop_capture
 	[[ $(tickers) == "$2" ]]
 	assert_no_leak
-	kill "$ticker"
 }
 
 @test "taken away while it is answered: nothing leaves as it is from then on" {
