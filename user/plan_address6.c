@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How it works: the address that the file names, or the one that another fabric has named for the
- * uplink, also while the host has lost it; or else the best that the uplink itself has, when a
- * network that leaves by it has IPv6.
+ * uplink; or else the best that the uplink itself has, when a network that leaves by it has IPv6.
  */
 #include "plan_address6.h"
 
@@ -38,24 +37,6 @@ static bool has_address(const struct state_namespace *host, const struct ip_addr
 	return false;
 }
 
-/* The one that another fabric has named; family 0: none. One that was chosen where temporary ones
- * are preferred looks the same, but is nobody's wish any more when it has gone. */
-static struct ip_address named_elsewhere(const struct builder *b, const char *name)
-{
-	static const uint8_t none[16];
-	const struct state_uplink *observed = observed_uplink(b, name);
-	struct ip_address address = {.family = AF_INET6, .prefix_len = 128};
-
-	if (!observed || !observed->known.fixed6 ||
-	    !memcmp(observed->known.address6, none, sizeof(none)) ||
-	    !view_recorded_elsewhere(b->view, RECORD_UPLINK, name))
-		return (struct ip_address){0};
-	memcpy(address.bytes, observed->known.address6, sizeof(observed->known.address6));
-	if (prefers_temporary(b, name) && !has_address(&b->view->state->host, &address))
-		return (struct ip_address){0};
-	return address;
-}
-
 /* Of the global ones that last: others than unique local ones (RFC 4193) first, and the one that is
  * in use before all, so that flows live on when another is added. */
 static int rank(const struct state_address *address, const uint8_t *in_use)
@@ -88,6 +69,26 @@ static struct ip_address best_of(const struct builder *b, const struct state_lin
 		best = this;
 		address = plan_host_address(host->addresses[i].address);
 	}
+	return address;
+}
+
+/* The one that another fabric has named; family 0: none. One that was chosen where temporary ones
+ * are preferred, or that is left over from a fabric that has gone, looks the same: so one that the
+ * host has lost is kept only where there is nothing else, and temporary ones are not preferred. */
+static struct ip_address named_elsewhere(const struct builder *b, const char *name)
+{
+	static const uint8_t none[16];
+	const struct state_uplink *observed = observed_uplink(b, name);
+	struct ip_address address = {.family = AF_INET6, .prefix_len = 128};
+
+	if (!observed || !observed->known.fixed6 ||
+	    !memcmp(observed->known.address6, none, sizeof(none)) ||
+	    !view_recorded_elsewhere(b->view, RECORD_UPLINK, name))
+		return (struct ip_address){0};
+	memcpy(address.bytes, observed->known.address6, sizeof(observed->known.address6));
+	if (!has_address(&b->view->state->host, &address) &&
+	    (prefers_temporary(b, name) || best_of(b, view_link(b->view, NULL, name)).family))
+		return (struct ip_address){0};
 	return address;
 }
 
@@ -133,5 +134,6 @@ bool plan_address6_differs(const struct builder *b, const struct uplink *uplink)
 {
 	const struct ip_address named = named_elsewhere(b, uplink->name);
 
-	return named.family && uplink->address6.family && !ip_equal(&named, &uplink->address6);
+	return named.family && uplink->address6.family && !ip_equal(&named, &uplink->address6) &&
+	       !prefers_temporary(b, uplink->name); /* there it may be nobody's wish */
 }

@@ -103,11 +103,13 @@ static size_t slots_taken(const struct nsr_uplink *uplink)
 	return count;
 }
 
-/* Of one whose interface is gone. What is published there goes with it, and whose file still says
- * it enters it anew. */
-static void count_lost_uplink(const struct state_datapath *datapath, uint32_t ifindex,
-			      size_t used[TABLES])
+/* Of one whose interface is gone: what is published there goes with it, and whose file still says
+ * it enters it anew. Or of a bridge that is there: that is deleted by itself. */
+static void count_lost_uplink(const struct view *view, uint32_t ifindex, size_t used[TABLES])
 {
+	const struct state_datapath *datapath = &view->state->datapath;
+	bool lost = !view_link_by_index(view, NULL, ifindex);
+
 	for (size_t i = 0; i < datapath->uplinks_count; i++) {
 		const struct nsr_uplink *uplink = &datapath->uplinks[i].uplink;
 
@@ -115,7 +117,7 @@ static void count_lost_uplink(const struct state_datapath *datapath, uint32_t if
 			continue;
 		used[EXTERNALS] -= slots_taken(uplink);
 		used[UPLINKS] -= !number_is_meant(datapath, uplink->index);
-		for (size_t j = 0; j < datapath->published_count; j++)
+		for (size_t j = 0; lost && j < datapath->published_count; j++)
 			used[PUBLISHED] -=
 				datapath->published[j].published.inside.uplink == uplink->index;
 	}
@@ -160,7 +162,7 @@ static enum table change_of(const struct view *view, const struct operation *op,
 		used[UPLINKS] += !old;
 		return used[EXTERNALS] > tables[EXTERNALS].room ? EXTERNALS : UPLINKS;
 	case OPERATION_UPLINK_DELETE:
-		count_lost_uplink(&view->state->datapath, op->ifindex, used);
+		count_lost_uplink(view, op->ifindex, used);
 		return UPLINKS;
 	case OPERATION_INSIDE_ADD:
 		used[inside_of(&op->address)] += !view_find(view, op);

@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <linux/if_addr.h>
 #include <linux/if_arp.h>
 
 #include "planning.h"
@@ -414,19 +415,32 @@ static struct state_address *find_address(struct simulator *sim, const char *tex
 	return NULL;
 }
 
-/* Also while the host has lost it. */
+/* Also while the host has lost it, unless the uplink has another one: whose wish it was may have
+ * gone. It takes it back. */
 static void test_lost_address6_of_another_fabric(void **state)
 {
 	struct simulator *sim = *state;
+	const char *named = add_up0(sim);
 	const struct operation *op;
 
-	converge(sim, add_up0(sim));
+	converge(sim, named);
 	change_fabric(sim);
 	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
 	find_address(sim, "2001:db8::1")->address.bytes[15] = 9;
+	find_address(sim, "2001:db8::2")->flags = IFA_F_DEPRECATED;
 	op = find(plan_of(sim, parse(sim, naming4)), OPERATION_UPLINK_ADD);
 	assert_true(op && op->fixed6);
 	assert_int_equal(op->address6.bytes[15], 1);
+	find_address(sim, "2001:db8::2")->flags = 0;
+	converge(sim, naming4);
+	assert_false(entry_of(sim)->fixed6);
+	assert_int_equal(entry_of(sim)->address6[15], 2);
+	find_address(sim, "2001:db8::9")->address.bytes[15] = 1;
+	change_fabric(sim);
+	converge(sim, named);
+	change_fabric(sim);
+	assert_empty(sim, plan_of(sim, parse(sim, naming4)));
+	assert_int_equal(entry_of(sim)->address6[15], 1);
 }
 
 static void test_another_address6_of_two_fabrics(void **state)
@@ -453,6 +467,7 @@ static void test_temporary_address6_of_two_fabrics(void **state)
 	static const char second[] = "version: 1\nname: two\nnetworks:\n"
 				     "  w-net: {subnets: [10.7.0.0/24], masquerade: up0}\n";
 	struct simulator *sim = *state;
+	struct error err;
 
 	add_up0(sim);
 	simulator_set_sysctl(sim, "net/ipv6/conf/up0/use_tempaddr", "2");
@@ -465,6 +480,20 @@ static void test_temporary_address6_of_two_fabrics(void **state)
 	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
 	converge(sim, second);
 	assert_int_equal(entry_of(sim)->address6[15], 3);
+	/* Nor does it keep anybody from naming one; and it is followed when they are not preferred.
+	 */
+	assert_int_equal(code_of(sim,
+				 edited(sim, second, "masquerade: up0",
+					"masquerade: {uplink: up0, addresses: "
+					"[\"2001:db8::1\"]}"),
+				 &err),
+			 0);
+	simulator_set_sysctl(sim, "net/ipv6/conf/up0/use_tempaddr", "0");
+	find_address(sim, "2001:db8::3")->address.bytes[15] = 4;
+	memset(sim->datapath.uplinks[0].uplink.address6, 0, 16);
+	converge(sim, second);
+	assert_int_equal(entry_of(sim)->address6[15], 4);
+	assert_false(entry_of(sim)->fixed6);
 }
 
 static void assert_address(const struct ip_address *address, const char *text)
