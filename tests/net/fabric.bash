@@ -494,8 +494,9 @@ forge() { # GROUP
 # ---- Captures
 
 # Starts tcpdump and waits until it listens. Sets tcpdump to its process number.
+# The buffer that it has by itself, 2 MiB, has room for some 30 packets, each as if it were 64 KiB.
 capture_to() { # FILE NAMESPACE INTERFACE [FILTER [OPTION...]]: what arrives there
-	ip netns exec "$2" tcpdump -nn -Q in -U --immediate-mode -w "$1" -i "$3" "${@:5}" "${4-}" \
+	ip netns exec "$2" tcpdump -nn -Q in -U --immediate-mode -B 16384 -w "$1" -i "$3" "${@:5}" "${4-}" \
 		>/dev/null 2>"$1.log" 3>&- &
 	tcpdump=$!
 	local i
