@@ -466,12 +466,13 @@ static int check_packet(struct dump *dump, const char *packet, int length, uint3
 	return 0;
 }
 
-/* What others' requests change is told with their port, what the kernel itself does with none. */
+/* A verdict is; and of what others' requests change is told with their port, of what the kernel
+ * changes itself with none. */
 static bool is_answer(const struct netlink *nl, const char *packet, ssize_t length)
 {
 	const struct nlmsghdr *message = (const void *)packet;
 
-	return !mnl_nlmsg_ok(message, (int)length) ||
+	return !mnl_nlmsg_ok(message, (int)length) || message->nlmsg_type < NLMSG_MIN_TYPE ||
 	       message->nlmsg_pid == mnl_socket_get_portid(nl->socket);
 }
 
